@@ -1,0 +1,1 @@
+"""Tracking: the head rig, landmarks, the fit and UV maps."""
