@@ -1,0 +1,29 @@
+"""Where this machine keeps captures, assets and caches, as the environment says.
+
+`EMO_BENCH_HOME` replaces the platform's user data folder, `EMO_BENCH_ASSETS` lists extra asset folders
+(separated by the platform's path separator), `EMO_BENCH_OFFLINE=1` forbids every download.
+"""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The folder of captures, fetched assets and caches; it may not exist yet."""
+    configured = os.environ.get("EMO_BENCH_HOME")
+    if configured:
+        return Path(configured).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("emo-bench", appauthor=False))
+
+
+def asset_folders() -> tuple[Path, ...]:
+    """The user's extra asset folders, in search order; empty when none is set."""
+    listed = os.environ.get("EMO_BENCH_ASSETS", "")
+    return tuple(Path(entry).expanduser() for entry in listed.split(os.pathsep) if entry)
+
+
+def offline() -> bool:
+    """True when the user has forbidden downloads."""
+    return os.environ.get("EMO_BENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
