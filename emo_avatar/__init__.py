@@ -1,0 +1,4 @@
+"""Emo-Avatar (arXiv 2402.00827v1): StyleGAN2, few-shot PTI, neural texture, renderer, one-shot editing.
+
+Importing the package is free; the submodules import torch.
+"""
