@@ -208,7 +208,7 @@ def _init_kwargs(source: PersistentObject, positional: tuple[str, ...]) -> dict[
     stored = source.state.get("_init_kwargs")
     if not isinstance(stored, Mapping):
         raise UserError(f"{source.class_name} does not say how it was built (_init_kwargs is missing).")
-    return {**dict(zip(positional, source.state.get("_init_args") or ())), **stored}
+    return {**dict(zip(positional, source.state.get("_init_args") or (), strict=False)), **stored}
 
 
 def _take(kwargs: dict[str, Any], name: str) -> int:

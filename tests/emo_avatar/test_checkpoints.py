@@ -1,4 +1,4 @@
-"""Checkpoint formats: NVIDIA pickles built here in the official layout, rosinality, safetensors, bad files."""
+"""Checkpoint formats: NVIDIA pickles built here in the official layout, rosinality, safetensors, bad ones."""
 
 import argparse
 import io
