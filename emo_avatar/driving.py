@@ -1,0 +1,204 @@
+"""Driving signals and training frames of a capture as tensors, read and rasterised once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emo_avatar.alignment import ffhq_quad
+from emo_avatar.config import EmoAvatarConfig
+from emo_avatar.motion_flow import expression_windows
+from emo_avatar.renderer import DrivingBatch
+from emo_bench.actors.capture import Capture
+
+
+class DrivingSignals:
+    """Turns a capture's track into batches at the method's resolution; UV maps are kept once made.
+
+    Args:
+        capture: only its track is read.
+        config: resolution, expression window, base code.
+        pivot_poses_deg: ``[K, 2]`` yaw and pitch of the pivots' frames.
+        keep_uv: keep each UV map in memory for the next use (6 bytes a pixel).
+    """
+
+    def __init__(
+        self, capture: Capture, config: EmoAvatarConfig, pivot_poses_deg: np.ndarray, keep_uv: bool = True
+    ) -> None:
+        track = capture.track
+        self._track = track
+        self._size = config.resolution_px
+        self._keep_uv = keep_uv
+        self._maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        expression = torch.from_numpy(np.asarray(track.expression, dtype=np.float32))
+        self._windows = expression_windows(expression, config.expression_window)
+        self._affine = torch.from_numpy(frame_to_aligned(track.landmarks68, track.size_px))
+        weights = pivot_weights(track.yaw_pitch_deg(), pivot_poses_deg, config.base_code)
+        self._pivot_weights = torch.from_numpy(weights)
+
+    def batch(self, indices: Sequence[int], device: str = "cpu") -> DrivingBatch:
+        """Gather the signals of some frames."""
+        maps = [self._uv(int(index)) for index in indices]
+        uv = torch.from_numpy(np.stack([uv for uv, _ in maps]).astype(np.float32))
+        mask = torch.from_numpy(np.stack([mask for _, mask in maps]).astype(np.float32))
+        chosen = torch.as_tensor(np.asarray(indices, dtype=np.int64))
+        return DrivingBatch(
+            self._windows[chosen].to(device),
+            uv.to(device),
+            mask[:, None].to(device),
+            self._affine[chosen].to(device),
+            self._pivot_weights[chosen].to(device),
+        )
+
+    def _uv(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        found = self._maps.get(index)
+        if found is None:
+            found = self._track.uv(index, self._size)
+            if self._keep_uv:
+                self._maps[index] = found
+        return found
+
+
+def frame_to_aligned(landmarks68: np.ndarray, size_px: int) -> np.ndarray:
+    """Affine maps from the frame to FFHQ's aligned head, as ``affine_grid`` wants them.
+
+    Args:
+        landmarks68: ``[T, 68, 2]`` px.
+        size_px: side of the frames the landmarks refer to.
+
+    Returns:
+        ``[T, 2, 3]`` float32; both coordinate systems run from -1 to 1 across the picture. A frame without
+        landmarks takes the map of its predecessor with some.
+    """
+    maps = np.zeros((len(landmarks68), 2, 3), dtype=np.float32)
+    last = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=np.float32)
+    for index, landmarks in enumerate(landmarks68):
+        if np.isfinite(landmarks).all():
+            corners = 2.0 * ffhq_quad(landmarks) / size_px - 1.0
+            center = corners.mean(axis=0)
+            axes = np.stack((corners[3] - corners[0], corners[1] - corners[0]), axis=1) / 2.0
+            inverse = np.linalg.inv(axes)
+            last = np.concatenate((inverse, -(inverse @ center)[:, None]), axis=1).astype(np.float32)
+        maps[index] = last
+    return maps
+
+
+def pivot_weights(poses_deg: np.ndarray, pivot_poses_deg: np.ndarray, base_code: str) -> np.ndarray:
+    """Share of each pivot in a frame's latent code.
+
+    ``mean`` is the coarse template code of the paper; ``pose`` weights the pivots by nearness in yaw and pitch.
+
+    Args:
+        poses_deg: ``[T, 2]``.
+        pivot_poses_deg: ``[K, 2]``.
+
+    Returns:
+        ``[T, K]`` float32, rows sum to one.
+    """
+    if base_code == "mean":
+        return np.full((len(poses_deg), len(pivot_poses_deg)), 1.0 / len(pivot_poses_deg), dtype=np.float32)
+    distance_sq = ((poses_deg[:, None] - pivot_poses_deg[None]) ** 2).sum(axis=-1)
+    spread = max(float(np.var(pivot_poses_deg, axis=0).sum()), 1.0)
+    logits = -distance_sq / (0.5 * spread)
+    logits -= logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class TrainingFrames:
+    """The training frames at the method's resolution, with weights for the small parts that matter.
+
+    Args:
+        capture: a capture in which at least ``indices`` are readable.
+        indices: training frames.
+        config: resolution, the cap on the number of frames, the weight of mouth and eyes.
+    """
+
+    def __init__(self, capture: Capture, indices: Sequence[int], config: EmoAvatarConfig) -> None:
+        self.indices = evenly_spaced(indices, config.max_train_frames)
+        size = config.resolution_px
+        self._frames = np.empty((len(self.indices), 3, size, size), dtype=np.uint8)
+        for row, frame in enumerate(capture.frames(self.indices, size=size)):
+            self._frames[row] = frame.transpose(2, 0, 1)
+        scale = size / capture.size_px
+        landmarks = capture.track.landmarks68[self.indices]
+        self._landmarks_px = torch.from_numpy(np.asarray(landmarks * scale, dtype=np.float32))
+        self._feature_weight = config.feature_weight
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def images(self, rows: Sequence[int], device: str = "cpu") -> Tensor:
+        """Frames ``[B, 3, R, R]`` in [-1, 1]."""
+        return to_unit_range(self._frames[np.asarray(rows)]).to(device)
+
+    def pixel_weights(self, rows: Sequence[int], device: str = "cpu") -> Tensor:
+        """``[B, 1, R, R]``: 1, and up to ``1 + feature_weight`` at mouth and eyes."""
+        landmarks = self._landmarks_px[torch.as_tensor(np.asarray(rows))]
+        return feature_weights(landmarks, self._frames.shape[-1], self._feature_weight).to(device)
+
+    def background_plate(self, masks: Sequence[np.ndarray]) -> Tensor:
+        """Median of the pixels outside the head's mask, ``[3, R, R]`` in [-1, 1].
+
+        Args:
+            masks: foreground masks ``[R, R]`` of the first ``len(masks)`` rows, evenly spaced over the frames.
+                A pixel that is always covered takes the median of the nearest column of known pixels.
+        """
+        rows = np.linspace(0, len(self) - 1, len(masks)).round().astype(int)
+        stack = self._frames[rows].astype(np.float32)
+        stack[np.broadcast_to(np.stack(masks)[:, None], stack.shape)] = np.nan
+        covered = np.isnan(stack).all(axis=0)
+        stack[:, covered] = 0.0
+        plate = np.nanmedian(stack, axis=0)
+        return torch.from_numpy(_fill(plate, covered[0]) / 127.5 - 1.0).float()
+
+
+def _fill(plate: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    if hole.all():
+        return np.full_like(plate, 127.5)
+    rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
+    return np.asarray(plate[:, rows, columns])
+
+
+def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
+    """At most ``limit`` of ``indices``, evenly spaced, as int64."""
+    array = np.asarray(indices, dtype=np.int64)
+    if len(array) <= limit:
+        return array
+    return array[np.linspace(0, len(array) - 1, limit).round().astype(np.int64)]
+
+
+def feature_weights(landmarks68_px: Tensor, size_px: int, strength: float) -> Tensor:
+    """Soft ellipses over mouth and eyes: ``[B, 1, S, S]``, from 1 to ``1 + strength``.
+
+    Args:
+        landmarks68_px: ``[B, 68, 2]`` at ``size_px``.
+    """
+    centers = torch.arange(size_px, dtype=torch.float32) + 0.5
+    peak = torch.zeros(len(landmarks68_px), size_px, size_px)
+    for part, least_height in ((slice(48, 68), 0.5), (slice(36, 42), 0.6), (slice(42, 48), 0.6)):
+        points = landmarks68_px[:, part]
+        low, high = points.amin(dim=1), points.amax(dim=1)
+        middle, half = (low + high) / 2, (high - low) / 2
+        width = half[:, 0].clamp_min(1.0) * 1.1
+        height = torch.maximum(half[:, 1] * 1.2, width * least_height)
+        dx = ((centers[None] - middle[:, :1]) / width[:, None]) ** 2
+        dy = ((centers[None] - middle[:, 1:]) / height[:, None]) ** 2
+        peak = torch.maximum(peak, torch.exp(-((dy[:, :, None] + dx[:, None, :]) ** 2)))
+    return 1.0 + strength * torch.nan_to_num(peak)[:, None]
+
+
+def to_unit_range(images_u8: np.ndarray) -> Tensor:
+    """uint8 to float32 in [-1, 1]."""
+    return torch.from_numpy(images_u8).float() / 127.5 - 1.0
+
+
+def to_frames_u8(images: Tensor) -> np.ndarray:
+    """``[B, 3, H, W]`` in [-1, 1] to uint8 ``[B, H, W, 3]``, rounded and clipped."""
+    scaled = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,0 +1,99 @@
+"""The init stage: few-shot PTI on the frames with the most extreme head poses (paper 3.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from emo_avatar.alignment import align_ffhq
+from emo_avatar.checkpointing import load_state, save_state
+from emo_avatar.config import EmoAvatarConfig
+from emo_avatar.driving import to_frames_u8, to_unit_range
+from emo_avatar.inversion import InversionConfig, extreme_frames, invert
+from emo_avatar.prior import load_prior
+from emo_avatar.sheets import difference, save_sheet
+from emo_avatar.stylegan2 import Generator
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.method import Workspace
+from emo_bench.progress import track_progress
+
+CHECKPOINT_EVERY_STEPS = 25
+
+
+@dataclass(frozen=True)
+class Initialization:
+    """A generator tuned to one person.
+
+    Attributes:
+        generator: the tuned StyleGAN2.
+        pivots: ``[K, num_ws, w_dim]``, one code a pivot frame.
+        frame_indices: ``[K]`` int64, the pivot frames.
+        pivot_poses_deg: ``[K, 2]``, their yaw and pitch.
+    """
+
+    generator: Generator
+    pivots: Tensor
+    frame_indices: np.ndarray
+    pivot_poses_deg: np.ndarray
+
+
+def aligned_heads(capture: Capture, indices: Sequence[int], size_px: int) -> np.ndarray:
+    """FFHQ-aligned crops of some frames, uint8 ``[N, S, S, 3]``."""
+    landmarks = capture.track.landmarks68[np.asarray(indices)]
+    frames = capture.frames(indices)
+    return np.stack(
+        [align_ffhq(frame, marks, size_px) for frame, marks in zip(frames, landmarks, strict=True)]
+    )
+
+
+def initialize(
+    capture: Capture,
+    train: Sequence[int],
+    config: EmoAvatarConfig,
+    workspace: Workspace,
+    perceptual: Callable[[Tensor, Tensor], Tensor],
+) -> Initialization:
+    """Tune the prior to the actor, going on from ``init.pt`` where there is one.
+
+    Writes ``init.pt`` and, when done, ``init.png`` with targets, reconstructions and their difference.
+
+    Raises:
+        UserError: there are fewer training frames than pivots.
+    """
+    if len(train) < config.pivot_frames:
+        raise UserError(
+            f"{len(train)} training frames are too few: few-shot PTI needs at least {config.pivot_frames}"
+        )
+    poses = capture.track.yaw_pitch_deg()
+    indices = np.sort(np.asarray(extreme_frames(poses, train)))
+    crops = aligned_heads(capture, indices.tolist(), config.resolution_px)
+    targets = to_unit_range(crops.transpose(0, 3, 1, 2).copy()).to(workspace.device)
+    generator = load_prior(config.prior, config.resolution_px).to(workspace.device)
+    settings = InversionConfig(
+        w_steps=config.projection_steps, tune_steps=config.tuning_steps, tune_lr=config.tuning_lr
+    )
+    path = workspace.folder / "init.pt"
+    total = config.projection_steps + config.tuning_steps
+    with track_progress(total, "emo-avatar: few-shot PTI") as advance:
+        result = invert(
+            generator,
+            targets,
+            settings,
+            perceptual,
+            workspace.seed,
+            state=load_state(path),
+            checkpoint_every=CHECKPOINT_EVERY_STEPS,
+            on_checkpoint=lambda state: save_state(path, state),
+            on_step=lambda **numbers: advance(1, **numbers),
+        )
+    ours = to_frames_u8(result.reconstructions)
+    save_sheet(
+        workspace.folder / "init.png",
+        [list(crops), list(ours), [difference(a, b) for a, b in zip(ours, crops, strict=True)]],
+    )
+    return Initialization(result.generator, result.pivots.detach(), indices, poses[indices].astype(np.float32))
+

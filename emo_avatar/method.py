@@ -1,0 +1,184 @@
+"""Emo-Avatar as a method of the benchmark: init and render stages, rendering of held-out frames."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from emo_avatar.checkpointing import load_state, save_state
+from emo_avatar.config import PROFILES, resolve_config
+from emo_avatar.driving import DrivingSignals, TrainingFrames, to_frames_u8
+from emo_avatar.initialization import Initialization, initialize
+from emo_avatar.prior import prior_path
+from emo_avatar.render_stage import LossLog, RenderStage
+from emo_avatar.renderer import AvatarRenderer
+from emo_avatar.sheets import difference, save_sheet
+from emo_avatar.stylegan2 import Generator, GeneratorConfig
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.perceptual import perceptual_loss
+from emo_bench.progress import track_progress
+
+PLATE_FRAMES = 64
+RENDER_BATCH = 8
+
+
+class EmoAvatar(Method):
+    """Emo-Avatar (Liu et al. 2024, arXiv 2402.00827v1), written from the paper.
+
+    Files in the workspace: ``init.pt`` (state of the init stage), ``init.png`` (targets, reconstructions, their
+    difference), ``render.pt`` (state of the render stage), ``checkpoint.safetensors`` (the avatar),
+    ``train.csv`` (losses) and ``train.png`` (training frames, renderings, their difference).
+    """
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="emo-avatar",
+        title="Emo-Avatar",
+        paper="Liu, Song et al. 2024, Emo-Avatar, arXiv 2402.00827v1",
+        licence="Apache-2.0 (this implementation)",
+        capabilities=frozenset({"render"}),
+        requirements=(),
+        fidelity="whole method from the paper; open choices are fields of the config, preset 'literal' follows the text",
+    )
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.config = resolve_config(workspace.profile, workspace.settings)
+        self.resolution_px = self.config.resolution_px
+        self._avatar: AvatarRenderer | None = None
+        self._pivot_poses_deg: np.ndarray | None = None
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """``smoke``, ``cpu`` and ``paper``."""
+        return tuple(PROFILES)
+
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Run the init stage, then the render stage, each from where it was interrupted."""
+        folder = self.workspace.folder
+        frames = TrainingFrames(capture, train, self.config)
+        perceptual = perceptual_loss(self.config.perceptual, self.workspace.device)
+        init = initialize(capture, train, self.config, self.workspace, perceptual)
+        signals = DrivingSignals(capture, self.config, init.pivot_poses_deg)
+        avatar = self._build(init, self._plate(capture, frames))
+        stage = RenderStage(avatar, frames, signals, self.config, perceptual, self.workspace.seed)
+        state = load_state(folder / "render.pt")
+        if state is not None:
+            stage.restore(state)
+        self._train(stage)
+        self._avatar = stage.averaged_avatar()
+        self._pivot_poses_deg = init.pivot_poses_deg
+        self._save_checkpoint(folder / "checkpoint.safetensors")
+        self._save_training_sheet(frames, signals)
+
+    def _build(self, init: Initialization, plate: Tensor) -> AvatarRenderer:
+        torch.manual_seed(self.workspace.seed)
+        avatar = AvatarRenderer(self.config, init.generator, init.pivots, plate)
+        return avatar.to(self.workspace.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _plate(self, capture: Capture, frames: TrainingFrames) -> Tensor:
+        rows = np.linspace(0, len(frames) - 1, min(PLATE_FRAMES, len(frames))).round().astype(int)
+        masks = [capture.track.foreground(int(frames.indices[row]), self.resolution_px) for row in rows]
+        return frames.background_plate(masks)
+
+    def _train(self, stage: RenderStage) -> None:
+        config, folder = self.config, self.workspace.folder
+        log = LossLog(folder / "train.csv", stage.step)
+        with track_progress(config.steps, "emo-avatar: render stage") as advance:
+            if stage.step:
+                advance(stage.step)
+            while stage.step < config.steps:
+                values = stage.run_step()
+                log.add(stage.step - 1, values)
+                advance(1, l1=values["l1"], perceptual=values["perceptual"])
+                if stage.step % config.checkpoint_every_steps == 0 or stage.step == config.steps:
+                    log.flush()
+                    save_state(folder / "render.pt", stage.state())
+        log.close()
+
+    @torch.inference_mode()
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        avatar, poses = self._fitted()
+        signals = DrivingSignals(capture, self.config, poses, keep_uv=False)
+        device = self.workspace.device
+        for start in range(0, len(indices), RENDER_BATCH):
+            chunk = indices[start : start + RENDER_BATCH]
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=self.config.bf16):
+                image = avatar(signals.batch(chunk, device)).image
+            yield from to_frames_u8(image)
+
+    def load(self) -> None:
+        """Load ``checkpoint.safetensors`` of a finished fit.
+
+        Raises:
+            UserError: there is none, or it does not fit this configuration.
+        """
+        path = self.workspace.folder / "checkpoint.safetensors"
+        if not path.exists():
+            raise UserError(f"{path} is missing: run the fit first")
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        generator = Generator(GeneratorConfig(**json.loads(metadata["generator"])))
+        avatar = AvatarRenderer(self.config, generator, tensors["pivots"], tensors["plate"])
+        self._pivot_poses_deg = tensors.pop("pivot_poses_deg").numpy()
+        try:
+            avatar.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise UserError(f"{path} was fitted with other settings: use the settings in its run.json") from error
+        self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def describe(self) -> dict[str, object]:
+        """The resolved configuration, the prior's file and the number of parameters."""
+        described: dict[str, object] = {
+            "config": self.config.model_dump(mode="json"),
+            "prior_file": prior_path(self.config.prior).name,
+        }
+        if self._avatar is not None:
+            described["parameters"] = sum(p.numel() for p in self._avatar.parameters())
+            described["trained_parameters"] = sum(
+                p.numel() for p in self._avatar.parameters() if p.requires_grad
+            )
+        return described
+
+    def _fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
+        if self._avatar is None or self._pivot_poses_deg is None:
+            self.load()
+        assert self._avatar is not None and self._pivot_poses_deg is not None
+        return self._avatar, self._pivot_poses_deg
+
+    def _save_checkpoint(self, path: Path) -> None:
+        from dataclasses import asdict
+
+        avatar, poses = self._fitted()
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in avatar.state_dict().items()}
+        tensors["pivot_poses_deg"] = torch.from_numpy(np.ascontiguousarray(poses, dtype=np.float32))
+        temporary = path.with_name(path.name + ".part")
+        metadata = {
+            "generator": json.dumps(asdict(avatar.generator.config)),
+            "config": self.config.model_dump_json(),
+        }
+        save_file(tensors, temporary, metadata=metadata)
+        os.replace(temporary, path)
+
+    @torch.inference_mode()
+    def _save_training_sheet(self, frames: TrainingFrames, signals: DrivingSignals) -> None:
+        avatar, _ = self._fitted()
+        rows = np.linspace(0, len(frames) - 1, 8).round().astype(int)
+        ours = to_frames_u8(avatar(signals.batch(frames.indices[rows], self.workspace.device)).image)
+        truth = to_frames_u8(frames.images(rows))
+        gaps = [difference(a, b) for a, b in zip(ours, truth, strict=True)]
+        save_sheet(self.workspace.folder / "train.png", [list(truth), list(ours), gaps])
+
+
