@@ -1,0 +1,132 @@
+"""LPIPS v0.1 (Zhang et al. 2018) and shift-tolerant LPIPS (Ghildyal and Liu 2022), from weights on disk.
+
+One implementation serves the metrics and the training losses. It gives the numbers of the packages `lpips`
+and `stlpips-pytorch` on the same weights. The packages serve as carriers of weights only: `lpips` would
+download its trunk, and `stlpips-pytorch` imports network code under a non-commercial licence.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emo_bench import assets
+from emo_bench.errors import UserError
+from emo_bench.perceptual.trunk import ALEX_CHANNELS, VGG_CHANNELS, alex_stages, vgg_stages
+
+_NORM_EPSILON = 1e-10
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A named choice of trunk, number of feature stages and weights (asset names)."""
+
+    trunk: str
+    shift_tolerant: bool
+    stages: int
+    assets: tuple[str, ...]
+
+
+DISTANCES: Mapping[str, Distance] = {
+    "stlpips-alex": Distance("alex", True, 5, ("stlpips-alex",)),
+    "stlpips-vgg": Distance("vgg", True, 5, ("stlpips-vgg",)),
+    "stlpips-vgg-3": Distance("vgg", True, 3, ("stlpips-vgg",)),
+    "lpips-alex": Distance("alex", False, 5, ("lpips-alex", "lpips-alex-heads")),
+    "lpips-vgg": Distance("vgg", False, 5, ("lpips-vgg", "lpips-vgg-heads")),
+}
+
+
+class PerceptualDistance(nn.Module):
+    """Weighted squared distance of unit-normalised features, averaged over space and summed over stages.
+
+    Call with two float tensors [B,3,H,W] in [-1,1] (RGB), H and W at least 32; gives [B], 0 for equal
+    images. Differentiable in both; the weights are frozen. Build with `from_assets`; the constructor
+    leaves the weights random.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, trunk: str, shift_tolerant: bool, stages: int = 5) -> None:
+        super().__init__()
+        channels, build = (ALEX_CHANNELS, alex_stages) if trunk == "alex" else (VGG_CHANNELS, vgg_stages)
+        self.stages = nn.ModuleList(build(shift_tolerant)[:stages])
+        self.heads = nn.ParameterList([nn.Parameter(torch.rand(1, c, 1, 1)) for c in channels[:stages]])
+        # ImageNet's mean and deviation, moved from [0,1] to inputs in [-1,1], as LPIPS v0.1 rounds them.
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    @classmethod
+    def from_assets(cls, name: str, device: str | torch.device = "cpu") -> "PerceptualDistance":
+        """A distance of `DISTANCES` with its weights; a UserError names the missing asset and the remedy."""
+        if name not in DISTANCES:
+            raise UserError(f"unknown perceptual distance {name!r}; known: {', '.join(DISTANCES)}")
+        chosen = DISTANCES[name]
+        weights: dict[str, Tensor] = {}
+        for asset in chosen.assets:
+            file = assets.require(asset)
+            weights.update(torch.load(file.path, map_location="cpu", weights_only=True))
+        network = cls(chosen.trunk, chosen.shift_tolerant, chosen.stages)
+        network.load_published_weights(weights)
+        return network.to(device=device, memory_format=torch.channels_last)
+
+    def load_published_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights as published: convolutions in network order (`net.*` or torchvision's
+        `features.*`, weight before bias), heads as `lin<k>.model.1.weight`."""
+        published = [
+            value
+            for key, value in weights.items()
+            if key.startswith(("net.", "features.")) and key.endswith((".weight", ".bias"))
+        ]
+        own = [parameter for stage in self.stages for parameter in stage.parameters()]
+        own += list(self.heads)
+        heads = [weights[f"lin{k}.model.1.weight"] for k in range(len(self.heads))]
+        trunk = published[: len(own) - len(heads)]
+        for parameter, value in zip(own, [*trunk, *heads], strict=True):
+            if parameter.shape != value.shape:
+                raise ValueError(f"weights do not fit: {tuple(value.shape)} for {tuple(parameter.shape)}")
+            parameter.data.copy_(value)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Unit-normalised features of every stage, [B,C,h,w] each."""
+        current = (images - self.shift) / self.scale
+        current = current.contiguous(memory_format=torch.channels_last)
+        found = []
+        for stage in self.stages:
+            current = stage(current)
+            found.append(_unit_length(current))
+        return found
+
+    def between(self, features: list[Tensor], others: list[Tensor]) -> Tensor:
+        """The distance of two lists of `features`: [B]."""
+        total = features[0].new_zeros(len(features[0]), dtype=torch.float32)
+        for mine, theirs, head in zip(features, others, self.heads, strict=True):
+            total = total + ((mine - theirs).square() * head).sum(1).mean((1, 2))
+        return total
+
+    def forward(self, images: Tensor, others: Tensor) -> Tensor:
+        return self.between(self.features(images), self.features(others))
+
+
+def _unit_length(features: Tensor) -> Tensor:
+    features = features.float()
+    squared = features.square().sum(1, keepdim=True)
+    # The floor under the root keeps the gradient finite where no feature fires; the value stays the same.
+    return features / (squared.clamp_min(_NORM_EPSILON**2).sqrt() + _NORM_EPSILON)
+
+
+def missing_assets(name: str) -> tuple[str, ...]:
+    """The assets that the distance needs and that this machine does not have."""
+    return tuple(asset for asset in DISTANCES[name].assets if assets.locate(asset) is None)
+
+
+def perceptual_loss(name: str, device: str | torch.device = "cpu") -> Callable[[Tensor, Tensor], Tensor]:
+    """A training loss: (a, b), each [B,3,H,W] in [-1,1] -> [B]; gradients flow to whichever needs them.
+
+    `name` is one of `DISTANCES`; "stlpips-vgg-3" stops after three stages and is the cheap one. Follows the
+    caller's autocast (features are normalised in float32). A missing asset is a UserError.
+    """
+    return PerceptualDistance.from_assets(name, device)

@@ -1,0 +1,66 @@
+"""The feature stages of LPIPS (AlexNet, VGG-16) and of their shift-tolerant forms, without weights.
+
+Shift-tolerant networks (Ghildyal and Liu, ECCV 2022) lose no sample before a low-pass filter: every stride
+becomes stride 1 followed by a blur with stride 2 (binomial filter of 3 taps, reflection padding of 2).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ALEX_CHANNELS = (64, 192, 384, 256, 256)
+VGG_CHANNELS = (64, 128, 256, 512, 512)
+_VGG_CONVOLUTIONS = (2, 2, 3, 3, 3)
+
+
+class BlurPool(nn.Module):
+    """Low-pass filter and keep every second sample: [B,C,H,W] -> [B,C,H//2+1,W//2+1]."""
+
+    filter: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([0.25, 0.5, 0.25])
+        kernel = torch.outer(taps, taps).expand(channels, 1, 3, 3).contiguous()
+        self.register_buffer("filter", kernel, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        padded = F.pad(features, (2, 2, 2, 2), mode="reflect")
+        return F.conv2d(padded, self.filter, stride=2, groups=features.shape[1])
+
+
+def alex_stages(shift_tolerant: bool) -> list[nn.Sequential]:
+    """AlexNet up to its five rectified convolutions, as LPIPS cuts it."""
+    first, *rest = ALEX_CHANNELS
+    if shift_tolerant:
+        stages = [nn.Sequential(nn.Conv2d(3, first, 11, padding=2), BlurPool(first), nn.ReLU(inplace=True))]
+    else:
+        stages = [nn.Sequential(nn.Conv2d(3, first, 11, stride=4, padding=2), nn.ReLU(inplace=True))]
+    before = first
+    for index, channels in enumerate(rest):
+        size = 5 if index == 0 else 3
+        layers = [nn.Conv2d(before, channels, size, padding=size // 2), nn.ReLU(inplace=True)]
+        if index < 2:
+            layers = [*_pool(before, 3, shift_tolerant), *layers]
+        stages.append(nn.Sequential(*layers))
+        before = channels
+    return stages
+
+
+def vgg_stages(shift_tolerant: bool) -> list[nn.Sequential]:
+    """VGG-16 up to the last rectified convolution of each of its five resolutions."""
+    stages = []
+    before = 3
+    for index, (channels, convolutions) in enumerate(zip(VGG_CHANNELS, _VGG_CONVOLUTIONS, strict=True)):
+        layers = _pool(before, 2, shift_tolerant) if index else []
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
+            before = channels
+        stages.append(nn.Sequential(*layers))
+    return stages
+
+
+def _pool(channels: int, size: int, shift_tolerant: bool) -> list[nn.Module]:
+    if shift_tolerant:
+        return [nn.MaxPool2d(size, stride=1), BlurPool(channels)]
+    return [nn.MaxPool2d(size, stride=2)]
