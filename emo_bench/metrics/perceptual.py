@@ -1,0 +1,61 @@
+"""Metrics of learned features: LPIPS, and its shift-tolerant form where LPIPS has no weights here."""
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from emo_bench import assets
+from emo_bench.metrics.metric import Backend, FramesU8, Metric, MetricInfo, Scores
+from emo_bench.perceptual import DISTANCES, PerceptualDistance, missing_assets
+
+__all__ = ["LPIPS", "STLPIPS", "PerceptualDistance"]
+
+_PIXELS_AT_ONCE = 2**18  # bounds the features in memory to about 300 MB, whatever the batch
+
+
+class _PerceptualMetric(Metric):
+    distance: ClassVar[str]
+
+    @classmethod
+    def missing(cls) -> str | None:
+        lacking = missing_assets(cls.distance)
+        if not lacking:
+            return None
+        return f"needs asset {lacking[0]}; run: {assets.find_asset(lacking[0]).remedy()}"
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        self._network = PerceptualDistance.from_assets(self.distance, device)
+        files = [assets.require(name) for name in DISTANCES[self.distance].assets]
+        self.backend = Backend(self.distance, files[0].sha256, ", ".join(file.path.name for file in files))
+
+    def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
+        assert reference is not None
+        step = max(1, _PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]))
+        with torch.inference_mode():
+            parts = [
+                self._network(self._to_input(frames[i : i + step]), self._to_input(reference[i : i + step]))
+                for i in range(0, len(frames), step)
+            ]
+        return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
+
+    def _to_input(self, frames: FramesU8) -> torch.Tensor:
+        images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
+        return images.float() / 127.5 - 1.0
+
+
+class LPIPS(_PerceptualMetric):
+    """LPIPS v0.1 with AlexNet (Zhang et al. 2018); needs torchvision's AlexNet weights on disk."""
+
+    info = MetricInfo(
+        "lpips", "1", "LPIPS v0.1, AlexNet", "lower", "1", value_range="[-1, 1]", fallback="st-lpips"
+    )
+    distance = "lpips-alex"
+
+
+class STLPIPS(_PerceptualMetric):
+    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022); another quantity than LPIPS."""
+
+    info = MetricInfo("st-lpips", "1", "Shift-tolerant LPIPS, AlexNet", "lower", "1", value_range="[-1, 1]")
+    distance = "stlpips-alex"

@@ -1,0 +1,56 @@
+"""The metrics that there are: the built-in ones and those of installed plug-ins."""
+
+import functools
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from emo_bench.errors import UserError
+from emo_bench.metrics.metric import Metric, MetricInfo
+
+ENTRY_POINT_GROUP = "emo_bench.metrics"
+_BUILT_IN = {
+    "psnr": "emo_bench.metrics.pixels:PSNR",
+    "ssim": "emo_bench.metrics.pixels:SSIM",
+    "sd": "emo_bench.metrics.pixels:SharpnessDifference",
+    "lpips": "emo_bench.metrics.perceptual:LPIPS",
+    "st-lpips": "emo_bench.metrics.perceptual:STLPIPS",
+    "flmd": "emo_bench.metrics.flmd:FLMD",
+}
+
+
+@dataclass(frozen=True)
+class MetricState:
+    """A metric and whether it can run here: `missing` is None, or one line with the remedy."""
+
+    info: MetricInfo
+    missing: str | None
+
+
+def list_metrics() -> list[MetricState]:
+    """Every known metric in a fixed order: built-in first, then plug-ins by name."""
+    return [MetricState(cls.info, cls.missing()) for cls in map(metric_class, _places())]
+
+
+@functools.cache
+def metric_class(name: str) -> type[Metric]:
+    """The class of a metric id; a UserError lists the known ids."""
+    places = _places()
+    if name not in places:
+        raise UserError(f"unknown metric {name!r}; known: {', '.join(places)}")
+    module, _, attribute = places[name].partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if not (isinstance(found, type) and issubclass(found, Metric)):
+        raise UserError(f"metric {name!r}: {places[name]} is not a subclass of emo_bench.metrics.Metric")
+    if found.info.id != name:
+        raise UserError(f"metric {name!r}: {places[name]} calls itself {found.info.id!r}")
+    return found
+
+
+def _places() -> Mapping[str, str]:
+    plug_ins = {
+        entry.name: entry.value
+        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
+    }
+    return {**_BUILT_IN, **{name: place for name, place in plug_ins.items() if name not in _BUILT_IN}}

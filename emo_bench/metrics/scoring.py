@@ -1,0 +1,171 @@
+"""Scoring: frames come in batches, every metric sees each batch once, a table with records comes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emo_bench.errors import UserError
+from emo_bench.metrics.metric import Backend, FramesU8, Metric, MetricInfo, Record, Scores
+from emo_bench.metrics.registry import metric_class
+
+if TYPE_CHECKING:
+    import pandas
+
+DEFAULT_METRICS = ("psnr", "ssim", "sd", "lpips", "flmd")
+
+
+@dataclass
+class _Column:
+    """One metric of a scorer; `metric` is None where its backend is missing and nothing replaces it."""
+
+    info: MetricInfo
+    metric: Metric | None
+    missing: str | None
+    parts: list[Scores] = field(default_factory=list)
+
+    @property
+    def backend(self) -> Backend:
+        return self.metric.backend if self.metric else Backend("n/a", detail=self.missing or "")
+
+
+class Scorer:
+    """Scores a stream of frame batches; holds scores, never frames.
+
+    metrics: ids. One whose backend is missing is replaced by its fallback, under the fallback's id, or
+    reads NaN with the reason in its record. `resize_filter` and `background` say what the caller did to
+    the frames before; they go into the records.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str] = DEFAULT_METRICS,
+        *,
+        device: str = "cpu",
+        resize_filter: str = "none",
+        background: str = "as filmed",
+    ) -> None:
+        if not metrics:
+            raise UserError("no metric asked for")
+        self._columns = [_open_column(name, device) for name in _resolve(metrics)]
+        self._frames: list[int | str] = []
+        self._size: tuple[int, int] | None = None
+        self._resize_filter = resize_filter
+        self._background = background
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Ids of the columns, fallbacks in place."""
+        return tuple(column.info.id for column in self._columns)
+
+    def add(
+        self, frames: FramesU8, reference: FramesU8 | None = None, indices: Sequence[int | str] = ()
+    ) -> None:
+        """Score a batch: uint8 [B,H,W,3], a reference of the same shape, and the B frames' numbers or names.
+
+        A UserError says what does not fit: type, shape, another size than before, a missing reference.
+        """
+        self._check(frames, reference, indices)
+        start = len(self._frames)
+        self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
+        for column in self._columns:
+            if column.metric is None:
+                column.parts.append(np.full(len(frames), np.nan))
+            else:
+                column.parts.append(column.metric.score(frames, reference))
+
+    def table(self) -> "pandas.DataFrame":
+        """One row a frame (index "frame"), one float64 column a metric; `.attrs["records"]` by metric id."""
+        import pandas
+
+        data = {c.info.id: np.concatenate(c.parts) if c.parts else np.empty(0) for c in self._columns}
+        table = pandas.DataFrame(data, index=pandas.Index(self._frames, name="frame"), dtype=np.float64)
+        table.attrs["records"] = {record.metric: record.as_dict() for record in self.records()}
+        return table
+
+    def records(self) -> list[Record]:
+        """What each column is, so far."""
+        return [self._record(column) for column in self._columns]
+
+    def _record(self, column: _Column) -> Record:
+        scores = np.concatenate(column.parts) if column.parts else np.empty(0)
+        dropped = [self._frames[i] for i in np.flatnonzero(np.isnan(scores))]
+        height, width = self._size or (0, 0)
+        return Record(
+            metric=column.info.id,
+            version=column.info.version,
+            direction=column.info.direction,
+            unit=column.info.unit,
+            backend=column.backend,
+            resolution=f"{width}x{height}",
+            resize_filter=self._resize_filter,
+            region="full frame",
+            background=self._background,
+            value_range=column.info.value_range,
+            averaging=column.info.averaging,
+            frames_scored=len(scores) - len(dropped),
+            frames_dropped=tuple(dropped),
+        )
+
+    def _check(self, frames: FramesU8, reference: FramesU8 | None, indices: Sequence[int | str]) -> None:
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
+            raise UserError(f"frames must be uint8 [N, H, W, 3], got {frames.dtype} {list(frames.shape)}")
+        if reference is None:
+            wanting = [c.info.id for c in self._columns if c.info.needs_reference]
+            if wanting:
+                raise UserError(f"{', '.join(wanting)} need reference frames")
+        elif reference.dtype != np.uint8 or reference.shape != frames.shape:
+            raise UserError(
+                f"reference must be uint8 {list(frames.shape)} like the frames, "
+                f"got {reference.dtype} {list(reference.shape)}"
+            )
+        if len(indices) not in (0, len(frames)):
+            raise UserError(f"{len(frames)} frames but {len(indices)} indices")
+        height, width = frames.shape[1:3]
+        if self._size not in (None, (height, width)):
+            raise UserError(
+                f"frames of {width}x{height} px after frames of {self._size[1]}x{self._size[0]} px"
+            )
+        self._size = (height, width)
+
+
+def score(
+    frames: FramesU8,
+    reference: FramesU8 | None = None,
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    batch: int = 16,
+    names: Sequence[int | str] | None = None,
+    device: str = "cpu",
+) -> "pandas.DataFrame":
+    """Score uint8 frames [N,H,W,3] against a reference of the same shape; a table as of `Scorer.table`."""
+    labels = list(range(len(frames))) if names is None else list(names)
+    if len(labels) != len(frames):
+        raise UserError(f"{len(frames)} frames but {len(labels)} names")
+    scorer = Scorer(metrics, device=device)
+    if reference is not None and len(reference) != len(frames):
+        raise UserError(f"{len(frames)} frames but {len(reference)} reference frames")
+    for start in range(0, len(frames), batch):
+        part = slice(start, start + batch)
+        scorer.add(frames[part], None if reference is None else reference[part], labels[part])
+    return scorer.table()
+
+
+def _resolve(metrics: Sequence[str]) -> list[str]:
+    """The metrics asked for, each missing one replaced by its fallback, none twice."""
+    resolved: dict[str, None] = {}
+    for name in metrics:
+        chosen = metric_class(name)
+        fallback = chosen.info.fallback
+        if chosen.missing() and fallback and metric_class(fallback).missing() is None:
+            resolved[fallback] = None
+        else:
+            resolved[name] = None
+    return list(resolved)
+
+
+def _open_column(name: str, device: str) -> _Column:
+    chosen = metric_class(name)
+    missing = chosen.missing()
+    return _Column(chosen.info, None if missing else chosen(device), missing)
