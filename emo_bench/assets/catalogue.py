@@ -57,12 +57,10 @@ def read_catalogue(path: Path) -> dict[str, Asset]:
         entries = tomllib.load(file)["asset"]
     assets: dict[str, Asset] = {}
     for entry in entries:
-        lists = {
-            "needed_by": tuple(entry.pop("needed_by")),
-            "urls": tuple(entry.pop("urls", ())),
-            "carriers": tuple(Carrier(**carrier) for carrier in entry.pop("carriers", ())),
-        }
-        asset = Asset(**entry, **lists)
+        entry["needed_by"] = tuple(entry["needed_by"])
+        entry["urls"] = tuple(entry.get("urls", ()))
+        entry["carriers"] = tuple(Carrier(**carrier) for carrier in entry.get("carriers", ()))
+        asset = Asset(**entry)
         if asset.name in assets:
             raise ValueError(f"{path}: asset {asset.name!r} is there twice")
         if not asset.urls and not asset.carriers:

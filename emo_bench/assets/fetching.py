@@ -69,6 +69,7 @@ def _download(asset: Asset, url: str) -> str | None:
     import pooch
     import requests
 
+    pooch.get_logger().setLevel("WARNING")
     store = pooch.create(
         path=cache_folder(),
         base_url="",
@@ -79,7 +80,7 @@ def _download(asset: Asset, url: str) -> str | None:
     try:
         store.fetch(asset.file, downloader=_downloader(asset))
     except (requests.RequestException, ValueError, OSError) as error:
-        return str(error).splitlines()[0]
+        return f"{type(error).__name__} {error}".splitlines()[0]
     return None
 
 

@@ -61,9 +61,9 @@ def candidates(asset: Asset) -> Iterator[tuple[Path, str]]:
         yield folder / asset.file, f"EMO_BENCH_ASSETS {folder}"
     yield cache_folder() / asset.file, "fetched"
     for carrier in asset.carriers:
-        folder = _package_parent(carrier.package)
-        if folder is not None:
-            yield folder / carrier.file, f"package {carrier.distribution}"
+        parent = _package_parent(carrier.package)
+        if parent is not None:
+            yield parent / carrier.file, f"package {carrier.distribution}"
     if asset.torch_hub:
         yield _torch_hub_checkpoints() / asset.file, "torch hub cache"
 

@@ -61,4 +61,6 @@ def _resampled_means(
     positions = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :length]
     counts = defined[positions].sum(axis=1)
     sums = values[positions].sum(axis=1)
-    return np.divide(sums, counts, out=np.full(resamples, np.nan), where=counts > 0)
+    means = np.full(resamples, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means

@@ -71,7 +71,7 @@ class PerceptualDistance(nn.Module):
             weights.update(torch.load(file.path, map_location="cpu", weights_only=True))
         network = cls(chosen.trunk, chosen.shift_tolerant, chosen.stages)
         network.load_published_weights(weights)
-        return network.to(device=device, memory_format=torch.channels_last)
+        return network.to(device).to(memory_format=torch.channels_last)
 
     def load_published_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights as published: convolutions in network order (`net.*` or torchvision's
