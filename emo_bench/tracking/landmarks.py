@@ -158,8 +158,12 @@ def _open(model: bytes, static: bool, max_faces: int, min_confidence: float) -> 
 
 
 def _close(model: Any) -> None:
-    with _quiet_stderr():
-        model.close()
+    try:
+        with _quiet_stderr():
+            model.close()
+    except RuntimeError:
+        # The interpreter is going down and takes no more work; the system frees the model.
+        model._handle = None
 
 
 def _detections(result: Any, width: int, height: int) -> list[Detection]:
