@@ -1,0 +1,118 @@
+"""The library of actors: the bundled ones and those the user added under ``EMO_BENCH_HOME``."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from emo_bench import paths
+from emo_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from emo_bench.actors.capture import Capture
+
+BUNDLED = Path(__file__).parent / "data"
+VIDEO_FILE, TRACK_FILE, INFO_FILE = "video.mp4", "track.npz", "capture.json"
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class ActorInfo:
+    """One line of the list of actors."""
+
+    name: str
+    source: Literal["studio", "video"]
+    bundled: bool
+    frames: int
+    fps: float
+    size_px: int
+    folder: Path
+
+
+def captures_folder() -> Path:
+    """Where the user's captures are kept; it may not exist yet."""
+    return paths.home() / "captures"
+
+
+def check_name(name: str) -> str:
+    """Return the name if it can name a folder.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise UserError(f"{name!r} cannot name an actor: use letters, digits, dot, dash and underscore")
+    return name
+
+
+def list_actors() -> list[ActorInfo]:
+    """All actors by name; a user's actor hides a bundled one of the same name."""
+    found = {name: _bundled_info(name) for name in _bundled_names()}
+    folder = captures_folder()
+    if folder.is_dir():
+        for info in sorted(folder.glob(f"*/{INFO_FILE}")):
+            if NAME_PATTERN.fullmatch(info.parent.name):
+                found[info.parent.name] = _user_info(info.parent)
+    return [found[name] for name in sorted(found)]
+
+
+def load(name: str) -> Capture:
+    """Open a capture; nothing is decoded before it is asked for.
+
+    Raises:
+        UserError: there is no such actor.
+    """
+    from emo_bench.actors.capture import Capture
+
+    name = check_name(str(name))
+    folder = captures_folder() / name
+    if (folder / INFO_FILE).is_file():
+        info, video, track = _user_info(folder), folder / VIDEO_FILE, folder / TRACK_FILE
+    elif name in _bundled_names():
+        info = _bundled_info(name)
+        video, track = BUNDLED / f"actor-{name}.mp4", BUNDLED / f"actor-{name}.track.npz"
+    else:
+        known = ", ".join(actor.name for actor in list_actors()) or "none yet"
+        raise UserError(
+            f"there is no actor {name!r} (known: {known}); add one with: emo-bench actors add VIDEO"
+        )
+    for path in (video, track):
+        if not path.is_file():
+            raise UserError(f"actor {name} is damaged: {path} is missing; add the video again")
+    return Capture(info.name, video, track, info.fps, info.size_px, info.source)
+
+
+def _bundled_names() -> list[str]:
+    return sorted(path.stem.removeprefix("actor-") for path in BUNDLED.glob("actor-*.mp4"))
+
+
+def _bundled_info(name: str) -> ActorInfo:
+    import av
+
+    with av.open(str(BUNDLED / f"actor-{name}.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate is not None
+        return ActorInfo(
+            name, "studio", True, stream.frames, float(stream.average_rate), stream.width, BUNDLED
+        )
+
+
+def _user_info(folder: Path) -> ActorInfo:
+    try:
+        raw = json.loads((folder / INFO_FILE).read_text())
+        return ActorInfo(
+            name=folder.name,
+            source=raw["source"],
+            bundled=False,
+            frames=int(raw["frames"]),
+            fps=float(raw["fps"]),
+            size_px=int(raw["size_px"]),
+            folder=folder,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"actor {folder.name} is damaged: {folder / INFO_FILE} ({error}); add it again"
+        ) from error

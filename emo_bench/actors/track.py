@@ -1,0 +1,193 @@
+"""Track: what is known of a person in every frame, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from emo_bench.errors import UserError
+from emo_bench.tracking.head_rig import Head, head_poses, load_head_rig, pose_head
+from emo_bench.tracking.landmarks import landmarks68_of
+
+VERSION = 1
+# Landmarks are kept as 16-bit integers of this many steps per picture width: 1/64 px at 256 px.
+LANDMARK_STEPS = 16384
+POSES = ("body_rotvec", "body_translation", "neck_rotvec", "head_rotvec")
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Per-frame head, camera, landmarks and foreground of T frames. Frames without a face hold NaN.
+
+    Attributes:
+        head: the person at rest.
+        expression: ``[T, 52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``.
+        body_rotvec, neck_rotvec, head_rotvec: ``[T, 3]`` float32 rotation vectors in radians (see ``pose_head``).
+        body_translation: ``[T, 3]`` float32 metres.
+        focal_px, center_px: the camera at ``size_px``; it stands still.
+        size_px: pixels of the square stored frames.
+        landmarks478: ``[T, 478, 2]`` float32 px at ``size_px``.
+        face_found: ``[T]`` bool.
+        foreground_bits: ``[T, ceil(S * S / 8)]`` uint8 from :func:`pack_foreground`.
+        foreground_px: S, pixels of the packed square masks.
+    """
+
+    head: Head
+    expression: np.ndarray
+    body_rotvec: np.ndarray
+    body_translation: np.ndarray
+    neck_rotvec: np.ndarray
+    head_rotvec: np.ndarray
+    focal_px: float
+    center_px: tuple[float, float]
+    size_px: int
+    landmarks478: np.ndarray
+    face_found: np.ndarray
+    foreground_bits: np.ndarray
+    foreground_px: int
+
+    def __post_init__(self) -> None:
+        count = len(self.face_found)
+        expected = {"expression": (count, 52), "landmarks478": (count, 478, 2), "face_found": (count,)}
+        expected |= {name: (count, 3) for name in POSES}
+        expected["foreground_bits"] = (count, (self.foreground_px**2 + 7) // 8)
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} is {getattr(self, name).shape}, not {shape}")
+
+    def __len__(self) -> int:
+        return len(self.face_found)
+
+    @property
+    def valid_indices(self) -> np.ndarray:
+        """``[N]`` int64: the frames with a face."""
+        return np.flatnonzero(self.face_found)
+
+    @cached_property
+    def landmarks68(self) -> np.ndarray:
+        """``[T, 68, 2]`` float32 px at ``size_px``, iBUG's order."""
+        return landmarks68_of(self.landmarks478)
+
+    @cached_property
+    def head_pose(self) -> np.ndarray:
+        """``[T, 4, 4]`` float32 camera-from-head, metres, origin at the head joint."""
+        import torch
+
+        poses = [torch.from_numpy(getattr(self, name)).double() for name in POSES]
+        return np.asarray(head_poses(self.head, *poses).float().numpy())
+
+    def yaw_pitch_deg(self) -> np.ndarray:
+        """``[T, 2]`` float32: yaw positive towards image right, pitch positive upwards."""
+        x, y, z = -self.head_pose[:, :3, 2].T
+        angles = np.stack((np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))), axis=1)
+        return np.rad2deg(angles).astype(np.float32)
+
+    def vertices(self, i: int) -> np.ndarray:
+        """``[V, 3]`` float32 metres, camera space: the posed rig in frame ``i``.
+
+        Raises:
+            ValueError: the frame has no face.
+            UserError: the track was made with another head rig.
+        """
+        import torch
+
+        rig = load_head_rig()
+        if not self.face_found[i]:
+            raise ValueError(f"frame {i} has no face, so nothing is known of the head in it")
+        if len(self.head.rest_vertices) != len(rig.base_vertices):
+            raise UserError(
+                "this track was made with another head rig; run: emo-bench actors add VIDEO again"
+            )
+        rows = [torch.from_numpy(getattr(self, name)[i : i + 1]) for name in ("expression", *POSES)]
+        with torch.inference_mode():
+            return np.asarray(pose_head(rig, self.head, *rows)[0].numpy())
+
+    def uv(self, i: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """UV map ``[size, size, 2]`` float16 in [0, 1] and its mask ``[size, size]`` bool in frame ``i``."""
+        from emo_bench.tracking.uv import rasterise_uv
+
+        scale = size / self.size_px
+        center_px = (self.center_px[0] * scale, self.center_px[1] * scale)
+        return rasterise_uv(load_head_rig(), self.vertices(i), self.focal_px * scale, center_px, size)
+
+    def foreground(self, i: int, size: int) -> np.ndarray:
+        """The person's mask ``[size, size]`` bool in frame ``i``."""
+        import cv2
+
+        side = self.foreground_px
+        mask = np.unpackbits(self.foreground_bits[i], count=side * side).reshape(side, side)
+        if size == side:
+            return mask.astype(bool)
+        how = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(mask.astype(np.float32), (size, size), interpolation=how) >= 0.5)
+
+    def save(self, path: Path) -> None:
+        """Write a compressed ``.npz``: landmarks to 1/16384 of the picture, expressions as float16."""
+        bits = self.foreground_bits.copy()
+        bits[1:] ^= self.foreground_bits[:-1]
+        with open(path, "wb") as file:
+            np.savez_compressed(
+                file,
+                version=VERSION,
+                rest_vertices=self.head.rest_vertices.astype(np.float32),
+                joints=self.head.joints.astype(np.float32),
+                expression=self.expression.astype(np.float16),
+                **{name: getattr(self, name).astype(np.float32) for name in POSES},
+                camera=np.array((self.focal_px, *self.center_px), dtype=np.float64),
+                size_px=self.size_px,
+                landmark_steps=_landmark_steps(self.landmarks478, self.size_px),
+                face_found=self.face_found.astype(bool),
+                foreground_changes=bits,
+                foreground_px=self.foreground_px,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Track:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: the file is missing, damaged or of another version.
+        """
+        try:
+            with np.load(path) as data:
+                arrays = {name: data[name] for name in data.files}
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            raise UserError(f"{path} cannot be read as a track ({error}); add the video again") from error
+        if int(arrays.get("version", 0)) != VERSION:
+            raise UserError(f"{path} is of another version of emo-bench; add the video again")
+        size_px = int(arrays["size_px"])
+        found = arrays["face_found"]
+        focal_px, center_x, center_y = (float(x) for x in arrays["camera"])
+        steps = np.add.accumulate(arrays["landmark_steps"], axis=0, dtype=np.int16)
+        landmarks = steps.astype(np.float32) * (size_px / LANDMARK_STEPS)
+        landmarks[~found] = np.nan
+        return cls(
+            head=Head(arrays["rest_vertices"], arrays["joints"]),
+            expression=arrays["expression"].astype(np.float32),
+            **{name: arrays[name] for name in POSES},
+            focal_px=focal_px,
+            center_px=(center_x, center_y),
+            size_px=size_px,
+            landmarks478=landmarks,
+            face_found=found,
+            foreground_bits=np.bitwise_xor.accumulate(arrays["foreground_changes"], axis=0),
+            foreground_px=int(arrays["foreground_px"]),
+        )
+
+
+def pack_foreground(masks: np.ndarray) -> np.ndarray:
+    """Pack square masks ``[T, S, S]`` bool to ``[T, ceil(S * S / 8)]`` uint8."""
+    return np.packbits(masks.reshape(len(masks), -1), axis=1)
+
+
+def _landmark_steps(landmarks: np.ndarray, size_px: int) -> np.ndarray:
+    """Frame-to-frame changes in whole steps, int16; a face two pictures away from the origin is clipped."""
+    limit = np.iinfo(np.int16).max
+    steps = np.clip(np.nan_to_num(landmarks) * (LANDMARK_STEPS / size_px), -limit, limit)
+    whole = np.rint(steps).astype(np.int16)
+    whole[1:] -= whole[:-1].copy()
+    return whole
