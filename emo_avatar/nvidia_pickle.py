@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
-from emo_avatar.stylegan2.layers import FIR_TAPS, fir_kernel
+from emo_avatar.stylegan2.fir import FIR_TAPS, fir_kernel
 from emo_bench.errors import UserError
 
 FILTER_NAME = "resample_filter"

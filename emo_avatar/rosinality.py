@@ -15,7 +15,7 @@ from torch import Tensor
 
 from emo_avatar.nvidia_pickle import load_exactly
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
-from emo_avatar.stylegan2.layers import fir_kernel
+from emo_avatar.stylegan2.fir import fir_kernel
 from emo_bench.errors import UserError
 
 W_AVG_SAMPLES = 10_000

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from emo_avatar.stylegan2.config import DiscriminatorConfig
-from emo_avatar.stylegan2.layers import Conv, Fir, FullyConnected
+from emo_avatar.stylegan2.fir import downsample
+from emo_avatar.stylegan2.layers import Conv, FullyConnected
 
 
 class DiscriminatorBlock(nn.Module):
@@ -24,7 +25,6 @@ class DiscriminatorBlock(nn.Module):
         self.conv1 = Conv(inner, out, 3, resample="down", clamp=clamp)
         if config.architecture == "resnet":
             self.skip = Conv(inner, out, 1, bias=False, activate=False, resample="down")
-        self.fir = Fir()
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Features and image at this resolution to those at half of it."""
@@ -32,7 +32,7 @@ class DiscriminatorBlock(nn.Module):
             assert img is not None
             features = self.fromrgb(img)
             x = features if x is None else x + features
-            img = self.fir.downsample(img) if self.architecture == "skip" else None
+            img = downsample(img) if self.architecture == "skip" else None
         assert x is not None
         if self.architecture == "resnet":
             shortcut = self.skip(x, gain=math.sqrt(0.5))

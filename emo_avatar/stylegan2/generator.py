@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from emo_avatar.stylegan2.config import GeneratorConfig, NoiseMode
-from emo_avatar.stylegan2.layers import Conv, Fir, FullyConnected, SynthesisLayer, ToRgb
+from emo_avatar.stylegan2.fir import upsample
+from emo_avatar.stylegan2.layers import Conv, FullyConnected, SynthesisLayer, ToRgb
 
 Fuse = Callable[[int, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """Called after ``conv1`` of each block as ``fuse(r, x, rgb)``: x [B, C, r, r], rgb [B, 3, r, r] or None."""
@@ -80,7 +81,6 @@ class SynthesisBlock(nn.Module):
         self.has_rgb = config.architecture == "skip" or resolution == config.img_resolution
         if self.has_rgb:
             self.torgb = ToRgb(out, config.img_channels, config.w_dim, clamp=clamp)
-        self.fir = Fir()
 
     @property
     def num_conv(self) -> int:
@@ -101,8 +101,7 @@ class SynthesisBlock(nn.Module):
         else:
             x = self.conv1(self.conv0(x, ws[:, 0], noise_mode), ws[:, 1], noise_mode)
         if rgb is not None:
-            with torch.autocast(rgb.device.type, enabled=False):
-                rgb = self.fir.upsample(rgb)
+            rgb = upsample(rgb)
         if fuse is not None:
             x, rgb = fuse(self.resolution, x, rgb)
         if self.has_rgb:

@@ -11,41 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emo_avatar.stylegan2.fir import blur, downsample, upsample
+
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
 DEMODULATION_EPS = 1e-8
-FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
-
-
-def fir_kernel() -> Tensor:
-    """The separable [1, 3, 3, 1] filter as a ``[4, 4]`` float32 kernel that sums to 1."""
-    taps = torch.tensor(FIR_TAPS)
-    return torch.outer(taps, taps) / taps.sum() ** 2
-
-
-class Fir(nn.Module):
-    """Depthwise low-pass filtering of ``[B, C, H, W]``; not part of the state dict."""
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("kernel", fir_kernel(), persistent=False)
-
-    def _depthwise(self, x: Tensor, gain: float) -> Tensor:
-        return (self.kernel * gain).to(x.dtype).expand(x.shape[1], 1, 4, 4)
-
-    def blur(self, x: Tensor, padding: int, gain: float = 1.0) -> Tensor:
-        """Filter with zero padding on each side: ``[B, C, H + 2*padding - 3, W + 2*padding - 3]``."""
-        return F.conv2d(x, self._depthwise(x, gain), padding=padding, groups=x.shape[1])
-
-    def upsample(self, x: Tensor) -> Tensor:
-        """Zero-insert by 2 and filter: ``[B, C, 2H, 2W]``."""
-        return F.conv_transpose2d(x, self._depthwise(x, 4.0), stride=2, padding=1, groups=x.shape[1])
-
-    def downsample(self, x: Tensor) -> Tensor:
-        """Filter and take every second pixel: ``[B, C, H/2, W/2]``."""
-        return F.conv2d(x, self._depthwise(x, 1.0), stride=2, padding=1, groups=x.shape[1])
 
 
 class FullyConnected(nn.Module):
@@ -102,7 +72,6 @@ class Conv(nn.Module):
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
-        self.fir = Fir()
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H', W']``; ``gain`` scales the output."""
@@ -114,12 +83,12 @@ class Conv(nn.Module):
         if self.resample == "down":
             padding = 0
             if self.kernel_size == 1:
-                x = self.fir.downsample(x)
+                x = downsample(x)
             else:
-                x, stride = self.fir.blur(x, padding=2), 2
+                x, stride = blur(x, padding=2), 2
         x = F.conv2d(x, weight, bias, stride=stride, padding=padding)
         if self.resample == "up":
-            x = self.fir.upsample(x)
+            x = upsample(x)
         if self.activate:
             x = F.leaky_relu(x, LRELU_SLOPE)
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
@@ -164,7 +133,7 @@ class SynthesisLayer(ModulatedConv):
         self.resolution = resolution
         self.clamp = clamp
         self.use_noise = use_noise
-        self.fir = Fir() if upsample else None
+        self.upsample = upsample
         if use_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
@@ -187,11 +156,11 @@ class SynthesisLayer(ModulatedConv):
             scale = torch.rsqrt(styles.square() @ energy.t() + DEMODULATION_EPS) * total
         x = x * styles.to(x.dtype)[:, :, None, None]
         weight = self.weight * self.weight_gain
-        if self.fir is None:
+        if not self.upsample:
             x = F.conv2d(x, weight, padding=1)
         else:
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = self.fir.blur(x, padding=1, gain=4.0)
+            x = blur(x, padding=1, gain=4.0)
         offset = self.bias[None, :, None, None] * total
         noise = self.noise(x.shape[0], noise_mode)
         x = torch.addcmul(offset.to(x.dtype), x, scale.to(x.dtype)[:, :, None, None])

@@ -11,7 +11,8 @@ from scipy.signal import upfirdn  # type: ignore[import-untyped]
 
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.discriminator import minibatch_deviation
-from emo_avatar.stylegan2.layers import Conv, Fir, SynthesisLayer
+from emo_avatar.stylegan2.fir import blur, downsample, upsample
+from emo_avatar.stylegan2.layers import Conv, SynthesisLayer
 from emo_bench.errors import UserError
 
 SHARED = Path(os.environ.get("EMO_BENCH_SHARED") or Path(__file__).resolve().parents[3] / "shared")
@@ -91,7 +92,6 @@ def test_discriminator_matches_nvidia() -> None:
 
 def test_fir_matches_scipy() -> None:
     x = torch.randn(1, 1, 6, 6, generator=torch.Generator().manual_seed(0))
-    fir = Fir()
     taps = np.array([1, 3, 3, 1]) / 8
 
     def both_axes(gain: float, up: int, down: int) -> np.ndarray:
@@ -99,10 +99,19 @@ def test_fir_matches_scipy() -> None:
         return upfirdn(taps * gain, rows, up, down, axis=1)
 
     up = both_axes(2.0, 2, 1)[1:13, 1:13]
-    np.testing.assert_allclose(fir.upsample(x)[0, 0].numpy(), up, atol=1e-6)
+    np.testing.assert_allclose(upsample(x)[0, 0].numpy(), up, atol=1e-6)
     down = both_axes(1.0, 1, 1)[2:8:2, 2:8:2]
-    np.testing.assert_allclose(fir.downsample(x)[0, 0].numpy(), down, atol=1e-6)
-    np.testing.assert_allclose(fir.blur(x, padding=3)[0, 0].numpy(), both_axes(1.0, 1, 1), atol=1e-6)
+    np.testing.assert_allclose(downsample(x)[0, 0].numpy(), down, atol=1e-6)
+    np.testing.assert_allclose(blur(x, padding=3)[0, 0].numpy(), both_axes(1.0, 1, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_fir_derivatives_match_finite_differences(size: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 2, size, size, dtype=torch.float64, requires_grad=True)
+    for operation in (lambda v: blur(v, padding=1, gain=4.0), upsample, downsample):
+        torch.autograd.gradcheck(operation, x)
+        torch.autograd.gradgradcheck(lambda v, f=operation: f(v).square(), x)
 
 
 def test_layer_is_the_papers_weight_modulation() -> None:
