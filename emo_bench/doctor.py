@@ -1,13 +1,18 @@
 """What works on this machine and what does not: each check does the real thing, small."""
 
+import importlib
 import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from emo_bench import assets
 from emo_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from emo_bench.metrics.metric import FramesU8
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def run_checks() -> list[Check]:
         _guarded("Anny", _anny, "pip install anny", required=False),
         _guarded("Warp", _warp, "pip install warp-lang"),
     ]
-    return checks + [_asset(name) for name in assets.catalogue()]
+    return checks + [_asset(asset) for asset in assets.list_assets()]
 
 
 def _guarded(name: str, check: Callable[[], str], remedy: str, required: bool = True) -> Check:
@@ -43,7 +48,7 @@ def _guarded(name: str, check: Callable[[], str], remedy: str, required: bool = 
         return Check(name, True, check(), required=required)
     except UserError as error:
         return Check(name, False, str(error), "", required)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it raises is the finding
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Check(name, False, f"{type(error).__name__}: {line}", remedy, required)
 
@@ -89,12 +94,12 @@ def _video_encoder() -> str:
     return f"PyAV {version('av')}, libx264 and lossless ffv1"
 
 
-def _encode(frames, codec: str, pixel_format: str, container: str) -> bytes:  # type: ignore[no-untyped-def]
+def _encode(frames: "FramesU8", codec: str, pixel_format: str, container: str) -> bytes:
     import av
 
     out = io.BytesIO()
     with av.open(out, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=25)
+        stream: Any = file.add_stream(codec, rate=25)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixel_format
         for frame in frames:
@@ -103,11 +108,11 @@ def _encode(frames, codec: str, pixel_format: str, container: str) -> bytes:  # 
     return out.getvalue()
 
 
-def _decode(video: bytes):  # type: ignore[no-untyped-def]
+def _decode(video: bytes) -> "FramesU8":
     import av
     import numpy as np
 
-    with av.open(io.BytesIO(video)) as file:
+    with av.open(io.BytesIO(video), "r") as file:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
 
 
@@ -118,7 +123,7 @@ def _mediapipe() -> str:
     from emo_bench.tracking.landmarks import Landmarker
 
     model = assets.require("face-landmarker")
-    detection = Landmarker(static=True).detect(data.astronaut())
+    detection = Landmarker(static=True).detect(data.astronaut())  # type: ignore[no-untyped-call]
     if detection is None:
         raise RuntimeError("the landmarker finds no face in a portrait photograph")
     center_x, center_y = detection.landmarks478.mean(axis=0)
@@ -139,8 +144,7 @@ def _anny() -> str:
 
 
 def _warp() -> str:
-    import warp
-
+    warp: Any = importlib.import_module("warp")
     warp.config.log_level = warp.LOG_ERROR
     warp.init()
     points = warp.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=warp.vec3, device="cpu")
@@ -148,11 +152,10 @@ def _warp() -> str:
     return f"warp {version('warp-lang')}, devices {', '.join(str(device) for device in warp.get_devices())}"
 
 
-def _asset(name: str) -> Check:
-    asset = assets.find_asset(name)
-    required = name == "face-landmarker"
-    found = assets.locate(name)
-    label = f"asset {name}"
+def _asset(asset: assets.Asset) -> Check:
+    required = asset.name == "face-landmarker"
+    found = assets.locate(asset.name)
+    label = f"asset {asset.name}"
     if found is None:
         detail = f"not here; needed by {', '.join(asset.needed_by)}"
         return Check(label, False, detail, asset.remedy(), required)

@@ -2,7 +2,6 @@
 
 import functools
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +45,12 @@ class Asset:
 
 
 @functools.cache
-def catalogue() -> Mapping[str, Asset]:
-    """All known assets by name."""
+def list_assets() -> tuple[Asset, ...]:
+    """All known assets, in the catalogue's order."""
     return read_catalogue(Path(__file__).with_name("catalogue.toml"))
 
 
-def read_catalogue(path: Path) -> dict[str, Asset]:
+def read_catalogue(path: Path) -> tuple[Asset, ...]:
     """Read a catalogue file; an entry without any way to get it, or a name given twice, is a ValueError."""
     with path.open("rb") as file:
         entries = tomllib.load(file)["asset"]
@@ -66,15 +65,12 @@ def read_catalogue(path: Path) -> dict[str, Asset]:
         if not asset.urls and not asset.carriers:
             raise ValueError(f"{path}: asset {asset.name!r} has neither urls nor carriers")
         assets[asset.name] = asset
-    return assets
+    return tuple(assets.values())
 
 
 def find_asset(name: str) -> Asset:
     """The asset of that name or file name; a UserError lists the known names otherwise."""
-    assets = catalogue()
-    if name in assets:
-        return assets[name]
-    for asset in assets.values():
-        if asset.file == name:
+    for asset in list_assets():
+        if name in (asset.name, asset.file):
             return asset
-    raise UserError(f"unknown asset {name!r}; known: {', '.join(assets)}")
+    raise UserError(f"unknown asset {name!r}; known: {', '.join(asset.name for asset in list_assets())}")
