@@ -46,15 +46,15 @@ def _by_hand(asset: Asset) -> str:
 
 
 def _unreachable(url: str) -> str | None:
-    """Why the host cannot be reached, or None; in a thread, because a name look-up has no timeout of its own."""
+    """Why the file cannot be reached, or None; in a thread, because a name look-up has no timeout of its own."""
     import requests
 
     outcome = ["no answer"]
 
     def probe() -> None:
         try:
-            requests.head(url, timeout=CONNECT_TIMEOUT_S, allow_redirects=False)
-            outcome[0] = ""
+            status = requests.head(url, timeout=CONNECT_TIMEOUT_S, allow_redirects=True).status_code
+            outcome[0] = "HTTP 404" if status == requests.codes.not_found else ""
         except requests.RequestException as error:
             outcome[0] = type(error).__name__
 
@@ -105,7 +105,8 @@ def _downloader(asset: Asset) -> Any:
             self._advance(n)
 
         def reset(self) -> None:
-            self._done = 0
+            # Pooch ends with reset() and update(total), which would count every byte twice.
+            self._done = asset.size_bytes
 
         def close(self) -> None:
             pass
