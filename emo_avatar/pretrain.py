@@ -1,0 +1,266 @@
+"""Trains a StyleGAN2 prior on an image bank: ``python -m emo_avatar.pretrain --images BANK.npy --out DIR``.
+
+The bank is uint8 [N, S, S, 3] of FFHQ-aligned heads. Training stops after the stated minutes, counted over
+all restarts; killed at any moment, the same command goes on from the last checkpoint.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from emo_avatar.checkpoints import save_stylegan2
+from emo_avatar.pretrain_adversarial import (
+    AdversarialConfig,
+    discriminator_step,
+    generator_step,
+    non_finite,
+    r1_step,
+    update_average,
+)
+from emo_avatar.pretrain_bank import ImageBank, open_bank
+from emo_avatar.pretrain_card import write_model_card
+from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
+from emo_avatar.pretrain_warmup import warmup_step
+from emo_bench.errors import UserError
+
+COLUMNS = (
+    "images",
+    "seconds",
+    "images_per_s",
+    "loss_reconstruction",
+    "mse",
+    "loss_d",
+    "loss_g",
+    "r1",
+    "real_logit",
+    "fake_logit",
+)
+GRID_COLUMNS = 10
+GRID_PSI = (1.0, 1.0, 1.0, 0.7, 0.7, 0.7)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When training stops and how often it writes; ``max_images`` None leaves it to the minutes."""
+
+    minutes: float
+    max_images: int | None = None
+    checkpoint_s: float = 120.0
+    grid_s: float = 300.0
+    log_s: float = 30.0
+
+
+def train(
+    bank: ImageBank,
+    out: Path,
+    config: PretrainConfig,
+    pace: Pace,
+    device: str = "cpu",
+    init: Path | None = None,
+) -> PretrainState:
+    """Train, or go on training, in the folder ``out``.
+
+    Leaves ``portraits-R.safetensors`` (averaged generator and discriminator, float16), ``portraits-R.md``,
+    ``state.pt``, ``log.csv``, ``reals.png`` and ``samples-*.png`` there. Raises UserError when ``out``
+    holds a training of another config, and when a loss is no longer finite (the last state is kept).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    state_path = out / "state.pt"
+    state = load_state(state_path, config, device) if state_path.exists() else new_state(config, device, init)
+    _cut_log(out / "log.csv", state.images)
+    _write_reals(bank, out / "reals.png")
+    bank_facts = json.dumps({"file": bank.path.name, "images": len(bank), "sha256": bank.sha256()})
+    clock = time.monotonic()
+    due = {"state": clock + pace.checkpoint_s, "grid": clock + 30.0, "log": clock + pace.log_s}
+    logged_images, logged_s = state.images, state.seconds
+    while not _finished(state, pace):
+        losses = _step(state, bank, device)
+        now = time.monotonic()
+        state.seconds += now - clock
+        clock = now
+        if now >= due["log"]:
+            speed = (state.images - logged_images) / max(state.seconds - logged_s, 1e-9)
+            _log(out / "log.csv", state, losses, speed, pace)
+            logged_images, logged_s = state.images, state.seconds
+            due["log"] = now + pace.log_s
+        if now >= due["grid"]:
+            _write_samples(state, out)
+            due["grid"] = now + pace.grid_s
+        if now >= due["state"]:
+            _save(state, bank_facts, out)
+            due["state"] = time.monotonic() + pace.checkpoint_s
+    _write_samples(state, out)
+    _save(state, bank_facts, out)
+    return state
+
+
+def _finished(state: PretrainState, pace: Pace) -> bool:
+    enough = pace.max_images is not None and state.images >= pace.max_images
+    return enough or state.seconds >= pace.minutes * 60
+
+
+def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tensor]:
+    """One batch through the stage at hand; UserError when a loss is NaN or infinite."""
+    config = state.config
+    if state.encoder is not None and state.seconds >= config.warmup_minutes * 60:
+        state.end_warmup()
+    indices = torch.randint(len(bank), (config.batch,), generator=state.rng)
+    flips = torch.rand(config.batch, generator=state.rng) < (0.5 if config.flip else 0.0)
+    real = bank.batch(indices, flips, device)
+    z = torch.randn(2, config.batch, config.z_dim, generator=state.rng).to(device)
+    game = config.adversarial
+    if state.encoder is not None and state.optimizer_warmup is not None:
+        losses = warmup_step(
+            state.generator, state.encoder, state.optimizer_warmup, real, z[0], game.autocast
+        )
+    else:
+        losses = discriminator_step(state.generator, state.discriminator, state.optimizer_d, real, z[0], game)
+        if state.steps % game.r1_interval == 0:
+            losses |= r1_step(state.discriminator, state.optimizer_d, real, game)
+        losses |= generator_step(state.generator, state.discriminator, state.optimizer_g, z[1], game)
+    broken = non_finite(losses)
+    if broken:
+        raise UserError(
+            f"{broken} is not finite after {state.images} images: the last checkpoint is kept; "
+            "lower the learning rate or raise --r1-gamma."
+        )
+    state.steps += 1
+    state.images += config.batch
+    if state.encoder is None:
+        update_average(state.average, state.generator, state.images, config.batch, game)
+    return losses
+
+
+def _save(state: PretrainState, bank_facts: str, out: Path) -> None:
+    save_state(out / "state.pt", state)
+    name = f"portraits-{state.config.resolution}"
+    facts = {
+        "images": str(state.images),
+        "minutes": f"{state.seconds / 60:.1f}",
+        "config": json.dumps(asdict(state.config), sort_keys=True),
+        "bank": bank_facts,
+        "licence": "Apache-2.0",
+    }
+    generator = state.shown()
+    save_stylegan2(out / f"{name}.safetensors", generator, state.discriminator, facts, half=True)
+    write_model_card(out / f"{name}.md", generator, facts)
+
+
+@torch.no_grad()
+def _write_samples(state: PretrainState, out: Path) -> None:
+    """A grid of the same latents every time; the lower half truncated to psi 0.7."""
+    rng = torch.Generator().manual_seed(1)
+    generator = state.shown()
+    device = generator.mapping.w_avg.device
+    rows = []
+    for psi in GRID_PSI:
+        z = torch.randn(GRID_COLUMNS, state.config.z_dim, generator=rng).to(device)
+        rows.append(generator(z, truncation_psi=psi).cpu())
+    _write_grid(torch.stack(rows), out / f"samples-{state.images:08d}.png")
+
+
+def _write_reals(bank: ImageBank, path: Path) -> None:
+    count = len(GRID_PSI) * GRID_COLUMNS
+    indices = torch.linspace(0, len(bank) - 1, count).long()
+    images = bank.batch(indices, torch.zeros(count, dtype=torch.bool), "cpu")
+    _write_grid(images.reshape(len(GRID_PSI), GRID_COLUMNS, *images.shape[1:]), path)
+
+
+def _write_grid(images: Tensor, path: Path) -> None:
+    """Write ``images`` [rows, columns, 3, R, R] in [-1, 1] as one PNG."""
+    rows, columns, _, height, width = images.shape
+    grid = images.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
+    pixels: np.ndarray = ((grid + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+    Image.fromarray(pixels).save(path)
+
+
+def _log(path: Path, state: PretrainState, losses: Mapping[str, Tensor], speed: float, pace: Pace) -> None:
+    row: dict[str, float] = {name: round(float(value), 5) for name, value in losses.items()}
+    row |= {"images": state.images, "seconds": round(state.seconds, 1), "images_per_s": round(speed, 2)}
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+    numbers = " ".join(f"{name} {float(value):.3f}" for name, value in losses.items())
+    minutes = f"{state.seconds / 60:.1f}/{pace.minutes:g} min"
+    print(f"pretrain: {minutes}, {state.images} images, {speed:.1f} images/s, {numbers}", flush=True)
+
+
+def _cut_log(path: Path, images: int) -> None:
+    """Drop the rows that a killed training wrote after its last checkpoint."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["images"]) <= images]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m emo_avatar.pretrain", description=__doc__)
+    default, game = PretrainConfig(), AdversarialConfig()
+    parser.add_argument("--images", type=Path, required=True, help="image bank, .npy uint8 [N, S, S, 3]")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--resolution", type=int, default=default.resolution)
+    parser.add_argument("--minutes", type=float, default=60.0, help="training time over all restarts")
+    parser.add_argument("--warmup-minutes", type=float, default=default.warmup_minutes)
+    parser.add_argument("--init", type=Path, help="prior of this or a lower resolution to start from")
+    parser.add_argument("--batch", type=int, default=default.batch)
+    parser.add_argument("--channel-base", type=int, default=default.channel_base)
+    parser.add_argument("--channel-max", type=int, default=default.channel_max)
+    parser.add_argument("--learning-rate", type=float, default=game.learning_rate)
+    parser.add_argument("--r1-gamma", type=float, default=game.r1_gamma)
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--no-flip", action="store_true")
+    parser.add_argument("--no-autocast", action="store_true", help="float32 throughout")
+    parser.add_argument("--grid-minutes", type=float, default=5.0)
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 2 is the exit code for a mistake of the user."""
+    given = _arguments().parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    game = AdversarialConfig(
+        learning_rate=given.learning_rate, r1_gamma=given.r1_gamma, autocast=not given.no_autocast
+    )
+    pace = Pace(given.minutes, grid_s=given.grid_minutes * 60)
+    try:
+        config = PretrainConfig(
+            resolution=given.resolution,
+            channel_base=given.channel_base,
+            channel_max=given.channel_max,
+            batch=given.batch,
+            flip=not given.no_flip,
+            warmup_minutes=given.warmup_minutes,
+            seed=given.seed,
+            adversarial=game,
+        )
+        bank = open_bank(given.images, given.resolution)
+        state = train(bank, given.out, config, pace, given.device, given.init)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"pretrain: done, {state.images} images in {state.seconds / 60:.1f} min, in {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Everything that a prior's training needs to go on after it was killed."""
+
+import copy
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emo_avatar.checkpoints import load_stylegan2
+from emo_avatar.pretrain_adversarial import AdversarialConfig, lazy_adam
+from emo_avatar.pretrain_warmup import Encoder
+from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
+from emo_bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """What is trained and how; a resumed training must have the same one.
+
+    Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches.
+    ``warmup_minutes`` of reconstruction come first (0: none). ``flip`` mirrors half of the images.
+    """
+
+    resolution: int = 64
+    z_dim: int = 256
+    w_dim: int = 256
+    mapping_layers: int = 4
+    channel_base: int = 4096
+    channel_max: int = 128
+    batch: int = 16
+    flip: bool = True
+    warmup_minutes: float = 0.0
+    seed: int = 0
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+
+    def generator(self) -> GeneratorConfig:
+        """The generator's sizes."""
+        return GeneratorConfig(
+            self.resolution,
+            z_dim=self.z_dim,
+            w_dim=self.w_dim,
+            mapping_layers=self.mapping_layers,
+            channel_base=self.channel_base,
+            channel_max=self.channel_max,
+            use_noise=False,
+        )
+
+    def discriminator(self) -> DiscriminatorConfig:
+        """The discriminator's sizes."""
+        return DiscriminatorConfig(
+            self.resolution, channel_base=self.channel_base, channel_max=self.channel_max
+        )
+
+
+@dataclass
+class PretrainState:
+    """Networks, optimisers and counters; ``encoder`` is there only during the warm-up."""
+
+    config: PretrainConfig
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    optimizer_g: torch.optim.Adam
+    optimizer_d: torch.optim.Adam
+    encoder: Encoder | None
+    optimizer_warmup: torch.optim.Adam | None
+    rng: torch.Generator
+    images: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+    def shown(self) -> Generator:
+        """The generator to look at and to ship: the averaged one once the game is on."""
+        return self.average if self.encoder is None else self.generator
+
+    def end_warmup(self) -> None:
+        """Hand the encoder's trunk to the discriminator and start the averaged generator afresh."""
+        assert self.encoder is not None
+        self.encoder.hand_over(self.discriminator)
+        self.average.load_state_dict(self.generator.state_dict())
+        self.encoder, self.optimizer_warmup = None, None
+
+
+def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> PretrainState:
+    """A fresh training; ``init`` starts from a trained prior of the same or a lower resolution.
+
+    Raises UserError when ``init`` does not fit the config.
+    """
+    torch.manual_seed(config.seed)
+    generator, discriminator = Generator(config.generator()), Discriminator(config.discriminator())
+    encoder = Encoder(config.discriminator(), config.z_dim) if config.warmup_minutes > 0 else None
+    if init is not None:
+        generator, discriminator = _grown(config, init, discriminator)
+    for network in (generator, discriminator, encoder):
+        if network is not None:
+            network.to(device).train()
+    average = copy.deepcopy(generator).requires_grad_(False).eval()
+    rate, interval = config.adversarial.learning_rate, config.adversarial.r1_interval
+    return PretrainState(
+        config=config,
+        generator=generator,
+        discriminator=discriminator,
+        average=average,
+        optimizer_g=torch.optim.Adam(generator.parameters(), lr=rate, betas=(0.0, 0.99), fused=True),
+        optimizer_d=lazy_adam(list(discriminator.parameters()), rate, interval),
+        encoder=encoder,
+        optimizer_warmup=_warmup_optimizer(generator, encoder, rate),
+        rng=torch.Generator().manual_seed(config.seed),
+    )
+
+
+def _warmup_optimizer(
+    generator: Generator, encoder: Encoder | None, learning_rate: float
+) -> torch.optim.Adam | None:
+    if encoder is None:
+        return None
+    parameters = [*generator.parameters(), *encoder.parameters()]
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _grown(
+    config: PretrainConfig, init: Path, discriminator: Discriminator
+) -> tuple[Generator, Discriminator]:
+    checkpoint = load_stylegan2(init)
+    try:
+        generator = grow_generator(checkpoint.generator, config.resolution)
+    except ValueError as error:
+        raise UserError(f"{init} cannot start a {config.resolution} px prior: {error}.") from error
+    if generator.config != config.generator():
+        raise UserError(f"{init} has other sizes: {generator.config}, not {config.generator()}.")
+    if checkpoint.discriminator is not None:
+        discriminator = grow_discriminator(checkpoint.discriminator, config.resolution)
+    return generator, discriminator
+
+
+NETWORKS = ("generator", "discriminator", "average", "encoder")
+OPTIMIZERS = ("optimizer_g", "optimizer_d", "optimizer_warmup")
+
+
+def save_state(path: Path, state: PretrainState) -> None:
+    """Write the state so that the file is always a whole one, old or new."""
+    content: dict[str, Any] = {
+        "config": json.dumps(dataclasses.asdict(state.config), sort_keys=True),
+        "rng": state.rng.get_state(),
+        "images": state.images,
+        "steps": state.steps,
+        "seconds": state.seconds,
+    }
+    for name in (*NETWORKS, *OPTIMIZERS):
+        part = getattr(state, name)
+        content[name] = None if part is None else part.state_dict()
+    partial = path.with_name(f".{path.name}.part")
+    torch.save(content, partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState:
+    """Read a state that `save_state` wrote; UserError when it belongs to another config or is damaged."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        stored = json.loads(content["config"])
+    except Exception as error:
+        raise UserError(f"{path} is not a training state ({error}): delete it to start afresh.") from error
+    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
+    different = [name for name in wanted if stored.get(name) != wanted[name]]
+    if different:
+        name = different[0]
+        raise UserError(
+            f"{path} was trained with {name}={stored.get(name)}, not {wanted[name]}: "
+            "use that, or another --out."
+        )
+    state = new_state(config, device)
+    if content["encoder"] is None:
+        state.encoder, state.optimizer_warmup = None, None
+    for name in (*NETWORKS, *OPTIMIZERS):
+        if content[name] is not None:
+            getattr(state, name).load_state_dict(content[name])
+    state.rng.set_state(content["rng"].cpu())
+    state.images, state.steps, state.seconds = content["images"], content["steps"], content["seconds"]
+    return state
