@@ -40,7 +40,7 @@ class EmoAvatarConfig(BaseModel):
     # motion flow (3.2.2)
     expression_window: int = Field(5, ge=1, description="paper: 5, two frames before and two after")
     motion_width: int = 256
-    flow_px: int = Field(128, ge=64)
+    flow_px: int = Field(64, ge=64)
     flow_widths: tuple[int, ...] = Field((32, 64, 96, 128, 128), description="paper: 5 layers")
     flow_mode: Literal["none", "warp", "warp+residual"] = "warp+residual"
     max_displacement: float = 0.1
@@ -58,9 +58,12 @@ class EmoAvatarConfig(BaseModel):
     # losses (3.2.3)
     texture_weight: float = 1.0
     l1_weight: float = 10.0
-    feature_weight: float = Field(4.0, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1")
+    feature_weight: float = Field(
+        4.0, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1"
+    )
     perceptual_weight: float = 1.0
-    perceptual: str = "stlpips-vgg-3"
+    perceptual: str = "stlpips-alex"
+    perceptual_share: float = Field(0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at")
     gan_weight: float = 0.1
     gan_loss: Literal["bce", "hinge", "lsgan"] = "bce"
     gan_start_step: int = 500
@@ -82,12 +85,13 @@ _SMOKE: dict[str, Any] = {
     "resolution_px": 64, "projection_steps": 20, "tuning_steps": 20, "texture_px": 128, "flow_px": 64,
     "flow_widths": (16, 24, 32, 48, 48), "encoder_width": 16, "encoder_max_width": 64,
     "skip_resolutions": (16, 32, 64), "steps": 60, "batch": 4, "gan_start_step": 40, "max_train_frames": 60,
-    "checkpoint_every_steps": 20, "ema_half_life_images": 40.0, "perceptual": "stlpips-alex",
+    "checkpoint_every_steps": 20, "ema_half_life_images": 40.0,
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "prior": "ffhq-512", "projection_steps": 450, "tuning_steps": 350, "tuning_lr": 3e-4,
     "texture_px": 512, "flow_px": 256, "flow_widths": (32, 64, 128, 256, 256), "encoder_width": 32,
     "encoder_max_width": 512, "skip_resolutions": (16, 32, 64, 128, 256), "perceptual": "lpips-vgg",
+    "perceptual_share": 1.0,
     "discriminator_width": 64, "steps": 15000, "lr": 1e-4, "texture_lr": 1e-3, "final_lr_share": 1.0,
     "gan_start_step": 1500, "max_train_frames": 20000, "checkpoint_every_steps": 500,
     "ema_half_life_images": 10000.0,

@@ -95,5 +95,6 @@ def initialize(
         workspace.folder / "init.png",
         [list(crops), list(ours), [difference(a, b) for a, b in zip(ours, crops, strict=True)]],
     )
-    return Initialization(result.generator, result.pivots.detach(), indices, poses[indices].astype(np.float32))
-
+    return Initialization(
+        result.generator, result.pivots.detach(), indices, poses[indices].astype(np.float32)
+    )

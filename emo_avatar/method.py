@@ -136,7 +136,9 @@ class EmoAvatar(Method):
         try:
             avatar.load_state_dict(tensors)
         except RuntimeError as error:
-            raise UserError(f"{path} was fitted with other settings: use the settings in its run.json") from error
+            raise UserError(
+                f"{path} was fitted with other settings: use the settings in its run.json"
+            ) from error
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
@@ -180,5 +182,3 @@ class EmoAvatar(Method):
         truth = to_frames_u8(frames.images(rows))
         gaps = [difference(a, b) for a, b in zip(ours, truth, strict=True)]
         save_sheet(self.workspace.folder / "train.png", [list(truth), list(ours), gaps])
-
-

@@ -23,9 +23,7 @@ class NeuralTexture(nn.Module):
         super().__init__()
         self.size_px = size_px
         sizes = [max(size_px >> level, 1) for level in range(levels)]
-        self.levels = nn.ParameterList(
-            nn.Parameter(torch.zeros(1, channels, size, size)) for size in sizes
-        )
+        self.levels = nn.ParameterList(nn.Parameter(torch.zeros(1, channels, size, size)) for size in sizes)
         with torch.no_grad():
             self.levels[-1].normal_(0.0, 0.01)
 

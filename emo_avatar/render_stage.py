@@ -123,7 +123,10 @@ class RenderStage:
         covered = batch.mask.sum().clamp_min(1.0) * 3
         texture = ((rendering.texture_rgb.float() - target).abs() * batch.mask).sum() / covered
         l1 = ((image - target).abs() * weights).sum() / (weights.sum() * 3)
-        perceptual = self._perceptual(image, target).mean() if config.perceptual_weight > 0 else zero
+        perceptual = zero
+        if config.perceptual_weight > 0:
+            looked_at = max(round(config.perceptual_share * len(image)), 1)
+            perceptual = self._perceptual(image[:looked_at], target[:looked_at]).mean()
         adversarial = zero
         if with_gan:
             self._discriminator.requires_grad_(False)
@@ -134,9 +137,7 @@ class RenderStage:
             flow = flow + config.flow_tv_weight * total_variation(rendering.flow)
         return RenderLosses(texture, l1, perceptual, adversarial, flow)
 
-    def _discriminator_step(
-        self, fake: Tensor, target: Tensor, batch: DrivingBatch, with_gan: bool
-    ) -> float:
+    def _discriminator_step(self, fake: Tensor, target: Tensor, batch: DrivingBatch, with_gan: bool) -> float:
         if not with_gan:
             return 0.0
         self._discriminator.requires_grad_(True)
