@@ -1,0 +1,104 @@
+"""The published interface of a method: something that fits a capture and renders frames of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from emo_bench.actors.capture import Capture
+
+SMOKE_PROFILE = "smoke"
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a method says of itself.
+
+    Attributes:
+        name: the name on the command line and in run folders, e.g. ``mean-frame``.
+        title: the name in tables, as its paper writes it.
+        paper: citation, or ``""`` for a method without one.
+        licence: of this implementation.
+        capabilities: of ``render`` and ``edit``, what it can do.
+        requirements: packages or assets beyond the toolkit's own dependencies.
+        fidelity: how this implementation relates to the paper's method, in one line.
+    """
+
+    name: str
+    title: str
+    paper: str
+    licence: str
+    capabilities: frozenset[str]
+    requirements: tuple[str, ...]
+    fidelity: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where and how a method works.
+
+    Attributes:
+        folder: the run's folder; the method keeps its checkpoints and ``train.csv`` there.
+        profile: one of the method's :meth:`Method.profiles`.
+        seed: of every random number; same seed, same machine, same result.
+        device: ``"cpu"`` or ``"cuda"``, as torch names it.
+        settings: the user's ``--set key=value``, as text; an unknown key is the method's UserError.
+    """
+
+    folder: Path
+    profile: str
+    seed: int
+    device: str = "cpu"
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """A head avatar, a video edit, or a stand-in that keeps them honest.
+
+    The runner builds ``Cls(workspace)``, calls :meth:`fit` once (again after an interruption) and
+    :meth:`render` on the same object or, in a later process, on a fresh one after :meth:`load`. What is
+    held out is out of reach: ``fit`` gets a capture whose other frames raise PermissionError, ``render``
+    one without any readable frame. The track is whole in both, because it is what drives the avatar.
+    """
+
+    info: ClassVar[MethodInfo]
+    resolution_px: int
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    @classmethod
+    @abstractmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """Names of the profiles; ``smoke`` is the one for trying things out, ``cpu`` and ``paper`` the defaults."""
+
+    @abstractmethod
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Learn from the frames ``train``, in ascending order, all with a face.
+
+        Called again after an interruption, it goes on from what it left in ``workspace.folder`` and ends
+        with the same result as an undisturbed fit.
+        """
+
+    @abstractmethod
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        """Yield a frame ``uint8 [R, R, 3]`` RGB for each index, in order, R being ``resolution_px``."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Take up a finished fit from ``workspace.folder``."""
+
+    def describe(self) -> dict[str, object]:
+        """Plain JSON values for ``run.json``; callable before the fit.
+
+        Two keys belong to what the run *is*, so they must not change by fitting, and a finished run does not
+        serve another value of them: ``config`` (the resolved configuration) and ``assets`` (SHA-256 by name).
+        """
+        return {}
