@@ -15,6 +15,7 @@ from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.metrics import score
 from emo_bench.perceptual import DISTANCES, PerceptualDistance, perceptual_loss
+from emo_bench.perceptual.trunk import BlurPool, BlurredConvolution
 
 needs_stlpips = pytest.mark.skipif(
     assets.locate("stlpips-alex") is None, reason="package stlpips-pytorch is not installed"
@@ -78,6 +79,15 @@ def test_lpips_is_its_packages(trunk: str, images) -> None:
         expected = original(*images).flatten()
         assert expected.min() > 1e-4
         torch.testing.assert_close(ours(*images), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(32, 40), (33, 40), (32, 41), (33, 41)])
+def test_blurred_convolution_is_the_convolution_then_the_blur(size: tuple[int, int]) -> None:
+    torch.manual_seed(2)
+    merged = BlurredConvolution(3, 4, 11, padding=2).double()
+    images = torch.randn(2, 3, *size, dtype=torch.float64)
+    plain = nn.functional.conv2d(images, merged.weight, merged.bias, padding=2)
+    torch.testing.assert_close(merged(images), BlurPool(4).double()(plain), rtol=0, atol=1e-12)
 
 
 def test_weights_of_another_network_are_refused() -> None:
