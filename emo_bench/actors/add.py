@@ -1,0 +1,335 @@
+"""Add a person's video to the library: find the face, crop, track, store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from emo_bench.actors import library
+from emo_bench.actors.capture import resize_area
+from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
+from emo_bench.actors.foreground import ForegroundCutter
+from emo_bench.actors.track import POSES, Track, pack_foreground
+from emo_bench.actors.video import VideoInfo, decode_video, probe_video
+from emo_bench.errors import UserError
+from emo_bench.progress import track_progress
+from emo_bench.tracking.fit import TrackFit, fit_track
+from emo_bench.tracking.landmarks import Detection, Landmarker
+
+LEAST_FRAMES = 60
+LEAST_SIDE_PX = 96
+STORED_SIZES_PX = (256, 384, 512)
+FOREGROUND_PX = 128
+KEYFRAME_EVERY = 12
+CRF = "12"
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What became of a video.
+
+    Attributes:
+        missing: numbers of the frames without a face; they are kept in the video and excluded from splits.
+        error_percent: mean reprojection error of the 478 landmarks in percent of the inter-ocular distance
+            (between the outer eye corners); worst_error_percent is that of the worst frame.
+        tracking_fps: frames per second of the whole work.
+        notes: what else the user should know, one sentence each.
+    """
+
+    name: str
+    folder: Path
+    frames: int
+    fps: float
+    size_px: int
+    crop: Crop
+    focal_px: float
+    missing: tuple[int, ...]
+    error_percent: float
+    worst_error_percent: float
+    tracking_fps: float
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        error = (
+            f"mean reprojection error of 478 landmarks: {self.error_percent:.2f} % of the inter-ocular distance "
+            f"(worst frame {self.worst_error_percent:.2f} %), tracked at {self.tracking_fps:.1f} frames/s"
+        )
+        lines = [
+            f"actor {self.name}: {self.frames} frames of {self.size_px} px at {self.fps:.5g} fps in {self.folder}",
+            error,
+        ]
+        if self.missing:
+            lines.append(
+                f"no face in {len(self.missing)} frames, left out of all splits: {ranges(self.missing)}"
+            )
+        return "\n".join((*lines, *(f"note: {note}" for note in self.notes)))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The followed face in the frames where it was found."""
+
+    frames: np.ndarray
+    detections: list[Detection]
+    total: int
+    notes: tuple[str, ...]
+
+
+def add_video(
+    path: Path | str,
+    name: str | None = None,
+    *,
+    size_px: int | None = None,
+    replace: bool = False,
+    progress: bool = True,
+) -> AddReport:
+    """Track a video of one person and store it as a capture.
+
+    The video is decoded twice: once to find the face and once, after the fit, to crop and store.
+
+    Args:
+        path: the video.
+        name: the actor's name; the file's by default.
+        size_px: stored resolution; by default the largest of 256, 384 and 512 that needs no enlarging.
+        replace: overwrite an actor of that name.
+        progress: show progress bars.
+
+    Raises:
+        UserError: the video cannot be used; the message says why and what to do.
+    """
+    started = time.monotonic()
+    path = Path(path)
+    name = library.check_name(name if name is not None else path.stem)
+    target = library.captures_folder() / name
+    if target.exists() and not replace:
+        raise UserError(f"there is an actor {name} already: choose another --name, or remove {target}")
+    info = probe_video(path)
+    _check_length(info, info.frames)
+    seen = _find_face(info, progress)
+    boxes = np.array([detection.box for detection in seen.detections])
+    crop = head_and_shoulders(boxes, info.width, info.height)
+    if crop.side < LEAST_SIDE_PX:
+        raise UserError(
+            f"the face in {path.name} is too small ({crop.side} px for head and shoulders, at least "
+            f"{LEAST_SIDE_PX} are needed): use a closer shot"
+        )
+    stored_px = size_px or max((s for s in STORED_SIZES_PX if s <= crop.side), default=STORED_SIZES_PX[0])
+    fit = _fit(info, seen, progress)
+    track = _track(info, seen, fit, crop, stored_px)
+    notes = (*info.notes, *seen.notes)
+    seconds = time.monotonic() - started
+    report = AddReport(
+        name=name,
+        folder=target,
+        frames=seen.total,
+        fps=float(info.fps),
+        size_px=stored_px,
+        crop=crop,
+        focal_px=track.focal_px,
+        missing=tuple(int(i) for i in np.flatnonzero(~track.face_found)),
+        error_percent=100.0 * float(fit.errors.mean()),
+        worst_error_percent=100.0 * float(fit.errors.max()),
+        tracking_fps=seen.total / max(seconds, 1e-9),
+        notes=notes,
+    )
+    return _store(info, track, report, started, progress)
+
+
+def ranges(numbers: tuple[int, ...]) -> str:
+    """Ascending numbers as text: (1, 2, 3, 7) gives "1-3, 7"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def _check_length(info: VideoInfo, frames: int) -> None:
+    if frames < LEAST_FRAMES:
+        raise UserError(
+            f"{info.path.name} has {frames} usable frames and at least {LEAST_FRAMES} are needed: "
+            f"give a longer video of one person"
+        )
+
+
+def _find_face(info: VideoInfo, progress: bool) -> _Seen:
+    found: list[list[Detection]] = []
+    with Landmarker(static=False) as landmarker, _bar(progress, info.frames, "landmarks") as advance:
+        for number, frame in enumerate(decode_video(info)):
+            found.append(landmarker.detect_all(frame, round(1000 * number / info.fps)))
+            advance()
+    chosen, company = follow_largest(found)
+    frames = np.array([i for i, face in enumerate(chosen) if face is not None], dtype=np.int64)
+    if len(frames) < 0.5 * len(found):
+        raise UserError(
+            f"{info.path.name} shows a face in only {len(frames)} of {len(found)} frames: "
+            f"give a video in which one face is in view most of the time"
+        )
+    _check_length(info, len(frames))
+    notes = []
+    if company:
+        notes.append("two people are in view: the one whose face is larger was taken")
+    if len(found) < info.frames:
+        notes.append(f"the file is damaged: only its first {len(found)} frames could be decoded")
+    faces = [face for face in chosen if face is not None]
+    return _Seen(frames, faces, len(found), tuple(notes))
+
+
+def _fit(info: VideoInfo, seen: _Seen, progress: bool) -> TrackFit:
+    with _bar(progress, len(seen.frames), "head fit") as advance:
+        return fit_track(
+            np.stack([face.landmarks478 for face in seen.detections]),
+            np.stack([face.expression for face in seen.detections]),
+            np.stack([face.matrix for face in seen.detections]),
+            seen.frames,
+            picture_px=(info.width, info.height),
+            fps=float(info.fps),
+            advance=advance,
+        )
+
+
+def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int) -> Track:
+    """The track in the crop's coordinates, foreground still empty."""
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        whole = np.full((seen.total, *values.shape[1:]), np.nan, dtype=np.float32)
+        whole[seen.frames] = values
+        return whole
+
+    landmarks = np.stack([face.landmarks478 for face in seen.detections])
+    found = np.zeros(seen.total, dtype=bool)
+    found[seen.frames] = True
+    center = crop.to_crop(np.array((info.width / 2, info.height / 2)), size_px)
+    return Track(
+        head=fit.head,
+        expression=spread(fit.expression),
+        **{name: spread(getattr(fit.motion, name)) for name in POSES},
+        focal_px=fit.focal_px * size_px / crop.side,
+        center_px=(float(center[0]), float(center[1])),
+        size_px=size_px,
+        landmarks478=spread(crop.to_crop(landmarks, size_px)),
+        face_found=found,
+        foreground_bits=np.zeros((seen.total, (FOREGROUND_PX**2 + 7) // 8), dtype=np.uint8),
+        foreground_px=FOREGROUND_PX,
+    )
+
+
+def _store(info: VideoInfo, track: Track, report: AddReport, started: float, progress: bool) -> AddReport:
+    """Write everything to a temporary folder beside the target and rename it."""
+    from dataclasses import replace
+
+    parent = report.folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{report.name}-", dir=parent))
+    try:
+        with _bar(progress, report.frames, "crop and store") as advance:
+            _write_frames(info, track, report, temporary / library.VIDEO_FILE, advance)
+        track.save(temporary / library.TRACK_FILE)
+        report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
+        _write_info(info, report, temporary / library.INFO_FILE)
+        if report.folder.exists():
+            shutil.rmtree(report.folder)
+        temporary.chmod(0o755)
+        os.rename(temporary, report.folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return report
+
+
+def _write_frames(
+    info: VideoInfo, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
+) -> None:
+    cutter = ForegroundCutter()
+    with FrameWriter(out, info.fps, report.size_px) as writer:
+        for number, frame in enumerate(decode_video(info)):
+            if number >= report.frames:
+                break
+            frame_u8 = resize_area(report.crop.cut(frame), report.size_px)
+            writer.write(frame_u8)
+            if track.face_found[number]:
+                surface = track.uv(number, FOREGROUND_PX)[1]
+                mask = cutter.cut(resize_area(frame_u8, FOREGROUND_PX), surface)
+                track.foreground_bits[number] = pack_foreground(mask[None])[0]
+            advance()
+
+
+def _write_info(info: VideoInfo, report: AddReport, out: Path) -> None:
+    facts = {
+        "source": "video",
+        "frames": report.frames,
+        "fps": report.fps,
+        "size_px": report.size_px,
+        "original": info.path.name,
+        "original_px": [info.width, info.height],
+        "crop": {"left": report.crop.left, "top": report.crop.top, "side": report.crop.side},
+        "frames_without_face": list(report.missing),
+        "reprojection_error_percent": round(report.error_percent, 4),
+        "worst_reprojection_error_percent": round(report.worst_error_percent, 4),
+        "tracking_fps": round(report.tracking_fps, 2),
+        "notes": list(report.notes),
+    }
+    out.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+class FrameWriter:
+    """Writes square frames as H.264 at visually lossless quality, colour unreduced, quick to seek in.
+
+    Args:
+        path: an ``.mp4`` file.
+        fps: constant frame rate.
+        size_px: even.
+    """
+
+    def __init__(self, path: Path, fps: Fraction, size_px: int) -> None:
+        import av
+
+        self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
+        options = {"crf": CRF, "preset": "medium", "bf": "0", "g": str(KEYFRAME_EVERY)}
+        self._stream = self._container.add_stream("libx264", rate=fps, options=options)
+        self._stream.width = self._stream.height = size_px
+        self._stream.pix_fmt = "yuv444p"
+        self._count = 0
+
+    def write(self, frame_u8: np.ndarray) -> None:
+        """Append a frame ``[S, S, 3]`` uint8 RGB."""
+        import av
+
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_u8), format="rgb24")
+        frame.pts = self._count
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what is left and the index."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._container.close()
+
+
+def _bar(progress: bool, total: int, label: str) -> Any:
+    from contextlib import nullcontext
+
+    if progress:
+        return track_progress(total, label)
+    return nullcontext(lambda n=1, **numbers: None)

@@ -1,0 +1,65 @@
+"""The person's mask in a real video: colours tell hair and clothes from the background, the rig says where to look."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# How far around the rig's outline the person may reach, as shares of the mask's width.
+CERTAIN_INSIDE, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.10, 0.22
+FIRST_ROUNDS, NEXT_ROUNDS = 4, 1
+
+
+class ForegroundCutter:
+    """GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) over the frames of one video.
+
+    The colour models of one frame start the next, so that a frame needs one round.
+    """
+
+    def __init__(self) -> None:
+        self._background = np.zeros((1, 65))
+        self._person = np.zeros((1, 65))
+        self._started = False
+
+    def cut(self, frame_u8: np.ndarray, surface: np.ndarray) -> np.ndarray:
+        """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""
+        import cv2
+
+        guess = _trimap(surface)
+        certain = guess.copy()
+        rounds = NEXT_ROUNDS if self._started else FIRST_ROUNDS
+        mode = cv2.GC_INIT_WITH_MASK
+        if self._started:
+            mode = cv2.GC_EVAL
+        cv2.grabCut(frame_u8, guess, None, self._background, self._person, rounds, mode)
+        self._started = True
+        mask = (guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)
+        mask[certain == cv2.GC_FGD] = True
+        return _largest_part(mask)
+
+
+def _trimap(surface: np.ndarray) -> np.ndarray:
+    """GrabCut's four labels from the rig's mask: below the rig's lower edge its columns go on as maybe person."""
+    import cv2
+
+    side = len(surface)
+    inside = surface.astype(np.uint8)
+    columns = np.cumsum(inside, axis=0) > 0
+    below = columns & ~surface & (np.arange(side)[:, None] > side // 2)
+    body = (inside | below).astype(np.uint8)
+    away = cv2.distanceTransform(1 - body, cv2.DIST_L2, 3) / side
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) / side
+    labels = np.full(surface.shape, cv2.GC_PR_BGD, dtype=np.uint8)
+    labels[away > CERTAIN_OUTSIDE] = cv2.GC_BGD
+    labels[away < MAYBE_HAIR] = cv2.GC_PR_BGD
+    labels[body > 0] = cv2.GC_PR_FGD
+    labels[depth > CERTAIN_INSIDE] = cv2.GC_FGD
+    return labels
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    import cv2
+
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if count < 2:
+        return mask
+    return np.asarray(parts == 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax()))

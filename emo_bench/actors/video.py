@@ -1,0 +1,164 @@
+"""Reading videos as they come: rotated, truncated, grey, with alpha or with a wandering frame rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emo_bench.errors import UserError
+
+if TYPE_CHECKING:
+    import av
+
+# Intervals that differ from the median by more than this share make a frame rate variable, if so many do.
+INTERVAL_TOLERANCE = 0.3
+IRREGULAR_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video is, as displayed.
+
+    Attributes:
+        width, height: px, after rotation.
+        fps: frames per second.
+        frames: how many frames the file holds; the truncated part does not count.
+        rotation_deg: counterclockwise turn that the player must make: 0, 90, 180 or 270.
+        notes: what a user should know about the file, one sentence each.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+    rotation_deg: int
+    notes: tuple[str, ...]
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """Look through a file's packets and its first frame.
+
+    Raises:
+        UserError: it is not a video, holds no readable frame, or has a variable frame rate.
+    """
+    import av
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UserError(f"{path.name} has no picture: give a video file")
+            stream = container.streams.video[0]
+            times, cut = _packet_times(container, stream)
+            expected, rate = stream.frames, stream.average_rate
+        first = next(_decoded(path), None)
+    except (OSError, av.FFmpegError) as error:
+        raise UserError(
+            f"{path.name} is not a video that can be read: give an MP4, MOV, MKV, WebM or AVI file"
+        ) from error
+    if first is None or not times:
+        raise UserError(f"{path.name} holds no readable frame: give another file")
+    rotation_deg = round(first.rotation / 90) * 90 % 360
+    width, height = first.width, first.height
+    if rotation_deg in (90, 270):
+        width, height = height, width
+    notes = _notes(first, rotation_deg, len(times), expected, cut)
+    return VideoInfo(path, width, height, _frame_rate(path, times, rate), len(times), rotation_deg, notes)
+
+
+def decode_video(info: VideoInfo) -> Iterator[np.ndarray]:
+    """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; alpha lies on black, grey becomes RGB.
+
+    A damaged file ends early without an error; compare the count with ``info.frames``.
+    """
+    import av
+
+    turns = info.rotation_deg // 90
+    try:
+        for frame in _decoded(info.path):
+            yield np.ascontiguousarray(np.rot90(_to_rgb(frame), turns))
+    except (OSError, av.FFmpegError):
+        return
+
+
+def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        yield from container.decode(stream)
+
+
+def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
+    if not _has_alpha(frame.format.name):
+        return np.asarray(frame.to_ndarray(format="rgb24"))
+    rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
+    return ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+
+
+def _has_alpha(pixel_format: str) -> bool:
+    return pixel_format.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8"))
+
+
+def _packet_times(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[list[float], bool]:
+    """Display times in seconds of all packets, sorted, and whether reading stopped on an error."""
+    import av
+
+    times: list[float] = []
+    base = float(stream.time_base or 0)
+    cut = False
+    try:
+        for packet in container.demux(stream):
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and stamp is not None and not packet.is_discard:
+                times.append(stamp * base)
+    except (OSError, av.FFmpegError):
+        cut = True
+    return sorted(times), cut
+
+
+def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> Fraction:
+    intervals = np.diff(times)
+    if len(intervals) == 0:
+        return Fraction(rate or 25)
+    usual = float(np.median(intervals))
+    irregular = np.abs(intervals - usual) > INTERVAL_TOLERANCE * max(usual, 1e-6)
+    if irregular.mean() > IRREGULAR_SHARE:
+        low, high = (1.0 / max(float(np.percentile(intervals, q)), 1e-3) for q in (98, 2))
+        raise UserError(
+            f"{path.name} has a variable frame rate ({low:.0f} to {high:.0f} fps): make it constant first, "
+            f"for example: ffmpeg -i {path.name} -vf fps={min(round(high), 60)} -crf 12 constant.mp4"
+        )
+    measured = Fraction(1.0 / usual)
+    near = Fraction(rate) if rate else measured
+    if abs(near - measured) > measured / 20:
+        near = measured
+    return near.limit_denominator(1001)
+
+
+def _notes(
+    first: av.VideoFrame,
+    rotation_deg: int,
+    frames: int,
+    expected: int,
+    cut: bool,
+) -> tuple[str, ...]:
+    notes = []
+    if rotation_deg:
+        notes.append(f"the file asks to be turned by {rotation_deg} degrees counterclockwise: done")
+    if _has_alpha(first.format.name):
+        notes.append("the video has transparency: it was laid on black")
+    if first.format.name.startswith("gray"):
+        notes.append("the video is grey: it was read as colour with equal channels")
+    if cut or frames < expected:
+        notes.append(f"the file is truncated: its {frames} readable frames are used")
+    return tuple(notes)

@@ -1,0 +1,129 @@
+"""The fit of a person to a video's landmarks: identity, focal length and the motion of every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from emo_bench.tracking.fit_landmarks import load_landmark_model
+from emo_bench.tracking.fit_motion import BodyMotion, smooth_heads, split_motion
+from emo_bench.tracking.fit_solver import (
+    HeadFit,
+    Observation,
+    Person,
+    fit_heads,
+    fit_offset,
+    fit_person,
+    place_heads,
+    reprojection_errors,
+)
+from emo_bench.tracking.head_rig import Head, load_head_rig
+from emo_bench.tracking.landmarks import inter_ocular_px
+
+KEY_FRAMES = 24
+OFFSET_ROUNDS = 2
+BATCH = 128
+# A focal length of 1.3 picture widths is 42 degrees of view, between a webcam (60) and a portrait lens (25).
+FOCAL_PRIOR_SHARE = 1.3
+
+
+@dataclass(frozen=True)
+class TrackFit:
+    """The fit of B frames.
+
+    Attributes:
+        head: the person at rest.
+        focal_px: in the pixels of the landmarks.
+        expression: ``[B, 52]`` in [0, 1].
+        motion: poses of torso, neck and head.
+        errors: ``[B]``, mean reprojection error of the 478 landmarks as a share of the inter-ocular distance.
+    """
+
+    head: Head
+    focal_px: float
+    expression: np.ndarray
+    motion: BodyMotion
+    errors: np.ndarray
+
+
+def fit_track(
+    landmarks: np.ndarray,
+    blendshapes: np.ndarray,
+    matrices: np.ndarray,
+    frames: np.ndarray,
+    *,
+    picture_px: tuple[int, int],
+    fps: float,
+    advance: Callable[..., None] | None = None,
+) -> TrackFit:
+    """Fit everything to MediaPipe's output of the frames that have a face.
+
+    Args:
+        landmarks: ``[B, 478, 2]`` px in the whole picture.
+        blendshapes: ``[B, 52]`` in [0, 1].
+        matrices: ``[B, 4, 4]``, MediaPipe's head matrices; only their rotations are used, as a start.
+        frames: ``[B]`` ascending frame numbers.
+        picture_px: width and height; the principal point is the picture's middle.
+        fps: frame rate, for the smoothing windows.
+        advance: called with the number of frames done.
+    """
+    seen = Observation(
+        landmarks=landmarks.astype(np.float64),
+        blendshapes=np.clip(blendshapes.astype(np.float64), 0.0, 1.0),
+        scale_px=np.full(len(landmarks), float(np.median(inter_ocular_px(landmarks)))),
+        center_px=np.array(picture_px, dtype=np.float64) / 2.0,
+    )
+    rotations = rotations_from_mediapipe(matrices)
+    rows = key_rows(rotations, seen.blendshapes, KEY_FRAMES)
+    person = fit_identity(rotations[rows], seen[rows], FOCAL_PRIOR_SHARE * max(picture_px))
+    parts = []
+    for start in range(0, len(seen), BATCH):
+        part = slice(start, min(start + BATCH, len(seen)))
+        heads = place_heads(person, rotations[part], seen.blendshapes[part], seen[part])
+        parts.append(fit_heads(person, heads, seen[part]))
+        if advance is not None:
+            advance(len(parts[-1]))
+    heads = HeadFit(
+        np.concatenate([p.rotation for p in parts]),
+        np.concatenate([p.translation for p in parts]),
+        np.concatenate([p.expression for p in parts]),
+    )
+    heads = smooth_heads(person, heads, seen, frames, fps)
+    head = load_head_rig().head_from_identity(person.coefficients)
+    motion = split_motion(heads, head.joints.astype(np.float64), frames, fps)
+    errors = reprojection_errors(person, heads, seen)
+    return TrackFit(head, person.focal_px, heads.expression, motion, errors)
+
+
+def fit_identity(rotations: np.ndarray, seen: Observation, focal_prior_px: float) -> Person:
+    """Fit the person to key frames: pose first, then everything, then the landmarks' offsets in turn with it."""
+    model = load_landmark_model()
+    person = Person(np.zeros(len(model.identity)), focal_prior_px, model)
+    heads = place_heads(person, rotations, seen.blendshapes, seen)
+    heads = fit_heads(person, heads, seen, with_expression=False)
+    person, heads = fit_person(person, heads, seen, focal_prior_px)
+    for _ in range(OFFSET_ROUNDS):
+        person = fit_offset(person, heads, seen)
+        person, heads = fit_person(person, heads, seen, focal_prior_px, iterations=4)
+    return person
+
+
+def rotations_from_mediapipe(matrices: np.ndarray) -> np.ndarray:
+    """MediaPipe's head matrices (y up, z to the viewer) as rotations ``[B, 3, 3]`` of the rig in camera space."""
+    flip = np.diag((1.0, -1.0, -1.0))
+    left, _, right = np.linalg.svd(flip @ matrices[:, :3, :3].astype(np.float64) @ flip)
+    return np.asarray(left @ right)
+
+
+def key_rows(rotations: np.ndarray, blendshapes: np.ndarray, count: int) -> np.ndarray:
+    """Choose up to ``count`` rows spread over head pose and expression, by farthest-point sampling."""
+    looks = rotations[:, :, 2]
+    features = np.concatenate((4.0 * looks, blendshapes), axis=1)
+    chosen = [int(np.linalg.norm(features - np.median(features, axis=0), axis=1).argmin())]
+    distance = np.full(len(features), np.inf)
+    while len(chosen) < min(count, len(features)):
+        distance = np.minimum(distance, np.linalg.norm(features - features[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    return np.sort(np.array(chosen))
