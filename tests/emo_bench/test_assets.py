@@ -146,7 +146,10 @@ def test_fetch_keeps_a_checked_copy_and_reports_progress(
     assert f"{len(CONTENT)}/{len(CONTENT)}" in capfd.readouterr().err
 
 
-def test_fetch_of_a_wrong_file_keeps_nothing(home: Path, tmp_path: Path, only, server: str) -> None:
+def test_fetch_of_a_wrong_file_keeps_nothing(
+    home: Path, tmp_path: Path, only, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_bench.assets.fetching.RETRIES", 0)
     (tmp_path / "served" / "tiny.bin").write_bytes(b"something else of another author")
     only(tiny_asset(urls=(f"{server}/tiny.bin",)))
     with pytest.raises(UserError, match="could not be fetched"):
