@@ -1,0 +1,276 @@
+"""The ray tracer: one Warp kernel that shades textured, partly transparent meshes under soft light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from emo_bench.tracking.raycast import warp
+
+# Kinds of surface, as the kernel knows them.
+SKIN, HAIR, EYE, CLOTH, TOOTH, MOUTH = range(6)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Key light, fill light and the light of the room; colours are linear RGB, directions point to the light."""
+
+    key_direction: tuple[float, float, float]
+    key_colour: tuple[float, float, float]
+    fill_direction: tuple[float, float, float]
+    fill_colour: tuple[float, float, float]
+    sky_colour: tuple[float, float, float]
+    ground_colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """What does not change from frame to frame. F triangles, P parts.
+
+    Attributes:
+        faces: ``[F, 3]`` int32.
+        face_uv: ``[F, 3, 2]`` float32, the row axis downwards.
+        face_part: ``[F]`` int32.
+        kind: ``[P]`` int32.
+        tint: ``[P, 3]`` float32, multiplies the texture.
+        ambient: ``[P]`` float32, the share of room light that reaches the part.
+        texture_offset, texture_px: ``[P]`` int32, where each part's square texture lies in ``texels``.
+        texels: ``[N, 4]`` float32, linear RGBA.
+    """
+
+    faces: np.ndarray
+    face_uv: np.ndarray
+    face_part: np.ndarray
+    kind: np.ndarray
+    tint: np.ndarray
+    ambient: np.ndarray
+    texture_offset: np.ndarray
+    texture_px: np.ndarray
+    texels: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _kernel() -> Any:
+    wp = warp()
+
+    @wp.func
+    def texel(
+        texels: wp.array(dtype=wp.vec4), offset: int, size: int, uv: wp.vec2
+    ) -> wp.vec4:
+        x = (uv[0] - wp.floor(uv[0])) * float(size) - 0.5
+        y = (uv[1] - wp.floor(uv[1])) * float(size) - 0.5
+        x0 = int(wp.floor(x))
+        y0 = int(wp.floor(y))
+        fx = x - float(x0)
+        fy = y - float(y0)
+        xa = wp.clamp(x0, 0, size - 1)
+        xb = wp.clamp(x0 + 1, 0, size - 1)
+        ya = wp.clamp(y0, 0, size - 1) * size + offset
+        yb = wp.clamp(y0 + 1, 0, size - 1) * size + offset
+        top = texels[ya + xa] * (1.0 - fx) + texels[ya + xb] * fx
+        bottom = texels[yb + xa] * (1.0 - fx) + texels[yb + xb] * fx
+        return top * (1.0 - fy) + bottom * fy
+
+    @wp.func
+    def diffuse(normal: wp.vec3, direction: wp.vec3, wrap: float) -> float:
+        return wp.max((wp.dot(normal, direction) + wrap) / (1.0 + wrap), 0.0)
+
+    @wp.kernel
+    def trace(
+        mesh: wp.uint64,
+        indices: wp.array(dtype=wp.int32),
+        normals: wp.array(dtype=wp.vec3),
+        face_uv: wp.array(dtype=wp.vec2),
+        face_part: wp.array(dtype=wp.int32),
+        kind: wp.array(dtype=wp.int32),
+        tint: wp.array(dtype=wp.vec3),
+        ambient: wp.array(dtype=float),
+        texture_offset: wp.array(dtype=wp.int32),
+        texture_px: wp.array(dtype=wp.int32),
+        texels: wp.array(dtype=wp.vec4),
+        background: wp.array(dtype=wp.vec3),
+        light: wp.array(dtype=wp.vec3),
+        focal_px: float,
+        center: wp.vec2,
+        size: int,
+        samples: int,
+        picture: wp.array(dtype=wp.vec3),
+        coverage: wp.array(dtype=float),
+    ):
+        i = wp.tid()
+        column = i % size
+        row = i // size
+        total = wp.vec3(0.0, 0.0, 0.0)
+        covered = float(0.0)
+        key = light[0]
+        fill = light[2]
+        for s in range(samples):
+            # A rotated grid: sample s sits in its own row and its own column of the pixel.
+            jx = (float((s * 2 + 1) % samples) + 0.5 + 0.25 * float((s * 2) // samples)) / float(samples)
+            jy = (float(s) + 0.5) / float(samples)
+            x = (float(column) + jx - center[0]) / focal_px
+            y = (float(row) + jy - center[1]) / focal_px
+            direction = wp.normalize(wp.vec3(x, y, 1.0))
+            origin = wp.vec3(0.0, 0.0, 0.0)
+            clear = float(1.0)
+            colour = wp.vec3(0.0, 0.0, 0.0)
+            for _hit in range(12):
+                if clear > 0.02:
+                    hit = wp.mesh_query_ray(mesh, origin, direction, 10.0)
+                    if not hit.result:
+                        break
+                    point = origin + direction * hit.t
+                    u = hit.u
+                    v = hit.v
+                    w = 1.0 - u - v
+                    f = hit.face
+                    part = face_part[f]
+                    surface = kind[part]
+                    uv = face_uv[f * 3] * u + face_uv[f * 3 + 1] * v + face_uv[f * 3 + 2] * w
+                    sample = texel(texels, texture_offset[part], texture_px[part], uv)
+                    alpha = float(1.0)
+                    if surface == HAIR_:
+                        alpha = wp.clamp(sample[3] * 1.15, 0.0, 1.0)
+                    if alpha > 0.01:
+                        n = wp.normalize(
+                            normals[indices[f * 3]] * u
+                            + normals[indices[f * 3 + 1]] * v
+                            + normals[indices[f * 3 + 2]] * w
+                        )
+                        if wp.dot(n, direction) > 0.0:
+                            n = -n
+                        base = wp.cw_mul(wp.vec3(sample[0], sample[1], sample[2]), tint[part])
+                        lit = float(1.0)
+                        if wp.dot(n, key) > -0.2 and surface != HAIR_:
+                            shade = wp.mesh_query_ray(mesh, point + n * 0.003 + key * 0.003, key, 0.5)
+                            if shade.result:
+                                lit = 0.0
+                                if kind[face_part[shade.face]] == HAIR_:
+                                    lit = 0.4
+                        wrap = float(0.15)
+                        if surface == SKIN_:
+                            wrap = 0.35
+                        if surface == HAIR_:
+                            wrap = 0.5
+                        k = diffuse(n, key, wrap)
+                        shine = wp.vec3(0.0, 0.0, 0.0)
+                        half = wp.normalize(key - direction)
+                        glint = wp.max(wp.dot(n, half), 0.0)
+                        if surface == SKIN_:
+                            shine = light[1] * (0.05 * wp.pow(glint, 18.0) * lit)
+                            # Light that leaks past the terminator comes out of skin reddish.
+                            edge = wp.clamp(k * 2.0, 0.0, 1.0)
+                            base = wp.cw_mul(base, wp.vec3(1.0, 0.86 + 0.14 * edge, 0.82 + 0.18 * edge))
+                        if surface == HAIR_:
+                            shine = wp.cw_mul(light[1], base) * (0.35 * wp.pow(glint, 12.0) * lit)
+                        if surface == EYE_:
+                            shine = light[1] * (1.1 * wp.pow(glint, 180.0))
+                        if surface == TOOTH_:
+                            shine = light[1] * (0.12 * wp.pow(glint, 40.0) * lit)
+                        up = 0.5 - 0.5 * n[1]
+                        room = light[4] * up + light[5] * (1.0 - up)
+                        incoming = (
+                            light[1] * (k * lit) + light[3] * diffuse(n, fill, 0.3) + room
+                        )
+                        incoming = incoming * ambient[part]
+                        here = wp.cw_mul(base, incoming) + shine
+                        colour = colour + here * (clear * alpha)
+                        clear = clear * (1.0 - alpha)
+                    origin = point + direction * 0.00002
+            total = total + colour + background[i] * clear
+            covered = covered + (1.0 - clear)
+        picture[i] = total / float(samples)
+        coverage[i] = covered / float(samples)
+
+    return trace
+
+
+def _define_kinds() -> None:
+    wp = warp()
+    for name, value in {"SKIN_": SKIN, "HAIR_": HAIR, "EYE_": EYE, "TOOTH_": TOOTH}.items():
+        globals()[name] = wp.constant(value)
+
+
+class RayTracer:
+    """Renders one set of surfaces whose vertices and normals move.
+
+    Args:
+        surfaces: the meshes and materials.
+    """
+
+    def __init__(self, surfaces: Surfaces) -> None:
+        wp = warp()
+        _define_kinds()
+        self._surfaces = surfaces
+        self._mesh: Any = None
+
+        def array(values: np.ndarray, dtype: Any) -> Any:
+            return wp.array(np.ascontiguousarray(values), dtype=dtype, device="cpu")
+
+        self._indices = array(surfaces.faces.reshape(-1).astype(np.int32), wp.int32)
+        self._fixed = [
+            array(surfaces.face_part.astype(np.int32), wp.int32),
+            array(surfaces.kind.astype(np.int32), wp.int32),
+            array(surfaces.tint.astype(np.float32), wp.vec3),
+            array(surfaces.ambient.astype(np.float32), float),
+            array(surfaces.texture_offset.astype(np.int32), wp.int32),
+            array(surfaces.texture_px.astype(np.int32), wp.int32),
+            array(surfaces.texels.astype(np.float32), wp.vec4),
+        ]
+
+    def render(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        face_uv: np.ndarray,
+        light: Light,
+        background: np.ndarray,
+        focal_px: float,
+        center_px: tuple[float, float],
+        samples: int = 4,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Trace a frame.
+
+        Args:
+            vertices, normals: ``[V, 3]`` float32, camera space.
+            face_uv: ``[F, 3, 2]``.
+            background: ``[S, S, 3]`` linear RGB; its side is that of the picture.
+            samples: rays a pixel.
+
+        Returns:
+            The picture, uint8 sRGB ``[S, S, 3]``, and how much of each pixel the person covers, float32 ``[S, S]``.
+        """
+        wp = warp()
+        points = np.ascontiguousarray(vertices, dtype=np.float32)
+        if self._mesh is None:
+            self._mesh = wp.Mesh(wp.array(points, dtype=wp.vec3, device="cpu"), self._indices)
+        else:
+            self._mesh.points.assign(points)
+            self._mesh.refit()
+        size = background.shape[0]
+        lights = np.array(
+            [light.key_direction, light.key_colour, light.fill_direction, light.fill_colour, light.sky_colour,
+             light.ground_colour], dtype=np.float32,
+        )  # fmt: skip
+        picture = wp.zeros(size * size, dtype=wp.vec3, device="cpu")
+        coverage = wp.zeros(size * size, dtype=float, device="cpu")
+        inputs = [
+            self._mesh.id,
+            self._indices,
+            wp.array(np.ascontiguousarray(normals, dtype=np.float32), dtype=wp.vec3, device="cpu"),
+            wp.array(np.ascontiguousarray(face_uv.reshape(-1, 2), dtype=np.float32), dtype=wp.vec2, device="cpu"),
+            *self._fixed,
+            wp.array(background.reshape(-1, 3).astype(np.float32), dtype=wp.vec3, device="cpu"),
+            wp.array(lights, dtype=wp.vec3, device="cpu"),
+            float(focal_px),
+            wp.vec2(*center_px),
+            size,
+            samples,
+        ]
+        wp.launch(_kernel(), dim=size * size, inputs=inputs, outputs=[picture, coverage], device="cpu")
+        linear = picture.numpy().reshape(size, size, 3)
+        srgb = np.clip(linear, 0.0, 1.0) ** (1.0 / 2.2)
+        return (srgb * 255.0 + 0.5).astype(np.uint8), coverage.numpy().reshape(size, size)

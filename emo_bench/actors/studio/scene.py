@@ -1,0 +1,213 @@
+"""A person as one mesh: body, eyes, hair, brows, lashes, teeth, tongue and clothes, posed frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from emo_bench.actors.studio.makehuman import load_proxy, load_texture
+from emo_bench.actors.studio.people import PersonSpec
+from emo_bench.actors.studio.raytrace import CLOTH, EYE, HAIR, MOUTH, SKIN, TOOTH, RayTracer, Surfaces
+from emo_bench.tracking import anny_people
+from emo_bench.tracking.bake_rig import triangles_of_interest
+from emo_bench.tracking.head_rig import EXPRESSIONS, REGIONS, Head, load_head_rig
+
+# Centre and half width of the iris picture of one eye in MakeHuman's eye texture, row axis downwards.
+EYE_CENTER_UV = np.array([0.703, 0.296])
+EYE_RADIUS_UV = 0.27
+GAZE_SHARE = 0.42
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One frame: expression ``[52]`` and rotation vectors and translation ``[3]`` as in :mod:`head_rig`."""
+
+    expression: np.ndarray
+    body_rotvec: np.ndarray
+    body_translation: np.ndarray
+    neck_rotvec: np.ndarray
+    head_rotvec: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _base() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Triangles, atlas coordinates and regions of head and torso; deltas ``[52, 19158, 3]``; weights."""
+    body, _ = anny_people.rest_body(anny_people.Identity())
+    triangles, atlas, region = triangles_of_interest(body)
+    names, deltas = anny_people.expression_deltas()
+    deltas = deltas[[names.index(name) for name in EXPRESSIONS]]
+    return triangles, atlas, region, deltas, anny_people.skin_weights()
+
+
+@dataclass(frozen=True)
+class _Part:
+    rest: np.ndarray
+    deltas: np.ndarray
+    weights: np.ndarray
+    faces: np.ndarray
+    face_uv: np.ndarray
+    kind: int
+    tint: tuple[float, float, float]
+    ambient: float
+    texture: np.ndarray
+
+
+class Person:
+    """A person who can be posed and rendered.
+
+    Args:
+        spec: who it is.
+    """
+
+    def __init__(self, spec: PersonSpec) -> None:
+        self.spec = spec
+        body, joints = anny_people.rest_body(spec.identity)
+        self._joints = joints
+        rig = load_head_rig()
+        self.head = Head(body[rig.base_vertices], joints)
+        parts = [*self._body_parts(body), *self._proxy_parts(body)]
+        self._assemble(parts)
+
+    def _body_parts(self, body: np.ndarray) -> list[_Part]:
+        triangles, atlas, region, deltas, weights = _base()
+        clothes = load_proxy(f"clothes/{self.spec.clothes}/{self.spec.clothes}")
+        covered = np.isin(triangles, clothes.hidden).all(axis=1)
+        skin = load_texture(self.spec.skin, 1024)
+        eye = load_texture(f"eyes/materials/{self.spec.eye}.png")
+        parts: list[_Part] = []
+        looks: list[tuple[tuple[str, ...], int, tuple[float, float, float], float, np.ndarray]] = [
+            (("head", "torso"), SKIN, self.spec.skin_tint, 1.0, skin),
+            (("socket_left", "socket_right"), MOUTH, (0.8, 0.6, 0.55), 0.45, skin),
+            (("mouth_cavity",), MOUTH, (0.5, 0.28, 0.28), 0.22, skin),
+            (("eye_left",), EYE, (0.92, 0.9, 0.9), 0.85, eye),
+            (("eye_right",), EYE, (0.92, 0.9, 0.9), 0.85, eye),
+        ]
+        for names, kind, tint, ambient, texture in looks:
+            rows = np.isin(region, [REGIONS.index(name) for name in names]) & ~covered
+            used = np.unique(triangles[rows])
+            faces = np.searchsorted(used, triangles[rows])
+            moves = deltas[:, used] if kind != EYE else np.zeros((52, len(used), 3), np.float32)
+            parts.append(
+                _Part(body[used], moves, weights[used], faces, atlas[rows], kind, tint, ambient, texture)
+            )
+        return parts
+
+    def _proxy_parts(self, body: np.ndarray) -> list[_Part]:
+        spec = self.spec
+        brow = load_texture("eyebrows/eyebrow001/eyebrow001.png")
+        looks: list[tuple[str, int, tuple[float, float, float], float, np.ndarray]] = [
+            ("eyebrows/eyebrow001/eyebrow001", HAIR, spec.brow_tint, 0.9, brow),
+            ("eyelashes/eyelashes01/eyelashes01", HAIR, (0.05, 0.04, 0.04), 0.6,
+             load_texture("eyelashes/eyelashes01/eyelashes01.png")),
+            ("teeth/teeth_base/teeth_base", TOOTH, (0.95, 0.9, 0.84), 0.62, load_texture("teeth/materials/teeth.png")),
+            ("tongue/tongue01/tongue01", MOUTH, (0.75, 0.45, 0.45), 0.4,
+             load_texture("tongue/tongue01/tongue01_diffuse.png")),
+            (f"clothes/{spec.clothes}/{spec.clothes}", CLOTH, spec.clothes_tint, 0.9,
+             load_texture(f"clothes/{spec.clothes}/{spec.clothes}_diffuse.png", 1024)),
+        ]  # fmt: skip
+        if spec.hair is not None:
+            texture = load_texture(f"hair/{spec.hair}/{spec.hair}_diffuse.png", 1024)
+            looks.append((f"hair/{spec.hair}/{spec.hair}", HAIR, spec.hair_tint, 0.85, _grey_hair(texture)))
+        _, _, _, deltas, weights = _base()
+        parts = []
+        for name, kind, tint, ambient, texture in looks:
+            proxy = load_proxy(name)
+            moves = np.einsum("epkc,pk->epc", deltas[:, proxy.base], proxy.weights).astype(np.float32)
+            carried = np.einsum("pkw,pk->pw", weights[proxy.base], proxy.weights).astype(np.float32)
+            carried = np.clip(carried, 0.0, None)
+            carried /= np.maximum(carried.sum(axis=1, keepdims=True), 1e-6)
+            uv = proxy.face_uv * np.array([1.0, -1.0]) + np.array([0.0, 1.0])
+            parts.append(_Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture))
+        return parts
+
+    def _assemble(self, parts: list[_Part]) -> None:
+        starts = np.cumsum([0, *[len(part.rest) for part in parts]])
+        self._rest = np.concatenate([part.rest for part in parts]).astype(np.float32)
+        deltas = np.concatenate([part.deltas for part in parts], axis=1)
+        self._deltas = np.ascontiguousarray(deltas.reshape(52, -1))
+        self._weights = np.concatenate([part.weights for part in parts])
+        self._faces = np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]).astype(np.int32)
+        self._face_uv = np.concatenate([part.face_uv for part in parts]).astype(np.float32)
+        face_part = np.concatenate([np.full(len(p.faces), k) for k, p in enumerate(parts)])
+        self._eyes = [
+            (face_part == k, *_eye_center(part.rest)) for k, part in enumerate(parts) if part.kind == EYE
+        ]
+        sizes = [part.texture.shape[0] for part in parts]
+        self.tracer = RayTracer(
+            Surfaces(
+                faces=self._faces,
+                face_uv=self._face_uv,
+                face_part=face_part,
+                kind=np.array([part.kind for part in parts]),
+                tint=np.array([part.tint for part in parts]),
+                ambient=np.array([part.ambient for part in parts]),
+                texture_offset=np.cumsum([0, *[size * size for size in sizes]])[:-1],
+                texture_px=np.array(sizes),
+                texels=np.concatenate([part.texture.reshape(-1, 4) for part in parts]),
+            )
+        )
+
+    def posed(self, pose: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vertices and normals ``[V, 3]`` in camera space, and texture coordinates ``[F, 3, 2]`` with the gaze."""
+        rest = self._rest + (pose.expression.astype(np.float32) @ self._deltas).reshape(-1, 3)
+        rotations, shifts = part_transforms(self._joints, pose)
+        vertices = np.zeros_like(rest)
+        for part in range(3):
+            vertices += self._weights[:, part : part + 1] * (rest @ rotations[part].T + shifts[part])
+        return vertices, vertex_normals(vertices, self._faces), self._gaze_uv(pose.expression)
+
+    def _gaze_uv(self, expression: np.ndarray) -> np.ndarray:
+        value = dict(zip(EXPRESSIONS, expression, strict=True))
+        uv = self._face_uv.copy()
+        for (rows, center, radius), side in zip(self._eyes, ("Left", "Right"), strict=True):
+            outward = 1.0 if side == "Left" else -1.0
+            across = outward * (value[f"eyeLookOut{side}"] - value[f"eyeLookIn{side}"])
+            down = value[f"eyeLookDown{side}"] - value[f"eyeLookUp{side}"]
+            offset = (self._rest[self._faces[rows]] - center)[..., :2] / radius
+            gaze = GAZE_SHARE * np.array([across, down])
+            uv[rows] = EYE_CENTER_UV + EYE_RADIUS_UV * (offset - gaze)
+        return uv
+
+
+def _grey_hair(texture: np.ndarray) -> np.ndarray:
+    """The hair texture as brightness around one, so that the tint alone sets the colour."""
+    luminance = texture[..., :3].mean(axis=-1, keepdims=True)
+    solid = texture[..., 3] > 0.5
+    typical = float(np.median(luminance[solid])) if solid.any() else 1.0
+    shade = np.clip(luminance / max(typical, 1e-4), 0.15, 4.0)
+    return np.concatenate((np.repeat(shade, 3, axis=-1), texture[..., 3:]), axis=-1).astype(np.float32)
+
+
+def _eye_center(rest: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre ``[3]`` and radius of the eyeball whose front hemisphere is given."""
+    low, high = rest.min(axis=0), rest.max(axis=0)
+    radius = float((high[:2] - low[:2]).max() / 2)
+    return np.array([*(low + high)[:2] / 2, high[2]]), radius
+
+
+def part_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Camera-from-rest rotations ``[3, 3, 3]`` and translations ``[3, 3]`` of torso, neck and head."""
+    from scipy.spatial.transform import Rotation
+
+    body, neck, head = (
+        Rotation.from_rotvec(v).as_matrix() for v in (pose.body_rotvec, pose.neck_rotvec, pose.head_rotvec)
+    )
+    neck_rotation = body @ neck
+    head_rotation = neck_rotation @ head
+    neck_shift = body @ joints[0] + pose.body_translation - neck_rotation @ joints[0]
+    head_shift = neck_rotation @ joints[1] + neck_shift - head_rotation @ joints[1]
+    rotations = np.stack((body, neck_rotation, head_rotation))
+    return rotations.astype(np.float32), np.stack((pose.body_translation, neck_shift, head_shift)).astype(np.float32)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Area-weighted unit normals ``[V, 3]``."""
+    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
+    cross = np.cross(b - a, c - a)
+    corner = faces.T.reshape(-1)
+    summed = np.stack(
+        [np.bincount(corner, np.tile(cross[:, axis], 3), minlength=len(vertices)) for axis in range(3)], axis=1
+    )
+    return (summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)).astype(np.float32)
