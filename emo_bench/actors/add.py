@@ -18,7 +18,7 @@ import numpy as np
 from emo_bench.actors import library
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
-from emo_bench.actors.foreground import ForegroundCutter
+from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
 from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.actors.video import VideoInfo, decode_video, probe_video
 from emo_bench.errors import UserError
@@ -260,7 +260,7 @@ def _write_frames(
             frame_u8 = resize_area(report.crop.cut(frame), report.size_px)
             writer.write(frame_u8)
             if track.face_found[number]:
-                surface = track.uv(number, FOREGROUND_PX)[1]
+                surface = rig_silhouette(track, number, FOREGROUND_PX)
                 mask = cutter.cut(resize_area(frame_u8, FOREGROUND_PX), surface)
                 track.foreground_bits[number] = pack_foreground(mask[None])[0]
             advance()

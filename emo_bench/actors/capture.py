@@ -154,7 +154,8 @@ class _FrameReader:
         raise UserError(f"{self._path} is damaged: frame {index} is missing; add the video again")
 
     def _number(self, frame: av.VideoFrame) -> int:
-        assert frame.pts is not None and frame.time_base is not None
+        assert frame.pts is not None
+        assert frame.time_base is not None
         return round(float((frame.pts - self._start) * frame.time_base) * self._fps)
 
     def _seek(self, index: int) -> None:

@@ -53,7 +53,7 @@ class Track:
     def __post_init__(self) -> None:
         count = len(self.face_found)
         expected = {"expression": (count, 52), "landmarks478": (count, 478, 2), "face_found": (count,)}
-        expected |= {name: (count, 3) for name in POSES}
+        expected |= dict.fromkeys(POSES, (count, 3))
         expected["foreground_bits"] = (count, (self.foreground_px**2 + 7) // 8)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:

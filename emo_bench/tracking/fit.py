@@ -24,7 +24,7 @@ from emo_bench.tracking.landmarks import inter_ocular_px
 
 KEY_FRAMES = 24
 OFFSET_ROUNDS = 2
-BATCH = 128
+BATCH = 64
 # A focal length of 1.3 picture widths is 42 degrees of view, between a webcam (60) and a portrait lens (25).
 FOCAL_PRIOR_SHARE = 1.3
 
@@ -82,7 +82,7 @@ def fit_track(
     for start in range(0, len(seen), BATCH):
         part = slice(start, min(start + BATCH, len(seen)))
         heads = place_heads(person, rotations[part], seen.blendshapes[part], seen[part])
-        parts.append(fit_heads(person, heads, seen[part]))
+        parts.append(fit_heads(person, heads, seen[part], iterations=5))
         if advance is not None:
             advance(len(parts[-1]))
     heads = HeadFit(
@@ -98,7 +98,10 @@ def fit_track(
 
 
 def fit_identity(rotations: np.ndarray, seen: Observation, focal_prior_px: float) -> Person:
-    """Fit the person to key frames: pose first, then everything, then the landmarks' offsets in turn with it."""
+    """Fit the person to key frames: pose first, then everything, then the landmarks' offsets in turn with the pose.
+
+    Identity is not fitted again after the offsets, which would take over what the shape should explain.
+    """
     model = load_landmark_model()
     person = Person(np.zeros(len(model.identity)), focal_prior_px, model)
     heads = place_heads(person, rotations, seen.blendshapes, seen)
@@ -106,7 +109,7 @@ def fit_identity(rotations: np.ndarray, seen: Observation, focal_prior_px: float
     person, heads = fit_person(person, heads, seen, focal_prior_px)
     for _ in range(OFFSET_ROUNDS):
         person = fit_offset(person, heads, seen)
-        person, heads = fit_person(person, heads, seen, focal_prior_px, iterations=4)
+        heads = fit_heads(person, heads, seen)
     return person
 
 

@@ -146,7 +146,8 @@ def fit_person(
     for _ in range(iterations):
         residual, frame_jacobian, shared_jacobian = _linearise(person, heads, seen, shared=True)
         normal, gradient = _normal_equations(frame_jacobian, residual)
-        _add_expression_prior(normal, gradient, heads, seen, frozen=False)
+        frozen = _add_expression_prior(normal, gradient, heads, seen, frozen=False)
+        frame_jacobian[np.broadcast_to(frozen[:, None], frame_jacobian.shape)] = 0.0
         shared_normal = _gram(shared_jacobian, shared_jacobian)
         shared_gradient = _gram(shared_jacobian, residual[..., None])[:, 0]
         prior = np.append(np.ones(len(person.coefficients)), FOCAL_LOG_STD**-2)
@@ -161,11 +162,13 @@ def fit_person(
         right = shared_gradient - _gram(cross, solved[..., -1:])[:, 0]
         shared_step = -np.linalg.solve(schur, right)
         step = -solved[..., -1] - solved[..., :-1] @ shared_step
-        candidate = _moved(heads, step)
+        zoom = float(np.exp(np.clip(shared_step[-1], -0.3, 0.3)))
+        away = HeadFit(heads.rotation, heads.translation * (1.0, 1.0, zoom), heads.expression)
+        candidate = _moved(away, step)
         candidate_person = replace(
             person,
             coefficients=person.coefficients + shared_step[:-1],
-            focal_px=person.focal_px * float(np.exp(np.clip(shared_step[-1], -0.3, 0.3))),
+            focal_px=person.focal_px * zoom,
         )
         new_cost = _person_cost(candidate_person, candidate, seen, focal_prior_px)
         if new_cost < cost:
@@ -222,7 +225,9 @@ def _linearise(
     by_shared = np.zeros((count, 0, 0))
     if shared:
         by_identity = _along(by_rest, person.model.identity)
-        by_focal = camera[..., :2] / camera[..., 2:] * (person.focal_px * weight[..., None])
+        # The heads go away as the focal length grows: dolly zoom leaves little for the other unknowns to mend.
+        dolly = derivative[..., 2] * heads.translation[:, None, 2:]
+        by_focal = camera[..., :2] / camera[..., 2:] * (person.focal_px * weight[..., None]) + dolly
         by_shared = np.concatenate((by_identity, by_focal[..., None]), axis=-1)
         by_shared = by_shared.reshape(count, 2 * landmarks, -1)
     weighted = (residual * weight[..., None]).reshape(count, -1)
@@ -264,8 +269,12 @@ def _expression_precision() -> np.ndarray:
 
 def _add_expression_prior(
     normal: np.ndarray, gradient: np.ndarray, heads: HeadFit, seen: Observation, frozen: bool
-) -> None:
-    """Add the prior in place and freeze coefficients that sit on a bound and would leave [0, 1]."""
+) -> np.ndarray:
+    """Add the prior in place and freeze coefficients that sit on a bound and would leave [0, 1].
+
+    Returns:
+        ``[B, 58]`` bool, the frozen unknowns.
+    """
     precision = _expression_precision()
     part = slice(POSE_UNKNOWNS, None)
     np.einsum("bii->bi", normal)[:, part] += precision
@@ -277,6 +286,7 @@ def _add_expression_prior(
     normal[full[:, :, None] | full[:, None, :]] = 0.0
     np.einsum("bii->bi", normal)[full] = 1.0
     gradient[full] = 0.0
+    return full
 
 
 def _moved(heads: HeadFit, step: np.ndarray) -> HeadFit:
