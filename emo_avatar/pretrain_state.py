@@ -24,6 +24,7 @@ class PretrainConfig:
 
     Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches.
     ``warmup_minutes`` of reconstruction come first (0: none). ``flip`` mirrors half of the images.
+    Raises UserError for sizes that `GeneratorConfig` refuses.
     """
 
     resolution: int = 64
@@ -37,6 +38,9 @@ class PretrainConfig:
     warmup_minutes: float = 0.0
     seed: int = 0
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+
+    def __post_init__(self) -> None:
+        self.generator()
 
     def generator(self) -> GeneratorConfig:
         """The generator's sizes."""
