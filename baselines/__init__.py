@@ -1,0 +1,1 @@
+"""Methods to compare with: one module a system, each saying which paper it is and how faithful."""

@@ -1,0 +1,77 @@
+"""The mean of the training frames, whatever is asked for: below it, a method has learnt nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from baselines.trivial import RESOLUTIONS_PX, resolution_px
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.progress import track_progress
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class MeanFrame(Method):
+    """Answers every index with the pixel-wise mean of the training frames, rounded."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="mean-frame",
+        title="Mean frame",
+        paper="",
+        licence="Apache-2.0",
+        capabilities=frozenset({"render"}),
+        requirements=(),
+        fidelity="trivial: no paper",
+    )
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.resolution_px = resolution_px(self.info.name, workspace)
+        self._mean: np.ndarray | None = None
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """``smoke``, ``cpu`` and ``paper``."""
+        return tuple(RESOLUTIONS_PX)
+
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Average the frames, each resized by area."""
+        from safetensors.numpy import save_file
+
+        total = np.zeros((self.resolution_px, self.resolution_px, 3), dtype=np.uint64)
+        with track_progress(len(train), "mean-frame: fit") as advance:
+            for frame in capture.frames(train, size=self.resolution_px):
+                total += frame
+                advance()
+        self._mean = np.rint(total / len(train)).astype(np.uint8)
+        path = self.workspace.folder / CHECKPOINT
+        temporary = path.with_name(f"{path.name}.part")
+        save_file({"mean": self._mean}, temporary)
+        os.replace(temporary, path)
+
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the mean once an index."""
+        if self._mean is None:
+            self.load()
+        assert self._mean is not None
+        for _ in indices:
+            yield self._mean.copy()
+
+    def load(self) -> None:
+        """Read the mean; a UserError says when there is none."""
+        from safetensors.numpy import load_file
+
+        path = self.workspace.folder / CHECKPOINT
+        if not path.is_file():
+            raise UserError(f"{path} is missing: run the fit first")
+        self._mean = load_file(path)["mean"]
+
+    def describe(self) -> dict[str, object]:
+        """The resolution."""
+        return {"config": {"resolution_px": self.resolution_px}}

@@ -1,0 +1,80 @@
+"""``emo-bench actors``: the people to make avatars of."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
+
+app = group("The people to make avatars of: list them, add a video, look at a track.")
+
+
+@app.command("list", epilog="Example: emo-bench actors list")
+def list_all(as_json: Json = False) -> None:
+    """List the actors that come with the toolkit and your own."""
+    from emo_bench.actors import list_actors
+
+    actors = list_actors()
+    if as_json:
+        print_json(actors)
+        return
+    rows = [
+        (a.name, a.source, "bundled" if a.bundled else "yours", a.frames, f"{a.fps:.5g}", a.size_px, a.folder)
+        for a in actors
+    ]
+    print_columns(("actor", "source", "from", "frames", "fps", "px", "folder"), rows)
+
+
+@app.command(epilog="Example: emo-bench actors add interview.mp4 --name anna")
+def add(
+    video: Annotated[Path, typer.Argument(help="A video of one person.")],
+    name: Annotated[str | None, typer.Option(help="The actor's name; default the file's.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an actor of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Track a video and keep it as an actor."""
+    from emo_bench.actors.add import add_video
+
+    report = add_video(video, name, replace=replace)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        print(report)
+
+
+@app.command(epilog="Example: emo-bench actors show 1 --out actor-1.png")
+def show(
+    name: Annotated[str, typer.Argument(help="An actor's name.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="The contact sheet; default actor-NAME.png.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Describe an actor and draw a contact sheet: frames, landmarks, UV maps, overlay."""
+    from emo_bench.actors import load
+    from emo_bench.actors.sheet import contact_sheet
+
+    capture = load(name)
+    found = capture.valid_indices
+    yaw, pitch = capture.track.yaw_pitch_deg()[found].T
+    sheet = out or Path(f"actor-{name}.png")
+    contact_sheet(capture, sheet)
+    facts: dict[str, object] = {
+        "actor": capture.name,
+        "source": capture.source,
+        "folder": str(capture.folder),
+        "frames": len(capture),
+        "frames_with_face": len(found),
+        "fps": capture.fps,
+        "size_px": capture.size_px,
+        "yaw_deg": [round(float(yaw.min()), 1), round(float(yaw.max()), 1)],
+        "pitch_deg": [round(float(pitch.min()), 1), round(float(pitch.max()), 1)],
+        "sha256": capture.sha256,
+        "sheet": str(sheet),
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        print_fields(facts.items())

@@ -1,0 +1,40 @@
+"""The commands and their groups; only signatures and help here and in the modules below, no heavy import."""
+
+from typing import Annotated
+
+import typer
+
+from emo_bench import __version__
+from emo_bench.cli import actors, assets, checks, listings, report, run
+
+# Plain help: rich would cost a tenth of a second and break lines that are to be copied.
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Which head avatar is better, under one fixed protocol, and by how much.",
+    epilog="Example: emo-bench run --method emo-avatar --actor 1",
+)  # fmt: skip
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"emo-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("run", epilog=run.EXAMPLE)(run.run)
+app.command("report", epilog=report.EXAMPLE)(report.report)
+app.command("doctor", epilog=checks.EXAMPLE)(checks.doctor)
+app.add_typer(actors.app, name="actors")
+app.add_typer(listings.methods, name="methods")
+app.add_typer(listings.metrics, name="metrics")
+app.add_typer(listings.protocols, name="protocols")
+app.add_typer(assets.app, name="assets")

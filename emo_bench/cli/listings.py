@@ -1,0 +1,131 @@
+"""``emo-bench methods``, ``metrics`` and ``protocols``: what there is to choose from."""
+
+from typing import Annotated, Any
+
+import typer
+
+from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
+
+methods = group("The methods: built in, plug-ins, and what each says of itself.")
+metrics = group("The metrics: direction, unit, and whether each can run here.")
+protocols = group("The protocols: which frames train, which are held out, what is scored.")
+
+
+@methods.command("list", epilog="Example: emo-bench methods list")
+def list_methods(as_json: Json = False) -> None:
+    """List the methods by name and where their class is; nothing of theirs is imported."""
+    from emo_bench.methods import known_methods
+
+    places = known_methods()
+    if as_json:
+        print_json(places)
+    else:
+        print_columns(("method", "class"), places.items())
+
+
+@methods.command("show", epilog="Example: emo-bench methods show emo-avatar")
+def show_method(
+    name: Annotated[str, typer.Argument(help="A method's name, or path/to/file.py:Class.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a method is, which paper it is and how faithful, and how each profile resolves."""
+    from emo_bench.methods import method_class
+
+    cls = method_class(name)
+    configs = _configs(cls)
+    if as_json:
+        print_json({"info": cls.info, "profiles": configs})
+        return
+    info = cls.info
+    print_fields(
+        [
+            ("method", info.name),
+            ("title", info.title),
+            ("paper", info.paper),
+            ("fidelity", info.fidelity),
+            ("licence", info.licence),
+            ("can", ", ".join(sorted(info.capabilities))),
+            ("needs", ", ".join(info.requirements)),
+        ]
+    )
+    settings = list(dict.fromkeys(key for config in configs.values() for key in config))
+    if settings:
+        print()
+        rows = [[key, *(configs[profile].get(key, "") for profile in configs)] for key in settings]
+        print_columns(("--set", *configs), rows)
+
+
+@metrics.command("list", epilog="Example: emo-bench metrics list")
+def list_metrics(as_json: Json = False) -> None:
+    """List the metrics, and what is missing for those that cannot run here."""
+    from emo_bench.metrics import list_metrics as states
+
+    found = states()
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (s.info.id, s.info.version, s.info.direction, s.info.unit, s.info.title, s.missing or "ready")
+        for s in found
+    ]
+    print_columns(("metric", "version", "better", "unit", "title", "state"), rows)
+
+
+@protocols.command("list", epilog="Example: emo-bench protocols list")
+def list_protocols(as_json: Json = False) -> None:
+    """List the protocols with their splits; the default split is marked with a star."""
+    from protocols import list_protocols as known
+
+    found = known()
+    if as_json:
+        print_json(
+            [{"name": p.name, "version": p.version, "hash": p.hash(), "title": p.title} for p in found]
+        )
+        return
+    rows = [
+        (p.name, p.version, p.hash()[:12], " ".join(_starred(s, p.default_split) for s in p.splits), p.title)
+        for p in found
+    ]
+    print_columns(("protocol", "version", "hash", "splits", "title"), rows)
+
+
+@protocols.command("show", epilog="Example: emo-bench protocols show self_reenactment")
+def show_protocol(
+    name: Annotated[str, typer.Argument(help="A protocol's name or TOML file.")], as_json: Json = False
+) -> None:
+    """Print every field of a protocol and its hash."""
+    from protocols import load_protocol
+
+    protocol = load_protocol(name)
+    fields = protocol.model_dump(mode="json")
+    if as_json:
+        print_json({"hash": protocol.hash(), **fields})
+    else:
+        print_fields([("hash", protocol.hash()), *_flat(fields)])
+
+
+def _configs(cls: Any) -> dict[str, dict[str, object]]:
+    """The resolved configuration of each profile, as the method describes it."""
+    from pathlib import Path
+
+    from emo_bench.method import Workspace
+
+    configs = {}
+    for profile in cls.profiles():
+        config = cls(Workspace(Path(), profile, seed=0)).describe().get("config", {})
+        configs[profile] = dict(config) if isinstance(config, dict) else {}
+    return configs
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    flat: list[tuple[str, object]] = []
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", ", ".join(value) if isinstance(value, list) else value))
+    return flat
+
+
+def _starred(name: str, default: str) -> str:
+    return f"{name}*" if name == default else name

@@ -1,0 +1,94 @@
+"""The preview video: source, ours and their difference side by side, labelled, for people to look at."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+FrameU8 = NDArray[np.uint8]
+
+DIFFERENCE_GAIN = 4
+PANEL_PX = 256
+LABEL_PX = 28
+
+
+class PreviewWriter:
+    """Writes an H.264 MP4, one picture a held-out frame; use as a context manager.
+
+    The file appears under its name only when the block ends without an exception. Small frames are shown
+    at a multiple of their size. The difference is shown ``DIFFERENCE_GAIN`` times around mid-grey, so that
+    grey means equal.
+    """
+
+    def __init__(self, path: Path, title: str, fps: float) -> None:
+        self._path, self._title, self._fps = path, title, fps
+        self._temporary = path.with_name(f"{path.name}.part")
+        self._stream: Any = None
+        self._header: FrameU8 | None = None
+
+    def __enter__(self) -> Self:
+        import av
+
+        self._container = av.open(str(self._temporary), "w", format="mp4")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if kind is None:
+            os.replace(self._temporary, self._path)
+
+    def add(self, source: FrameU8, ours: FrameU8) -> None:
+        """Append a picture from two frames uint8 ``[R, R, 3]``."""
+        import av
+
+        picture = self.picture(source, ours)
+        if self._stream is None:
+            rate = Fraction(self._fps).limit_denominator(1001)
+            self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "16"})
+            self._stream.height, self._stream.width = picture.shape[:2]
+            self._stream.pix_fmt = "yuv420p"
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+
+    def picture(self, source: FrameU8, ours: FrameU8) -> FrameU8:
+        """One picture of the video: header and three panels, both sides even."""
+        gap = (ours.astype(np.int16) - source.astype(np.int16)) * DIFFERENCE_GAIN + 128
+        panels = [source, ours, np.clip(gap, 0, 255).astype(np.uint8)]
+        scale = max(1, -(-PANEL_PX // source.shape[0]))
+        row = np.concatenate([panel.repeat(scale, 0).repeat(scale, 1) for panel in panels], axis=1)
+        row = row[: row.shape[0] // 2 * 2, : row.shape[1] // 2 * 2]
+        if self._header is None:
+            self._header = _header(row.shape[1], self._title)
+        return np.concatenate([self._header, row])
+
+
+def _header(width: int, title: str) -> FrameU8:
+    """Two lines of text ``[2 * LABEL_PX, width, 3]``: the title, and a label over each panel."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (width, 2 * LABEL_PX), "black")
+    draw = ImageDraw.Draw(image)
+    font = _font()
+    middle = LABEL_PX / 2
+    draw.text((width / 2, middle), title, fill="white", anchor="mm", font=font)
+    for i, label in enumerate(("source", "ours", f"ours - source, x{DIFFERENCE_GAIN}")):
+        draw.text((width * (2 * i + 1) / 6, LABEL_PX + middle), label, fill="white", anchor="mm", font=font)
+    return np.asarray(image)
+
+
+def _font() -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size=LABEL_PX // 2)

@@ -1,0 +1,220 @@
+"""The pipeline: split, fit, render, score; each stage once, each able to go on after an interruption."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import protocols
+from emo_bench import actors, methods, stages
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.method import SMOKE_PROFILE, Method, Workspace
+from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
+from protocols.loader import DEFAULT_PROTOCOL
+
+MINI_PROTOCOL = "self_reenactment-mini"
+SMOKE_FLAG = "smoke profile: for trying things out, its numbers are not results"
+MINI_FLAG = "mini protocol: for trying things out, its numbers are not results"
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asks for; None leaves the choice to the machine, the profile and the protocol."""
+
+    method: str
+    actor: str
+    protocol: str | None = None
+    split: str | None = None
+    profile: str | None = None
+    seed: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    runs_dir: Path = Path("runs")
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A request with every choice made."""
+
+    request: RunRequest
+    cls: type[Method]
+    capture: Capture
+    protocol: protocols.Protocol
+    split: protocols.Split
+    profile: str
+    device: str
+
+    @property
+    def folder(self) -> Path:
+        own_split = None if self.split.name == self.protocol.default_split else self.split.name
+        place = RunPlace(
+            protocol=self.protocol.name,
+            split=own_split,
+            actor=self.request.actor,
+            method=self.cls.info.name,
+            settings=self.request.settings,
+            profile=self.profile,
+            seed=self.request.seed,
+        )
+        return place.folder(self.request.runs_dir)
+
+    def build(self) -> Method:
+        """The method over the run's folder."""
+        request = self.request
+        return self.cls(Workspace(self.folder, self.profile, request.seed, self.device, request.settings))
+
+
+def run(request: RunRequest, *, trivial: bool = True) -> list[Path]:
+    """Make a run, and those of the trivial methods beside it; what is finished is left as it is.
+
+    Returns the folders, the asked-for run first. Held-out frames are out of the method's reach.
+
+    Raises:
+        UserError: a name is wrong, the video is too short, or the folder holds another run.
+    """
+    plan = _resolve(request)
+    resolution_px = _make(plan)
+    folders = [plan.folder]
+    for name in methods.TRIVIAL if trivial else ():
+        if name != plan.cls.info.name:
+            beside = _trivial_plan(plan, name, resolution_px)
+            _make(beside)
+            folders.append(beside.folder)
+    return folders
+
+
+def default_device() -> str:
+    """``cuda`` when torch has a GPU, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def default_profile(cls: type[Method], device: str) -> str:
+    """``paper`` with a GPU, ``cpu`` without one; where that is missing, the first that is not ``smoke``."""
+    wanted = "paper" if device.startswith("cuda") else "cpu"
+    offered = cls.profiles()
+    return wanted if wanted in offered else next((p for p in offered if p != SMOKE_PROFILE), offered[0])
+
+
+def _resolve(request: RunRequest) -> _Plan:
+    cls = methods.method_class(request.method)
+    if request.method != cls.info.name and cls.info.name in methods.known_methods():
+        raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
+    device = request.device or default_device()
+    profile = request.profile or default_profile(cls, device)
+    if profile not in cls.profiles():
+        raise UserError(
+            f"method {cls.info.name} has no profile {profile!r}; its profiles: {', '.join(cls.profiles())}"
+        )
+    smoke = profile == SMOKE_PROFILE
+    protocol = protocols.load_protocol(request.protocol or (MINI_PROTOCOL if smoke else DEFAULT_PROTOCOL))
+    if smoke and not protocol.mini:
+        raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: leave out --protocol")
+    capture = actors.load(request.actor)
+    split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
+    return _Plan(request, cls, capture, protocol, split, profile, device)
+
+
+def _trivial_plan(plan: _Plan, name: str, resolution_px: int) -> _Plan:
+    """The same actor, protocol, split and resolution for a trivial method."""
+    cls = methods.method_class(name)
+    profile = plan.profile if plan.profile in cls.profiles() else "cpu"
+    request = dataclasses.replace(plan.request, method=name, profile=profile, settings={})
+    beside = dataclasses.replace(plan, request=request, cls=cls, profile=profile)
+    if beside.build().resolution_px == resolution_px:
+        return beside
+    sized = dataclasses.replace(request, settings={"resolution_px": str(resolution_px)})
+    return dataclasses.replace(beside, request=sized)
+
+
+def _make(plan: _Plan) -> int:
+    """Do the stages that are left; returns the resolution of the frames."""
+    method = plan.build()
+    with lock_folder(plan.folder), _log_file(plan.folder / LOG):
+        folder = RunFolder.open(plan.folder, _identity(plan, method), _facts(plan, method))
+        name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
+        log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
+        for flag in folder.manifest["flags"]:
+            log.info("note: %s", flag)
+        job = stages.Job(folder, method, plan.capture, plan.protocol, plan.split, plan.device)
+        stages.fit(job)
+        stages.render(job)
+        stages.score(job)
+    return method.resolution_px
+
+
+def _identity(plan: _Plan, method: Method) -> dict[str, Any]:
+    """All that the frames of a run depend on, and that a reader would call another run if it changed."""
+    described = _plain(method.describe())
+    identity = {
+        "protocol": {
+            "name": plan.protocol.name,
+            "version": plan.protocol.version,
+            "hash": plan.protocol.hash(),
+        },
+        "split": {"name": plan.split.name, "sha256": plan.split.digest()},
+        "actor": {"name": plan.request.actor, "sha256": plan.capture.sha256},
+        "method": plan.cls.info.name,
+        "profile": plan.profile,
+        "seed": plan.request.seed,
+        "settings": dict(plan.request.settings),
+        "resolution_px": method.resolution_px,
+        "config": described.get("config", {}),
+        "assets": described.get("assets", {}),
+    }
+    file, _, _ = plan.request.method.rpartition(":")
+    if file.endswith(".py"):
+        identity["method_file_sha256"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return identity
+
+
+def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
+    """What a reader of the manifest wants to know besides."""
+    info = plan.cls.info
+    flags = list(plan.split.flags)
+    if plan.profile == SMOKE_PROFILE:
+        flags.insert(0, SMOKE_FLAG)
+    elif plan.protocol.mini:
+        flags.insert(0, MINI_FLAG)
+    if method.resolution_px > plan.capture.size_px:
+        flags.append(
+            f"reference frames are enlarged from {plan.capture.size_px} to {method.resolution_px} px"
+        )
+    return {
+        "title": info.title,
+        "smoke": plan.profile == SMOKE_PROFILE or plan.protocol.mini,
+        "flags": flags,
+        "protocol_title": plan.protocol.title,
+        "split": plan.split.as_dict(),
+        "capture": {"source": plan.capture.source, "fps": plan.capture.fps, "frames": len(plan.capture)},
+        "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
+    }
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Append the ``emo_bench`` log to a file while the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

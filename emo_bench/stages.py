@@ -1,0 +1,192 @@
+"""The three stages of a run: fit, render, score. A finished stage is not done again."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.lossless import FrameDigest, FrameU8, read_lossless, write_lossless
+from emo_bench.machine import MemoryPeak, describe_machine
+from emo_bench.method import Method
+from emo_bench.metrics import Scorer
+from emo_bench.metrics.registry import metric_class
+from emo_bench.preview import PreviewWriter
+from emo_bench.progress import track_progress
+from emo_bench.store import PREVIEW, RENDER, SCORES, RunFolder, write_bytes
+from protocols import Protocol, Split
+
+SCORE_BATCH = 16
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass
+class Job:
+    """A run at work; ``fitted`` says whether the method object holds its fit."""
+
+    folder: RunFolder
+    method: Method
+    capture: Capture
+    protocol: Protocol
+    split: Split
+    device: str
+    fitted: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.method.info.name
+
+
+def fit(job: Job) -> None:
+    """Fit the method on the training frames; no other frame can be read."""
+    if job.folder.finished("fit"):
+        log.info("fit: done before")
+        return
+
+    def work() -> dict[str, Any]:
+        seen = job.capture.restricted(job.split.train)
+        _refusing_held_out(job, lambda: job.method.fit(seen, list(job.split.train)))
+        job.fitted = True
+        job.folder.note(described=job.method.describe())
+        return {"frames": len(job.split.train)}
+
+    _stage(job, "fit", work)
+
+
+def render(job: Job) -> None:
+    """Render the held-out frames from their track alone, losslessly."""
+    if job.folder.finished("render") and (job.folder.path / RENDER).is_file():
+        log.info("render: done before")
+        return
+
+    def work() -> dict[str, Any]:
+        if not job.fitted:
+            job.method.load()
+        unseen = job.capture.restricted(())
+        with track_progress(len(job.split.test), f"{job.name}: render") as advance:
+
+            def frames() -> Iterator[FrameU8]:
+                for frame in _checked(job, job.method.render(unseen, list(job.split.test))):
+                    advance()
+                    yield frame
+
+            count, sha256 = _refusing_held_out(
+                job, lambda: write_lossless(job.folder.path / RENDER, frames())
+            )
+        return {"frames": count, "frames_sha256": sha256}
+
+    _stage(job, "render", work)
+
+
+def score(job: Job) -> None:
+    """Score the rendered frames against the recorded ones, and write the preview."""
+    inputs = _metric_states(job.protocol)
+    files = (job.folder.path / SCORES, job.folder.path / PREVIEW)
+    if job.folder.finished("score", inputs) and all(file.is_file() for file in files):
+        log.info("score: done before")
+        return
+
+    def work() -> dict[str, Any]:
+        enlarged = job.method.resolution_px > job.capture.size_px
+        scorer = Scorer(
+            job.protocol.scoring.metrics,
+            device=job.device,
+            resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
+            background=job.protocol.scoring.background,
+        )
+        digest = _score_frames(job, scorer)
+        if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
+            raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
+        table = scorer.table()
+        table.attrs |= {"smoke": job.folder.manifest["smoke"], "frames_sha256": digest}
+        write_bytes(job.folder.path / SCORES, table.to_parquet())
+        return {"records": table.attrs["records"], "frames": len(table)}
+
+    _stage(job, "score", work, inputs)
+
+
+def _score_frames(job: Job, scorer: Scorer) -> str:
+    """Stream both videos through the scorer and the preview; returns the digest of the rendered frames."""
+    test, path = job.split.test, job.folder.path
+    rendered = read_lossless(path / RENDER)
+    recorded = job.capture.frames(test, size=job.method.resolution_px)
+    digest = FrameDigest()
+    smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
+    title = (
+        f"{job.method.info.title}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
+    )
+    with (
+        PreviewWriter(path / PREVIEW, title, job.capture.fps) as preview,
+        track_progress(len(test), f"{job.name}: score") as advance,
+    ):
+        for start in range(0, len(test), SCORE_BATCH):
+            batch = test[start : start + SCORE_BATCH]
+            ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
+            for mine, source in zip(ours, truth, strict=True):
+                digest.add(mine)
+                preview.add(source, mine)
+            scorer.add(np.stack(ours), np.stack(truth), batch)
+            advance(len(batch))
+    return digest.hexdigest()
+
+
+def _metric_states(protocol: Protocol) -> dict[str, Any]:
+    """Version of each metric, and whether its backend is here: a change makes the scores out of date."""
+    classes = [metric_class(name) for name in protocol.scoring.metrics]
+    classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
+    return {cls.info.id: {"version": cls.info.version, "here": cls.missing() is None} for cls in classes}
+
+
+def _stage(job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any = None) -> None:
+    """Do a stage's work from the same random state whatever came before, and mark it with what it took."""
+    attempt = job.folder.start(name)
+    log.info("%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
+    _seed_all(int(job.folder.manifest["identity"]["seed"]))
+    peak, started = MemoryPeak(job.device), time.monotonic()
+    facts = work()
+    seconds = round(time.monotonic() - started, 2)
+    job.folder.finish(
+        name, inputs, seconds=seconds, **peak.read_mib(), **facts, machine=describe_machine(job.device)
+    )
+    log.info("%s: done in %.1f s", name, seconds)
+
+
+def _seed_all(seed: int) -> None:
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _checked(job: Job, frames: Iterator[FrameU8]) -> Iterator[FrameU8]:
+    """The method's frames, as many and as large as promised."""
+    size, expected, count = job.method.resolution_px, len(job.split.test), 0
+    for frame in frames:
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != (size, size, 3):
+            what = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+            raise UserError(f"method {job.name} rendered {what}; it promised uint8 ({size}, {size}, 3)")
+        count += 1
+        if count <= expected:
+            yield frame
+    if count != expected:
+        raise UserError(f"method {job.name} rendered {count} frames; {expected} were asked for")
+
+
+def _refusing_held_out(job: Job, call: Callable[[], Any]) -> Any:
+    """Call it; a method that reaches for a held-out frame is told so in one line."""
+    try:
+        return call()
+    except PermissionError as error:
+        if "held out" not in str(error):
+            raise
+        raise UserError(f"method {job.name} broke the protocol: {error}") from error

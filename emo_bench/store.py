@@ -1,0 +1,242 @@
+"""Run folders: where a run lies, what it is, which stages are done. Everything is written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emo_bench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMAT = 1
+STAGES = ("fit", "render", "score")
+MANIFEST, SCORES, RENDER, PREVIEW, LOG = (
+    "run.json", "frames.parquet", "render.mkv", "preview.mp4", "log.txt",
+)  # fmt: skip
+LOCK = ".lock"
+VARIANT_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class RunPlace:
+    """Where a run lies: ``<protocol>[@split]/<actor>/<method>[+variant]/<profile>-s<seed>``.
+
+    The split is named when it is not the protocol's default, the variant when settings were given.
+    """
+
+    protocol: str
+    split: str | None
+    actor: str
+    method: str
+    settings: Mapping[str, str]
+    profile: str
+    seed: int
+
+    def folder(self, runs_dir: Path) -> Path:
+        """The run's folder below ``runs_dir``."""
+        protocol = f"{self.protocol}@{self.split}" if self.split else self.protocol
+        variant = variant_name(self.settings)
+        method = f"{self.method}+{variant}" if variant else self.method
+        return runs_dir / protocol / self.actor / method / f"{self.profile}-s{self.seed}"
+
+
+def variant_name(settings: Mapping[str, str]) -> str:
+    """Settings as part of a folder name, the same for the same settings; ``""`` for none."""
+    text = ",".join(f"{key}={settings[key]}" for key in sorted(settings))
+    safe = re.sub(r"[^A-Za-z0-9._=,-]", "_", text)
+    if safe == text and len(safe) <= VARIANT_LENGTH:
+        return safe
+    return f"{safe[:VARIANT_LENGTH]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+class RunFolder:
+    """A run being made. ``identity`` is all that its frames depend on; another identity needs another folder."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> RunFolder:
+        """Start a run, or take up the one that lies there.
+
+        Args:
+            path: the run's folder; it exists, and this process holds its lock.
+            identity: plain JSON values; see the class.
+            facts: further entries of a new manifest, for its readers.
+
+        Raises:
+            UserError: the folder holds a run of another identity; the line says what differs.
+        """
+        identity = json.loads(json.dumps(identity))
+        if (path / MANIFEST).is_file():
+            manifest = read_manifest(path)
+            changes = _changes(manifest["identity"], identity)
+            if changes:
+                raise UserError(
+                    f"{path} holds a run made with another {changes[0]}"
+                    f"{f' ({len(changes) - 1} more differ)' if len(changes) > 1 else ''}: "
+                    "remove that folder, or write elsewhere with --runs DIR"
+                )
+            return cls(path, manifest)
+        run = cls(path, {"format": FORMAT, **facts, "identity": identity, "stages": {}})
+        run._write()
+        return run
+
+    def finished(self, stage: str, inputs: Any = None) -> bool:
+        """True when the stage was finished, with the same ``inputs``."""
+        entry = self.manifest["stages"].get(stage, {})
+        return bool(entry.get("finished_at")) and entry.get("inputs") == json.loads(json.dumps(inputs))
+
+    def start(self, stage: str) -> int:
+        """Note that a stage begins; returns which attempt this is, from 1. Stages behind it lose their marks."""
+        stages = self.manifest["stages"]
+        attempts = (
+            1 if stages.get(stage, {}).get("finished_at") else stages.get(stage, {}).get("attempts", 0) + 1
+        )
+        for later in STAGES[STAGES.index(stage) :]:
+            stages.pop(later, None)
+        stages[stage] = {"attempts": attempts}
+        self._write()
+        return attempts
+
+    def finish(self, stage: str, inputs: Any = None, **facts: Any) -> None:
+        """Mark a stage as done; its files must lie there whole."""
+        self.manifest["stages"][stage] |= {"finished_at": _now(), "inputs": inputs, **facts}
+        self._write()
+
+    def note(self, **facts: Any) -> None:
+        """Set entries of the manifest that are not part of the identity."""
+        self.manifest.update(facts)
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self.path / MANIFEST, self.manifest)
+
+
+@contextmanager
+def lock_folder(path: Path) -> Iterator[None]:
+    """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing."""
+    import fcntl
+
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process is at work in {path}: wait for it or end it") from error
+        yield
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run with scores: ``manifest`` is run.json, ``scores`` has one row a held-out frame."""
+
+    path: Path
+    manifest: dict[str, Any]
+    scores: pandas.DataFrame
+
+
+def load_run(path: Path) -> FinishedRun:
+    """Open a finished run.
+
+    Raises:
+        UserError: there is no run, it is unfinished, or its scores do not belong to its frames.
+    """
+    import pandas
+
+    manifest = read_manifest(path)
+    if not is_finished(path):
+        raise UserError(f"{path} is not finished: give its emo-bench run command again")
+    scores = pandas.read_parquet(path / SCORES)
+    if len(scores) != manifest["stages"]["render"]["frames"]:
+        raise UserError(f"{path / SCORES} does not fit {path / MANIFEST}: remove the folder and run again")
+    return FinishedRun(path, manifest, scores)
+
+
+def is_finished(path: Path) -> bool:
+    """True when every stage of the run in this folder is done."""
+    stages = read_manifest(path)["stages"]
+    return all(stages.get(stage, {}).get("finished_at") for stage in STAGES)
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Folders of runs at or below the given paths, sorted, each once.
+
+    Raises:
+        UserError: a path does not exist or holds no run.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such folder; runs are made with: emo-bench run")
+        below = {manifest.parent for manifest in path.rglob(MANIFEST)}
+        if not below:
+            raise UserError(f"{path} holds no run; runs are made with: emo-bench run")
+        found |= below
+    return sorted(found)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a run's ``run.json``.
+
+    Raises:
+        UserError: it is missing, damaged, or of another format.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path / MANIFEST} cannot be read ({error}): remove the folder and run again"
+        ) from error
+    if manifest.get("format") != FORMAT:
+        raise UserError(
+            f"{path} was written by another version of emo-bench (format {manifest.get('format')}, "
+            f"this one reads {FORMAT}): remove the folder and run again"
+        )
+    return manifest
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON under a temporary name and rename it, so that a reader sees the old file or the new one."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, force it to disk and rename it."""
+    temporary = path.with_name(f"{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two JSON values, as ``config.steps (1100, now 900)``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            change
+            for key in sorted(before.keys() | now.keys())
+            for change in _changes(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if before == now else [f"{name} ({_short(before)}, now {_short(now)})"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:18]}…"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,26 @@
+"""Tables and pages from finished runs. Importing the package is cheap."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.paper import PaperTable, load_paper_tables
+    from reports.writing import long_table, summary, write_report
+
+_HOME = {
+    "PaperTable": "paper",
+    "load_paper_tables": "paper",
+    "long_table": "writing",
+    "summary": "writing",
+    "write_report": "writing",
+}
+
+__all__ = ["PaperTable", "load_paper_tables", "long_table", "summary", "write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import pandas and the rest only when a report is asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

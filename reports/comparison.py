@@ -1,0 +1,176 @@
+"""Which runs may stand in one table, and which is best there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.methods import TRIVIAL
+from emo_bench.metrics import Interval, mean_interval
+from emo_bench.store import FinishedRun
+
+# What must agree for two scores to be of one kind.
+RECORD_KEYS = (
+    "metric", "version", "direction", "unit", "resolution", "resize_filter", "region", "background",
+    "value_range", "averaging",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric of a run: ``interval`` over all scored frames, ``finite`` over those with a finite score.
+
+    The two differ where frames are identical to the reference and PSNR is infinite; ``infinite`` counts them.
+    """
+
+    record: dict[str, Any]
+    interval: Interval
+    finite: Interval
+    infinite: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finished run and its cells by metric id."""
+
+    run: FinishedRun
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the run's frames depend on."""
+        return dict(self.run.manifest["identity"])
+
+    @property
+    def stages(self) -> dict[str, Any]:
+        """What each stage took."""
+        return dict(self.run.manifest["stages"])
+
+    @property
+    def title(self) -> str:
+        """The method's title and the settings that differ from its profile."""
+        settings = self.identity["settings"]
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if not self.trivial)
+        return f"{self.run.manifest['title']} ({shown})" if shown else str(self.run.manifest["title"])
+
+    @property
+    def trivial(self) -> bool:
+        """True for the stand-ins."""
+        return self.identity["method"] in TRIVIAL
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """Actor, its capture and the frames: scores of one subject are of the same frames."""
+        identity = self.identity
+        return identity["actor"]["name"], identity["actor"]["sha256"], identity["split"]["sha256"]
+
+    @property
+    def contestant(self) -> tuple[str, str, str, int]:
+        """Method, settings, profile and seed: the same one on another actor is the same contestant."""
+        identity = self.identity
+        return self.run.manifest["title"], self.title, identity["profile"], identity["seed"]
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """By metric id, in the protocol's order."""
+        records = self.stages["score"]["records"]
+        return {name: _cell(record, self.scores(name)) for name, record in records.items()}
+
+    def scores(self, metric: str) -> NDArray[np.float64]:
+        """``[N]``, one a held-out frame in ascending order, NaN where undefined."""
+        return self.run.scores[metric].to_numpy(dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be compared: one protocol hash, split, resolution and set of backends."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def subjects(self) -> list[list[Row]]:
+        """The rows of each actor, methods before stand-ins."""
+        by_subject: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            by_subject[row.subject].append(row)
+        return [by_subject[subject] for subject in sorted(by_subject, key=_natural)]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metric ids of all rows."""
+        return list(self.rows[0].cells)
+
+    def averages(self) -> list[tuple[Row, dict[str, float]]]:
+        """Means over the actors of the actors' means, for contestants that ran on all of several actors."""
+        subjects = {row.subject for row in self.rows}
+        by_contestant: dict[tuple[str, str, str, int], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            by_contestant[row.contestant].append(row)
+        complete = [
+            rows for rows in by_contestant.values() if len(subjects) > 1 and len(rows) == len(subjects)
+        ]
+        return [
+            (rows[0], {m: float(np.mean([row.cells[m].interval.mean for row in rows])) for m in self.metrics})
+            for rows in complete
+        ]
+
+
+def group_rows(runs: Iterable[FinishedRun]) -> list[Group]:
+    """Sort runs into tables; two runs share one only when their numbers are of the same kind."""
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for run in runs:
+        row = Row(run)
+        identity = row.identity
+        protocol = identity["protocol"]
+        key = (
+            run.manifest["smoke"], protocol["name"], protocol["version"], protocol["hash"],
+            identity["split"]["name"], identity["resolution_px"], _kinds(row),
+        )  # fmt: skip
+        groups[key].append(row)
+    ordered = [groups[key] for key in sorted(groups, key=repr)]
+    return [Group(tuple(sorted(rows, key=lambda row: (row.trivial, row.contestant)))) for rows in ordered]
+
+
+def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
+    """Positions of the best of one subject's rows, on the frames that all of them have a score for.
+
+    Empty where there is nothing to compare.
+    """
+    scores = np.stack([row.scores(metric) for row in rows])
+    common = scores[:, ~np.isnan(scores).any(axis=0)]
+    if len(rows) < 2 or not common.size:
+        return set()
+    means = common.mean(axis=1)
+    best = means.max() if rows[0].cells[metric].record["direction"] == "higher" else means.min()
+    return {i for i, mean in enumerate(means) if mean == best}
+
+
+def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:
+    infinite = np.isinf(scores)
+    finite = np.where(infinite, np.nan, scores)
+    return Cell(
+        record=record,
+        interval=mean_interval(scores),
+        finite=mean_interval(finite),
+        infinite=int(infinite.sum()),
+        dropped=int(np.isnan(scores).sum()),
+    )
+
+
+def _kinds(row: Row) -> tuple[Any, ...]:
+    return tuple(
+        (*(record[key] for key in RECORD_KEYS), record["backend"]["name"], record["backend"]["sha256"])
+        for record in row.stages["score"]["records"].values()
+    )
+
+
+def _natural(subject: tuple[str, str, str]) -> tuple[Any, ...]:
+    """Actors 2 before 10."""
+    name = subject[0]
+    return (not name.isdecimal(), int(name) if name.isdecimal() else 0, *subject)

@@ -1,0 +1,59 @@
+"""The published tables as data, verbatim, with their errata."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+SOURCE = "Emo-Avatar, arXiv 2402.00827v1"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PaperMetric(_Model):
+    """A column: ``id`` is the toolkit's metric of the same kind, ``label`` what the paper prints."""
+
+    id: str
+    label: str
+    direction: Literal["higher", "lower"]
+
+
+class PaperRow(_Model):
+    """A method's values as printed; ``flags`` maps a metric id to an entry of the table's errata."""
+
+    method: str
+    values: tuple[str, ...]
+    flags: dict[str, str] = {}
+
+
+class PaperTable(_Model):
+    """One published table."""
+
+    id: str
+    title: str
+    metrics: tuple[PaperMetric, ...]
+    rows: tuple[PaperRow, ...]
+    errata: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        columns = {metric.id for metric in self.metrics}
+        for row in self.rows:
+            if len(row.values) != len(self.metrics):
+                raise ValueError(f"{self.id}, {row.method}: {len(row.values)} values")
+            if not row.flags.keys() <= columns or not set(row.flags.values()) <= self.errata.keys():
+                raise ValueError(f"{self.id}, {row.method}: a flag names no column or no erratum")
+        return self
+
+
+@cache
+def load_paper_tables() -> dict[str, PaperTable]:
+    """The tables by id, ``table-1`` to ``table-4``."""
+    content = tomllib.loads(Path(__file__).with_name("paper_tables.toml").read_text(encoding="utf-8"))
+    return {entry["id"]: PaperTable(**entry) for entry in content["table"]}

@@ -1,0 +1,99 @@
+"""A small actor made on the spot, as `actors add` would store it: real video, real track, no tracker."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Two test processes on two cores must not start four threads each.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+ACTOR_FRAMES, ACTOR_PX, ACTOR_FPS = 150, 64, 25
+FACELESS = (7, 8, 120)
+
+
+def shared_folder() -> Path | None:
+    """Real videos and goldens beside the checkout, or where EMO_BENCH_SHARED says; None where they are absent."""
+    folder = Path(os.environ.get("EMO_BENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def actor_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder with one actor, `dot`: a disc that moves as the head turns, on a still ground."""
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "captures" / "dot"
+    folder.mkdir(parents=True)
+    write_actor(folder)
+    return home
+
+
+@pytest.fixture
+def actor(actor_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the actor, with `EMO_BENCH_HOME` set so that it is found."""
+    monkeypatch.setenv("EMO_BENCH_HOME", str(actor_home))
+    monkeypatch.setenv("EMO_BENCH_OFFLINE", "1")
+    return "dot"
+
+
+def write_actor(folder: Path, frames: int = ACTOR_FRAMES, faceless: tuple[int, ...] = FACELESS) -> None:
+    """Write video.mp4, track.npz and capture.json of a moving disc whose place follows the head's yaw."""
+    import av
+
+    yaw = 0.5 * np.sin(np.arange(frames) * 0.21)
+    with av.open(str(folder / "video.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=ACTOR_FPS, options={"crf": "8"})
+        stream.width = stream.height = ACTOR_PX
+        stream.pix_fmt = "yuv420p"
+        for angle in yaw:
+            frame = av.VideoFrame.from_ndarray(disc_frame(float(angle)), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    _track(yaw, faceless).save(folder / "track.npz")
+    info = {"source": "video", "frames": frames, "fps": ACTOR_FPS, "size_px": ACTOR_PX}
+    (folder / "capture.json").write_text(json.dumps(info))
+
+
+def disc_frame(yaw_rad: float) -> np.ndarray:
+    """`[64, 64, 3]` uint8: a bright disc at a place given by the yaw."""
+    rows, columns = np.mgrid[:ACTOR_PX, :ACTOR_PX]
+    inside = np.hypot(columns - 32 - 30 * yaw_rad, rows - 32) < 12
+    ground = np.stack([rows * 2, columns * 2, np.full_like(rows, 90)], axis=-1)
+    return np.where(inside[..., None], (230, 170, 150), ground).astype(np.uint8)
+
+
+def _track(yaw: np.ndarray, faceless: tuple[int, ...]):  # type: ignore[no-untyped-def]
+    from emo_bench.actors.track import Track, pack_foreground
+    from emo_bench.tracking.head_rig import Head, load_head_rig
+
+    rig = load_head_rig()
+    count = len(yaw)
+    found = np.ones(count, dtype=bool)
+    found[list(faceless)] = False
+    poses = {name: np.zeros((count, 3), dtype=np.float32) for name in ("body_rotvec", "neck_rotvec")}
+    head_rotvec = np.zeros((count, 3), dtype=np.float32)
+    head_rotvec[:, 1] = yaw
+    translation = np.tile(np.float32([0.0, 0.0, 0.8]), (count, 1))
+    expression = np.tile((0.5 + 0.5 * np.cos(np.arange(count) * 0.4))[:, None], (1, 52)).astype(np.float32)
+    landmarks = np.tile(np.float32([32, 32]), (count, 478, 1))
+    landmarks[..., 0] += (30 * yaw)[:, None]
+    for array in (*poses.values(), head_rotvec, translation, expression, landmarks):
+        array[~found] = np.nan
+    return Track(
+        head=Head(rig.identity_mean, rig.joints_mean),
+        expression=expression,
+        **poses,
+        body_translation=translation,
+        head_rotvec=head_rotvec,
+        focal_px=100.0,
+        center_px=(ACTOR_PX / 2, ACTOR_PX / 2),
+        size_px=ACTOR_PX,
+        landmarks478=landmarks,
+        face_found=found,
+        foreground_bits=pack_foreground(np.ones((count, 16, 16), dtype=bool)),
+        foreground_px=16,
+    )
