@@ -1,0 +1,39 @@
+"""Sessions: tests, lint, types, demo. Each builds its own environment with the versions of constraints.txt."""
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.reuse_venv = "yes"
+
+CONSTRAINTS = ("-c", "constraints.txt")
+SOURCES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports", "tests", "noxfile.py")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    session.install("-e", ".[offline,studio,dev]", *CONSTRAINTS)
+    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "2", "EMO_BENCH_OFFLINE": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("ruff", *CONSTRAINTS)
+    session.run("ruff", "check", *SOURCES)
+    session.run("ruff", "format", "--check", *SOURCES)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types."""
+    session.install("-e", ".[offline,studio,dev]", *CONSTRAINTS)
+    session.run("mypy")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run Emo-Avatar in miniature on the first actor and write its report."""
+    session.install("-e", ".[offline]", *CONSTRAINTS)
+    session.run("emo-bench", "run", "--method", "emo-avatar", "--actor", "1", "--profile", "smoke")
+    session.run("emo-bench", "report", "runs/self_reenactment-mini/1", "--out", "runs/demo")
