@@ -24,7 +24,6 @@ class EmoAvatarConfig(BaseModel):
     prior: str = "portraits-128"
 
     # init: few-shot PTI (3.2.1)
-    pivot_frames: int = Field(4, ge=1, description="paper: 4, the extremes of yaw and pitch")
     projection_steps: int = Field(120, ge=1)
     tuning_steps: int = Field(160, ge=0)
     tuning_lr: float = 1e-3
@@ -63,7 +62,9 @@ class EmoAvatarConfig(BaseModel):
     )
     perceptual_weight: float = 1.0
     perceptual: str = "stlpips-alex"
-    perceptual_share: float = Field(0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at")
+    perceptual_share: float = Field(
+        0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at"
+    )
     gan_weight: float = 0.1
     gan_loss: Literal["bce", "hinge", "lsgan"] = "bce"
     gan_start_step: int = 500

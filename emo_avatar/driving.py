@@ -33,10 +33,11 @@ class DrivingSignals:
         self._size = config.resolution_px
         self._keep_uv = keep_uv
         self._maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        expression = torch.from_numpy(np.asarray(track.expression, dtype=np.float32))
+        expression = torch.from_numpy(filled_forward(np.asarray(track.expression, dtype=np.float32)))
         self._windows = expression_windows(expression, config.expression_window)
         self._affine = torch.from_numpy(frame_to_aligned(track.landmarks68, track.size_px))
-        weights = pivot_weights(track.yaw_pitch_deg(), pivot_poses_deg, config.base_code)
+        poses = filled_forward(track.yaw_pitch_deg())
+        weights = pivot_weights(poses, pivot_poses_deg, config.base_code)
         self._pivot_weights = torch.from_numpy(weights)
 
     def batch(self, indices: Sequence[int], device: str = "cpu") -> DrivingBatch:
@@ -60,6 +61,18 @@ class DrivingSignals:
             if self._keep_uv:
                 self._maps[index] = found
         return found
+
+
+def filled_forward(values: np.ndarray) -> np.ndarray:
+    """Replace rows ``[T, N]`` with a NaN by the row before them; the first ones by the first whole row.
+
+    Only for neighbours in a window: a frame without a face is never trained on or scored itself.
+    """
+    whole = np.isfinite(values).all(axis=1)
+    if not whole.any():
+        return np.zeros_like(values)
+    source = np.maximum.accumulate(np.where(whole, np.arange(len(values)), -1))
+    return np.asarray(values[np.where(source < 0, np.flatnonzero(whole)[0], source)])
 
 
 def frame_to_aligned(landmarks68: np.ndarray, size_px: int) -> np.ndarray:

@@ -17,7 +17,6 @@ from emo_avatar.prior import load_prior
 from emo_avatar.sheets import difference, save_sheet
 from emo_avatar.stylegan2 import Generator
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import UserError
 from emo_bench.method import Workspace
 from emo_bench.progress import track_progress
 
@@ -62,12 +61,8 @@ def initialize(
     Writes ``init.pt`` and, when done, ``init.png`` with targets, reconstructions and their difference.
 
     Raises:
-        UserError: there are fewer training frames than pivots.
+        UserError: there are fewer than four training frames, or a loss is not finite.
     """
-    if len(train) < config.pivot_frames:
-        raise UserError(
-            f"{len(train)} training frames are too few: few-shot PTI needs at least {config.pivot_frames}"
-        )
     poses = capture.track.yaw_pitch_deg()
     indices = np.sort(np.asarray(extreme_frames(poses, train)))
     crops = aligned_heads(capture, indices.tolist(), config.resolution_px)

@@ -6,10 +6,9 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-import torch
-
 from emo_avatar.checkpoints import load_stylegan2
 from emo_avatar.stylegan2 import Generator
+from emo_avatar.stylegan2.growth import grow_generator
 from emo_bench import assets
 from emo_bench.errors import UserError
 
@@ -54,12 +53,9 @@ def fit_resolution(generator: Generator, resolution_px: int) -> Generator:
             f"this prior gives {config.img_resolution} px and its architecture '{config.architecture}' cannot be "
             f"cut or grown to {resolution_px} px: choose a prior of that size"
         )
+    if resolution_px > config.img_resolution:
+        return grow_generator(generator, resolution_px)
     fitted = Generator(replace(config, img_resolution=resolution_px))
     own = fitted.state_dict()
-    kept = {name: tensor for name, tensor in generator.state_dict().items() if name in own}
-    fitted.load_state_dict(kept, strict=False)
-    with torch.no_grad():
-        for name, parameter in fitted.named_parameters():
-            if name not in kept and ".torgb." in name and ".affine." not in name:
-                parameter.zero_()
+    fitted.load_state_dict({name: tensor for name, tensor in generator.state_dict().items() if name in own})
     return fitted

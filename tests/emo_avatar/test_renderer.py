@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from emo_avatar.config import EmoAvatarConfig, resolve_config
-from emo_avatar.driving import DrivingSignals, TrainingFrames, feature_weights, frame_to_aligned, pivot_weights
+from emo_avatar.driving import (
+    DrivingSignals,
+    TrainingFrames,
+    feature_weights,
+    filled_forward,
+    frame_to_aligned,
+    pivot_weights,
+)
+from emo_avatar.prior import fit_resolution
 from emo_avatar.render_stage import RenderStage, trainable
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
@@ -76,7 +84,9 @@ def small_avatar(config: EmoAvatarConfig) -> AvatarRenderer:
             use_noise=False,
         )
     )  # fmt: skip
-    return AvatarRenderer(config, generator, generator.mapping(torch.randn(4, 8)).detach(), torch.zeros(3, SIZE, SIZE))
+    return AvatarRenderer(
+        config, generator, generator.mapping(torch.randn(4, 8)).detach(), torch.zeros(3, SIZE, SIZE)
+    )
 
 
 def small_stage(config: EmoAvatarConfig, seed: int = 3) -> RenderStage:
@@ -165,7 +175,9 @@ def test_resuming_equals_not_stopping(stop_after: int, tmp_path: Any) -> None:
     while second.step < 8:
         second.run_step()
     for (name, a), (_, b) in zip(
-        whole.averaged_avatar().state_dict().items(), second.averaged_avatar().state_dict().items(), strict=True
+        whole.averaged_avatar().state_dict().items(),
+        second.averaged_avatar().state_dict().items(),
+        strict=True,
     ):
         assert torch.equal(a, b), name
 
@@ -197,8 +209,15 @@ def test_pose_weights_prefer_the_nearest_pivot_and_mean_weights_are_equal() -> N
 
 
 def test_settings_reach_every_kind_of_field_and_mistakes_are_one_line() -> None:
-    config = resolve_config("cpu", {"lr": "1e-3", "skip_resolutions": "8,16", "bf16": "false", "flow_mode": "warp"})
-    assert (config.lr, config.skip_resolutions, config.bf16, config.flow_mode) == (1e-3, (8, 16), False, "warp")
+    config = resolve_config(
+        "cpu", {"lr": "1e-3", "skip_resolutions": "8,16", "bf16": "false", "flow_mode": "warp"}
+    )
+    assert (config.lr, config.skip_resolutions, config.bf16, config.flow_mode) == (
+        1e-3,
+        (8, 16),
+        False,
+        "warp",
+    )
     assert resolve_config("cpu", {"preset": "literal"}).feature_weight == 0
     for profile, settings, words in (
         ("cpu", {"nonsense": "1"}, "nonsense"),
@@ -210,3 +229,29 @@ def test_settings_reach_every_kind_of_field_and_mistakes_are_one_line() -> None:
         with pytest.raises(UserError, match=words) as caught:
             resolve_config(profile, settings)
         assert "\n" not in str(caught.value)
+
+
+def test_frames_without_a_face_lend_their_predecessor_to_windows() -> None:
+    values = np.array([[np.nan], [1.0], [np.nan], [3.0]])
+    assert filled_forward(values).ravel().tolist() == [1, 1, 1, 3]
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_a_prior_is_cut_and_grown_to_another_size(size: int) -> None:
+    torch.manual_seed(0)
+    shape = GeneratorConfig(
+        img_resolution=64, z_dim=8, w_dim=8, mapping_layers=2, channel_base=512, channel_max=16
+    )
+    prior = Generator(shape)
+    w = prior.mapping(torch.randn(1, 8))[:, :1]
+    fitted = fit_resolution(prior, size)
+    image = fitted.synthesis(w.expand(-1, fitted.config.num_ws, -1))
+    whole = prior.synthesis(w.expand(-1, prior.config.num_ws, -1))
+    assert image.shape[-1] == size
+    if size >= 64:
+        torch.testing.assert_close(
+            F.interpolate(image, size=(64, 64), mode="area"), whole, atol=0.5, rtol=0.2
+        )
+    for name, tensor in fitted.state_dict().items():
+        if name in prior.state_dict():
+            assert torch.equal(tensor, prior.state_dict()[name]), name

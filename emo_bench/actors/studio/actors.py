@@ -74,7 +74,7 @@ ACTORS: dict[str, PersonSpec] = {
             _both(eye_scale_incr=0.15, chin_height_incr=-0.2),
         ),
         "skins/textures/middleage_lightskinned_female_diffuse2.png", (0.9, 0.82, 0.74),
-        "short03", (0.05, 0.028, 0.02), "green_eye", (0.25, 0.2, 0.18),
+        "long01", (0.03, 0.018, 0.012), "green_eye", (0.25, 0.2, 0.18),
         "female_casualsuit01", (0.5, 0.9, 0.45),
         Background((0.2, 0.28, 0.42), (0.12, 0.18, 0.3), (0.35, 0.3, 0.5), 4, 13), _SOFT_RIGHT,
     ),

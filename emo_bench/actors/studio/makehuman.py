@@ -45,7 +45,7 @@ def _bleed(rgba: np.ndarray) -> np.ndarray:
     """Let solid texels' colours run into the transparent ones, so that soft edges are not rimmed with black."""
     from scipy import ndimage
 
-    clear = rgba[..., 3] < 0.9
+    clear = rgba[..., 3] < 0.25
     if not clear.any() or clear.all():
         return rgba
     rows, columns = ndimage.distance_transform_edt(clear, return_distances=False, return_indices=True)

@@ -140,7 +140,7 @@ def _kernel() -> Any:
                             + normals[indices[f * 3 + 1]] * v
                             + normals[indices[f * 3 + 2]] * w
                         )
-                        if wp.dot(n, direction) > 0.0:
+                        if wp.dot(n, direction) > 0.0 and surface != HAIR_:
                             n = -n
                         base = wp.cw_mul(wp.vec3(sample[0], sample[1], sample[2]), tint[part])
                         lit = float(1.0)

@@ -107,7 +107,7 @@ class Person:
             (f"clothes/{spec.clothes}/{spec.clothes}", CLOTH, spec.clothes_tint, 0.9,
              load_texture(f"clothes/{spec.clothes}/{spec.clothes}_diffuse.png", 1024)),
         ]  # fmt: skip
-        if spec.hair is not None:
+        if spec.hair is not None:  # last: _assemble finds the hair there
             texture = load_texture(f"hair/{spec.hair}/{spec.hair}_diffuse.png", 1024)
             looks.append((f"hair/{spec.hair}/{spec.hair}", HAIR, spec.hair_tint, 0.85, _grey_hair(texture)))
         _, _, _, deltas, weights = _base()
@@ -130,6 +130,9 @@ class Person:
         self._weights = np.concatenate([part.weights for part in parts])
         self._faces = np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]).astype(np.int32)
         self._face_uv = np.concatenate([part.face_uv for part in parts]).astype(np.float32)
+        self._hair = np.zeros(len(self._rest), dtype=bool)
+        if self.spec.hair is not None:
+            self._hair[starts[-2] :] = True
         face_part = np.concatenate([np.full(len(p.faces), k) for k, p in enumerate(parts)])
         self._eyes = [
             (face_part == k, *_eye_center(part.rest)) for k, part in enumerate(parts) if part.kind == EYE
@@ -156,7 +159,14 @@ class Person:
         vertices = np.zeros_like(rest)
         for part in range(3):
             vertices += self._weights[:, part : part + 1] * (rest @ rotations[part].T + shifts[part])
-        return vertices, vertex_normals(vertices, self._faces), self._gaze_uv(pose.expression)
+        normals = vertex_normals(vertices, self._faces)
+        if self._hair.any():
+            # Hair cards shade like the ball of hair that they are part of, not like flat sheets.
+            hair = vertices[self._hair]
+            outward = hair - hair.mean(axis=0)
+            outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+            normals[self._hair] = 0.8 * outward + 0.2 * normals[self._hair]
+        return vertices, normals, self._gaze_uv(pose.expression)
 
     def _gaze_uv(self, expression: np.ndarray) -> np.ndarray:
         value = dict(zip(EXPRESSIONS, expression, strict=True))
