@@ -19,6 +19,7 @@ from emo_bench.tracking.fit_solver import (
     place_heads,
     reprojection_errors,
 )
+from emo_bench.tracking.fit_threads import one_thread
 from emo_bench.tracking.head_rig import Head, load_head_rig
 from emo_bench.tracking.landmarks import inter_ocular_px
 
@@ -48,6 +49,7 @@ class TrackFit:
     errors: np.ndarray
 
 
+@one_thread()
 def fit_track(
     landmarks: np.ndarray,
     blendshapes: np.ndarray,
@@ -97,6 +99,7 @@ def fit_track(
     return TrackFit(head, person.focal_px, heads.expression, motion, errors)
 
 
+@one_thread()
 def fit_identity(rotations: np.ndarray, seen: Observation, focal_prior_px: float) -> Person:
     """Fit the person to key frames: pose first, then everything, then the landmarks' offsets in turn with the pose.
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from emo_bench.tracking.fit_threads import matmul
 from emo_bench.tracking.head_rig import EXPRESSIONS, REGIONS, HeadRig, load_head_rig
 
 # MediaPipe's numbers, from the subject's right to the left, without the shared corners.
@@ -45,8 +46,9 @@ class LandmarkModel:
 
     def rest(self, coefficients: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """``[K]`` and ``[B, 52]`` to rest landmarks ``[B, 478, 3]``."""
-        base = self.mean + self.offset + np.tensordot(coefficients, self.identity, axes=1)
-        return base + np.tensordot(expression, self.expression, axes=1)
+        base = self.mean + self.offset + np.einsum("k,klj->lj", coefficients, self.identity)
+        moved = matmul(expression, self.expression.reshape(len(self.expression), -1))
+        return base + moved.reshape(len(expression), -1, 3)
 
     def with_offset(self, offset: np.ndarray) -> LandmarkModel:
         """The same model with another offset ``[478, 3]``."""

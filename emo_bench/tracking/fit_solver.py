@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from emo_bench.tracking.fit_landmarks import LandmarkModel
+from emo_bench.tracking.fit_threads import matmul
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 # Landmark noise as a share of the inter-ocular distance. It is larger than MediaPipe's jitter, because the errors
@@ -156,7 +157,7 @@ def fit_person(
         diagonal = np.einsum("bii->bi", normal)
         diagonal += damping * (diagonal + 1e-9)
         shared_normal[np.diag_indices_from(shared_normal)] *= 1.0 + damping
-        cross = frame_jacobian.transpose(0, 2, 1) @ shared_jacobian
+        cross = matmul(frame_jacobian.transpose(0, 2, 1), shared_jacobian)
         solved = np.linalg.solve(normal, np.concatenate((cross, gradient[..., None]), axis=-1))
         schur = shared_normal - _gram(cross, solved[..., :-1])
         right = shared_gradient - _gram(cross, solved[..., -1:])[:, 0]
@@ -238,13 +239,13 @@ def _along(by_rest: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """Chain rule: derivatives by rest points ``[B, L, 2, 3]`` along a basis ``[K, L, 3]``: ``[B, L, 2, K]``."""
     count, landmarks = by_rest.shape[:2]
     rows = by_rest.transpose(1, 0, 2, 3).reshape(landmarks, 2 * count, 3)
-    moved = rows @ basis.transpose(1, 2, 0)
+    moved = matmul(rows, basis.transpose(1, 2, 0))
     return np.asarray(moved.reshape(landmarks, count, 2, -1).transpose(1, 0, 2, 3))
 
 
 def _gram(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Sum over frames and rows: ``[B, R, S]`` and ``[B, R, T]`` to ``[S, T]``."""
-    return np.asarray(left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1]))
+    return matmul(left.reshape(-1, left.shape[-1]).T, right.reshape(-1, right.shape[-1]))
 
 
 def _weights(person: Person, residual: np.ndarray, seen: Observation) -> np.ndarray:
@@ -257,7 +258,7 @@ def _weights(person: Person, residual: np.ndarray, seen: Observation) -> np.ndar
 
 def _normal_equations(jacobian: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     transposed = jacobian.transpose(0, 2, 1)
-    return transposed @ jacobian, (transposed @ residual[..., None])[..., 0]
+    return matmul(transposed, jacobian), matmul(transposed, residual[..., None])[..., 0]
 
 
 def _expression_precision() -> np.ndarray:

