@@ -37,7 +37,6 @@ COLUMNS = (
     "images",
     "seconds",
     "images_per_s",
-    "loss_reconstruction",
     "mse",
     "loss_d",
     "loss_g",

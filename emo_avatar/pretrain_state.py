@@ -12,7 +12,7 @@ import torch
 
 from emo_avatar.checkpoints import load_stylegan2
 from emo_avatar.pretrain_adversarial import AdversarialConfig, lazy_adam
-from emo_avatar.pretrain_warmup import Encoder
+from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
 from emo_bench.errors import UserError
@@ -31,7 +31,7 @@ class PretrainConfig:
     z_dim: int = 256
     w_dim: int = 256
     mapping_layers: int = 4
-    channel_base: int = 4096
+    channel_base: int = 2048
     channel_max: int = 128
     batch: int = 16
     flip: bool = True
@@ -100,6 +100,8 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
     encoder = Encoder(config.discriminator(), config.z_dim) if config.warmup_minutes > 0 else None
     if init is not None:
         generator, discriminator = _grown(config, init, discriminator)
+    elif encoder is not None:
+        blank_rgb(generator)
     for network in (generator, discriminator, encoder):
         if network is not None:
             network.to(device).train()
@@ -113,18 +115,9 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
         optimizer_g=torch.optim.Adam(generator.parameters(), lr=rate, betas=(0.0, 0.99), fused=True),
         optimizer_d=lazy_adam(list(discriminator.parameters()), rate, interval),
         encoder=encoder,
-        optimizer_warmup=_warmup_optimizer(generator, encoder, rate),
+        optimizer_warmup=None if encoder is None else warmup_optimizer(generator, encoder),
         rng=torch.Generator().manual_seed(config.seed),
     )
-
-
-def _warmup_optimizer(
-    generator: Generator, encoder: Encoder | None, learning_rate: float
-) -> torch.optim.Adam | None:
-    if encoder is None:
-        return None
-    parameters = [*generator.parameters(), *encoder.parameters()]
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 def _grown(

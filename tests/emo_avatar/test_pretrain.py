@@ -18,7 +18,7 @@ from emo_avatar.pretrain import Pace, main, train
 from emo_avatar.pretrain_adversarial import AdversarialConfig, r1_step
 from emo_avatar.pretrain_bank import open_bank
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
-from emo_avatar.pretrain_warmup import Encoder, warmup_step
+from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer, warmup_step
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.fir import upsample
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
@@ -154,7 +154,8 @@ def test_warmup_learns_to_reconstruct_and_hands_its_trunk_over() -> None:
     config = DiscriminatorConfig(32, channel_base=256, channel_max=16)
     generator = Generator(TINY.generator())
     encoder, discriminator = Encoder(config, 8), Discriminator(config)
-    optimizer = torch.optim.Adam([*generator.parameters(), *encoder.parameters()], lr=2e-3)
+    blank_rgb(generator)
+    optimizer = warmup_optimizer(generator, encoder)
     real = torch.from_numpy(discs(16)).permute(0, 3, 1, 2).float() / 127.5 - 1
     errors = []
     for _ in range(80):
