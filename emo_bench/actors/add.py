@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +23,16 @@ from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.actors.video import VideoInfo, decode_video, probe_video
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
-from emo_bench.tracking.fit import TrackFit, fit_track
+from emo_bench.tracking.fit import TrackFit, fit_track, with_torso
+from emo_bench.tracking.fit_torso import Outline, fit_torso
 from emo_bench.tracking.landmarks import Detection, Landmarker
 
 LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
 STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
+SHOULDER_FRAMES = 8
+CHIN = 8
 KEYFRAME_EVERY = 12
 CRF = "12"
 
@@ -142,7 +145,7 @@ def add_video(
         tracking_fps=seen.total / max(seconds, 1e-9),
         notes=notes,
     )
-    return _store(info, track, report, started, progress)
+    return _store(info, seen, fit, track, report, started, progress)
 
 
 def ranges(numbers: tuple[int, ...]) -> str:
@@ -214,7 +217,7 @@ def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int
     center = crop.to_crop(np.array((info.width / 2, info.height / 2)), size_px)
     return Track(
         head=fit.head,
-        expression=spread(fit.expression),
+        expression=spread(fit.heads.expression),
         **{name: spread(getattr(fit.motion, name)) for name in POSES},
         focal_px=fit.focal_px * size_px / crop.side,
         center_px=(float(center[0]), float(center[1])),
@@ -226,16 +229,42 @@ def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int
     )
 
 
-def _store(info: VideoInfo, track: Track, report: AddReport, started: float, progress: bool) -> AddReport:
-    """Write everything to a temporary folder beside the target and rename it."""
-    from dataclasses import replace
+def _with_shoulders(info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, crop: Crop) -> Track:
+    """The track with the torso fitted to the masks of a few frames spread over the video."""
+    scale = FOREGROUND_PX / track.size_px
+    rows = np.unique(np.linspace(0, len(seen.frames) - 1, SHOULDER_FRAMES).round().astype(int))
+    outlines = [
+        Outline(
+            row=int(row),
+            mask=track.foreground(seen.frames[row], FOREGROUND_PX),
+            chin_y=float(track.landmarks68[seen.frames[row], CHIN, 1] * scale),
+        )
+        for row in rows
+    ]
+    center_px = (track.center_px[0] * scale, track.center_px[1] * scale)
+    change = fit_torso(fit.head, fit.motion, outlines, track.focal_px * scale, center_px)
+    fit = with_torso(fit, *change, seen.frames, float(info.fps))
+    bits = track.foreground_bits
+    return replace(_track(info, seen, fit, crop, track.size_px), foreground_bits=bits)
 
+
+def _store(
+    info: VideoInfo,
+    seen: _Seen,
+    fit: TrackFit,
+    track: Track,
+    report: AddReport,
+    started: float,
+    progress: bool,
+) -> AddReport:
+    """Write everything to a temporary folder beside the target and rename it."""
     parent = report.folder.parent
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{report.name}-", dir=parent))
     try:
         with _bar(progress, report.frames, "crop and store") as advance:
             _write_frames(info, track, report, temporary / library.VIDEO_FILE, advance)
+        track = _with_shoulders(info, seen, fit, track, report.crop)
         track.save(temporary / library.TRACK_FILE)
         report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
         _write_info(info, report, temporary / library.INFO_FILE)

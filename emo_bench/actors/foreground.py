@@ -8,11 +8,10 @@ import numpy as np
 
 from emo_bench.actors.track import Track
 from emo_bench.tracking.head_rig import load_head_rig
+from emo_bench.tracking.silhouette import silhouette
 
 # How far around the rig's outline the person may reach, as shares of the mask's width.
 CERTAIN_INSIDE, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.10, 0.22
-# Surface points are this far apart at most, as a share of the picture.
-CLOSING = 0.09
 FIRST_ROUNDS, NEXT_ROUNDS = 4, 1
 
 
@@ -52,19 +51,6 @@ def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
     scale = size_px / track.size_px
     pixels = points[:, :2] / points[:, 2:] * (track.focal_px * scale) + np.array(track.center_px) * scale
     return silhouette(pixels, size_px)
-
-
-def silhouette(points_px: np.ndarray, size_px: int) -> np.ndarray:
-    """The filled outline ``[S, S]`` bool of a dense cloud of surface points ``[N, 2]`` px, without rays."""
-    import cv2
-
-    mask = np.zeros((size_px, size_px), dtype=np.uint8)
-    pixel = np.floor(points_px).astype(int)
-    inside = ((pixel >= 0) & (pixel < size_px)).all(axis=1)
-    mask[pixel[inside, 1], pixel[inside, 0]] = 1
-    reach = max(3, round(size_px * CLOSING) | 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel) > 0)
 
 
 def _trimap(surface: np.ndarray) -> np.ndarray:

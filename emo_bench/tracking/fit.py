@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from emo_bench.tracking.fit_solver import (
     reprojection_errors,
 )
 from emo_bench.tracking.fit_threads import one_thread
+from emo_bench.tracking.fit_torso import change_torso
 from emo_bench.tracking.head_rig import Head, load_head_rig
 from emo_bench.tracking.landmarks import inter_ocular_px
 
@@ -37,14 +38,14 @@ class TrackFit:
     Attributes:
         head: the person at rest.
         focal_px: in the pixels of the landmarks.
-        expression: ``[B, 52]`` in [0, 1].
+        heads: rigid heads and their expression ``[B, 52]`` in [0, 1].
         motion: poses of torso, neck and head.
         errors: ``[B]``, mean reprojection error of the 478 landmarks as a share of the inter-ocular distance.
     """
 
     head: Head
     focal_px: float
-    expression: np.ndarray
+    heads: HeadFit
     motion: BodyMotion
     errors: np.ndarray
 
@@ -96,7 +97,14 @@ def fit_track(
     head = load_head_rig().head_from_identity(person.coefficients)
     motion = split_motion(heads, head.joints.astype(np.float64), frames, fps)
     errors = reprojection_errors(person, heads, seen)
-    return TrackFit(head, person.focal_px, heads.expression, motion, errors)
+    return TrackFit(head, person.focal_px, heads, motion, errors)
+
+
+def with_torso(fit: TrackFit, raise_m: float, width: float, frames: np.ndarray, fps: float) -> TrackFit:
+    """The same heads on a changed torso (see ``change_torso``)."""
+    head = change_torso(load_head_rig(), fit.head, raise_m, width)
+    motion = split_motion(fit.heads, head.joints.astype(np.float64), frames, fps)
+    return replace(fit, head=head, motion=motion)
 
 
 @one_thread()

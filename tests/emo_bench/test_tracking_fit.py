@@ -93,9 +93,9 @@ def test_whole_track_of_a_synthetic_video_reprojects_through_the_rig() -> None:
     matrices[:, :3, :3] = heads.rotation
     fit = fit_track(landmarks, expression, flip @ matrices @ flip, frames, picture_px=PICTURE_PX, fps=fps)
     assert fit.errors.mean() < 0.01
-    assert fit.expression.min() >= 0.0 and fit.expression.max() <= 1.0
+    assert fit.heads.expression.min() >= 0.0 and fit.heads.expression.max() <= 1.0
     jaw = EXPRESSIONS.index("jawOpen")
-    assert np.corrcoef(fit.expression[:, jaw], expression[:, jaw])[0, 1] > 0.98
+    assert np.corrcoef(fit.heads.expression[:, jaw], expression[:, jaw])[0, 1] > 0.98
     yaw = Rotation.from_rotvec(fit.motion.body_rotvec) * Rotation.from_rotvec(fit.motion.neck_rotvec)
     yaw = yaw * Rotation.from_rotvec(fit.motion.head_rotvec)
     assert np.abs(yaw.as_rotvec()[:, 1] - angles[:, 1]).max() < np.deg2rad(4.0)
