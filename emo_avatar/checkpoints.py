@@ -116,7 +116,7 @@ def _read_safetensors(path: Path) -> tuple[Generator, Discriminator | None, Mapp
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}).") from error
     if header.get("format") != FORMAT:

@@ -7,7 +7,9 @@ from PIL import Image
 from emo_avatar.alignment import align_ffhq, ffhq_quad, invert_affine, quad_to_affine, sample_affine
 
 
-def face(eye_distance: float = 20.0, eye_to_mouth: float = 24.0, center: tuple[float, float] = (60.0, 50.0)):
+def face(
+    eye_distance: float = 20.0, eye_to_mouth: float = 24.0, center: tuple[float, float] = (60.0, 50.0)
+) -> np.ndarray:
     """Landmarks of an upright face whose eyes' midpoint is ``center``."""
     points = np.zeros((68, 2))
     points[36:42] = [center[0] - eye_distance / 2, center[1]]

@@ -42,13 +42,13 @@ class Persistent:
         self.class_name, self.state = class_name, state
 
     def __reduce__(self) -> tuple[Any, ...]:
-        meta = dict(
-            type="class",
-            version=6,
-            module_src="raise SystemExit('stored source was executed')",
-            class_name=self.class_name,
-            state=self.state,
-        )
+        meta = {
+            "type": "class",
+            "version": 6,
+            "module_src": "raise SystemExit('stored source was executed')",
+            "class_name": self.class_name,
+            "state": self.state,
+        }
         return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (meta,), None
 
 
@@ -72,7 +72,7 @@ def nvidia_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         module = types.ModuleType(name)
         module.__dict__.update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    yield
+    return
 
 
 BUFFERS = ("resample_filter", "noise_const", "w_avg")
@@ -110,7 +110,7 @@ def nvidia_pickle(protocol: int = 3, **changes: Any) -> bytes:
     EasyDict = sys.modules["dnnlib.util"].EasyDict
     g_state, _ = golden("stylegan2_nvidia_64.npz")
     d_state, _ = golden("stylegan2_nvidia_64_discriminator.npz")
-    sizes = dict(c_dim=0, img_resolution=64, img_channels=3)
+    sizes = {"c_dim": 0, "img_resolution": 64, "img_channels": 3}
     g_kwargs = EasyDict(
         z_dim=32,
         w_dim=32,
@@ -127,13 +127,13 @@ def nvidia_pickle(protocol: int = 3, **changes: Any) -> bytes:
         channel_max=32,
         **sizes,
     )
-    content = dict(
-        G=None,
-        D=module_tree("Discriminator", d_state, _init_args=(), _init_kwargs=d_kwargs),
-        G_ema=module_tree("Generator", g_state, _init_args=(), _init_kwargs=g_kwargs),
-        training_set_kwargs=EasyDict(class_name="training.dataset.ImageFolderDataset", path="/data"),
-        augment_pipe=None,
-    )
+    content = {
+        "G": None,
+        "D": module_tree("Discriminator", d_state, _init_args=(), _init_kwargs=d_kwargs),
+        "G_ema": module_tree("Generator", g_state, _init_args=(), _init_kwargs=g_kwargs),
+        "training_set_kwargs": EasyDict(class_name="training.dataset.ImageFolderDataset", path="/data"),
+        "augment_pipe": None,
+    }
     content.update(changes)
     return pickle.dumps(content, protocol=protocol)
 

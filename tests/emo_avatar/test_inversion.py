@@ -1,5 +1,6 @@
 """Few-shot PTI on a small random generator, whose own images have a known answer."""
 
+import contextlib
 import io
 import math
 from typing import Any
@@ -148,10 +149,8 @@ def test_resumed_inversion_ends_with_the_same_bits(use_noise: bool, cut: int) ->
         if steps == cut + 1:
             raise Killed
 
-    try:
+    with contextlib.suppress(Killed):
         invert(generator, targets, config, pixels, 3, on_step=kill, checkpoint_every=1, on_checkpoint=save)
-    except Killed:
-        pass
     saved["file"].seek(0)
     state = torch.load(saved["file"], weights_only=True)
     assert state["done"] == cut

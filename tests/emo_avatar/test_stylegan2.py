@@ -44,7 +44,14 @@ def nvidia() -> tuple[Generator, dict[str, torch.Tensor]]:
 
 
 def small(**changes: object) -> GeneratorConfig:
-    settings = dict(img_resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16)
+    settings = {
+        "img_resolution": 32,
+        "z_dim": 16,
+        "w_dim": 16,
+        "mapping_layers": 2,
+        "channel_base": 256,
+        "channel_max": 16,
+    }
     return GeneratorConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 
@@ -235,5 +242,5 @@ def test_unsupported_networks_are_refused(changes: dict[str, object], message: s
 
 
 def test_wrong_ws_are_refused() -> None:
-    with pytest.raises(ValueError, match="num_ws|ws is"):
+    with pytest.raises(ValueError, match="ws is"):
         Generator(small()).synthesis(torch.zeros(1, 3, 16))
