@@ -8,7 +8,6 @@ import pickle
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ class Persistent:
 
 
 @pytest.fixture
-def nvidia_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nvidia_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules of the official code, only so that pickle can write their names."""
 
     def _reconstruct_persistent_obj(meta: Any) -> Any:
@@ -72,7 +71,6 @@ def nvidia_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         module = types.ModuleType(name)
         module.__dict__.update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    return
 
 
 BUFFERS = ("resample_filter", "noise_const", "w_avg")
