@@ -13,7 +13,7 @@ SOURCES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports", "test
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
     session.install("-e", ".[offline,studio,dev]", *CONSTRAINTS)
-    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "2", "EMO_BENCH_OFFLINE": "1"})
+    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "2"})
 
 
 @nox.session

@@ -14,12 +14,42 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 ACTOR_FRAMES, ACTOR_PX, ACTOR_FPS = 150, 64, 25
 FACELESS = (7, 8, 120)
+QUICK_PROTOCOL = """
+name = "quick"
+version = 1
+title = "A quick one"
+source = "the tests"
+task = "self-reenactment"
+mini = true
+default_split = "tail-12"
+minimum_frames = 40
+short_below_frames = 60
+short_share = 0.2
+[splits.tail-12]
+kind = "tail"
+held_out_frames = 12
+guard_frames = 3
+train_frames_at_most = 30
+[splits.random-12]
+kind = "random"
+held_out_frames = 12
+guard_frames = 0
+seed = 1
+[scoring]
+metrics = ["psnr", "ssim", "sd"]
+reference_resize = "area"
+region = "full frame"
+background = "as filmed"
+"""
 
 
-def shared_folder() -> Path | None:
-    """Real videos and goldens beside the checkout, or where EMO_BENCH_SHARED says; None where they are absent."""
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Real videos, goldens and the paper beside the checkout, or where EMO_BENCH_SHARED says; skips without them."""
     folder = Path(os.environ.get("EMO_BENCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
-    return folder if folder.is_dir() else None
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +60,20 @@ def actor_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(parents=True)
     write_actor(folder)
     return home
+
+
+@pytest.fixture(scope="session")
+def quick_protocol_text() -> str:
+    """A mini protocol whose metrics need no network: 12 held-out frames at the end, at most 30 to train on."""
+    return QUICK_PROTOCOL
+
+
+@pytest.fixture
+def protocol_file(tmp_path: Path, quick_protocol_text: str) -> str:
+    """The quick protocol as a file."""
+    file = tmp_path / "quick.toml"
+    file.write_text(quick_protocol_text)
+    return str(file)
 
 
 @pytest.fixture

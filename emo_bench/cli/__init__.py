@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Sequence
 
+# What typer makes of Ctrl-C.
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``emo-bench`` and exit: 0 ok, 1 a check failed, 2 the user's mistake (one line on stderr)."""
@@ -21,9 +24,8 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         return _mistake(str(error))
     except typer.TyperException as error:
         return _mistake(f"{_command(error)}{_first_line(error)}")
-    except (KeyboardInterrupt, typer.Abort):
+    if code == INTERRUPTED:
         print("emo-bench: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     return code if isinstance(code, int) else 0
 
 

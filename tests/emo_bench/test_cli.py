@@ -1,0 +1,187 @@
+"""The command line: fast help with examples, one line for a mistake, JSON that parses, the main job end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emo_bench.actors import list_actors
+from emo_bench.cli import main
+from emo_bench.doctor import Check
+from emo_bench.errors import UserError
+from emo_bench.metrics import list_metrics
+
+HEAVY = {"torch", "pandas", "mediapipe", "anny", "warp", "av", "cv2", "numpy", "scipy", "rich"}
+COMMANDS = [
+    ["run"], ["report"], ["doctor"], ["actors", "list"], ["actors", "add"], ["actors", "show"],
+    ["methods", "list"], ["methods", "show"], ["metrics", "list"], ["assets", "list"], ["assets", "fetch"],
+    ["protocols", "list"], ["protocols", "show"],
+]  # fmt: skip
+
+
+class Outcome:
+    """Exit code and output of one command."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str | Path) -> Outcome:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        code = ended.value.code
+        out, err = capsys.readouterr()
+        assert isinstance(code, int)
+        return Outcome(code, out, err)
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["methods", "list"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom emo_bench.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as ended: assert ended.code == 0, ended.code\n"
+        "print('\\nloaded', *sorted(name for name in sys.modules if '.' not in name))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.rpartition("\nloaded ")[2].split())
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_has_an_example_of_that_command(command: list[str], call: Any) -> None:
+    outcome = call(*command, "--help")
+    assert outcome.code == 0
+    assert f"Example: emo-bench {' '.join(command)}" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "--actor", "1"], "run: Missing option '--method'"),
+        (["run", "--method", "x", "--actor", "1", "--set", "lr"], "'lr' is not KEY=VALUE"),
+        (["run", "--method", "x", "--actor", "1", "--seed", "-1"], "--seed"),
+        (["run", "--method", "x", "--actor", "1", "--colour", "red"], "No such option: --colour"),
+        (["run", "--method", "mean-fram", "--actor", "1"], "did you mean mean-frame"),
+        (["rnu"], "No such command 'rnu'"),
+        (["methods", "show", "emo-avatr"], "did you mean emo-avatar"),
+        (["protocols", "show", "none"], "there is no protocol 'none'"),
+        (["assets", "fetch", "none"], "unknown asset 'none'"),
+        (["actors", "show", "nobody"], "there is no actor 'nobody'"),
+        (["actors", "add", "absent.mp4"], "absent.mp4"),
+        (["report", "absent"], "absent: no such folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], line: str, call: Any) -> None:
+    outcome = call(*arguments)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.startswith("emo-bench: ")
+    assert line in outcome.err
+    assert not outcome.out
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocols.list_protocols", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["protocols", "list"])
+
+
+def test_an_interruption_says_how_to_go_on(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("protocols.list_protocols", interrupt)
+    outcome = call("protocols", "list")
+    assert (outcome.code, outcome.err) == (
+        130,
+        "emo-bench: interrupted; the same command goes on from here\n",
+    )
+
+
+def test_lists_as_json_are_what_the_functions_give(actor: str, call: Any) -> None:
+    actors = json.loads(call("actors", "list", "--json").out)
+    assert [entry["name"] for entry in actors] == [info.name for info in list_actors()]
+    assert actor in {entry["name"] for entry in actors}
+    metrics = json.loads(call("metrics", "list", "--json").out)
+    assert [entry["info"]["id"] for entry in metrics] == [state.info.id for state in list_metrics()]
+    assert {"emo-avatar", "mean-frame"} <= json.loads(call("methods", "list", "--json").out).keys()
+    shown = json.loads(call("protocols", "show", "self_reenactment", "--json").out)
+    assert shown["splits"]["tail-500"]["held_out_frames"] == 500
+    profiles = json.loads(call("methods", "show", "mean-frame", "--json").out)["profiles"]
+    assert profiles["cpu"] == {"resolution_px": 128}
+    assert {entry["asset"]["name"] for entry in json.loads(call("assets", "list", "--json").out)} >= {
+        "face-landmarker"
+    }
+
+
+def test_lists_for_people_have_a_line_each(actor: str, call: Any) -> None:
+    lines = call("actors", "list").out.splitlines()
+    assert len(lines) == 1 + len(list_actors())
+    assert lines[0].split()[:2] == ["actor", "source"]
+    (line,) = [line for line in lines if line.startswith(f"{actor} ")]
+    assert line.split()[1:6] == ["video", "yours", "150", "25", "64"]
+
+
+def test_show_draws_a_sheet(actor: str, call: Any, tmp_path: Path) -> None:
+    import cv2
+
+    sheet = tmp_path / "sheet.png"
+    facts = json.loads(call("actors", "show", actor, "--out", sheet, "--json").out)
+    assert (facts["frames"], facts["frames_with_face"]) == (150, 147)
+    assert facts["yaw_deg"] == pytest.approx([-28.6, 28.6], abs=0.5)
+    assert cv2.imread(str(sheet)).shape[2] == 3
+
+
+def test_doctor_fails_only_for_what_is_needed(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = Check("GPU", False, "none", "buy one", required=False)
+    needed = Check("torch", False, "broken", "pip install torch")
+    monkeypatch.setattr("emo_bench.doctor.run_checks", lambda: [optional])
+    assert call("doctor").code == 0
+    monkeypatch.setattr("emo_bench.doctor.run_checks", lambda: [optional, needed])
+    outcome = call("doctor")
+    assert outcome.code == 1
+    assert outcome.out.splitlines() == ["-    GPU    none; to mend: buy one", "FAIL torch  broken; to mend: pip install torch"]  # fmt: skip
+    assert [entry["ok"] for entry in json.loads(call("doctor", "--json").out)] == [False, False]
+
+
+def test_the_main_job(actor: str, protocol_file: str, call: Any, tmp_path: Path) -> None:
+    """Run, then report, as a newcomer would; what is printed is there."""
+    runs = tmp_path / "runs"
+    common = ["--actor", actor, "--protocol", protocol_file, "--profile", "smoke", "--runs", runs]
+    outcome = call("run", "--method", "nearest-frame", *common, "--device", "cpu")
+    assert outcome.code == 0, outcome.err
+    printed = dict(line.split(None, 1) for line in outcome.out.splitlines()[-2:])
+    assert Path(printed["report"]).read_text().startswith("# emo-bench report")
+    assert Path(printed["preview"]).stat().st_size > 1000
+    assert "Mean frame" in outcome.out
+    assert "fit: done in" in outcome.err
+    again = call("run", "--method", "nearest-frame", *common, "--device", "cpu")
+    assert again.err.count("done before") == 6
+
+    reported = call("report", runs, "--out", tmp_path / "out", "--json")
+    rows = json.loads(reported.out)["rows"]
+    assert {row["method"] for row in rows} == {"mean-frame", "nearest-frame"}
+    assert (tmp_path / "out" / "report.csv").is_file()
+
+
+def test_user_error_from_deep_inside_is_one_line(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise UserError("the disk is full: empty it")
+
+    monkeypatch.setattr("emo_bench.doctor.run_checks", refuse)
+    outcome = call("doctor")
+    assert (outcome.code, outcome.err) == (2, "emo-bench: the disk is full: empty it\n")

@@ -1,0 +1,133 @@
+"""Run folders: names, identity, stages, locks, and that nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emo_bench.errors import UserError
+from emo_bench.store import (
+    MANIFEST,
+    RunFolder,
+    RunPlace,
+    find_runs,
+    lock_folder,
+    read_manifest,
+    variant_name,
+    write_bytes,
+)
+
+IDENTITY = {"seed": 0, "config": {"steps": 1100, "lr": 0.1}, "protocol": {"hash": "a" * 64}}
+names = st.text(min_size=1, max_size=20).filter(lambda text: "=" not in text and "," not in text)
+
+
+def place(**changes: object) -> RunPlace:
+    fields: dict[str, object] = {
+        "protocol": "self_reenactment", "split": None, "actor": "1", "method": "emo-avatar", "settings": {},
+        "profile": "cpu", "seed": 0,
+    }  # fmt: skip
+    return RunPlace(**fields | changes)  # type: ignore[arg-type]
+
+
+def test_folder_is_the_designed_one() -> None:
+    runs = Path("runs")
+    assert place().folder(runs) == Path("runs/self_reenactment/1/emo-avatar/cpu-s0")
+    other = place(split="random-500", settings={"steps": "9", "lr": "0.1"}, seed=3)
+    assert other.folder(runs) == Path("runs/self_reenactment@random-500/1/emo-avatar+lr=0.1,steps=9/cpu-s3")
+
+
+@given(st.dictionaries(names, names, max_size=3), st.dictionaries(names, names, max_size=3))
+def test_other_settings_have_another_folder(first: dict[str, str], second: dict[str, str]) -> None:
+    assert (variant_name(first) == variant_name(second)) == (first == second)
+    name = variant_name(first)
+    assert len(name) < 80
+    assert not set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=,-")
+
+
+def test_a_folder_serves_one_identity(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path, IDENTITY, {"title": "x"})
+    assert RunFolder.open(tmp_path, IDENTITY, {}).manifest["title"] == "x"
+    changed = {**IDENTITY, "config": {"steps": 900, "lr": 0.1}}
+    with pytest.raises(UserError, match=r"another config\.steps \(1100, now 900\): remove that folder"):
+        RunFolder.open(tmp_path, changed, {})
+    with pytest.raises(UserError, match=r"\(1 more differ\)"):
+        RunFolder.open(tmp_path, {**changed, "seed": 1}, {})
+
+
+def test_a_stage_is_done_only_after_its_mark_and_with_its_inputs(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, IDENTITY, {})
+    assert run.start("fit") == 1
+    assert not run.finished("fit")
+    assert RunFolder.open(tmp_path, IDENTITY, {}).start("fit") == 2
+    run = RunFolder.open(tmp_path, IDENTITY, {})
+    run.finish("fit", seconds=1.0)
+    run.start("score")
+    run.finish("score", {"psnr": "1"})
+    again = RunFolder.open(tmp_path, IDENTITY, {})
+    assert again.finished("fit")
+    assert again.manifest["stages"]["fit"]["attempts"] == 2
+    assert again.finished("score", {"psnr": "1"})
+    assert not again.finished("score", {"psnr": "2"})
+
+
+def test_doing_a_stage_again_takes_the_marks_behind_it_away(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, IDENTITY, {})
+    for stage in ("fit", "render", "score"):
+        run.start(stage)
+        run.finish(stage)
+    run.start("render")
+    again = RunFolder.open(tmp_path, IDENTITY, {})
+    assert [again.finished(stage) for stage in ("fit", "render", "score")] == [True, False, False]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "run.json"
+    write_bytes(file, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk gone"):
+        write_bytes(file, b"new")
+    assert file.read_bytes() == b"old"
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    code = f"from pathlib import Path; from emo_bench.store import lock_folder\nwith lock_folder(Path({str(tmp_path)!r})): pass"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with lock_folder(tmp_path):
+        held = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "another process is at work" in held.stderr
+    free = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert free.returncode == 0
+
+
+def test_finding_runs(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        RunFolder.open(tmp_path / "x" / name, IDENTITY, {})
+    found = [tmp_path / "x" / "a", tmp_path / "x" / "b"]
+    assert find_runs([tmp_path, tmp_path / "x" / "b"]) == found
+    with pytest.raises(UserError, match="no such folder"):
+        find_runs([tmp_path / "y"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no run"):
+        find_runs([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "cannot be read"), (json.dumps({"format": 99}), "another version")]
+)
+def test_a_damaged_manifest_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_manifest(tmp_path)

@@ -1,0 +1,162 @@
+"""What may stand in one table, what is best in it, and how an infinite mean is told."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+from emo_bench.store import FinishedRun
+from reports.comparison import Group, Row, best_rows, group_rows
+from reports.writing import _cell_text, _number
+
+RECORD = {
+    "metric": "psnr", "version": "1", "direction": "higher", "unit": "dB",
+    "backend": {"name": "emo-bench", "sha256": None, "detail": "0.1.0"}, "resolution": "128x128",
+    "resize_filter": "area", "region": "full frame", "background": "as filmed", "value_range": "[0, 255]",
+    "averaging": "mean of per-frame scores", "frames_scored": 40, "frames_dropped": [],
+}  # fmt: skip
+MANIFEST = {
+    "title": "Some avatar", "smoke": False, "flags": [],
+    "identity": {
+        "protocol": {"name": "p", "version": 1, "hash": "a"}, "split": {"name": "tail", "sha256": "s"},
+        "actor": {"name": "1", "sha256": "c"}, "method": "some", "profile": "cpu", "seed": 0, "settings": {},
+        "resolution_px": 128, "config": {}, "assets": {},
+    },
+    "stages": {"score": {"records": {"psnr": RECORD}}},
+}  # fmt: skip
+
+
+def run(scores: Any = None, changes: dict[str, Any] | None = None) -> FinishedRun:
+    """A finished run with changes at dotted places, e.g. {"identity.seed": 1}."""
+    manifest: dict[str, Any] = copy.deepcopy(MANIFEST)
+    for path, value in (changes or {}).items():
+        *outer, last = path.split(".")
+        inner = manifest
+        for key in outer:
+            inner = inner[key]
+        inner[last] = value
+    values = np.linspace(20, 30, 40) if scores is None else np.asarray(scores, dtype=float)
+    return FinishedRun(Path("runs/x"), manifest, pandas.DataFrame({"psnr": values}))
+
+
+BACKEND = "stages.score.records.psnr"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity.protocol.hash": "b"},
+        {"identity.protocol.version": 2},
+        {"identity.split.name": "random"},
+        {"identity.resolution_px": 64},
+        {"smoke": True},
+        {f"{BACKEND}.backend": {"name": "emo-bench", "sha256": "f", "detail": "0.1.0"}},
+        {f"{BACKEND}.backend": {"name": "other", "sha256": None, "detail": "0.1.0"}},
+        {f"{BACKEND}.version": "2"},
+        {f"{BACKEND}.resize_filter": "bicubic, enlarged"},
+        {f"{BACKEND}.background": "white"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_numbers_of_another_kind_stand_in_another_table(change: dict[str, Any]) -> None:
+    assert len(group_rows([run(), run(changes=change)])) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity.actor.name": "2"},
+        {"identity.seed": 1},
+        {"identity.method": "mean-frame"},
+        {"identity.settings": {"lr": "1"}},
+        {f"{BACKEND}.backend.detail": "0.2.0"},
+        {f"{BACKEND}.frames_scored": 39},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_numbers_of_one_kind_stand_together(change: dict[str, Any]) -> None:
+    assert len(group_rows([run(), run(changes=change)])) == 1
+
+
+def test_a_metric_that_is_missing_for_one_run_parts_it_from_the_others() -> None:
+    other = run(changes={f"{BACKEND}.backend": {"name": "n/a", "sha256": None, "detail": "needs asset"}})
+    assert len(group_rows([run(), other])) == 2
+
+
+def test_actors_are_ranked_apart_and_in_natural_order() -> None:
+    runs = [run(changes={"identity.actor.name": name}) for name in ("10", "2", "anna")]
+    (group,) = group_rows(runs)
+    assert [rows[0].subject[0] for rows in group.subjects] == ["2", "10", "anna"]
+
+
+def test_an_actor_added_again_is_another_subject() -> None:
+    (group,) = group_rows([run(), run(changes={"identity.actor.sha256": "d"})])
+    assert len(group.subjects) == 2
+
+
+def test_best_is_on_the_frames_that_all_have() -> None:
+    """The second run misses the frames that are hard; counted on those it has, the first is better."""
+    hard = np.where(np.arange(40) < 20, 10.0, 30.0)
+    partial = np.where(np.arange(40) < 20, np.nan, 29.0)
+    rows = [Row(run(hard)), Row(run(partial))]
+    assert rows[1].cells["psnr"].interval.mean > rows[0].cells["psnr"].interval.mean
+    assert best_rows(rows, "psnr") == {0}
+
+
+def test_best_follows_the_direction_and_needs_company() -> None:
+    low, high = run(np.full(40, 1.0)), run(np.full(40, 2.0))
+    assert best_rows([Row(low), Row(high)], "psnr") == {1}
+    for one in (low, high):
+        one.manifest["stages"]["score"]["records"]["psnr"]["direction"] = "lower"
+    assert best_rows([Row(low), Row(high)], "psnr") == {0}
+    assert best_rows([Row(low)], "psnr") == set()
+    assert best_rows([Row(low), Row(run(np.full(40, np.nan)))], "psnr") == set()
+
+
+def test_infinite_scores_are_told_apart_from_the_rest() -> None:
+    scores = np.full(40, 30.0)
+    scores[:3] = np.inf
+    cell = Row(run(scores)).cells["psnr"]
+    assert (cell.interval.mean, cell.infinite, cell.finite.mean, cell.finite.n) == (np.inf, 3, 30.0, 37)
+    assert _cell_text(cell, False, 40) == "∞ (3 frames identical; the others 30.00 [30.00, 30.00])"
+    every = Row(run(np.full(40, np.inf))).cells["psnr"]
+    assert _cell_text(every, True, 40) == "**∞** (40 frames identical)"
+
+
+def test_undefined_frames_are_counted() -> None:
+    scores = np.full(40, 30.0)
+    scores[5:9] = np.nan
+    cell = Row(run(scores)).cells["psnr"]
+    assert _cell_text(cell, True, 40) == "**30.00** [30.00, 30.00] (n=36)"
+    nothing = Row(run(np.full(40, np.nan))).cells["psnr"]
+    assert _cell_text(nothing, False, 40) == "n/a"
+
+
+def test_means_over_actors_need_every_actor() -> None:
+    runs = [run(np.full(40, 10.0)), run(np.full(40, 20.0), {"identity.actor.name": "2"})]
+    runs.append(run(np.full(40, 50.0), {"identity.seed": 1}))
+    (group,) = group_rows(runs)
+    ((row, means),) = group.averages()
+    assert row.identity["seed"] == 0
+    assert means == {"psnr": 15.0}
+    assert Group((Row(runs[0]),)).averages() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (26.7312, "26.73"),
+        (0.05812, "0.0581"),
+        (0.0, "0.000"),
+        (1234.5, "1234"),
+        (0.00001, "0.0000"),
+        (np.nan, "n/a"),
+    ],
+)
+def test_numbers_have_four_digits(value: float, text: str) -> None:
+    assert _number(value) == text

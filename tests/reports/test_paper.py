@@ -1,0 +1,46 @@
+"""The published tables: as printed in the paper, and the checks that found its errata."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from reports import load_paper_tables
+from reports.paper import PaperMetric, PaperRow, PaperTable
+
+
+@pytest.mark.parametrize(
+    ("table", "number"), [("table-1", 1), ("table-2", 2), ("table-3", 3), ("table-4", 4)]
+)
+def test_values_are_those_of_the_paper(table: str, number: int, shared_folder: Path) -> None:
+    """Every row of ours stands in the paper's text just above the caption, digit for digit."""
+    paper = shared_folder / "docs" / "paper.md"
+    if not paper.is_file():
+        pytest.skip(f"the paper's text is not here ({paper})")
+    text = re.sub(r"</?b>", "", paper.read_text(encoding="utf-8")).replace("\N{EN DASH}", "-")
+    above = text[: text.index(f"**Table {number}:")].splitlines()
+    printed = [tuple(re.findall(r"(?<=\t)(?:[\d.]+|-)(?=\t|$)", line)) for line in above]
+    ours = [row.values for row in load_paper_tables()[table].rows]
+    assert [values for values in printed if values][-len(ours) :] == ours
+
+
+def test_copied_values_are_flagged() -> None:
+    """Table 4 repeats values of Table 2 that belong to other methods; each copy carries a flag."""
+    tables = load_paper_tables()
+    edits = {row.method: dict(zip([m.id for m in tables["table-2"].metrics], row.values, strict=True)) for row in tables["table-2"].rows}  # fmt: skip
+    rav = edits["Rerender-A-Video"]
+    without_patch = tables["table-4"].rows[2]
+    values = dict(zip([m.id for m in tables["table-4"].metrics], without_patch.values, strict=True))
+    assert values["psnr"] == rav["brisque"]
+    assert [values[m] for m in ("sd", "clip_d", "clip_dv")] == [rav[m] for m in ("sd", "clip_d", "clip_dv")]
+    assert {"psnr", "sd", "clip_d", "clip_dv"} <= without_patch.flags.keys()
+
+
+def test_a_flag_without_an_erratum_is_refused() -> None:
+    metric = PaperMetric(id="psnr", label="PSNR", direction="higher")
+    row = PaperRow(method="x", values=("1",), flags={"psnr": "why"})
+    with pytest.raises(ValidationError, match="no erratum"):
+        PaperTable(id="t", title="", metrics=(metric,), rows=(row,))
