@@ -55,6 +55,7 @@ class Surfaces:
 @lru_cache(maxsize=1)
 def _kernel() -> Any:
     wp = warp()
+    skin, hair, eye, tooth = (wp.constant(kind) for kind in (SKIN, HAIR, EYE, TOOTH))
 
     @wp.func
     def texel(
@@ -132,7 +133,7 @@ def _kernel() -> Any:
                     uv = face_uv[f * 3] * u + face_uv[f * 3 + 1] * v + face_uv[f * 3 + 2] * w
                     sample = texel(texels, texture_offset[part], texture_px[part], uv)
                     alpha = float(1.0)
-                    if surface == HAIR_:
+                    if surface == hair:
                         alpha = wp.clamp(sample[3] * 1.15, 0.0, 1.0)
                     if alpha > 0.01:
                         n = wp.normalize(
@@ -140,35 +141,35 @@ def _kernel() -> Any:
                             + normals[indices[f * 3 + 1]] * v
                             + normals[indices[f * 3 + 2]] * w
                         )
-                        if wp.dot(n, direction) > 0.0 and surface != HAIR_:
+                        if wp.dot(n, direction) > 0.0 and surface != hair:
                             n = -n
                         base = wp.cw_mul(wp.vec3(sample[0], sample[1], sample[2]), tint[part])
                         lit = float(1.0)
-                        if wp.dot(n, key) > -0.2 and surface != HAIR_:
+                        if wp.dot(n, key) > -0.2 and surface != hair:
                             shade = wp.mesh_query_ray(mesh, point + n * 0.003 + key * 0.003, key, 0.5)
                             if shade.result:
                                 lit = 0.0
-                                if kind[face_part[shade.face]] == HAIR_:
+                                if kind[face_part[shade.face]] == hair:
                                     lit = 0.4
                         wrap = float(0.15)
-                        if surface == SKIN_:
+                        if surface == skin:
                             wrap = 0.35
-                        if surface == HAIR_:
+                        if surface == hair:
                             wrap = 0.5
                         k = diffuse(n, key, wrap)
                         shine = wp.vec3(0.0, 0.0, 0.0)
                         half = wp.normalize(key - direction)
                         glint = wp.max(wp.dot(n, half), 0.0)
-                        if surface == SKIN_:
+                        if surface == skin:
                             shine = light[1] * (0.05 * wp.pow(glint, 18.0) * lit)
                             # Light that leaks past the terminator comes out of skin reddish.
                             edge = wp.clamp(k * 2.0, 0.0, 1.0)
                             base = wp.cw_mul(base, wp.vec3(1.0, 0.86 + 0.14 * edge, 0.82 + 0.18 * edge))
-                        if surface == HAIR_:
+                        if surface == hair:
                             shine = wp.cw_mul(light[1], base) * (0.35 * wp.pow(glint, 12.0) * lit)
-                        if surface == EYE_:
+                        if surface == eye:
                             shine = light[1] * (1.1 * wp.pow(glint, 180.0))
-                        if surface == TOOTH_:
+                        if surface == tooth:
                             shine = light[1] * (0.12 * wp.pow(glint, 40.0) * lit)
                         up = 0.5 - 0.5 * n[1]
                         room = light[4] * up + light[5] * (1.0 - up)
@@ -188,12 +189,6 @@ def _kernel() -> Any:
     return trace
 
 
-def _define_kinds() -> None:
-    wp = warp()
-    for name, value in {"SKIN_": SKIN, "HAIR_": HAIR, "EYE_": EYE, "TOOTH_": TOOTH}.items():
-        globals()[name] = wp.constant(value)
-
-
 class RayTracer:
     """Renders one set of surfaces whose vertices and normals move.
 
@@ -203,7 +198,6 @@ class RayTracer:
 
     def __init__(self, surfaces: Surfaces) -> None:
         wp = warp()
-        _define_kinds()
         self._surfaces = surfaces
         self._mesh: Any = None
 
