@@ -111,7 +111,7 @@ def _finished(state: PretrainState, pace: Pace) -> bool:
 def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tensor]:
     """One batch through the stage at hand; UserError when a loss is NaN or infinite."""
     config = state.config
-    if state.encoder is not None and state.seconds >= config.warmup_minutes * 60:
+    if state.encoder is not None and state.images >= config.warmup_images:
         state.end_warmup()
     indices = torch.randint(len(bank), (config.batch,), generator=state.rng)
     flips = torch.rand(config.batch, generator=state.rng) < (0.5 if config.flip else 0.0)
@@ -216,7 +216,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--resolution", type=int, default=default.resolution)
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all restarts")
-    parser.add_argument("--warmup-minutes", type=float, default=default.warmup_minutes)
+    parser.add_argument(
+        "--warmup-images", type=int, default=default.warmup_images, help="images of reconstruction first"
+    )
     parser.add_argument("--init", type=Path, help="prior of this or a lower resolution to start from")
     parser.add_argument("--batch", type=int, default=default.batch)
     parser.add_argument("--channel-base", type=int, default=default.channel_base)
@@ -248,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             channel_max=given.channel_max,
             batch=given.batch,
             flip=not given.no_flip,
-            warmup_minutes=given.warmup_minutes,
+            warmup_images=given.warmup_images,
             seed=given.seed,
             adversarial=game,
         )

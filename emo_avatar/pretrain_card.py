@@ -18,7 +18,7 @@ checkpoint is at hand.
 | widths | {widths} |
 | latents | z {z_dim}, w {w_dim}, mapping of {mapping_layers} layers, {num_ws} layers of w, no noise inputs |
 | training | {images} images shown, {minutes} minutes, batch {batch}, lazy R1 {r1_gamma} every {r1_interval} \
-steps, learning rate {learning_rate}, warm-up by reconstruction {warmup_minutes} min |
+steps, learning rate {learning_rate}, the first {warmup_images} by reconstruction |
 | data | {bank_images} images of rendered heads (`{bank_file}`, SHA-256 `{bank_sha256}`) |
 | licence | weights {licence} |
 
@@ -54,7 +54,7 @@ def write_model_card(path: Path, generator: Generator, facts: Mapping[str, str])
         r1_gamma=game["r1_gamma"],
         r1_interval=game["r1_interval"],
         learning_rate=game["learning_rate"],
-        warmup_minutes=config["warmup_minutes"],
+        warmup_images=f"{config['warmup_images']:,}",
         bank_images=f"{bank['images']:,}",
         bank_file=bank["file"],
         bank_sha256=bank["sha256"],

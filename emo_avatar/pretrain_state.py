@@ -23,7 +23,7 @@ class PretrainConfig:
     """What is trained and how; a resumed training must have the same one.
 
     Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches.
-    ``warmup_minutes`` of reconstruction come first (0: none). ``flip`` mirrors half of the images.
+    The first ``warmup_images`` are spent on reconstruction (0: none). ``flip`` mirrors half of the images.
     Raises UserError for sizes that `GeneratorConfig` refuses.
     """
 
@@ -35,7 +35,7 @@ class PretrainConfig:
     channel_max: int = 128
     batch: int = 16
     flip: bool = True
-    warmup_minutes: float = 0.0
+    warmup_images: int = 0
     seed: int = 0
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
 
@@ -97,7 +97,7 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
     """
     torch.manual_seed(config.seed)
     generator, discriminator = Generator(config.generator()), Discriminator(config.discriminator())
-    encoder = Encoder(config.discriminator(), config.z_dim) if config.warmup_minutes > 0 else None
+    encoder = Encoder(config.discriminator(), config.z_dim) if config.warmup_images > 0 else None
     if init is not None:
         generator, discriminator = _grown(config, init, discriminator)
     elif encoder is not None:

@@ -170,13 +170,14 @@ def test_warmup_learns_to_reconstruct_and_hands_its_trunk_over() -> None:
 
 
 def test_warmup_comes_first_and_ends(bank_path: Path, tmp_path: Path) -> None:
-    config = PretrainConfig(**{**vars(TINY), "warmup_minutes": 1e-4})
+    config = PretrainConfig(**{**vars(TINY), "warmup_images": 8})
     state = run_to(tmp_path / "out", bank_path, 20, config)
     assert state.encoder is None
-    resumed = load_state(tmp_path / "out" / "state.pt", config, "cpu")
+    run_to(tmp_path / "parts", bank_path, 4, config)
+    assert_same(state, run_to(tmp_path / "parts", bank_path, 20, config))
+    resumed = load_state(tmp_path / "parts" / "state.pt", config, "cpu")
     assert resumed.encoder is None
-    assert_same(state, resumed)
-    waiting = new_state(PretrainConfig(**{**vars(TINY), "warmup_minutes": 60.0}), "cpu")
+    waiting = new_state(PretrainConfig(**{**vars(TINY), "warmup_images": 8}), "cpu")
     assert waiting.encoder is not None
     assert waiting.shown() is waiting.generator
 
