@@ -24,6 +24,7 @@ from emo_bench.actors.video import VideoInfo, decode_video, probe_video
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.tracking.fit import TrackFit, fit_track, with_torso
+from emo_bench.tracking.fit_threads import one_thread
 from emo_bench.tracking.fit_torso import Outline, fit_torso
 from emo_bench.tracking.landmarks import Detection, Landmarker
 
@@ -282,7 +283,7 @@ def _write_frames(
     info: VideoInfo, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
 ) -> None:
     cutter = ForegroundCutter()
-    with FrameWriter(out, info.fps, report.size_px) as writer:
+    with one_thread(), FrameWriter(out, info.fps, report.size_px) as writer:
         for number, frame in enumerate(decode_video(info)):
             if number >= report.frames:
                 break
