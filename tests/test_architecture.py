@@ -1,0 +1,88 @@
+"""The direction of imports that docs/ARCHITECTURE.md draws, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAVES = {"errors", "progress", "paths", "assets", "perceptual", "lossless"}
+OPEN_TO_METHODS = {"method", "actors", "assets", "perceptual", "progress", "errors", "lossless", "tracking"}
+# What each part of emo_bench may import of it; a part that is not listed may import all but the command line.
+ALLOWED = {
+    "errors": set(),
+    "progress": set(),
+    "paths": set(),
+    "assets": {"errors", "paths", "progress"},
+    "perceptual": {"assets", "errors"},
+    "lossless": {"errors"},
+    "tracking": LEAVES,
+    "actors": LEAVES | {"tracking"},
+    "method": {"actors"},
+    "metrics": {"assets", "perceptual", "tracking", "errors"},
+    "methods": {"method", "errors"},
+    "store": {"errors"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found
+    return found
+
+
+def part_of(name: str, package: str = "emo_bench") -> str | None:
+    """`actors` of `emo_bench.actors.capture.Capture`; None for other packages and for `emo_bench.__version__`."""
+    head, _, rest = name.partition(".")
+    part = rest.partition(".")[0]
+    known = (ROOT / package / part).is_dir() or (ROOT / package / f"{part}.py").is_file()
+    return part if head == package and part and known else None
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_parts_import_only_what_is_below_them(part: str) -> None:
+    folder = ROOT / "emo_bench" / part
+    sources = files(f"emo_bench/{part}") if folder.is_dir() else [folder.with_suffix(".py")]
+    for path in sources:
+        for name in imports(path):
+            imported = part_of(name)
+            assert imported in {None, part, *ALLOWED[part]}, f"{path.relative_to(ROOT)} imports {name}"
+            outside = name.partition(".")[0]
+            assert outside not in {"emo_avatar", "baselines", "reports"}, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("package", ["emo_avatar", "baselines"])
+def test_methods_use_the_published_interface(package: str) -> None:
+    for path in files(package):
+        for name in imports(path):
+            assert part_of(name) in {None, *OPEN_TO_METHODS}, f"{path.relative_to(ROOT)} imports {name}"
+            assert name.partition(".")[0] not in {"protocols", "reports"}, f"{path} imports {name}"
+
+
+def test_nothing_imports_the_command_line() -> None:
+    for package in ("emo_bench", "emo_avatar", "baselines", "protocols", "reports"):
+        for path in files(package):
+            if "cli" not in path.parts and path.name != "__main__.py":
+                assert "cli" not in {part_of(name) for name in imports(path)}, path
+
+
+def test_the_map_names_every_part() -> None:
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
+    entries = [path for path in (ROOT / "emo_bench").iterdir() if path.suffix == ".py" or path.is_dir()]
+    parts = {path.stem for path in entries} - {"__init__", "__main__", "__pycache__"}
+    missing = {part for part in parts if f".{part}`" not in table}
+    assert not missing
