@@ -40,7 +40,7 @@ class DrivingSignals:
         weights = pivot_weights(poses, pivot_poses_deg, config.base_code)
         self._pivot_weights = torch.from_numpy(weights)
 
-    def batch(self, indices: Sequence[int], device: str = "cpu") -> DrivingBatch:
+    def batch(self, indices: Sequence[int] | np.ndarray, device: str = "cpu") -> DrivingBatch:
         """Gather the signals of some frames."""
         maps = [self._uv(int(index)) for index in indices]
         uv = torch.from_numpy(np.stack([uv for uv, _ in maps]).astype(np.float32))
@@ -144,11 +144,11 @@ class TrainingFrames:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def images(self, rows: Sequence[int], device: str = "cpu") -> Tensor:
+    def images(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
         """Frames ``[B, 3, R, R]`` in [-1, 1]."""
         return to_unit_range(self._frames[np.asarray(rows)]).to(device)
 
-    def pixel_weights(self, rows: Sequence[int], device: str = "cpu") -> Tensor:
+    def pixel_weights(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
         """``[B, 1, R, R]``: 1, and up to ``1 + feature_weight`` at mouth and eyes."""
         landmarks = self._landmarks_px[torch.as_tensor(np.asarray(rows))]
         return feature_weights(landmarks, self._frames.shape[-1], self._feature_weight).to(device)

@@ -114,8 +114,9 @@ class EmoAvatar(Method):
         device = self.workspace.device
         for start in range(0, len(indices), RENDER_BATCH):
             chunk = indices[start : start + RENDER_BATCH]
+            batch = signals.batch(chunk, device)
             with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=self.config.bf16):
-                image = avatar(signals.batch(chunk, device)).image
+                image = avatar(batch).image
             yield from to_frames_u8(image)
 
     def load(self) -> None:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emo_avatar.skip_fusion import zero_conv
+
 
 def expression_windows(expression: Tensor, window: int) -> Tensor:
     """Stack each frame's neighbours; the first and last frame stand in for those that do not exist.
@@ -79,9 +81,7 @@ class MotionFlow(nn.Module):
         ins = [widths[-1]] + [2 * width for width in outs[:-1]]
         self.up = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(ins, outs, strict=True))
         self.up_norm = nn.ModuleList(AdaIN(o, motion_width) for o in outs)
-        self.head = nn.Conv2d(outs[-1], 2 + (texture_channels if with_residual else 0), 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_conv(outs[-1], 2 + (texture_channels if with_residual else 0))
 
     def forward(self, texture: Tensor, expressions: Tensor) -> tuple[Tensor, Tensor | None]:
         """Predict how the texture moves.

@@ -77,10 +77,7 @@ class SkipFusion(nn.Module):
             lateral = min(width, encoder_widths[resolution])
             self.lateral[key] = nn.Conv2d(encoder_widths[resolution], lateral, 1)
             self.fuse[key] = _near_identity(width, lateral)
-            to_rgb = nn.Conv2d(encoder_widths[resolution], 3, 3, padding=1)
-            nn.init.zeros_(to_rgb.weight)
-            nn.init.zeros_(to_rgb.bias)
-            self.to_rgb[key] = to_rgb
+            self.to_rgb[key] = zero_conv(encoder_widths[resolution], 3)
 
     def apply_at(
         self, resolution: int, x: Tensor, rgb: Tensor | None, features: dict[int, Tensor], grid_affine: Tensor
@@ -113,6 +110,15 @@ class SkipFusion(nn.Module):
             x = _warp(x, grid)
             rgb = None if rgb is None else _warp(rgb, grid)
         return x, rgb
+
+
+def zero_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A 3x3 convolution that gives zero until it is trained."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.zero_()
+    return conv
 
 
 def _warp(x: Tensor, grid: Tensor) -> Tensor:

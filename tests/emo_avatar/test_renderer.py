@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_finite_stops_and_changes_nothing() -> None:
     with torch.no_grad():
         stage.avatar.texture.levels[0].fill_(float("nan"))
     before = {name: p.detach().clone() for name, p in trainable(stage.avatar).items()}
-    with pytest.raises(UserError, match="step 1.*not finite.*last good checkpoint"):
+    with pytest.raises(UserError, match=r"step 1.*not finite.*last good checkpoint"):
         stage.run_step()
     for name, parameter in trainable(stage.avatar).items():
         assert torch.equal(parameter.nan_to_num(), before[name].nan_to_num())

@@ -48,7 +48,7 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     def replace(*entries: Asset) -> None:
         monkeypatch.setattr("emo_bench.assets.catalogue.list_assets", lambda: entries)
 
-    yield replace
+    return replace
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class WrittenLandmarks:
     def detect(self, frame_u8: np.ndarray) -> Found | None:
         self.looked_at += 1
         shift_x, shift_y, there = frame_u8[0, 0].astype(np.float32)
-        return Found(self.face + (shift_x, shift_y)) if there else None
+        return Found(np.add(self.face, (shift_x, shift_y))) if there else None
 
 
 def frame_with_face(shift_x: int = 0, shift_y: int = 0, there: int = 1, size_px: int = 256) -> np.ndarray:

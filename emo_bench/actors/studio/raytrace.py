@@ -58,9 +58,7 @@ def _kernel() -> Any:
     skin, hair, eye, tooth = (wp.constant(kind) for kind in (SKIN, HAIR, EYE, TOOTH))
 
     @wp.func
-    def texel(
-        texels: wp.array(dtype=wp.vec4), offset: int, size: int, uv: wp.vec2
-    ) -> wp.vec4:
+    def texel(texels: wp.array(dtype=wp.vec4), offset: int, size: int, uv: wp.vec2) -> wp.vec4:
         x = (uv[0] - wp.floor(uv[0])) * float(size) - 0.5
         y = (uv[1] - wp.floor(uv[1])) * float(size) - 0.5
         x0 = int(wp.floor(x))
@@ -105,7 +103,7 @@ def _kernel() -> Any:
         column = i % size
         row = i // size
         total = wp.vec3(0.0, 0.0, 0.0)
-        covered = float(0.0)
+        covered = 0.0
         key = light[0]
         fill = light[2]
         for s in range(samples):
@@ -116,7 +114,7 @@ def _kernel() -> Any:
             y = (float(row) + jy - center[1]) / focal_px
             direction = wp.normalize(wp.vec3(x, y, 1.0))
             origin = wp.vec3(0.0, 0.0, 0.0)
-            clear = float(1.0)
+            clear = 1.0
             colour = wp.vec3(0.0, 0.0, 0.0)
             for _hit in range(12):
                 if clear > 0.02:
@@ -132,7 +130,7 @@ def _kernel() -> Any:
                     surface = kind[part]
                     uv = face_uv[f * 3] * u + face_uv[f * 3 + 1] * v + face_uv[f * 3 + 2] * w
                     sample = texel(texels, texture_offset[part], texture_px[part], uv)
-                    alpha = float(1.0)
+                    alpha = 1.0
                     if surface == hair:
                         alpha = wp.clamp(sample[3] * 1.15, 0.0, 1.0)
                     if alpha > 0.01:
@@ -144,14 +142,14 @@ def _kernel() -> Any:
                         if wp.dot(n, direction) > 0.0 and surface != hair:
                             n = -n
                         base = wp.cw_mul(wp.vec3(sample[0], sample[1], sample[2]), tint[part])
-                        lit = float(1.0)
+                        lit = 1.0
                         if wp.dot(n, key) > -0.2 and surface != hair:
                             shade = wp.mesh_query_ray(mesh, point + n * 0.003 + key * 0.003, key, 0.5)
                             if shade.result:
                                 lit = 0.0
                                 if kind[face_part[shade.face]] == hair:
                                     lit = 0.4
-                        wrap = float(0.15)
+                        wrap = 0.15
                         if surface == skin:
                             wrap = 0.35
                         if surface == hair:
@@ -173,9 +171,7 @@ def _kernel() -> Any:
                             shine = light[1] * (0.12 * wp.pow(glint, 40.0) * lit)
                         up = 0.5 - 0.5 * n[1]
                         room = light[4] * up + light[5] * (1.0 - up)
-                        incoming = (
-                            light[1] * (k * lit) + light[3] * diffuse(n, fill, 0.3) + room
-                        )
+                        incoming = light[1] * (k * lit) + light[3] * diffuse(n, fill, 0.3) + room
                         incoming = incoming * ambient[part]
                         here = wp.cw_mul(base, incoming) + shine
                         colour = colour + here * (clear * alpha)
@@ -255,7 +251,9 @@ class RayTracer:
             self._mesh.id,
             self._indices,
             wp.array(np.ascontiguousarray(normals, dtype=np.float32), dtype=wp.vec3, device="cpu"),
-            wp.array(np.ascontiguousarray(face_uv.reshape(-1, 2), dtype=np.float32), dtype=wp.vec2, device="cpu"),
+            wp.array(
+                np.ascontiguousarray(face_uv.reshape(-1, 2), dtype=np.float32), dtype=wp.vec2, device="cpu"
+            ),
             *self._fixed,
             wp.array(background.reshape(-1, 3).astype(np.float32), dtype=wp.vec3, device="cpu"),
             wp.array(lights, dtype=wp.vec3, device="cpu"),

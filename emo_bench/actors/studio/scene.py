@@ -119,7 +119,9 @@ class Person:
             carried = np.clip(carried, 0.0, None)
             carried /= np.maximum(carried.sum(axis=1, keepdims=True), 1e-6)
             uv = proxy.face_uv * np.array([1.0, -1.0]) + np.array([0.0, 1.0])
-            parts.append(_Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture))
+            parts.append(
+                _Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture)
+            )
         return parts
 
     def _assemble(self, parts: list[_Part]) -> None:
@@ -128,7 +130,9 @@ class Person:
         deltas = np.concatenate([part.deltas for part in parts], axis=1)
         self._deltas = np.ascontiguousarray(deltas.reshape(52, -1))
         self._weights = np.concatenate([part.weights for part in parts])
-        self._faces = np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]).astype(np.int32)
+        self._faces = np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]).astype(
+            np.int32
+        )
         self._face_uv = np.concatenate([part.face_uv for part in parts]).astype(np.float32)
         self._hair = np.zeros(len(self._rest), dtype=bool)
         if self.spec.hair is not None:
@@ -209,7 +213,9 @@ def part_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndar
     neck_shift = body @ joints[0] + pose.body_translation - neck_rotation @ joints[0]
     head_shift = neck_rotation @ joints[1] + neck_shift - head_rotation @ joints[1]
     rotations = np.stack((body, neck_rotation, head_rotation))
-    return rotations.astype(np.float32), np.stack((pose.body_translation, neck_shift, head_shift)).astype(np.float32)
+    return rotations.astype(np.float32), np.stack((pose.body_translation, neck_shift, head_shift)).astype(
+        np.float32
+    )
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -218,6 +224,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     cross = np.cross(b - a, c - a)
     corner = faces.T.reshape(-1)
     summed = np.stack(
-        [np.bincount(corner, np.tile(cross[:, axis], 3), minlength=len(vertices)) for axis in range(3)], axis=1
+        [np.bincount(corner, np.tile(cross[:, axis], 3), minlength=len(vertices)) for axis in range(3)],
+        axis=1,
     )
     return (summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)).astype(np.float32)

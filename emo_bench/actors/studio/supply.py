@@ -8,15 +8,21 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emo_bench.progress import track_progress
 
+if TYPE_CHECKING:
+    from emo_bench.actors.studio.scene import Pose
+
 POSES_PER_PERSON = 8
 
 
-def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tuple[np.ndarray, list[dict[str, object]]]:
+def render_person(
+    seed: int, size_px: int, count: int = POSES_PER_PERSON
+) -> tuple[np.ndarray, list[dict[str, object]]]:
     """Render one random person in ``count`` poses, expressions, lights and places.
 
     Returns:
@@ -49,7 +55,7 @@ def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tup
     return pictures, rows
 
 
-def random_pose(rng: np.random.Generator) -> tuple[object, float, float]:
+def random_pose(rng: np.random.Generator) -> tuple[Pose, float, float]:
     """A moment of talking at a random head angle, within 40 degrees of yaw and 25 of pitch."""
     from emo_bench.actors.studio.motion import NECK_SHARE, talking_motion
     from emo_bench.actors.studio.scene import Pose
