@@ -42,7 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def only(monkeypatch: pytest.MonkeyPatch) -> object:
     """Replace the catalogue by the assets given."""
 
     def replace(*entries: Asset) -> None:
