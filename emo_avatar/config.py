@@ -21,7 +21,7 @@ class EmoAvatarConfig(BaseModel):
 
     preset: Literal["recommended", "literal"] = "recommended"
     resolution_px: int = Field(128, ge=32, le=1024)
-    prior: str = "portraits-128"
+    prior: str = "portraits-64"
 
     # init: few-shot PTI (3.2.1)
     projection_steps: int = Field(120, ge=1)
@@ -49,6 +49,7 @@ class EmoAvatarConfig(BaseModel):
     # encoder and skip fusion
     encoder_width: int = 32
     encoder_max_width: int = 128
+    encoder_context: bool = Field(True, description="lead coarse features back up before they are fused")
     skip_resolutions: tuple[int, ...] = (16, 32, 64, 128)
     placement: Literal["none", "replace", "warp"] = "warp"
     background_plate: bool = True
@@ -99,7 +100,7 @@ _PAPER: dict[str, Any] = {
 }  # fmt: skip
 _LITERAL: dict[str, Any] = {
     "flow_mode": "warp", "background_plate": False, "feature_weight": 0.0, "placement": "none",
-    "gan_start_step": 0,
+    "encoder_context": False, "gan_start_step": 0,
 }  # fmt: skip
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}

@@ -12,11 +12,11 @@ from emo_avatar.stylegan2.growth import grow_generator
 from emo_bench import assets
 from emo_bench.errors import UserError
 
-BUNDLED = ("portraits-128",)
+BUNDLED = ("portraits-64",)
 
 
 def prior_path(name: str) -> Path:
-    """Find a prior's file: a bundled one by name, one of the asset catalogue (``ffhq-512``), or a path.
+    """Find a prior's file: a bundled one by name, one of the asset catalogue, or a path.
 
     Raises:
         UserError: there is none; the line says how to get it.
@@ -26,8 +26,11 @@ def prior_path(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    if path.suffix:
-        raise UserError(f"--set prior={name}: there is no such file")
+    if path.suffix or name not in {entry.name for entry in assets.list_assets()}:
+        raise UserError(
+            f"--set prior={name}: there is no such file, bundled prior or asset; give the path of a StyleGAN2 "
+            f"checkpoint (NVIDIA's .pkl, rosinality's .pt, our .safetensors) or one of: {', '.join(BUNDLED)}"
+        )
     return assets.require(name).path
 
 

@@ -89,6 +89,7 @@ class AvatarRenderer(nn.Module):
             min(config.skip_resolutions),
             config.encoder_width,
             config.encoder_max_width,
+            config.encoder_context,
         )
         widths = {r: generator.config.channels(r) for r in config.skip_resolutions}
         self.fusion = SkipFusion(self.encoder.widths, widths, config.skip_resolutions, config.placement)

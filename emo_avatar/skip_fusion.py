@@ -12,18 +12,24 @@ from torch import Tensor, nn
 class TextureEncoder(nn.Module):
     """Strided convolutions over the sampled texture, from the image's resolution down to ``lowest_px``.
 
+    With ``context``, coarse feature maps are also led back up and mixed into the finer ones, so that what the UV map
+    does not cover (hair, the edge of the shoulders) can be told from its surroundings.
+
     Args:
         in_channels: texture features, mask and, where used, the background plate.
         resolution_px: side of the input.
         lowest_px: side of the coarsest feature map.
         width: channels at full resolution; doubled at each halving up to ``max_width``.
+        context: whether coarse features are led back up.
     """
 
     def __init__(
-        self, in_channels: int, resolution_px: int, lowest_px: int, width: int, max_width: int
+        self, in_channels: int, resolution_px: int, lowest_px: int, width: int, max_width: int, context: bool
     ) -> None:
         super().__init__()
         self.widths: dict[int, int] = {}
+        self.lead = nn.ModuleDict()
+        self.blend = nn.ModuleDict()
         self.stem = nn.Conv2d(in_channels, width, 3, padding=1)
         self.widths[resolution_px] = width
         self.down = nn.ModuleList()
@@ -33,6 +39,12 @@ class TextureEncoder(nn.Module):
             self.down.append(nn.Conv2d(here, there, 3, stride=2, padding=1))
             self.mix.append(nn.Conv2d(there, there, 3, padding=1))
             self.widths[resolution_px >> (step + 1)] = there
+        if context:
+            for resolution in sorted(self.widths)[1:]:
+                here, below = self.widths[resolution], self.widths[resolution // 2]
+                led = max(here // 2, 8)
+                self.lead[str(resolution)] = nn.Conv2d(below, led, 1)
+                self.blend[str(resolution)] = nn.Conv2d(here + led, here, 3, padding=1)
 
     def forward(self, x: Tensor) -> dict[int, Tensor]:
         """Encode ``x [B, C, R, R]`` into feature maps by their side in pixels."""
@@ -42,6 +54,11 @@ class TextureEncoder(nn.Module):
             x = F.leaky_relu(down(x), 0.2)
             x = x + F.leaky_relu(mix(x), 0.2)
             features[x.shape[-1]] = x
+        for key, blend in self.blend.items():
+            here = features[int(key)]
+            coarse = self.lead[key](features[int(key) // 2])
+            coarse = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
+            features[int(key)] = here + F.leaky_relu(blend(torch.cat((here, coarse), dim=1)), 0.2)
         return features
 
 
