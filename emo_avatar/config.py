@@ -140,6 +140,10 @@ def resolve_config(profile: str, settings: Mapping[str, str]) -> EmoAvatarConfig
 def _check(config: EmoAvatarConfig) -> None:
     if config.expression_window % 2 == 0:
         raise UserError(f"--set expression_window={config.expression_window}: it must be odd")
+    from emo_bench.perceptual import DISTANCES
+
+    if config.perceptual not in DISTANCES:
+        raise UserError(f"--set perceptual={config.perceptual}: choose one of {', '.join(DISTANCES)}")
     bad = [r for r in config.skip_resolutions if r > config.resolution_px or r < 8 or r & (r - 1)]
     if bad:
         raise UserError(f"--set skip_resolutions: {bad} are not powers of two from 8 to resolution_px")

@@ -18,15 +18,16 @@ from emo_avatar.checkpointing import load_state, save_state
 from emo_avatar.config import PROFILES, resolve_config
 from emo_avatar.driving import DrivingSignals, TrainingFrames, to_frames_u8
 from emo_avatar.initialization import Initialization, initialize
-from emo_avatar.prior import prior_path
+from emo_avatar.prior import prior_path, sha256_of
 from emo_avatar.render_stage import LossLog, RenderStage
 from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.sheets import difference, save_sheet
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
+from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.method import Method, MethodInfo, Workspace
-from emo_bench.perceptual import perceptual_loss
+from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.progress import track_progress
 
 PLATE_FRAMES = 64
@@ -143,16 +144,19 @@ class EmoAvatar(Method):
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the prior's file and the number of parameters."""
+        """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, the size."""
+        weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]
         described: dict[str, object] = {
             "config": self.config.model_dump(mode="json"),
-            "prior_file": prior_path(self.config.prior).name,
+            "assets": {
+                "prior": sha256_of(prior_path(self.config.prior)),
+                **{file.path.name: file.sha256 for file in weights},
+            },
         }
         if self._avatar is not None:
-            described["parameters"] = sum(p.numel() for p in self._avatar.parameters())
-            described["trained_parameters"] = sum(
-                p.numel() for p in self._avatar.parameters() if p.requires_grad
-            )
+            parameters = list(self._avatar.parameters())
+            described["parameters"] = sum(p.numel() for p in parameters)
+            described["trained_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
         return described
 
     def _fitted(self) -> tuple[AvatarRenderer, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +33,19 @@ def prior_path(name: str) -> Path:
             f"checkpoint (NVIDIA's .pkl, rosinality's .pt, our .safetensors) or one of: {', '.join(BUNDLED)}"
         )
     return assets.require(name).path
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read the prior {path}: {error.strerror}") from error
 
 
 def load_prior(name: str, resolution_px: int) -> Generator:
