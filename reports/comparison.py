@@ -21,6 +21,8 @@ RECORD_KEYS = (
     "value_range", "averaging",
 )  # fmt: skip
 
+RANKED_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -138,17 +140,19 @@ def group_rows(runs: Iterable[FinishedRun]) -> list[Group]:
 
 
 def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
-    """Positions of the best of one subject's rows, on the frames that all of them have a score for.
+    """Positions of the best of one subject's rows, on the frames that all ranked rows have a score for.
 
-    Empty where there is nothing to compare.
+    A row that has a score on less than ``RANKED_SHARE`` of the frames is not ranked, so that it cannot take the
+    frames from the others. Empty where there is nothing to compare.
     """
     scores = np.stack([row.scores(metric) for row in rows])
-    common = scores[:, ~np.isnan(scores).any(axis=0)]
+    ranked = np.flatnonzero((~np.isnan(scores)).mean(axis=1) >= RANKED_SHARE)
+    common = scores[ranked][:, ~np.isnan(scores[ranked]).any(axis=0)]
     if len(rows) < 2 or not common.size:
         return set()
     means = common.mean(axis=1)
     best = means.max() if rows[0].cells[metric].record["direction"] == "higher" else means.min()
-    return {i for i, mean in enumerate(means) if mean == best}
+    return {int(i) for i, mean in zip(ranked, means, strict=True) if mean == best}
 
 
 def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:

@@ -108,6 +108,12 @@ def test_best_is_on_the_frames_that_all_have() -> None:
     assert best_rows(rows, "psnr") == {0}
 
 
+def test_a_row_with_few_scores_is_not_ranked_and_takes_no_frames() -> None:
+    few = np.where(np.arange(40) < 10, 99.0, np.nan)
+    rows = [Row(run(few)), Row(run(np.full(40, 20.0))), Row(run(np.linspace(10, 40, 40)))]
+    assert best_rows(rows, "psnr") == {2}
+
+
 def test_best_follows_the_direction_and_needs_company() -> None:
     low, high = run(np.full(40, 1.0)), run(np.full(40, 2.0))
     assert best_rows([Row(low), Row(high)], "psnr") == {1}
@@ -115,7 +121,8 @@ def test_best_follows_the_direction_and_needs_company() -> None:
         one.manifest["stages"]["score"]["records"]["psnr"]["direction"] = "lower"
     assert best_rows([Row(low), Row(high)], "psnr") == {0}
     assert best_rows([Row(low)], "psnr") == set()
-    assert best_rows([Row(low), Row(run(np.full(40, np.nan)))], "psnr") == set()
+    assert best_rows([Row(low), Row(run(np.full(40, np.nan)))], "psnr") == {0}
+    assert best_rows([Row(run(np.full(40, np.nan)))] * 2, "psnr") == set()
 
 
 def test_infinite_scores_are_told_apart_from_the_rest() -> None:
