@@ -103,7 +103,7 @@ def _kernel() -> Any:
         column = i % size
         row = i // size
         total = wp.vec3(0.0, 0.0, 0.0)
-        covered = 0.0
+        covered = wp.float32(0.0)
         key = light[0]
         fill = light[2]
         for s in range(samples):
@@ -114,7 +114,7 @@ def _kernel() -> Any:
             y = (float(row) + jy - center[1]) / focal_px
             direction = wp.normalize(wp.vec3(x, y, 1.0))
             origin = wp.vec3(0.0, 0.0, 0.0)
-            clear = 1.0
+            clear = wp.float32(1.0)
             colour = wp.vec3(0.0, 0.0, 0.0)
             for _hit in range(12):
                 if clear > 0.02:
@@ -130,7 +130,7 @@ def _kernel() -> Any:
                     surface = kind[part]
                     uv = face_uv[f * 3] * u + face_uv[f * 3 + 1] * v + face_uv[f * 3 + 2] * w
                     sample = texel(texels, texture_offset[part], texture_px[part], uv)
-                    alpha = 1.0
+                    alpha = wp.float32(1.0)
                     if surface == hair:
                         alpha = wp.clamp(sample[3] * 1.15, 0.0, 1.0)
                     if alpha > 0.01:
@@ -142,14 +142,14 @@ def _kernel() -> Any:
                         if wp.dot(n, direction) > 0.0 and surface != hair:
                             n = -n
                         base = wp.cw_mul(wp.vec3(sample[0], sample[1], sample[2]), tint[part])
-                        lit = 1.0
+                        lit = wp.float32(1.0)
                         if wp.dot(n, key) > -0.2 and surface != hair:
                             shade = wp.mesh_query_ray(mesh, point + n * 0.003 + key * 0.003, key, 0.5)
                             if shade.result:
-                                lit = 0.0
+                                lit = wp.float32(0.0)
                                 if kind[face_part[shade.face]] == hair:
                                     lit = 0.4
-                        wrap = 0.15
+                        wrap = wp.float32(0.15)
                         if surface == skin:
                             wrap = 0.35
                         if surface == hair:
