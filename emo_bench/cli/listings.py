@@ -1,10 +1,13 @@
 """``emo-bench methods``, ``metrics`` and ``protocols``: what there is to choose from."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
+
+if TYPE_CHECKING:
+    from emo_bench.method import Method
 
 methods = group("The methods: built in, plug-ins, and what each says of itself.")
 metrics = group("The metrics: direction, unit, and whether each can run here.")
@@ -32,9 +35,9 @@ def show_method(
     from emo_bench.methods import method_class
 
     cls = method_class(name)
-    configs = _configs(cls)
+    configs, problems = _configs(cls)
     if as_json:
-        print_json({"info": cls.info, "profiles": configs})
+        print_json({"info": cls.info, "profiles": configs, "problems": problems})
         return
     info = cls.info
     print_fields(
@@ -46,6 +49,7 @@ def show_method(
             ("licence", info.licence),
             ("can", ", ".join(sorted(info.capabilities))),
             ("needs", ", ".join(info.requirements)),
+            *((f"{profile}:", problem) for profile, problem in problems.items()),
         ]
     )
     settings = list(dict.fromkeys(key for config in configs.values() for key in config))
@@ -104,17 +108,23 @@ def show_protocol(
         print_fields([("hash", protocol.hash()), *_flat(fields)])
 
 
-def _configs(cls: Any) -> dict[str, dict[str, object]]:
-    """The resolved configuration of each profile, as the method describes it."""
+def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[str, str]]:
+    """The resolved configuration of each profile, as the method describes it, and what each profile lacks here."""
     from pathlib import Path
 
+    from emo_bench.errors import UserError
     from emo_bench.method import Workspace
 
-    configs = {}
+    configs: dict[str, dict[str, object]] = {}
+    problems: dict[str, str] = {}
     for profile in cls.profiles():
-        config = cls(Workspace(Path(), profile, seed=0)).describe().get("config", {})
-        configs[profile] = dict(config) if isinstance(config, dict) else {}
-    return configs
+        try:
+            config = cls(Workspace(Path(), profile, seed=0)).describe().get("config", {})
+        except UserError as error:
+            problems[profile] = str(error)
+        else:
+            configs[profile] = dict(config) if isinstance(config, dict) else {}
+    return configs, problems
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:

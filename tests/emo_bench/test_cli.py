@@ -185,3 +185,22 @@ def test_user_error_from_deep_inside_is_one_line(call: Any, monkeypatch: pytest.
     monkeypatch.setattr("emo_bench.doctor.run_checks", refuse)
     outcome = call("doctor")
     assert (outcome.code, outcome.err) == (2, "emo-bench: the disk is full: empty it\n")
+
+
+def test_a_profile_that_lacks_an_asset_does_not_hide_the_others(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from baselines.mean_frame import MeanFrame
+
+    describe = MeanFrame.describe
+
+    def lacking(method: MeanFrame) -> dict[str, object]:
+        if method.workspace.profile == "paper":
+            raise UserError("asset ffhq-512 is not on this machine")
+        return describe(method)
+
+    monkeypatch.setattr(MeanFrame, "describe", lacking)
+    shown = call("methods", "show", "mean-frame")
+    assert shown.code == 0
+    assert "paper:    asset ffhq-512 is not on this machine" in shown.out
+    assert shown.out.splitlines()[-1].split() == ["resolution_px", "64", "128"]
