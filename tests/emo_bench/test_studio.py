@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from emo_bench.actors import load
 from emo_bench.actors.studio.motion import talking_motion
 from emo_bench.actors.studio.raytrace import CLOTH, HAIR, Light, RayTracer, Surfaces
+from emo_bench.tracking.fit_landmarks import landmark_places
 from emo_bench.tracking.head_rig import EXPRESSIONS, load_head_rig
 from emo_bench.tracking.landmarks import Landmarker
 
@@ -104,9 +105,10 @@ def test_jaw_open_parts_the_lips_and_blink_closes_the_lids_of_the_rig() -> None:
     rig = load_head_rig()
 
     def gap(upper: int, lower: int, action: str) -> tuple[float, float]:
-        rest = rig.identity_mean[rig.landmark_vertices]
-        moved = rest + rig.expression_deltas[EXPRESSIONS.index(action), rig.landmark_vertices]
-        points = [np.einsum("lk,lkc->lc", rig.landmark_barycentric, v) for v in (rest, moved)]
+        corners, weights = landmark_places(rig)
+        rest = rig.identity_mean[corners]
+        moved = rest + rig.expression_deltas[EXPRESSIONS.index(action), corners]
+        points = [np.einsum("lk,lkc->lc", weights, v) for v in (rest, moved)]
         return tuple(float(p[lower, 1] - p[upper, 1]) for p in points)  # type: ignore[return-value]
 
     closed, opened = gap(13, 14, "jawOpen")

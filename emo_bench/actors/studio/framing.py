@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from emo_bench.actors.studio.scene import Person, Pose, part_transforms
-from emo_bench.tracking.head_rig import HeadRig, load_head_rig
+from emo_bench.tracking.fit_landmarks import landmark_places
+from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.tracking.landmarks import MEDIAPIPE_TO_68
 
 
 def landmarks_camera_m(person: Person, pose: Pose) -> np.ndarray:
     """MediaPipe's 478 landmarks on the posed surface, ``[478, 3]`` metres, camera space."""
-    rig = load_head_rig()
-    corners = rig.landmark_vertices
-    rest = person.head.rest_vertices[corners]
-    rest = rest + np.einsum("e,elkc->lkc", pose.expression, _landmark_deltas(rig))
+    corners, weights, deltas, skin = _landmarks()
+    rest = (person.head.rest_vertices[corners] * weights[..., None]).sum(axis=1)
+    rest = rest + np.einsum("e,elc->lc", pose.expression, deltas)
     rotations, shifts = part_transforms(person.head.joints, pose)
-    moved = np.einsum("pij,lkj->lkpi", rotations, rest) + shifts
-    posed = np.einsum("lkp,lkpi->lki", rig.skin_weights[corners], moved)
-    return np.einsum("lk,lki->li", rig.landmark_barycentric, posed).astype(np.float32)
+    moved = np.einsum("pij,lj->lpi", rotations, rest) + shifts
+    return np.einsum("lp,lpi->li", skin, moved).astype(np.float32)
 
 
-def _landmark_deltas(rig: HeadRig) -> np.ndarray:
-    return np.asarray(rig.expression_deltas[:, rig.landmark_vertices])
+@lru_cache(maxsize=1)
+def _landmarks() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Corners and weights ``[478, 3]``, expression deltas ``[52, 478, 3]`` and skin weights ``[478, 3]``."""
+    rig = load_head_rig()
+    corners, weights = landmark_places(rig)
+    deltas = np.einsum("lk,elkc->elc", weights, rig.expression_deltas[:, corners])
+    return corners, weights, deltas, np.einsum("lk,lkp->lp", weights, rig.skin_weights[corners])
 
 
 def project_px(points: np.ndarray, focal_px: float, center_px: tuple[float, float]) -> np.ndarray:
