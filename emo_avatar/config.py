@@ -73,7 +73,7 @@ class EmoAvatarConfig(BaseModel):
     discriminator_lr: float = 2e-4
 
     # optimisation
-    steps: int = Field(1100, ge=1)
+    steps: int = Field(950, ge=1)
     batch: int = Field(4, ge=1)
     lr: float = 1.5e-3
     final_lr_share: float = 0.05

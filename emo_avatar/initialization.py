@@ -69,7 +69,10 @@ def initialize(
     targets = to_unit_range(crops.transpose(0, 3, 1, 2).copy()).to(workspace.device)
     generator = load_prior(config.prior, config.resolution_px).to(workspace.device)
     settings = InversionConfig(
-        w_steps=config.projection_steps, tune_steps=config.tuning_steps, tune_lr=config.tuning_lr
+        w_steps=config.projection_steps,
+        tune_steps=config.tuning_steps,
+        tune_lr=config.tuning_lr,
+        autocast=config.bf16,
     )
     path = workspace.folder / "init.pt"
     total = config.projection_steps + config.tuning_steps
