@@ -9,19 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_bench import paths
 from emo_bench.errors import UserError
 
 
 def makehuman_folder() -> Path:
-    """Find the asset folder: ``EMO_BENCH_MAKEHUMAN``, else ``shared/makehuman`` beside the checkout.
+    """Find the asset folder.
+
+    Looked for in ``EMO_BENCH_MAKEHUMAN``, as ``makehuman`` in the folders of ``EMO_BENCH_ASSETS``, and as
+    ``shared/makehuman`` beside the checkout.
 
     Raises:
-        UserError: it is in neither place.
+        UserError: it is in none of these places.
     """
     named = os.environ.get("EMO_BENCH_MAKEHUMAN")
     beside = Path(__file__).resolve().parents[4] / "shared" / "makehuman"
-    for folder in (Path(named) if named else None, beside):
-        if folder is not None and (folder / "skins").is_dir():
+    extra = [folder / "makehuman" for folder in paths.asset_folders()]
+    for folder in (*([Path(named)] if named else []), *extra, beside):
+        if (folder / "skins").is_dir():
             return folder
     raise UserError(
         "the studio needs MakeHuman's base assets (CC0, makehumancommunity/makehuman-assets): clone them and set "
