@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emo_avatar.alignment import ffhq_quad
+from emo_avatar.alignment import ffhq_quad, invert_affine, quad_to_affine
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.motion_flow import expression_windows
 from emo_avatar.renderer import DrivingBatch
@@ -84,19 +84,14 @@ def frame_to_aligned(landmarks68: np.ndarray, size_px: int) -> np.ndarray:
 
     Returns:
         ``[T, 2, 3]`` float32; both coordinate systems run from -1 to 1 across the picture. A frame without
-        landmarks takes the map of its predecessor with some.
+        landmarks takes the map of its predecessor with some, the first ones that of the first with some.
     """
-    maps = np.zeros((len(landmarks68), 2, 3), dtype=np.float32)
-    last = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=np.float32)
-    for index, landmarks in enumerate(landmarks68):
-        if np.isfinite(landmarks).all():
-            corners = 2.0 * ffhq_quad(landmarks) / size_px - 1.0
-            center = corners.mean(axis=0)
-            axes = np.stack((corners[3] - corners[0], corners[1] - corners[0]), axis=1) / 2.0
-            inverse = np.linalg.inv(axes)
-            last = np.concatenate((inverse, -(inverse @ center)[:, None]), axis=1).astype(np.float32)
-        maps[index] = last
-    return maps
+    whole = filled_forward(landmarks68.reshape(len(landmarks68), -1)).reshape(landmarks68.shape)
+    corners = 2.0 * ffhq_quad(whole) / size_px - 1.0
+    # A crop of two units a side runs from 0 to 2; less one, it is affine_grid's -1 to 1.
+    maps = invert_affine(quad_to_affine(corners, 2))
+    maps[:, :, 2] -= 1.0
+    return maps.astype(np.float32)
 
 
 def pivot_weights(poses_deg: np.ndarray, pivot_poses_deg: np.ndarray, base_code: str) -> np.ndarray:
@@ -153,16 +148,19 @@ class TrainingFrames:
         landmarks = self._landmarks_px[torch.as_tensor(np.asarray(rows))]
         return feature_weights(landmarks, self._frames.shape[-1], self._feature_weight).to(device)
 
-    def background_plate(self, masks: Sequence[np.ndarray]) -> Tensor:
-        """Median of the pixels outside the head's mask, ``[3, R, R]`` in [-1, 1].
+    def background_plate(self, foreground: Callable[[int, int], np.ndarray], samples: int) -> Tensor:
+        """Median of the pixels outside the head's mask in some evenly spaced frames, ``[3, R, R]`` in [-1, 1].
+
+        A pixel that is always covered takes the value of the nearest known one.
 
         Args:
-            masks: foreground masks ``[R, R]`` of the first ``len(masks)`` rows, evenly spaced over the frames.
-                A pixel that is always covered takes the median of the nearest column of known pixels.
+            foreground: gives the mask ``[R, R]`` of a frame by its index and size, as ``Track.foreground``.
+            samples: how many frames to look at.
         """
-        rows = np.linspace(0, len(self) - 1, len(masks)).round().astype(int)
+        rows = evenly_spaced(range(len(self)), samples)
+        masks = np.stack([foreground(int(i), self._frames.shape[-1]) for i in self.indices[rows]])
         stack = self._frames[rows].astype(np.float32)
-        stack[np.broadcast_to(np.stack(masks)[:, None], stack.shape)] = np.nan
+        stack[np.broadcast_to(masks[:, None], stack.shape)] = np.nan
         covered = np.isnan(stack).all(axis=0)
         stack[:, covered] = 0.0
         plate = np.nanmedian(stack, axis=0)

@@ -71,7 +71,7 @@ class EmoAvatar(Method):
         perceptual = perceptual_loss(self.config.perceptual, self.workspace.device)
         init = initialize(capture, train, self.config, self.workspace, perceptual)
         signals = DrivingSignals(capture, self.config, init.pivot_poses_deg)
-        avatar = self._build(init, self._plate(capture, frames))
+        avatar = self._build(init, frames.background_plate(capture.track.foreground, PLATE_FRAMES))
         stage = RenderStage(avatar, frames, signals, self.config, perceptual, self.workspace.seed)
         state = load_state(folder / "render.pt")
         if state is not None:
@@ -86,11 +86,6 @@ class EmoAvatar(Method):
         torch.manual_seed(self.workspace.seed)
         avatar = AvatarRenderer(self.config, init.generator, init.pivots, plate)
         return avatar.to(self.workspace.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _plate(self, capture: Capture, frames: TrainingFrames) -> Tensor:
-        rows = np.linspace(0, len(frames) - 1, min(PLATE_FRAMES, len(frames))).round().astype(int)
-        masks = [capture.track.foreground(int(frames.indices[row]), self.resolution_px) for row in rows]
-        return frames.background_plate(masks)
 
     def _train(self, stage: RenderStage) -> None:
         config, folder = self.config, self.workspace.folder

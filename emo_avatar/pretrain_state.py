@@ -3,13 +3,13 @@
 import copy
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from emo_avatar import checkpointing
 from emo_avatar.checkpoints import load_stylegan2
 from emo_avatar.pretrain_adversarial import AdversarialConfig, lazy_adam
 from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer
@@ -151,11 +151,7 @@ def save_state(path: Path, state: PretrainState) -> None:
     for name in (*NETWORKS, *OPTIMIZERS):
         part = getattr(state, name)
         content[name] = None if part is None else part.state_dict()
-    partial = path.with_name(f".{path.name}.part")
-    torch.save(content, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    checkpointing.save_state(path, content)
 
 
 def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState:

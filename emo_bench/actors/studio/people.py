@@ -9,7 +9,6 @@ import numpy as np
 from emo_bench.actors.studio.raytrace import Light
 from emo_bench.tracking.anny_people import Identity, random_identity
 
-HAIR_STYLES = ("short01", "short02", "short03", "short04", "bob02", "long01", "ponytail01")
 FEMALE_HAIR = ("bob02", "long01", "ponytail01", "ponytail01", "long01", "short02", "short04")
 MALE_HAIR = ("short01", "short02", "short03", "short04")
 CLOTHES = ("male_casualsuit02", "male_elegantsuit01", "female_casualsuit01")

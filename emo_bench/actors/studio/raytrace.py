@@ -194,7 +194,6 @@ class RayTracer:
 
     def __init__(self, surfaces: Surfaces) -> None:
         wp = warp()
-        self._surfaces = surfaces
         self._mesh: Any = None
 
         def array(values: np.ndarray, dtype: Any) -> Any:
