@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emo_bench.actors.studio.materials import EYES
 from emo_bench.actors.studio.raytrace import Light
 from emo_bench.tracking.anny_people import Identity, random_identity
 
@@ -73,6 +74,7 @@ def random_light(rng: np.random.Generator) -> Light:
 def random_background(rng: np.random.Generator) -> Background:
     """A plain wall in two cases of five, else one with soft blobs."""
     hue = rng.uniform(0.03, 0.6, 3)
+    hue = hue.mean() + rng.uniform(0.15, 0.8) * (hue - hue.mean())
     shade = rng.uniform(0.6, 1.2)
     blobs = 0 if rng.random() < 0.4 else int(rng.integers(2, 9))
     return Background(
@@ -92,14 +94,15 @@ def random_person(rng: np.random.Generator) -> PersonSpec:
     hair = str(rng.choice(FEMALE_HAIR if female else MALE_HAIR))
     bald = not female and rng.random() < 0.12
     grey = age == "old" and rng.random() < 0.7
+    tint = hair_colour(rng, grey, dark)
     return PersonSpec(
         identity=identity,
         skin=skin_name(age, "dark" if dark else "light", "female" if female else "male", rng),
         skin_tint=_triple(np.clip(tone * (1.0 + rng.normal(0.0, 0.03, 3)), 0.5, 1.2)),
         hair=None if bald else hair,
-        hair_tint=hair_colour(rng, grey, dark),
-        eye=str(rng.choice(("blue_eye", "green_eye"))),
-        brow_tint=(0.6, 0.5, 0.4) if not grey else (2.0, 2.0, 2.0),
+        hair_tint=tint,
+        eye=str(rng.choice(EYES, p=(0.05, 0.05, 0.9) if dark else (0.35, 0.25, 0.4))),
+        brow_tint=_triple(0.5 * np.array(tint) + 0.01),
         clothes=str(rng.choice(CLOTHES[2:] if female else CLOTHES[:2])),
         clothes_tint=_triple(rng.uniform(0.25, 1.3, 3)),
         background=random_background(rng),
@@ -122,7 +125,7 @@ def skin_name(age: str, complexion: str, sex: str, rng: np.random.Generator) -> 
 def hair_colour(rng: np.random.Generator, grey: bool, dark: bool) -> tuple[float, float, float]:
     """A tint for the hair texture's brightness: black, brown, red, blond or grey; mostly black where ``dark``."""
     if grey:
-        return _triple(np.array([1.0, 1.0, 1.02]) * rng.uniform(0.28, 0.55))
+        return _triple(np.array([1.0, 1.0, 1.02]) * rng.uniform(0.18, 0.4))
     colours = np.array([[0.02, 0.016, 0.013], [0.07, 0.04, 0.024], [0.14, 0.08, 0.045], [0.2, 0.07, 0.03],
                         [0.42, 0.29, 0.15]])  # fmt: skip
     return _triple(colours[rng.integers(2 if dark else len(colours))] * rng.uniform(0.75, 1.3))

@@ -149,6 +149,14 @@ def _kernel() -> Any:
                                 lit = wp.float32(0.0)
                                 if kind[face_part[shade.face]] == hair:
                                     lit = 0.4
+                        open_sky = wp.float32(1.0)
+                        if surface == eye:
+                            # The upper lid keeps the room's light off the eyeball below it.
+                            lid = wp.mesh_query_ray(
+                                mesh, point + n * 0.0006, wp.vec3(0.0, -0.94, -0.342), 0.009
+                            )
+                            if lid.result:
+                                open_sky = 0.5 + 0.5 * lid.t / 0.009
                         wrap = wp.float32(0.15)
                         if surface == skin:
                             wrap = 0.35
@@ -164,15 +172,15 @@ def _kernel() -> Any:
                             edge = wp.clamp(k * 2.0, 0.0, 1.0)
                             base = wp.cw_mul(base, wp.vec3(1.0, 0.86 + 0.14 * edge, 0.82 + 0.18 * edge))
                         if surface == hair:
-                            shine = wp.cw_mul(light[1], base) * (0.35 * wp.pow(glint, 12.0) * lit)
+                            shine = wp.cw_mul(light[1], base) * (0.25 * wp.pow(glint, 12.0) * lit)
                         if surface == eye:
-                            shine = light[1] * (1.1 * wp.pow(glint, 180.0))
+                            shine = light[1] * (0.8 * wp.pow(glint, 260.0) * open_sky)
                         if surface == tooth:
                             shine = light[1] * (0.12 * wp.pow(glint, 40.0) * lit)
                         up = 0.5 - 0.5 * n[1]
                         room = light[4] * up + light[5] * (1.0 - up)
                         incoming = light[1] * (k * lit) + light[3] * diffuse(n, fill, 0.3) + room
-                        incoming = incoming * ambient[part]
+                        incoming = incoming * (ambient[part] * open_sky)
                         here = wp.cw_mul(base, incoming) + shine
                         colour = colour + here * (clear * alpha)
                         clear = clear * (1.0 - alpha)

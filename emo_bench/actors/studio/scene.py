@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from emo_bench.actors.studio.makehuman import load_proxy, load_texture
+from emo_bench.actors.studio.makehuman import Proxy, load_proxy, load_texture
+from emo_bench.actors.studio.materials import SKIN_PX, even_lids, lid_mask, load_eye, load_hair
 from emo_bench.actors.studio.people import PersonSpec
 from emo_bench.actors.studio.raytrace import CLOTH, EYE, HAIR, MOUTH, SKIN, TOOTH, RayTracer, Surfaces
 from emo_bench.tracking import anny_people
@@ -18,6 +19,8 @@ from emo_bench.tracking.head_rig import EXPRESSIONS, REGIONS, Head, load_head_ri
 EYE_CENTER_UV = np.array([0.703, 0.296])
 EYE_RADIUS_UV = 0.27
 GAZE_SHARE = 0.42
+TUCK_M = 0.006
+TUCK_REACH_M = 0.015
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,16 @@ class Person:
         triangles, atlas, region, deltas, weights = _base()
         clothes = load_proxy(f"clothes/{self.spec.clothes}/{self.spec.clothes}")
         covered = np.isin(triangles, clothes.hidden).all(axis=1)
-        skin = load_texture(self.spec.skin, 1024)
-        eye = load_texture(f"eyes/materials/{self.spec.eye}.png")
+        skin = _skin(self.spec.skin)
+        eye = load_eye(self.spec.eye)
+        body = tucked(body, triangles, clothes)
         parts: list[_Part] = []
         looks: list[tuple[tuple[str, ...], int, tuple[float, float, float], float, np.ndarray]] = [
             (("head", "torso"), SKIN, self.spec.skin_tint, 1.0, skin),
             (("socket_left", "socket_right"), MOUTH, (0.8, 0.6, 0.55), 0.45, skin),
             (("mouth_cavity",), MOUTH, (0.5, 0.28, 0.28), 0.22, skin),
-            (("eye_left",), EYE, (0.92, 0.9, 0.9), 0.85, eye),
-            (("eye_right",), EYE, (0.92, 0.9, 0.9), 0.85, eye),
+            (("eye_left",), EYE, (0.86, 0.84, 0.84), 0.85, eye),
+            (("eye_right",), EYE, (0.86, 0.84, 0.84), 0.85, eye),
         ]
         for names, kind, tint, ambient, texture in looks:
             rows = np.isin(region, [REGIONS.index(name) for name in names]) & ~covered
@@ -96,7 +100,7 @@ class Person:
 
     def _proxy_parts(self, body: np.ndarray) -> list[_Part]:
         spec = self.spec
-        brow = load_texture("eyebrows/eyebrow001/eyebrow001.png")
+        brow = load_hair("eyebrows/eyebrow001/eyebrow001.png", 512)
         looks: list[tuple[str, int, tuple[float, float, float], float, np.ndarray]] = [
             ("eyebrows/eyebrow001/eyebrow001", HAIR, spec.brow_tint, 0.9, brow),
             ("eyelashes/eyelashes01/eyelashes01", HAIR, (0.05, 0.04, 0.04), 0.6,
@@ -108,8 +112,8 @@ class Person:
              load_texture(f"clothes/{spec.clothes}/{spec.clothes}_diffuse.png", 1024)),
         ]  # fmt: skip
         if spec.hair is not None:  # last: _assemble finds the hair there
-            texture = load_texture(f"hair/{spec.hair}/{spec.hair}_diffuse.png", 1024)
-            looks.append((f"hair/{spec.hair}/{spec.hair}", HAIR, spec.hair_tint, 0.85, _grey_hair(texture)))
+            texture = load_hair(f"hair/{spec.hair}/{spec.hair}_diffuse.png")
+            looks.append((f"hair/{spec.hair}/{spec.hair}", HAIR, spec.hair_tint, 0.85, texture))
         _, _, _, deltas, weights = _base()
         parts = []
         for name, kind, tint, ambient, texture in looks:
@@ -185,13 +189,29 @@ class Person:
         return uv
 
 
-def _grey_hair(texture: np.ndarray) -> np.ndarray:
-    """The hair texture as brightness around one, so that the tint alone sets the colour."""
-    luminance = texture[..., :3].mean(axis=-1, keepdims=True)
-    solid = texture[..., 3] > 0.5
-    typical = float(np.median(luminance[solid])) if solid.any() else 1.0
-    shade = np.clip(luminance / max(typical, 1e-4), 0.15, 4.0)
-    return np.concatenate((np.repeat(shade, 3, axis=-1), texture[..., 3:]), axis=-1).astype(np.float32)
+@lru_cache(maxsize=16)
+def _skin(name: str) -> np.ndarray:
+    """A skin texture with even lids."""
+    triangles, atlas, region, deltas, _ = _base()
+    blink = sum(deltas[EXPRESSIONS.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
+    head = region == REGIONS.index("head")
+    return even_lids(
+        load_texture(name, SKIN_PX),
+        lid_mask(triangles[head], atlas[head], np.linalg.norm(blink, axis=1)),
+    )
+
+
+def tucked(body: np.ndarray, triangles: np.ndarray, clothes: Proxy) -> np.ndarray:
+    """The body ``[19158, 3]`` drawn in by some millimetres where its skin runs under clothes or through them."""
+    from scipy.spatial import cKDTree
+
+    normals = vertex_normals(body, triangles)
+    cloth = clothes.fit(body)
+    outward = vertex_normals(cloth, clothes.faces)
+    distance, nearest = cKDTree(cloth).query(body)
+    above = np.einsum("vc,vc->v", body - cloth[nearest], outward[nearest])
+    depth = np.clip(above + TUCK_M, 0.0, 2.0 * TUCK_M) * np.clip(2.0 - distance / TUCK_REACH_M, 0.0, 1.0)
+    return np.asarray(body - normals * depth[:, None], dtype=body.dtype)
 
 
 def _eye_center(rest: np.ndarray) -> tuple[np.ndarray, float]:
