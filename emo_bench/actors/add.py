@@ -19,21 +19,20 @@ from emo_bench.actors import library
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
 from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
+from emo_bench.actors.outline import fit_outline, torso_motion, with_outline
 from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.actors.video import VideoInfo, decode_video, probe_video
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
-from emo_bench.tracking.fit import TrackFit, fit_track, with_torso
+from emo_bench.tracking.fit import TrackFit, fit_track
 from emo_bench.tracking.fit_threads import one_thread
-from emo_bench.tracking.fit_torso import Outline, fit_torso
 from emo_bench.tracking.landmarks import Detection, Landmarker
 
 LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
 STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
-SHOULDER_FRAMES = 8
-CHIN = 8
+CUTTER_FRAMES, CUTTER_PX = 16, 640
 KEYFRAME_EVERY = 12
 CRF = "12"
 
@@ -81,11 +80,12 @@ class AddReport:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The followed face in the frames where it was found."""
+    """The followed face in the frames where it was found; a few whole frames, made small, by their number."""
 
     frames: np.ndarray
     detections: list[Detection]
     total: int
+    samples: dict[int, np.ndarray]
     notes: tuple[str, ...]
 
 
@@ -170,9 +170,13 @@ def _check_length(info: VideoInfo, frames: int) -> None:
 
 def _find_face(info: VideoInfo, progress: bool) -> _Seen:
     found: list[list[Detection]] = []
+    samples: dict[int, np.ndarray] = {}
+    every = max(info.frames // CUTTER_FRAMES, 1)
     with Landmarker(static=False) as landmarker, _bar(progress, info.frames, "landmarks") as advance:
         for number, frame in enumerate(decode_video(info)):
             found.append(landmarker.detect_all(frame, round(1000 * number / info.fps)))
+            if found[-1] and number >= every * len(samples):
+                samples[number] = _made_small(frame)
             advance()
     chosen, company = follow_largest(found)
     frames = np.array([i for i, face in enumerate(chosen) if face is not None], dtype=np.int64)
@@ -188,7 +192,7 @@ def _find_face(info: VideoInfo, progress: bool) -> _Seen:
     if len(found) < info.frames:
         notes.append(f"the file is damaged: only its first {len(found)} frames could be decoded")
     faces = [face for face in chosen if face is not None]
-    return _Seen(frames, faces, len(found), tuple(notes))
+    return _Seen(frames, faces, len(found), samples, tuple(notes))
 
 
 def _fit(info: VideoInfo, seen: _Seen, progress: bool) -> TrackFit:
@@ -230,25 +234,6 @@ def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int
     )
 
 
-def _with_shoulders(info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, crop: Crop) -> Track:
-    """The track with the torso fitted to the masks of a few frames spread over the video."""
-    scale = FOREGROUND_PX / track.size_px
-    rows = np.unique(np.linspace(0, len(seen.frames) - 1, SHOULDER_FRAMES).round().astype(int))
-    outlines = [
-        Outline(
-            row=int(row),
-            mask=track.foreground(seen.frames[row], FOREGROUND_PX),
-            chin_y=float(track.landmarks68[seen.frames[row], CHIN, 1] * scale),
-        )
-        for row in rows
-    ]
-    center_px = (track.center_px[0] * scale, track.center_px[1] * scale)
-    change = fit_torso(fit.head, fit.motion, outlines, track.focal_px * scale, center_px)
-    fit = with_torso(fit, *change, seen.frames, float(info.fps))
-    bits = track.foreground_bits
-    return replace(_track(info, seen, fit, crop, track.size_px), foreground_bits=bits)
-
-
 def _store(
     info: VideoInfo,
     seen: _Seen,
@@ -264,8 +249,13 @@ def _store(
     temporary = Path(tempfile.mkdtemp(prefix=f".{report.name}-", dir=parent))
     try:
         with _bar(progress, report.frames, "crop and store") as advance:
-            _write_frames(info, track, report, temporary / library.VIDEO_FILE, advance)
-        track = _with_shoulders(info, seen, fit, track, report.crop)
+            _write_frames(info, seen, track, report, temporary / library.VIDEO_FILE, advance)
+        change = fit_outline(fit, track, seen.frames)
+        outlined = with_outline(fit, change, seen.frames, float(info.fps))
+        track = replace(
+            _track(info, seen, outlined, report.crop, track.size_px), foreground_bits=track.foreground_bits
+        )
+        track = replace(track, torso_shift=torso_motion(track, report.fps))
         track.save(temporary / library.TRACK_FILE)
         report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
         _write_info(info, report, temporary / library.INFO_FILE)
@@ -279,10 +269,30 @@ def _store(
     return report
 
 
+def _made_small(frame_u8: np.ndarray) -> np.ndarray:
+    import cv2
+
+    share = min(CUTTER_PX / max(frame_u8.shape[:2]), 1.0)
+    return np.asarray(cv2.resize(frame_u8, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))
+
+
+def _cutter(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> ForegroundCutter:
+    """Learn the person's and the background's colours from the sampled frames."""
+    chosen = [number for number in seen.samples if track.face_found[number]] or list(seen.samples)
+    frames = []
+    for number in chosen:
+        whole = seen.samples[number]
+        share = whole.shape[1] / info.width
+        small = Crop(round(crop.left * share), round(crop.top * share), max(round(crop.side * share), 1))
+        frames.append(resize_area(small.cut(whole), FOREGROUND_PX))
+    nearest = [int(seen.frames[np.abs(seen.frames - number).argmin()]) for number in chosen]
+    return ForegroundCutter(frames, [rig_silhouette(track, number, FOREGROUND_PX) for number in nearest])
+
+
 def _write_frames(
-    info: VideoInfo, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
+    info: VideoInfo, seen: _Seen, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
 ) -> None:
-    cutter = ForegroundCutter()
+    cutter = _cutter(info, seen, track, report.crop)
     with one_thread(), FrameWriter(out, info.fps, report.size_px) as writer:
         for number, frame in enumerate(decode_video(info)):
             if number >= report.frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,31 @@ from emo_bench.tracking.silhouette import silhouette
 
 # How far around the rig's outline the person may reach, as shares of the mask's width.
 CERTAIN_INSIDE, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.10, 0.22
-FIRST_ROUNDS, NEXT_ROUNDS = 4, 1
+LEARNING_ROUNDS = 4
 
 
 class ForegroundCutter:
     """GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) over the frames of one video.
 
-    The colour models of one frame start the next, so that a frame needs one round.
+    The colours of person and background are learned once, from frames all over the video: what shows too little in
+    one frame (the upper edge of a pullover) shows in another.
+
+    Args:
+        frames_u8: some frames ``[S, S, 3]`` uint8 RGB.
+        surfaces: the rig's masks ``[S, S]`` bool in them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frames_u8: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]) -> None:
+        import cv2
+
         self._background = np.zeros((1, 65))
         self._person = np.zeros((1, 65))
-        self._started = False
+        mosaic = np.ascontiguousarray(np.concatenate(frames_u8))
+        labels = np.concatenate([_trimap(surface) for surface in surfaces])
+        bare: Any = None
+        cv2.grabCut(
+            mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK
+        )
 
     def cut(self, frame_u8: np.ndarray, surface: np.ndarray) -> np.ndarray:
         """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""
@@ -32,13 +45,8 @@ class ForegroundCutter:
 
         guess = _trimap(surface)
         certain = guess == cv2.GC_FGD
-        rounds = NEXT_ROUNDS if self._started else FIRST_ROUNDS
-        mode = cv2.GC_INIT_WITH_MASK
-        if self._started:
-            mode = cv2.GC_EVAL
         bare: Any = None
-        cv2.grabCut(frame_u8, guess, bare, self._background, self._person, rounds, mode)
-        self._started = True
+        cv2.grabCut(frame_u8, guess, bare, self._background, self._person, 1, cv2.GC_EVAL_FREEZE_MODEL)
         mask = (guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)
         mask[certain] = True
         return _largest_part(mask)

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from emo_bench.errors import UserError
-from emo_bench.tracking.head_rig import Head, head_poses, load_head_rig, pose_head
+from emo_bench.tracking.head_rig import Head, head_poses, load_head_rig, pose_head, shift_torso
 from emo_bench.tracking.landmarks import landmarks68_of
 
 VERSION = 1
@@ -28,6 +28,8 @@ class Track:
         expression: ``[T, 52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``.
         body_rotvec, neck_rotvec, head_rotvec: ``[T, 3]`` float32 rotation vectors in radians (see ``pose_head``).
         body_translation: ``[T, 3]`` float32 metres.
+        torso_shift: ``[T, 3]`` float32: metres right, metres down and radians clockwise in the picture by which the
+            shoulders leave the place where the head's pose would hold them (see ``shift_torso``).
         focal_px, center_px: the camera at ``size_px``; it stands still.
         size_px: pixels of the square stored frames.
         landmarks478: ``[T, 478, 2]`` float32 px at ``size_px``.
@@ -42,6 +44,7 @@ class Track:
     body_translation: np.ndarray
     neck_rotvec: np.ndarray
     head_rotvec: np.ndarray
+    torso_shift: np.ndarray
     focal_px: float
     center_px: tuple[float, float]
     size_px: int
@@ -53,7 +56,7 @@ class Track:
     def __post_init__(self) -> None:
         count = len(self.face_found)
         expected = {"expression": (count, 52), "landmarks478": (count, 478, 2), "face_found": (count,)}
-        expected |= dict.fromkeys(POSES, (count, 3))
+        expected |= dict.fromkeys((*POSES, "torso_shift"), (count, 3))
         expected["foreground_bits"] = (count, (self.foreground_px**2 + 7) // 8)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -104,7 +107,8 @@ class Track:
             )
         rows = [torch.from_numpy(getattr(self, name)[i : i + 1]) for name in ("expression", *POSES)]
         with torch.inference_mode():
-            return np.asarray(pose_head(rig, self.head, *rows)[0].numpy())
+            vertices = pose_head(rig, self.head, *rows)[0].numpy()
+        return shift_torso(rig, vertices, self.torso_shift[i])
 
     def uv(self, i: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """UV map ``[size, size, 2]`` float16 in [0, 1] and its mask ``[size, size]`` bool in frame ``i``."""
@@ -136,7 +140,7 @@ class Track:
                 rest_vertices=self.head.rest_vertices.astype(np.float32),
                 joints=self.head.joints.astype(np.float32),
                 expression=self.expression.astype(np.float16),
-                **{name: getattr(self, name).astype(np.float32) for name in POSES},
+                **{name: getattr(self, name).astype(np.float32) for name in (*POSES, "torso_shift")},
                 camera=np.array((self.focal_px, *self.center_px), dtype=np.float64),
                 size_px=self.size_px,
                 landmark_steps=_landmark_steps(self.landmarks478, self.size_px),
@@ -169,6 +173,7 @@ class Track:
             head=Head(arrays["rest_vertices"], arrays["joints"]),
             expression=arrays["expression"].astype(np.float32),
             **{name: arrays[name] for name in POSES},
+            torso_shift=arrays.get("torso_shift", np.zeros((len(found), 3), dtype=np.float32)),
             focal_px=focal_px,
             center_px=(center_x, center_y),
             size_px=size_px,

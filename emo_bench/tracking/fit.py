@@ -20,7 +20,6 @@ from emo_bench.tracking.fit_solver import (
     reprojection_errors,
 )
 from emo_bench.tracking.fit_threads import one_thread
-from emo_bench.tracking.fit_torso import change_torso
 from emo_bench.tracking.head_rig import Head, load_head_rig
 from emo_bench.tracking.landmarks import inter_ocular_px
 
@@ -100,9 +99,8 @@ def fit_track(
     return TrackFit(head, person.focal_px, heads, motion, errors)
 
 
-def with_torso(fit: TrackFit, raise_m: float, width: float, frames: np.ndarray, fps: float) -> TrackFit:
-    """The same heads on a changed torso (see ``change_torso``)."""
-    head = change_torso(load_head_rig(), fit.head, raise_m, width)
+def with_shape(fit: TrackFit, head: Head, frames: np.ndarray, fps: float) -> TrackFit:
+    """The same heads' motion on a changed torso or neck: the split between torso, neck and head is made again."""
     motion = split_motion(fit.heads, head.joints.astype(np.float64), frames, fps)
     return replace(fit, head=head, motion=motion)
 

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from emo_bench.tracking.fit_motion import BodyMotion
-from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig, pose_points
+from emo_bench.tracking.head_rig import TORSO_WEIGHT, Head, HeadRig, load_head_rig, pose_points
 from emo_bench.tracking.silhouette import silhouette
 
 RAISES_M = tuple(0.01 * k for k in range(-1, 7))
@@ -17,7 +17,6 @@ WIDTHS = (0.9, 1.0, 1.1, 1.2, 1.3)
 # A change must take away this share of the outline's error; otherwise the rig's own guess stays.
 LEAST_GAIN = 0.1
 SWEEPS = 2
-TORSO_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,14 @@ class Outline:
     Attributes:
         row: the frame's row in the poses.
         mask: ``[S, S]`` bool.
-        chin_y: px in the mask; only what lies below it counts.
+        chin_y: px in the mask; only what lies below it counts for the torso.
+        ears_y: px in the mask; only what lies above it counts for the hair.
     """
 
     row: int
     mask: np.ndarray
     chin_y: float
+    ears_y: float
 
 
 def change_torso(rig: HeadRig, head: Head, raise_m: float, width: float) -> Head:

@@ -32,6 +32,8 @@ EXPRESSIONS: tuple[str, ...] = (
 REGIONS: tuple[str, ...] = (
     "head", "torso", "eye_left", "eye_right", "socket_left", "socket_right", "mouth_cavity", "tongue",
 )  # fmt: skip
+# A vertex with more of the torso's weight belongs to it.
+TORSO_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +186,30 @@ def pose_head(
     return pose_points(
         rest, shared["weights"], joints, body_rotvec, body_translation, neck_rotvec, head_rotvec
     )
+
+
+def shift_torso(rig: HeadRig, vertices: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Move the shoulders of a posed rig in the picture plane; the neck follows by half, the head stays.
+
+    Args:
+        vertices: ``[V, 3]`` metres, camera space.
+        shift: ``[3]``: metres right, metres down, radians clockwise about the torso's middle.
+    """
+    if not shift.any():
+        return vertices
+    torso, neck = rig.skin_weights[:, 0], rig.skin_weights[:, 1]
+    weight = (torso + 0.5 * neck)[:, None]
+    arm = vertices[:, :2] - torso_middle(rig, vertices)[:2]
+    cosine, sine = np.cos(shift[2]), np.sin(shift[2])
+    turned = arm @ np.array(((cosine, sine), (-sine, cosine)), dtype=arm.dtype)
+    moved = vertices.copy()
+    moved[:, :2] += weight * (turned - arm + shift[:2]).astype(vertices.dtype)
+    return moved
+
+
+def torso_middle(rig: HeadRig, vertices: np.ndarray) -> np.ndarray:
+    """The mean ``[3]`` of the torso among vertices ``[V, 3]``."""
+    return np.asarray(vertices[rig.skin_weights[:, 0] > TORSO_WEIGHT].mean(axis=0))
 
 
 def head_poses(

@@ -41,6 +41,7 @@ def small_track(count: int = COUNT) -> Track:
         body_translation=zero + np.array((0.0, 0.1, 0.8), dtype=np.float32),
         neck_rotvec=zero,
         head_rotvec=turn,
+        torso_shift=zero,
         focal_px=100.0,
         center_px=(30.0, 33.0),
         size_px=SIZE,

@@ -37,7 +37,7 @@ def test_a_changed_torso_is_found_from_its_masks(change: tuple[float, float]) ->
     rig = load_head_rig()
     head = rig.head_from_identity(np.zeros(len(rig.identity_basis)))
     truth = change_torso(rig, head, *change)
-    outlines = [Outline(i, mask, 66.0) for i, mask in enumerate(masks_of(truth, moved(truth)[1]))]
+    outlines = [Outline(i, mask, 66.0, 45.0) for i, mask in enumerate(masks_of(truth, moved(truth)[1]))]
     raise_m, width = fit_torso(head, moved(head)[1], outlines, FOCAL, CENTER)
     assert raise_m == pytest.approx(change[0], abs=0.011)
     assert width == pytest.approx(change[1], abs=0.101)

@@ -126,6 +126,7 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
         body_translation=motion.body_translation,
         neck_rotvec=motion.neck_rotvec,
         head_rotvec=motion.head_rotvec,
+        torso_shift=np.zeros((frames, 3), dtype=np.float32),
         focal_px=FOCAL_PX,
         center_px=CENTER_PX,
         size_px=SIZE_PX,

@@ -1,0 +1,84 @@
+"""What the person's outline says that the face does not: hair, the torso's build, and the shoulders' motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from emo_bench.actors.track import Track
+from emo_bench.tracking.fit import TrackFit, with_shape
+from emo_bench.tracking.fit_hair import change_hair, fit_hair
+from emo_bench.tracking.fit_shoulders import fit_shoulders, smooth_shoulders
+from emo_bench.tracking.fit_torso import Outline, change_torso, fit_torso
+from emo_bench.tracking.head_rig import load_head_rig
+
+OUTLINE_FRAMES = 8
+CHIN, NOSE_TIP, EARS = 8, 33, (0, 16)
+
+
+@dataclass(frozen=True)
+class OutlineChange:
+    """How the rig's head has to change: see ``change_torso`` and ``change_hair``."""
+
+    torso_raise_m: float
+    torso_width: float
+    hair_height: float
+    hair_width: float
+
+
+def fit_outline(fit: TrackFit, track: Track, frames: np.ndarray) -> OutlineChange:
+    """Fit hair and torso to the masks of a few frames spread over the video.
+
+    Args:
+        fit: of the frames with a face.
+        track: the same, with foreground masks.
+        frames: ``[B]``, the frame numbers of ``fit``.
+    """
+    side = track.foreground_px
+    scale = side / track.size_px
+    rows = np.unique(np.linspace(0, len(frames) - 1, OUTLINE_FRAMES).round().astype(int))
+    outlines = [
+        Outline(
+            row=int(row),
+            mask=track.foreground(frames[row], side),
+            chin_y=float(track.landmarks68[frames[row], CHIN, 1] * scale),
+            ears_y=float(track.landmarks68[frames[row], EARS, 1].min() * scale),
+        )
+        for row in rows
+    ]
+    camera = track.focal_px * scale, (track.center_px[0] * scale, track.center_px[1] * scale)
+    torso = fit_torso(fit.head, fit.motion, outlines, *camera)
+    hair = fit_hair(fit.head, fit.motion, outlines, *camera)
+    return OutlineChange(*torso, *hair)
+
+
+def with_outline(fit: TrackFit, change: OutlineChange, frames: np.ndarray, fps: float) -> TrackFit:
+    """The same heads with other hair and on another torso."""
+    rig = load_head_rig()
+    head = change_hair(rig, fit.head, change.hair_height, change.hair_width)
+    head = change_torso(rig, head, change.torso_raise_m, change.torso_width)
+    return with_shape(fit, head, frames, fps)
+
+
+def torso_motion(track: Track, fps: float) -> np.ndarray:
+    """``[T, 3]`` for ``Track.torso_shift``, NaN where no face was found; the track must not have any yet."""
+    rig = load_head_rig()
+    side = track.foreground_px
+    scale = side / track.size_px
+    center_px = (track.center_px[0] * scale, track.center_px[1] * scale)
+    valid = track.valid_indices
+    shifts = [
+        fit_shoulders(
+            rig,
+            track.vertices(i),
+            track.foreground(i, side),
+            float(track.landmarks68[i, NOSE_TIP, 1] * scale),
+            track.focal_px * scale,
+            center_px,
+        )
+        for i in valid
+    ]
+    motion = np.full((len(track), 3), np.nan, dtype=np.float32)
+    motion[valid] = smooth_shoulders(np.array(shifts), valid, fps)
+    return motion

@@ -1,0 +1,132 @@
+"""Hair: the rig's skull is bald, so the person's outline inflates its scalp to where the hair ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from emo_bench.tracking.fit_motion import BodyMotion
+from emo_bench.tracking.fit_torso import Outline
+from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig, pose_points
+from emo_bench.tracking.silhouette import silhouette
+
+HEIGHTS = tuple(0.05 * k for k in range(13))
+WIDTHS = tuple(0.05 * k for k in range(13))
+# A change must take away this share of the outline's error; otherwise the skull stays bald.
+LEAST_GAIN = 0.1
+SWEEPS = 2
+# The face ends this far from the nearest landmark, and the scalp moves in full from there on.
+FACE_M, SCALP_M = 0.006, 0.035
+HEAD_WEIGHT = 0.5
+EYES = slice(36, 48)
+
+
+def scalp_weights(rig: HeadRig, head: Head) -> np.ndarray:
+    """``[V]`` in [0, 1]: 1 on the crown and the back of the head, 0 on the face and below the eyes."""
+    from scipy.spatial import cKDTree
+
+    rest = head.rest_vertices
+    face = _landmark_points(rig, head)
+    away, _ = cKDTree(face).query(rest)
+    eyes_y, top_y = _eyes_and_top_y(rig, head)
+    height = (eyes_y - rest[:, 1]) / (eyes_y - top_y)
+    skin = rig.face_region == 0
+    outside = np.zeros(len(rest), dtype=bool)
+    outside[rig.faces[skin]] = True
+    return np.asarray(
+        _ramp(away, FACE_M, SCALP_M) * _ramp(height, 0.0, 0.4) * rig.skin_weights[:, 2] * outside
+    )
+
+
+def change_hair(rig: HeadRig, head: Head, height: float, width: float) -> Head:
+    """The same head with its scalp inflated: crown ``1 + height`` times as far above the eyes, sides ``1 + width``."""
+    weight = scalp_weights(rig, head)
+    rest = head.rest_vertices.copy()
+    skull = weight > 0.5
+    eyes_y, _ = _eyes_and_top_y(rig, head)
+    middle = (0.0, eyes_y, float(rest[skull, 2].mean()))
+    scale = np.array((width, height, width))
+    rest += (weight[:, None] * scale * (rest - middle)).astype(rest.dtype)
+    return Head(rest, head.joints)
+
+
+def fit_hair(
+    head: Head,
+    motion: BodyMotion,
+    outlines: Sequence[Outline],
+    focal_px: float,
+    center_px: tuple[float, float],
+) -> tuple[float, float]:
+    """Find how far the scalp has to grow so that its outline meets the person's above the ears.
+
+    Args:
+        head: as the face gave it.
+        motion: poses of all frames.
+        outlines: the person in a few frames.
+        focal_px, center_px: the camera in the masks' pixels.
+
+    Returns:
+        ``height`` and ``width`` for :func:`change_hair`; (0, 0) where nothing is clearly better.
+    """
+    rig = load_head_rig()
+    inside = rig.skin_weights[:, 2] > HEAD_WEIGHT
+    corners = rig.faces[inside[rig.faces].all(axis=1)]
+
+    def gather(values: np.ndarray) -> np.ndarray:
+        return np.concatenate((values[inside], values[corners].mean(axis=1)))
+
+    @cache
+    def score(change: tuple[float, float]) -> float:
+        changed = change_hair(rig, head, *change)
+        points = gather(changed.rest_vertices), gather(rig.skin_weights)
+        pixels = (_pixels(points, head, motion, o.row, focal_px, center_px) for o in outlines)
+        return float(np.mean([_error(at, o) for at, o in zip(pixels, outlines, strict=True)]))
+
+    best = (0.0, 0.0)
+    for _ in range(SWEEPS):
+        best = min(((height, best[1]) for height in HEIGHTS), key=score)
+        best = min(((best[0], width) for width in WIDTHS), key=score)
+    return best if score(best) < (1.0 - LEAST_GAIN) * score((0.0, 0.0)) else (0.0, 0.0)
+
+
+def _pixels(
+    points: tuple[np.ndarray, np.ndarray],
+    head: Head,
+    motion: BodyMotion,
+    row: int,
+    focal_px: float,
+    center_px: tuple[float, float],
+) -> np.ndarray:
+    import torch
+
+    arrays = (*points, head.joints)
+    rest, weights, joints = (torch.from_numpy(np.asarray(a, dtype=np.float64)) for a in arrays)
+    poses = [torch.from_numpy(getattr(motion, n)[row : row + 1]) for n in BodyMotion.__dataclass_fields__]
+    camera = pose_points(rest, weights, joints, *poses)[0].numpy()
+    return np.asarray(camera[:, :2] / camera[:, 2:] * focal_px + np.array(center_px))
+
+
+def _error(pixels: np.ndarray, outline: Outline) -> float:
+    above = slice(0, int(np.clip(outline.ears_y, 0, len(outline.mask))))
+    hair = silhouette(pixels, len(outline.mask))[above]
+    return float((hair ^ outline.mask[above]).mean()) if hair.size else 0.0
+
+
+def _landmark_points(rig: HeadRig, head: Head) -> np.ndarray:
+    corners = head.rest_vertices[rig.landmark_vertices]
+    return np.asarray((rig.landmark_barycentric[:, :, None] * corners).sum(axis=1))
+
+
+def _eyes_and_top_y(rig: HeadRig, head: Head) -> tuple[float, float]:
+    from emo_bench.tracking.landmarks import landmarks68_of
+
+    eyes = landmarks68_of(_landmark_points(rig, head)[None])[0, EYES, 1]
+    skull = rig.skin_weights[:, 2] > HEAD_WEIGHT
+    return float(eyes.mean()), float(head.rest_vertices[skull, 1].min())
+
+
+def _ramp(values: np.ndarray, start: float, end: float) -> np.ndarray:
+    share = np.clip((values - start) / (end - start), 0.0, 1.0)
+    return np.asarray(share * share * (3.0 - 2.0 * share))
