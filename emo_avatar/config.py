@@ -24,9 +24,14 @@ class EmoAvatarConfig(BaseModel):
     prior: str = "portraits-64"
 
     # init: few-shot PTI (3.2.1)
-    projection_steps: int = Field(120, ge=1)
-    tuning_steps: int = Field(160, ge=0)
-    tuning_lr: float = 1e-3
+    projection_steps: int = Field(60, ge=1)
+    projection_lr: float = 0.05
+    projection_mse_weight: float = Field(
+        1.0, description="pixel term beside the perceptual one; PTI has none"
+    )
+    tuning_steps: int = Field(130, ge=0)
+    tuning_lr: float = Field(2e-2, description="a small prior bears and needs more than FFHQ's 3e-4")
+    tuning_mse_weight: float = 3.0
     base_code: Literal["mean", "pose"] = "mean"
 
     # neural texture (3.2.2)
@@ -90,7 +95,8 @@ _SMOKE: dict[str, Any] = {
     "checkpoint_every_steps": 20, "ema_half_life_images": 40.0,
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
-    "resolution_px": 512, "prior": "ffhq-512", "projection_steps": 450, "tuning_steps": 350, "tuning_lr": 3e-4,
+    "resolution_px": 512, "prior": "ffhq-512", "projection_steps": 450, "projection_lr": 0.01,
+    "projection_mse_weight": 0.0, "tuning_steps": 350, "tuning_lr": 3e-4, "tuning_mse_weight": 1.0,
     "texture_px": 512, "flow_px": 256, "flow_widths": (32, 64, 128, 256, 256), "encoder_width": 32,
     "encoder_max_width": 512, "skip_resolutions": (16, 32, 64, 128, 256), "perceptual": "lpips-vgg",
     "perceptual_share": 1.0,

@@ -70,8 +70,11 @@ def initialize(
     generator = load_prior(config.prior, config.resolution_px).to(workspace.device)
     settings = InversionConfig(
         w_steps=config.projection_steps,
+        w_lr=config.projection_lr,
+        w_mse_weight=config.projection_mse_weight,
         tune_steps=config.tuning_steps,
         tune_lr=config.tuning_lr,
+        mse_weight=config.tuning_mse_weight,
         autocast=config.bf16,
     )
     path = workspace.folder / "init.pt"

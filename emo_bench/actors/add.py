@@ -224,6 +224,7 @@ def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int
         head=fit.head,
         expression=spread(fit.heads.expression),
         **{name: spread(getattr(fit.motion, name)) for name in POSES},
+        torso_shift=np.zeros((seen.total, 3), dtype=np.float32),
         focal_px=fit.focal_px * size_px / crop.side,
         center_px=(float(center[0]), float(center[1])),
         size_px=size_px,
