@@ -17,7 +17,7 @@ from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest, FrameU8, read_lossless, write_lossless
 from emo_bench.machine import MemoryPeak, describe_machine
 from emo_bench.method import Method
-from emo_bench.metrics import Scorer
+from emo_bench.metrics import Scorer, Settings
 from emo_bench.metrics.registry import metric_class
 from emo_bench.preview import PreviewWriter
 from emo_bench.progress import track_progress
@@ -99,7 +99,7 @@ def score(job: Job) -> None:
         enlarged = job.method.resolution_px > job.capture.size_px
         scorer = Scorer(
             job.protocol.scoring.metrics,
-            device=job.device,
+            settings=Settings(device=job.device),
             resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
             background=job.protocol.scoring.background,
         )

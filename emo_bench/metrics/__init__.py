@@ -3,12 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emo_bench.metrics.batch import Batch, Captions, Settings
     from emo_bench.metrics.confidence import Interval, mean_interval
     from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Record
     from emo_bench.metrics.registry import MetricState, list_metrics
     from emo_bench.metrics.scoring import DEFAULT_METRICS, Scorer, score
 
 _HOME = {
+    "Batch": "batch",
+    "Captions": "batch",
+    "Settings": "batch",
     "Backend": "metric",
     "Metric": "metric",
     "MetricInfo": "metric",
@@ -25,12 +29,15 @@ _HOME = {
 __all__ = [
     "DEFAULT_METRICS",
     "Backend",
+    "Batch",
+    "Captions",
     "Interval",
     "Metric",
     "MetricInfo",
     "MetricState",
     "Record",
     "Scorer",
+    "Settings",
     "list_metrics",
     "mean_interval",
     "score",

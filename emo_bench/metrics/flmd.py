@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import assets
-from emo_bench.metrics.metric import Backend, FramesU8, Metric, MetricInfo, Scores
+from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
 SIZE_PX = 256
 REMEMBERED_FRAMES = 4096

@@ -1,13 +1,14 @@
 """What a metric is: the interface, what it says of itself, and the record that goes with its scores."""
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-FramesU8 = NDArray[np.uint8]
+from emo_bench.metrics.batch import Batch, FramesU8, Settings
+
 Scores = NDArray[np.float64]
 
 
@@ -16,7 +17,9 @@ class MetricInfo:
     """The definition of a metric; a change that moves any number raises `version`.
 
     `direction` says which way is better. `fallback` is the metric that takes its place, under its own id,
-    where this one's backend is missing. `value_range` is that of the pixels the formula sees.
+    where this one's backend is missing. `value_range` is that of the pixels the formula sees. `takes_region`:
+    it can be restricted to a region of the frame, and then divides by the region's area. `needs` says in words
+    what it needs beside frames.
     """
 
     id: str
@@ -28,6 +31,8 @@ class MetricInfo:
     value_range: str = "[0, 255]"
     averaging: str = "mean of per-frame scores"
     fallback: str | None = None
+    takes_region: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,8 @@ class Record:
 class Metric(ABC):
     """Scores batches of frames; constructed as `Cls(device)`, which loads the backend once.
 
-    A subclass sets `info` and, where it needs something, `missing`. It must not depend on how the frames
-    are cut into batches.
+    A subclass sets `info`, implements `score` or `score_batch`, and, where it needs something, `missing`.
+    Batches of one video come in order. The scores must not depend on how the frames are cut into batches.
     """
 
     info: ClassVar[MetricInfo]
@@ -80,9 +85,24 @@ class Metric(ABC):
         """Why the metric cannot run here and what to do about it, in one line; None when it can."""
         return None
 
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """The metric for one scoring; overridden by metrics that look at more than the device."""
+        return cls(settings.device)
+
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
 
-    @abstractmethod
+    def score_batch(self, batch: Batch) -> Scores:
+        """Score a batch: float64 [B], NaN = undefined. Overridden by metrics that share work or see neighbours."""
+        return self.score(batch.frames, batch.reference)
+
     def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
         """uint8 [B,H,W,3] frames and reference (None when not needed) -> float64 [B], NaN = undefined."""
+        return self.score_batch(Batch(frames, reference))
+
+    @classmethod
+    def aggregate(cls, scores: Scores) -> float:
+        """One number of a video from its frames' scores, undefined ones left out: the mean."""
+        defined = scores[~np.isnan(scores)]
+        return float(defined.mean()) if len(defined) else float("nan")

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from emo_bench import assets
-from emo_bench.metrics.metric import Backend, FramesU8, Metric, MetricInfo, Scores
+from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.perceptual import DISTANCES, PerceptualDistance, missing_assets
 
 __all__ = ["LPIPS", "STLPIPS", "PerceptualDistance"]

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emo_bench import __version__
-from emo_bench.metrics.metric import Backend, FramesU8, Metric, MetricInfo, Scores
+from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
 PEAK = 255.0
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emo_bench.errors import UserError
-from emo_bench.metrics.metric import Backend, FramesU8, Metric, MetricInfo, Record, Scores
+from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class
 
 if TYPE_CHECKING:
@@ -35,20 +36,24 @@ class Scorer:
 
     metrics: ids. One whose backend is missing is replaced by its fallback, under the fallback's id, or
     reads NaN with the reason in its record. `resize_filter` and `background` say what the caller did to
-    the frames before; they go into the records.
+    the frames before, `region` what the masks given to `add` are; they go into the records.
     """
 
     def __init__(
         self,
         metrics: Sequence[str] = DEFAULT_METRICS,
         *,
-        device: str = "cpu",
+        settings: Settings | None = None,
         resize_filter: str = "none",
         background: str = "as filmed",
+        region: str = "full frame",
     ) -> None:
         if not metrics:
             raise UserError("no metric asked for")
-        self._columns = [_open_column(name, device) for name in _resolve(metrics)]
+        self._settings = settings or Settings()
+        self._columns = [_open_column(name, self._settings) for name in _resolve(metrics)]
+        self._before: Batch | None = None
+        self._region = region
         self._frames: list[int | str] = []
         self._size: tuple[int, int] | None = None
         self._resize_filter = resize_filter
@@ -60,20 +65,34 @@ class Scorer:
         return tuple(column.info.id for column in self._columns)
 
     def add(
-        self, frames: FramesU8, reference: FramesU8 | None = None, indices: Sequence[int | str] = ()
+        self,
+        frames: FramesU8,
+        reference: FramesU8 | None = None,
+        indices: Sequence[int | str] = (),
+        region: Masks | None = None,
     ) -> None:
         """Score a batch: uint8 [B,H,W,3], a reference of the same shape, and the B frames' numbers or names.
+
+        Batches come in the video's order. `region` is bool [B,H,W], the pixels that count; metrics that know no
+        region see the full frame, and their records say so.
 
         A UserError says what does not fit: type, shape, another size than before, a missing reference.
         """
         self._check(frames, reference, indices)
+        if (region is not None) != (self._region != "full frame"):
+            raise UserError(
+                f"this scoring is of the {self._region}: give masks with every batch, or with none"
+            )
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
+        batch = Batch(frames, reference, self._frames[start:], region, self._before)
         for column in self._columns:
             if column.metric is None:
                 column.parts.append(np.full(len(frames), np.nan))
             else:
-                column.parts.append(column.metric.score(frames, reference))
+                column.parts.append(column.metric.score_batch(batch))
+        batch.before = None
+        self._before = batch
 
     def table(self) -> "pandas.DataFrame":
         """One row a frame (index "frame"), one float64 column a metric; `.attrs["records"]` by metric id."""
@@ -100,7 +119,7 @@ class Scorer:
             backend=column.backend,
             resolution=f"{width}x{height}",
             resize_filter=self._resize_filter,
-            region="full frame",
+            region=self._region if column.info.takes_region else "full frame",
             background=self._background,
             value_range=column.info.value_range,
             averaging=column.info.averaging,
@@ -137,13 +156,13 @@ def score(
     metrics: Sequence[str] = DEFAULT_METRICS,
     batch: int = 16,
     names: Sequence[int | str] | None = None,
-    device: str = "cpu",
+    settings: Settings | None = None,
 ) -> "pandas.DataFrame":
     """Score uint8 frames [N,H,W,3] against a reference of the same shape; a table as of `Scorer.table`."""
     labels = list(range(len(frames))) if names is None else list(names)
     if len(labels) != len(frames):
         raise UserError(f"{len(frames)} frames but {len(labels)} names")
-    scorer = Scorer(metrics, device=device)
+    scorer = Scorer(metrics, settings=settings)
     if reference is not None and len(reference) != len(frames):
         raise UserError(f"{len(frames)} frames but {len(reference)} reference frames")
     for start in range(0, len(frames), batch):
@@ -165,7 +184,7 @@ def _resolve(metrics: Sequence[str]) -> list[str]:
     return list(resolved)
 
 
-def _open_column(name: str, device: str) -> _Column:
+def _open_column(name: str, settings: Settings) -> _Column:
     chosen = metric_class(name)
     missing = chosen.missing()
-    return _Column(chosen.info, None if missing else chosen(device), missing)
+    return _Column(chosen.info, None if missing else chosen.open(settings), missing)
