@@ -12,7 +12,7 @@ from emo_bench import assets
 from emo_bench.errors import UserError
 
 if TYPE_CHECKING:
-    from emo_bench.metrics.metric import FramesU8
+    from emo_bench.metrics.batch import FramesU8
 
 
 @dataclass(frozen=True)
