@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 
 from emo_bench.methods import TRIVIAL
 from emo_bench.metrics import Interval, mean_interval
+from emo_bench.metrics.comparability import kind, require_comparable
 from emo_bench.store import FinishedRun
-
-# What must agree for two scores to be of one kind.
-RECORD_KEYS = (
-    "metric", "version", "direction", "unit", "resolution", "resize_filter", "region", "background",
-    "value_range", "averaging",
-)  # fmt: skip
 
 RANKED_SHARE = 0.5
 
@@ -144,7 +139,11 @@ def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
 
     A row that has a score on less than ``RANKED_SHARE`` of the frames is not ranked, so that it cannot take the
     frames from the others. Empty where there is nothing to compare.
+
+    Raises:
+        UserError: the rows' scores are of different kinds.
     """
+    require_comparable([row.cells[metric].record for row in rows])
     scores = np.stack([row.scores(metric) for row in rows])
     ranked = np.flatnonzero((~np.isnan(scores)).mean(axis=1) >= RANKED_SHARE)
     common = scores[ranked][:, ~np.isnan(scores[ranked]).any(axis=0)]
@@ -168,10 +167,7 @@ def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:
 
 
 def _kinds(row: Row) -> tuple[Any, ...]:
-    return tuple(
-        (*(record[key] for key in RECORD_KEYS), record["backend"]["name"], record["backend"]["sha256"])
-        for record in row.stages["score"]["records"].values()
-    )
+    return tuple(kind(record) for record in row.stages["score"]["records"].values())
 
 
 def _natural(subject: tuple[str, str, str]) -> tuple[Any, ...]:

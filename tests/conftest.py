@@ -133,6 +133,7 @@ def _track(yaw: np.ndarray, faceless: tuple[int, ...]):  # type: ignore[no-untyp
         **poses,
         body_translation=translation,
         head_rotvec=head_rotvec,
+        torso_shift=np.zeros((count, 3), dtype=np.float32),
         focal_px=100.0,
         center_px=(ACTOR_PX / 2, ACTOR_PX / 2),
         size_px=ACTOR_PX,

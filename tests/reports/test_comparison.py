@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pytest
 
+from emo_bench.errors import UserError
 from emo_bench.store import FinishedRun
 from reports.comparison import Group, Row, best_rows, group_rows
 from reports.writing import _cell_text, _number
@@ -121,7 +122,11 @@ def test_best_follows_the_direction_and_needs_company() -> None:
         one.manifest["stages"]["score"]["records"]["psnr"]["direction"] = "lower"
     assert best_rows([Row(low), Row(high)], "psnr") == {0}
     assert best_rows([Row(low)], "psnr") == set()
-    assert best_rows([Row(low), Row(run(np.full(40, np.nan)))], "psnr") == {0}
+    absent = run(np.full(40, np.nan))
+    with pytest.raises(UserError, match="direction"):
+        best_rows([Row(low), Row(absent)], "psnr")
+    absent.manifest["stages"]["score"]["records"]["psnr"]["direction"] = "lower"
+    assert best_rows([Row(low), Row(absent)], "psnr") == {0}
     assert best_rows([Row(run(np.full(40, np.nan)))] * 2, "psnr") == set()
 
 
