@@ -69,10 +69,33 @@ def list_metrics(as_json: Json = False) -> None:
         print_json(found)
         return
     rows = [
-        (s.info.id, s.info.version, s.info.direction, s.info.unit, s.info.title, s.missing or "ready")
+        (
+            s.info.id,
+            s.info.version,
+            s.info.direction,
+            s.info.unit,
+            s.info.needs or ("a reference" if s.info.needs_reference else "-"),
+            s.missing or "ready",
+            s.info.title,
+        )
         for s in found
     ]
-    print_columns(("metric", "version", "better", "unit", "title", "state"), rows)
+    print_columns(("metric", "version", "better", "unit", "needs", "state", "title"), rows)
+
+
+@metrics.command("conventions", epilog="Example: emo-bench metrics conventions")
+def list_conventions(as_json: Json = False) -> None:
+    """List the conventions of other projects that frames can be scored by, with their quirks."""
+    from emo_bench.metrics.conventions import CONVENTIONS
+
+    if as_json:
+        print_json(CONVENTIONS)
+        return
+    for convention in CONVENTIONS:
+        print(f"{convention.name}: {convention.source}")
+        print(f"  scores {', '.join(convention.metrics)}; background {convention.background}")
+        for quirk in convention.quirks:
+            print(f"  - {quirk}")
 
 
 @protocols.command("list", epilog="Example: emo-bench protocols list")

@@ -17,6 +17,9 @@ _BUILT_IN = {
     "lpips": "emo_bench.metrics.perceptual:LPIPS",
     "st-lpips": "emo_bench.metrics.perceptual:STLPIPS",
     "flmd": "emo_bench.metrics.flmd:FLMD",
+    "psnr-eps": "emo_bench.metrics.quirks:PSNRWithEpsilon",
+    "lpips-01": "emo_bench.metrics.quirks:LPIPSFedUnitRange",
+    "lpips-vgg-01": "emo_bench.metrics.quirks:LPIPSVGGFedUnitRange",
 }
 
 

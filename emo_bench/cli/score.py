@@ -1,0 +1,85 @@
+"""``emo-bench score``: score frames made anywhere."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas
+
+EXAMPLE = "Example: emo-bench score mine/ --reference truth.mp4 --metrics psnr,flmd --out scores"
+
+
+def score(
+    frames: Annotated[Path, typer.Argument(help="A folder of pictures, a video, or a run's folder.")],
+    reference: Annotated[
+        Path | None, typer.Option(help="What the frames should look like: a folder or a video.")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option(metavar="ID,ID", help="Metrics; default the convention's. See: metrics list.")
+    ] = "",
+    convention: Annotated[
+        str | None, typer.Option(help="Score as others did; see: emo-bench metrics conventions.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="The person's masks in the reference, bright inside.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help='"full frame", foreground or face.')] = None,
+    background: Annotated[str | None, typer.Option(help='"as filmed", white or black.')] = None,
+    source_prompt: Annotated[str | None, typer.Option(help="Caption of the unedited person.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Caption of the edited person.")] = None,
+    detector: Annotated[str, typer.Option(help="auto, fan, mediapipe or dlib.")] = "auto",
+    clip: Annotated[str, typer.Option(help="CLIP model; auto takes the largest at hand.")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write long and wide Parquet and CSV there.")
+    ] = None,
+) -> None:
+    """Score frames against a reference: one pass, a table on screen, Parquet and CSV with --out."""
+    from emo_bench.cli import status
+    from emo_bench.errors import UserError
+
+    if (prompt is None) != (source_prompt is None):
+        raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
+    if background not in (None, "as filmed", "white", "black"):
+        raise UserError(f"unknown background {background!r}; known: as filmed, white, black")
+    with status.log_on_stderr():
+        from emo_bench.metrics import Captions, Settings
+        from emo_bench.rescoring import ScoreRequest, score_request, write_scores
+        from emo_bench.runner import default_device
+
+        captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
+        request = ScoreRequest(
+            frames=frames,
+            reference=reference,
+            masks=masks,
+            metrics=tuple(name.strip() for name in metrics.split(",") if name.strip()),
+            convention=convention,
+            background=background,  # type: ignore[arg-type]
+            region=region,
+            settings=Settings(device or default_device(), detector, clip, captions),
+        )
+        table = score_request(request)
+        written = [] if out is None else write_scores(table, out)
+    _show(table)
+    for path in written:
+        print(f"wrote  {path}")
+
+
+def _show(table: "pandas.DataFrame") -> None:
+    from emo_bench.cli.output import print_columns
+    from emo_bench.metrics.registry import metric_class
+
+    rows = []
+    for metric, record in table.attrs["records"].items():
+        value = metric_class(metric).aggregate(table[metric].to_numpy())
+        backend = record["backend"]
+        shown = "n/a" if value != value else f"{value:.4f}"
+        note = backend["detail"] if backend["name"] == "n/a" else backend["name"]
+        dropped = len(record["frames_dropped"])
+        frames = f"{record['frames_scored']}" + (f" ({dropped} undefined)" if dropped else "")
+        rows.append((metric, shown, record["unit"], record["direction"], frames, record["region"], note))
+    print_columns(("metric", "score", "unit", "better", "frames", "region", "backend"), rows)

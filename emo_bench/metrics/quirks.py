@@ -1,0 +1,51 @@
+"""Metrics as other projects' code computes them, kept for comparison with their tables (see conventions.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from emo_bench import __version__
+from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.metrics.perceptual import LPIPS
+
+EPSILON = 1e-8
+
+
+class PSNRWithEpsilon(Metric):
+    """20 log10(1 / (RMSE + 1e-8)) on [0, 1], as PointAvatar's metrics.py: identical frames give 160 dB."""
+
+    info = MetricInfo(
+        "psnr-eps", "1", "PSNR with epsilon (PointAvatar)", "higher", "dB", value_range="[0, 1]"
+    )
+    backend = Backend("emo-bench", detail=__version__)
+
+    def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
+        assert reference is not None
+        difference = (frames.astype(np.float64) - reference) / 255.0
+        rmse = np.sqrt(np.square(difference).mean(axis=(1, 2, 3)))
+        decibels: Scores = 20.0 * np.log10(1.0 / (rmse + EPSILON))
+        return decibels
+
+
+class _FedUnitRange(LPIPS):
+    """LPIPS whose network is fed [0, 1] instead of the [-1, 1] that it was trained on."""
+
+    def _to_input(self, frames: FramesU8) -> torch.Tensor:
+        return (super()._to_input(frames) + 1.0) / 2.0
+
+
+class LPIPSFedUnitRange(_FedUnitRange):
+    """LPIPS with AlexNet fed [0, 1], as GaussianAvatars' train.py."""
+
+    info = MetricInfo("lpips-01", "1", "LPIPS v0.1, AlexNet, fed [0, 1]", "lower", "1", value_range="[0, 1]")
+
+
+class LPIPSVGGFedUnitRange(_FedUnitRange):
+    """LPIPS with VGG16 fed [0, 1], as GaussianAvatars' metrics.py."""
+
+    info = MetricInfo(
+        "lpips-vgg-01", "1", "LPIPS v0.1, VGG16, fed [0, 1]", "lower", "1", value_range="[0, 1]"
+    )
+    distance = "lpips-vgg"

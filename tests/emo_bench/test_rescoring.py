@@ -1,0 +1,134 @@
+"""emo-bench score: folders, videos and runs, under conventions, with the numbers of the metrics themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+from typer.testing import CliRunner
+
+from emo_bench.cli.app import app
+from emo_bench.errors import UserError
+from emo_bench.lossless import write_lossless
+from emo_bench.metrics import score
+from emo_bench.metrics.conventions import CONVENTIONS, find_convention, lay_on, resized
+from emo_bench.metrics.registry import metric_class
+from emo_bench.rescoring import ScoreRequest, face_mask, long_form, score_request, write_scores
+
+RNG = np.random.default_rng(5)
+FRAMES = RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+NOISE = RNG.integers(-20, 20, FRAMES.shape)
+REFERENCE = np.clip(FRAMES.astype(int) + NOISE, 0, 255).astype(np.uint8)
+MASKS = np.zeros((20, 32, 32), dtype=bool)
+MASKS[:, 8:24, 4:20] = True
+
+
+def folder_of(path: Path, pictures: np.ndarray) -> Path:
+    path.mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(path / f"{number:03d}.png")
+    return path
+
+
+def request_of(tmp_path: Path, **how: object) -> ScoreRequest:
+    frames = folder_of(tmp_path / "frames", FRAMES)
+    reference = folder_of(tmp_path / "reference", REFERENCE)
+    masks = folder_of(tmp_path / "masks", MASKS.astype(np.uint8) * 255)
+    return ScoreRequest(frames, reference, masks, **how)  # type: ignore[arg-type]
+
+
+def test_a_folder_gets_the_scores_of_its_arrays(tmp_path: Path) -> None:
+    metrics = ("psnr", "ssim", "sd")
+    table = score_request(request_of(tmp_path, metrics=metrics))
+    expected = score(FRAMES, REFERENCE, metrics=metrics)
+    np.testing.assert_array_equal(table.to_numpy(), expected.to_numpy())
+    assert list(table.index[:3]) == ["000", "001", "002"]
+
+
+def test_a_video_gets_the_same_scores_as_a_folder(tmp_path: Path) -> None:
+    request = request_of(tmp_path, metrics=("psnr",))
+    write_lossless(tmp_path / "v.mkv", FRAMES)
+    video = score_request(ScoreRequest(tmp_path / "v.mkv", request.reference, metrics=("psnr",)))
+    np.testing.assert_array_equal(video["psnr"].to_numpy(), score_request(request)["psnr"].to_numpy())
+
+
+def test_background_and_size_are_what_the_convention_says(tmp_path: Path) -> None:
+    import cv2
+
+    table = score_request(request_of(tmp_path, metrics=("psnr",), convention="pointavatar"))
+    white = [np.where(MASKS[..., None], part, 255).astype(np.uint8) for part in (FRAMES, REFERENCE)]
+    big = [[cv2.resize(f, (512, 512), interpolation=cv2.INTER_LINEAR) for f in part] for part in white]
+    expected = [peak_signal_noise_ratio(b, a, data_range=255) for a, b in zip(*big, strict=True)]
+    np.testing.assert_allclose(table["psnr"], expected, atol=0.3)
+    record = table.attrs["records"]["psnr"]
+    assert (record["background"], record["resolution"]) == ("white", "512x512")
+    assert record["resize_filter"] == "bilinear to 512 px"
+
+
+def test_a_convention_that_needs_masks_says_so(tmp_path: Path) -> None:
+    request = request_of(tmp_path, metrics=("psnr",), convention="pointavatar")
+    with pytest.raises(UserError, match="--masks"):
+        score_request(ScoreRequest(request.frames, request.reference, None, ("psnr",), "pointavatar"))
+    with pytest.raises(UserError, match="unknown convention"):
+        find_convention("mine")
+    with pytest.raises(UserError, match="unknown region"):
+        score_request(ScoreRequest(request.frames, request.reference, request.masks, ("psnr",), region="ear"))
+
+
+def test_every_convention_names_metrics_that_exist() -> None:
+    for convention in CONVENTIONS:
+        for name in convention.metrics:
+            assert metric_class(name).info.id == name
+        assert convention.source and convention.quirks
+
+
+def test_files_hold_the_table_wide_and_long(tmp_path: Path) -> None:
+    table = score_request(request_of(tmp_path, metrics=("psnr", "sd")))
+    written = write_scores(table, tmp_path / "out")
+    assert {path.name for path in written} == {
+        "scores.parquet", "scores.csv", "scores_long.parquet", "scores_long.csv", "records.json",
+    }  # fmt: skip
+    wide = pandas.read_parquet(tmp_path / "out" / "scores.parquet")
+    np.testing.assert_array_equal(wide["psnr"], table["psnr"])
+    tall = pandas.read_csv(tmp_path / "out" / "scores_long.csv")
+    assert len(tall) == 2 * len(table) == len(long_form(table))
+    assert tall[tall.metric == "sd"]["score"].mean() == pytest.approx(table["sd"].mean())
+    assert set(json.loads((tmp_path / "out" / "records.json").read_text())["records"]) == {"psnr", "sd"}
+
+
+def test_frames_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "frames", FRAMES[:2])
+    Image.fromarray(FRAMES[0, :16]).save(folder / "002.png")
+    with pytest.raises(UserError, match="several sizes"):
+        score_request(ScoreRequest(folder, folder, metrics=("psnr",)))
+
+
+def test_lay_on_and_resized() -> None:
+    laid = lay_on(FRAMES, MASKS, "black")
+    assert (laid[~MASKS] == 0).all() and (laid[MASKS] == FRAMES[MASKS]).all()
+    assert lay_on(FRAMES, MASKS, "as filmed") is FRAMES
+    assert resized(FRAMES, 16, "area").shape == (20, 16, 16, 3)
+    np.testing.assert_allclose(resized(FRAMES, 16, "area").mean(), FRAMES.mean(), atol=1.0)
+    with pytest.raises(UserError, match="resizes"):
+        resized(FRAMES[:, :16], 16, "area")
+
+
+def test_face_mask_is_the_hull_of_the_landmarks() -> None:
+    angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    disc = face_mask(np.stack((64 + 40 * np.cos(angle), 64 + 40 * np.sin(angle)), axis=1), 128)
+    assert disc.sum() == pytest.approx(np.pi * 40**2, rel=0.05)
+
+
+def test_the_command_prints_a_table_and_exits_with_2_on_bad_input(tmp_path: Path) -> None:
+    request = request_of(tmp_path)
+    arguments = ["score", str(request.frames), "--reference", str(request.reference)]
+    result = CliRunner().invoke(app, [*arguments, "--metrics", "psnr,sd", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert "psnr" in result.stdout and "scores_long.csv" in result.stdout
+    bad = CliRunner().invoke(app, [*arguments, "--prompt", "a statue"])
+    assert isinstance(bad.exception, UserError)
