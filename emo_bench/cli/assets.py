@@ -42,3 +42,26 @@ def fetch(
     for name in names:
         file = fetch_asset(name)
         print(f"{name}  {file.source}: {file.path}")
+
+
+@app.command(epilog="Example: emo-bench assets licences")
+def licences(as_json: Json = False) -> None:
+    """List every weight, data set and package that a run may touch, with its licence; NC marks non-commercial."""
+    from emo_bench.licences import ledger
+
+    lines = ledger()
+    if as_json:
+        print_json(lines)
+        return
+    rows = [
+        (
+            line.kind,
+            line.name,
+            "NC" if line.non_commercial else "",
+            line.licence,
+            "yes" if line.here else "no",
+            line.note,
+        )
+        for line in lines
+    ]
+    print_columns(("kind", "name", "", "licence", "here", "note"), rows)

