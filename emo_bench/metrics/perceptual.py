@@ -1,4 +1,4 @@
-"""Metrics of learned features: LPIPS, and its shift-tolerant form where LPIPS has no weights here."""
+"""Metrics of learned features: LPIPS, and its shift-tolerant form where LPIPS has no weights here; both on two trunks."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from emo_bench.metrics.batch import FramesU8
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.perceptual import DISTANCES, PerceptualDistance, missing_assets
 
-__all__ = ["LPIPS", "STLPIPS", "PerceptualDistance"]
+__all__ = ["LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDistance"]
 
 _PIXELS_AT_ONCE = 2**18  # bounds the features in memory to about 300 MB, whatever the batch
 
@@ -60,3 +60,21 @@ class STLPIPS(_PerceptualMetric):
 
     info = MetricInfo("st-lpips", "1", "Shift-tolerant LPIPS, AlexNet", "lower", "1", value_range="[-1, 1]")
     distance = "stlpips-alex"
+
+
+class LPIPSVGG(_PerceptualMetric):
+    """LPIPS v0.1 with VGG-16; needs torchvision's VGG-16 weights on disk. Larger numbers than with AlexNet."""
+
+    info = MetricInfo(
+        "lpips-vgg", "1", "LPIPS v0.1, VGG-16", "lower", "1", value_range="[-1, 1]", fallback="st-lpips-vgg"
+    )
+    distance = "lpips-vgg"
+
+
+class STLPIPSVGG(_PerceptualMetric):
+    """Shift-tolerant LPIPS with VGG-16 (Ghildyal and Liu 2022)."""
+
+    info = MetricInfo(
+        "st-lpips-vgg", "1", "Shift-tolerant LPIPS, VGG-16", "lower", "1", value_range="[-1, 1]"
+    )
+    distance = "stlpips-vgg"

@@ -12,10 +12,16 @@ from emo_bench.metrics.metric import Metric, MetricInfo
 ENTRY_POINT_GROUP = "emo_bench.metrics"
 _BUILT_IN = {
     "psnr": "emo_bench.metrics.pixels:PSNR",
-    "ssim": "emo_bench.metrics.pixels:SSIM",
-    "sd": "emo_bench.metrics.pixels:SharpnessDifference",
+    "ssim": "emo_bench.metrics.structural:SSIM",
+    "sd": "emo_bench.metrics.sharpness:SharpnessDifference",
+    "psnr_global": "emo_bench.metrics.pixels:PSNRGlobal",
+    "ms_ssim": "emo_bench.metrics.structural:MultiScaleSSIM",
+    "sd_db": "emo_bench.metrics.sharpness:SharpnessDifferenceDecibels",
+    "sd_global": "emo_bench.metrics.sharpness:GlobalSharpnessDifference",
     "lpips": "emo_bench.metrics.perceptual:LPIPS",
+    "lpips-vgg": "emo_bench.metrics.perceptual:LPIPSVGG",
     "st-lpips": "emo_bench.metrics.perceptual:STLPIPS",
+    "st-lpips-vgg": "emo_bench.metrics.perceptual:STLPIPSVGG",
     "flmd": "emo_bench.metrics.flmd:FLMD",
     "psnr-eps": "emo_bench.metrics.quirks:PSNRWithEpsilon",
     "lpips-01": "emo_bench.metrics.quirks:LPIPSFedUnitRange",
