@@ -1,0 +1,112 @@
+"""Laws that hold for every metric at hand, on real frames: cutting into batches, identity, worse is worse."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from emo_bench.actors import load
+from emo_bench.metrics import Captions, Settings, list_metrics, score
+from emo_bench.metrics.registry import metric_class
+
+FramesU8 = NDArray[np.uint8]
+SETTINGS = Settings(captions=Captions("a photo of a woman", "a bronze statue of a woman"))
+AT_HAND = [state.info.id for state in list_metrics() if state.missing is None]
+COUNT, SIZE = 7, 192
+
+# What each kind of damage must make worse at every step; sd and landmarks have their own reasons to differ.
+PIXELS = {"psnr", "psnr-eps", "psnr_global", "ssim", "ms_ssim"}
+FEATURES = {"lpips", "lpips-vgg", "st-lpips", "st-lpips-vgg"}
+WORSE = {
+    "blur": PIXELS | FEATURES | {"sd", "sd_db", "sd_global"},
+    "noise": PIXELS | FEATURES | {"sd", "sd_db", "sd_global"},
+    "shift": PIXELS | {"sd", "sd_db", "flmd"},
+    "jpeg": PIXELS | FEATURES,
+}
+STRENGTHS = {
+    "blur": (0.6, 1.0, 1.6, 2.5, 4.0), "noise": (4, 8, 16, 32, 64), "shift": (1, 2, 3, 5, 8),
+    "jpeg": (90, 60, 35, 18, 8),
+}  # fmt: skip
+
+
+def size_for(metric: str) -> int:
+    """VGG16 is slow, MS-SSIM needs its five scales."""
+    return 64 if "vgg" in metric else SIZE
+
+
+@functools.cache
+def real_frames(size: int = SIZE) -> FramesU8:
+    return np.stack(list(load("1").frames(range(40, 40 + COUNT), size=size)))
+
+
+def damaged(kind: str, strength: float, size: int = SIZE) -> FramesU8:
+    frames = real_frames(size)
+    if kind == "blur":
+        return np.stack([cv2.GaussianBlur(frame, (0, 0), strength) for frame in frames])
+    if kind == "noise":
+        noise = np.random.default_rng(1).normal(0.0, 1.0, frames.shape) * strength
+        return np.clip(frames + noise, 0, 255).round().astype(np.uint8)
+    if kind == "shift":
+        return np.roll(frames, int(strength), axis=2)
+    return np.stack([jpeg(frame, int(strength)) for frame in frames])
+
+
+def jpeg(frame: FramesU8, quality: int) -> FramesU8:
+    stored = io.BytesIO()
+    Image.fromarray(frame).save(stored, "JPEG", quality=quality)
+    return np.array(Image.open(stored))
+
+
+@pytest.mark.parametrize("metric", AT_HAND)
+def test_cutting_into_batches_changes_nothing(metric: str) -> None:
+    size = size_for(metric)
+    frames, reference = damaged("blur", 1.0, size), real_frames(size)
+    whole, cut = (
+        score(frames, reference, metrics=(metric,), batch=batch, settings=SETTINGS) for batch in (COUNT, 3)
+    )
+    np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"), [(metric, kind) for kind, metrics in WORSE.items() for metric in sorted(metrics)]
+)
+def test_stronger_damage_scores_worse(metric: str, kind: str) -> None:
+    if metric not in AT_HAND:
+        pytest.skip(f"{metric}: {metric_class(metric).missing()}")
+    size = size_for(metric)
+    reference = real_frames(size)
+    found = [
+        metric_class(metric).aggregate(
+            score(damaged(kind, strength, size), reference, metrics=(metric,))[metric].to_numpy()
+        )
+        for strength in STRENGTHS[kind]
+    ]
+    sign = 1.0 if metric_class(metric).info.direction == "lower" else -1.0
+    assert (np.diff(sign * np.array(found)) > 0).all(), found
+
+
+@pytest.mark.parametrize("metric", sorted(PIXELS | FEATURES | {"sd", "sd_global", "flmd"}))
+def test_identical_frames_have_the_best_score(metric: str) -> None:
+    if metric not in AT_HAND:
+        pytest.skip(f"{metric}: {metric_class(metric).missing()}")
+    frames = real_frames()[:2]
+    found = score(frames, frames, metrics=(metric,))[metric].to_numpy()
+    best = {"psnr": np.inf, "psnr_global": np.inf, "psnr-eps": 160.0, "ssim": 1.0, "ms_ssim": 1.0}
+    np.testing.assert_allclose(found, best.get(metric, 0.0), atol=1e-6)
+
+
+@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="no GPU here")
+@pytest.mark.parametrize("metric", AT_HAND)
+def test_a_gpu_gives_the_same_numbers(metric: str) -> None:
+    frames, reference = damaged("blur", 1.0), real_frames()
+    here = score(frames, reference, metrics=(metric,), settings=SETTINGS)[metric]
+    there = score(
+        frames, reference, metrics=(metric,), settings=Settings("cuda", captions=SETTINGS.captions)
+    )[metric]
+    np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-3)
