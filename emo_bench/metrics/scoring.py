@@ -51,7 +51,7 @@ class Scorer:
         if not metrics:
             raise UserError("no metric asked for")
         self._settings = settings or Settings()
-        self._columns = [_open_column(name, self._settings) for name in _resolve(metrics)]
+        self._columns = [_open_column(name, self._settings) for name in _resolve(metrics, self._settings)]
         self._before: Batch | None = None
         self._region = region
         self._frames: list[int | str] = []
@@ -171,13 +171,13 @@ def score(
     return scorer.table()
 
 
-def _resolve(metrics: Sequence[str]) -> list[str]:
+def _resolve(metrics: Sequence[str], settings: Settings) -> list[str]:
     """The metrics asked for, each missing one replaced by its fallback, none twice."""
     resolved: dict[str, None] = {}
     for name in metrics:
         chosen = metric_class(name)
         fallback = chosen.info.fallback
-        if chosen.missing() and fallback and metric_class(fallback).missing() is None:
+        if chosen.missing_for(settings) and fallback and metric_class(fallback).missing_for(settings) is None:
             resolved[fallback] = None
         else:
             resolved[name] = None
@@ -186,5 +186,5 @@ def _resolve(metrics: Sequence[str]) -> list[str]:
 
 def _open_column(name: str, settings: Settings) -> _Column:
     chosen = metric_class(name)
-    missing = chosen.missing()
+    missing = chosen.missing_for(settings)
     return _Column(chosen.info, None if missing else chosen.open(settings), missing)
