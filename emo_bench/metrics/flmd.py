@@ -1,83 +1,124 @@
-"""Facial landmark distance: how far pose and expression are from the reference, in pixels."""
+"""Facial landmark distance: how far pose and expression are from the reference, in pixels, and its variants."""
 
-import hashlib
-from collections import OrderedDict
-from importlib.metadata import version
-from typing import Protocol
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench import assets
-from emo_bench.metrics.batch import FramesU8
-from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.metrics.batch import Batch, Settings
+from emo_bench.metrics.detectors import (
+    Detector,
+    FaceFinder,
+    Landmarks68,
+    detector_name,
+    missing_detector,
+    open_detector,
+)
+from emo_bench.metrics.metric import Metric, MetricInfo, Scores
 
 SIZE_PX = 256
-REMEMBERED_FRAMES = 4096
-
-Landmarks68 = NDArray[np.float32]
-
-
-class _Detection(Protocol):
-    @property
-    def landmarks68(self) -> Landmarks68: ...
+ALL_POINTS, LIPS = slice(0, 68), slice(48, 68)
+OUTER_EYE_CORNERS = (36, 45)
 
 
-class _Detector(Protocol):
-    def detect(self, frame_u8: NDArray[np.uint8]) -> _Detection | None: ...
+class LandmarkDistance(Metric):
+    """Distances of landmarks of frame and reference; a frame where either face is not found is NaN.
 
+    Subclasses choose: which `points` of iBUG's 68, whether each set is `centred` on its own mean, whether the
+    distances are `summed` instead of averaged, and the size `size_px` of the longer side that pixels are stated
+    at (None: the frames' own). Landmarks are detected at the frames' own size.
 
-# Landmarks of frames seen lately, by content: a reference frame is looked at once for all methods in a process.
-_remembered: OrderedDict[bytes, Landmarks68 | None] = OrderedDict()
-
-
-class FLMD(Metric):
-    """Mean distance of the 68 face landmarks in pixels of a frame scaled to 256 px; nothing is centred.
-
-    Landmarks are detected at the frames' own size and scaled (the longer side becomes 256 px). Detector:
-    MediaPipe's 478 points mapped to 68. A frame where either face is not found is NaN.
+    detector: a name of `DETECTORS`, "auto", or an own detector.
     """
 
-    info = MetricInfo("flmd", "1", "Facial landmark distance, 68 points", "lower", "px at 256 px")
+    points: ClassVar[slice] = ALL_POINTS
+    centred: ClassVar[bool] = False
+    summed: ClassVar[bool] = False
+    size_px: ClassVar[int | None] = SIZE_PX
 
     @classmethod
     def missing(cls) -> str | None:
-        if assets.locate("face-landmarker") is None:
-            return f"needs asset face-landmarker; run: {assets.find_asset('face-landmarker').remedy()}"
-        return None
+        return missing_detector()
 
-    def __init__(self, device: str = "cpu", detector: _Detector | None = None) -> None:
+    @classmethod
+    def missing_for(cls, settings: Settings) -> str | None:
+        """What the scoring's own detector lacks here."""
+        return missing_detector(settings.detector)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        return cls(settings.device, settings.detector)
+
+    def __init__(self, device: str = "cpu", detector: str | Detector = "auto") -> None:
         super().__init__(device)
-        self._remembered: OrderedDict[bytes, Landmarks68 | None] = OrderedDict()
-        if detector is not None:
-            self._detector = detector
-            self.backend = Backend(type(detector).__name__)
-            return
-        from emo_bench.tracking.landmarks import Landmarker
+        if isinstance(detector, str):
+            self._finder = open_detector(detector_name(detector), device)
+        else:
+            self._finder = FaceFinder(detector)
+        self.backend = self._finder.backend
 
-        self._remembered = _remembered
-        self._detector = Landmarker(static=True)
-        model = assets.require("face-landmarker")
-        self.backend = Backend("mediapipe-478-to-68", model.sha256, f"mediapipe {version('mediapipe')}")
+    def score_batch(self, batch: Batch) -> Scores:
+        theirs = self._finder.faces(batch, "reference")
+        mine = self._finder.faces(batch, "frames")
+        scale = 1.0 if self.size_px is None else self.size_px / max(batch.frames.shape[1:3])
+        return np.array(
+            [
+                np.nan if x is None or y is None else self._of_pair(x.landmarks68, y.landmarks68, scale)
+                for x, y in zip(mine, theirs, strict=True)
+            ],
+            dtype=np.float64,
+        )
 
-    def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
-        assert reference is not None
-        scale = SIZE_PX / max(frames.shape[1:3])
-        return np.array([self._of_pair(x, y) * scale for x, y in zip(frames, reference, strict=True)])
+    def _of_pair(self, mine: Landmarks68, theirs: Landmarks68, scale: float) -> float:
+        distances = np.linalg.norm(self._chosen(mine) - self._chosen(theirs), axis=1) * scale
+        return float(distances.sum() if self.summed else distances.mean())
 
-    def _of_pair(self, frame: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
-        theirs = self._landmarks(reference)
-        mine = self._landmarks(frame) if theirs is not None else None
-        if mine is None or theirs is None:
-            return np.nan
-        return float(np.linalg.norm(mine.astype(np.float64) - theirs, axis=1).mean())
+    def _chosen(self, landmarks: Landmarks68) -> NDArray[np.float64]:
+        chosen = landmarks[self.points].astype(np.float64)
+        return chosen - chosen.mean(axis=0) if self.centred else chosen
 
-    def _landmarks(self, frame: NDArray[np.uint8]) -> Landmarks68 | None:
-        frame = np.ascontiguousarray(frame)
-        key = hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).digest()
-        if key not in self._remembered:
-            found = self._detector.detect(frame)
-            self._remembered[key] = None if found is None else found.landmarks68
-            if len(self._remembered) > REMEMBERED_FRAMES:
-                self._remembered.popitem(last=False)
-        return self._remembered[key]
+
+class FLMD(LandmarkDistance):
+    """Mean distance of the 68 face landmarks in pixels of a frame scaled to 256 px; nothing is centred."""
+
+    info = MetricInfo("flmd", "1", "Facial landmark distance, 68 points", "lower", "px at 256 px")
+
+
+class CentredFLMD(LandmarkDistance):
+    """F-LMD of landmark sets centred on their means: blind to where the face is."""
+
+    info = MetricInfo("flmd_centred", "1", "F-LMD, each face centred", "lower", "px at 256 px")
+    centred = True
+
+
+class InterOcularFLMD(LandmarkDistance):
+    """F-LMD divided by the distance of the reference's outer eye corners: independent of size and framing.
+
+    The normalised mean error of face alignment (Sagonas et al. 2013, 300-W). NaN where the corners coincide.
+    """
+
+    info = MetricInfo(
+        "flmd_iod", "1", "F-LMD over the inter-ocular distance", "lower", "inter-ocular distance"
+    )
+    size_px = None
+
+    def _of_pair(self, mine: Landmarks68, theirs: Landmarks68, scale: float) -> float:
+        first, second = theirs[list(OUTER_EYE_CORNERS)].astype(np.float64)
+        between = float(np.linalg.norm(first - second))
+        return super()._of_pair(mine, theirs, scale) / between if between else float("nan")
+
+
+class LipsLMD(LandmarkDistance):
+    """LMD of Chen et al. 2018 (Lip Movements Generation at a Glance): 20 lip points, centred, mean."""
+
+    info = MetricInfo("lmd_lips", "1", "Landmark distance, 20 lip points, centred", "lower", "px at 256 px")
+    points, centred = LIPS, True
+
+
+class SummedLipsLMD(LandmarkDistance):
+    """LMD as ATVGnet's evaluation code takes it: 20 lip points, centred, summed; 20 times `LipsLMD`."""
+
+    info = MetricInfo(
+        "lmd_atvg", "1", "Landmark distance, 20 lip points, centred, summed", "lower", "px at 256 px, summed"
+    )
+    points, centred, summed = LIPS, True, True

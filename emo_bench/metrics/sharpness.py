@@ -33,7 +33,7 @@ class SharpnessDifference(Metric):
 
 
 class SharpnessDifferenceDecibels(Metric):
-    """10 log10(255^2 / sd), the logarithm of Mathieu et al. 2016, section 4.1; infinite for equal gradients."""
+    """10 log10(255^2 / sd), as Mathieu et al. 2016, section 3.1, take it; infinite for equal gradients."""
 
     info = MetricInfo("sd_db", "1", "Sharpness difference, Mathieu's dB", "higher", "dB", takes_region=True)
     backend = SharpnessDifference.backend

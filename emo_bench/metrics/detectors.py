@@ -1,0 +1,205 @@
+"""Face landmark detectors behind one interface: 2D-FAN, MediaPipe and dlib, the first at hand by default.
+
+Numbers of different detectors are not comparable. No detector downloads anything: one without its weights is not at
+hand.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench import assets
+from emo_bench.errors import UserError
+from emo_bench.metrics.batch import Batch, Side
+from emo_bench.metrics.memory import FrameMemory
+from emo_bench.metrics.metric import Backend
+
+Landmarks68 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Face:
+    """The largest face of a frame.
+
+    Attributes:
+        landmarks68: ``[68, 2]`` float32 px in iBUG's order.
+        expression: ``[52]`` float32 in [0, 1], or None where the detector has none (all but MediaPipe).
+        matrix: ``[4, 4]`` float32 head pose, or None likewise.
+    """
+
+    landmarks68: Landmarks68
+    expression: NDArray[np.float32] | None = None
+    matrix: NDArray[np.float32] | None = None
+
+
+class Detector(Protocol):
+    """Finds the largest face of a frame ``[H, W, 3]`` uint8 RGB, each frame on its own; None without a face."""
+
+    def detect(self, frame_u8: NDArray[np.uint8]) -> Any: ...
+
+
+class FaceFinder:
+    """A detector that looks at each frame once: within a batch and, by content, across batches and methods.
+
+    The detector's results need `landmarks68`; what a `Face` has beside it is kept where it is there.
+    """
+
+    def __init__(self, detector: Detector, backend: Backend | None = None) -> None:
+        self._detector = detector
+        self._memory: FrameMemory[Face | None] = FrameMemory()
+        self.backend = backend or Backend(type(detector).__name__)
+
+    def faces(self, batch: Batch, side: Side) -> list[Face | None]:
+        """The faces of a batch's frames or of its reference."""
+        return batch.once((self, side), lambda: self._memory.recall(batch, side, self._look))
+
+    def _look(self, frame: NDArray[np.uint8], _: int) -> Face | None:
+        found = self._detector.detect(frame)
+        if found is None:
+            return None
+        return Face(found.landmarks68, getattr(found, "expression", None), getattr(found, "matrix", None))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a detector is opened, and what must be here for that: importable packages and assets."""
+
+    open: Callable[[str], FaceFinder]
+    packages: tuple[str, ...]
+    distribution: str
+    assets: tuple[str, ...]
+
+    def missing(self) -> str | None:
+        if any(importlib.util.find_spec(package) is None for package in self.packages):
+            return f"needs package {self.distribution}; run: pip install {self.distribution}"
+        for name in self.assets:
+            if assets.locate(name) is None:
+                return f"needs asset {name}; run: {assets.find_asset(name).remedy()}"
+        return None
+
+
+def missing_detector(asked: str = "auto") -> str | None:
+    """What the detector lacks here, with the remedy; for "auto", what MediaPipe lacks where none is at hand.
+
+    Raises:
+        UserError: there is no such detector.
+    """
+    if asked == "auto":
+        lacking = [kind.missing() for kind in DETECTORS.values()]
+        return None if None in lacking else DETECTORS["mediapipe"].missing()
+    if asked not in DETECTORS:
+        raise UserError(f"unknown detector {asked!r}; known: auto, {', '.join(DETECTORS)}")
+    return DETECTORS[asked].missing()
+
+
+def detector_name(asked: str = "auto") -> str:
+    """The detector's name for a setting: "auto" is the first of `DETECTORS` at hand.
+
+    Raises:
+        UserError: there is no such detector, or it lacks something here; says what to do.
+    """
+    lacking = missing_detector(asked)
+    if lacking:
+        raise UserError(f"landmark detector {asked}: {lacking}")
+    return next(n for n, kind in DETECTORS.items() if kind.missing() is None) if asked == "auto" else asked
+
+
+@functools.cache
+def open_detector(name: str, device: str = "cpu") -> FaceFinder:
+    """The process's own finder of that name (see `detector_name`), opened once."""
+    return DETECTORS[name].open(device)
+
+
+def _open_mediapipe(device: str) -> FaceFinder:
+    from emo_bench.tracking.landmarks import Landmarker
+
+    model = assets.require("face-landmarker")
+    backend = Backend("mediapipe-478-to-68", model.sha256, f"mediapipe {version('mediapipe')}")
+    return FaceFinder(Landmarker(static=True), backend)
+
+
+def _open_fan(device: str) -> FaceFinder:
+    detector = FANDetector(device)
+    weights, boxes = assets.require("fan-2d"), assets.require("sfd")
+    detail = f"face-alignment {version('face-alignment')}, boxes of {boxes.path.name}, no flip"
+    return FaceFinder(detector, Backend("face-alignment-2dfan4", weights.sha256, detail))
+
+
+def _open_dlib(device: str) -> FaceFinder:
+    import dlib
+
+    weights = assets.require("dlib-68")
+    detail = f"dlib {dlib.__version__}, HOG boxes, enlarged once"
+    return FaceFinder(DlibDetector(), Backend("dlib-68", weights.sha256, detail))
+
+
+class FANDetector:
+    """2D-FAN-4 (Bulat and Tzimiropoulos 2017) on boxes of S3FD, by the package face-alignment, from local weights.
+
+    Raises:
+        UserError: weights are missing, or the package loads them in a way unknown here.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        import face_alignment
+        import torch
+
+        weights, boxes = assets.require("fan-2d").path, assets.require("sfd").path
+
+        class LocalFaceAlignment(face_alignment.FaceAlignment):  # type: ignore[misc]
+            """Takes the network's weights from disk where the package would look for them in its own folder."""
+
+            def _load_native(self, name: str, size: int, device: str, dtype: torch.dtype) -> Any:
+                network = face_alignment.api.FAN(size)
+                network.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+                return network.to(device, dtype=dtype).eval()
+
+        if not hasattr(face_alignment.FaceAlignment, "_load_native"):
+            raise UserError("detector fan needs face-alignment 1.5; run: pip install 'face-alignment>=1.5'")
+        self._network = LocalFaceAlignment(
+            face_alignment.LandmarksType.TWO_D,
+            device=device,
+            flip_input=False,
+            compile=False,
+            face_detector="sfd",
+            face_detector_kwargs={"path_to_detector": str(boxes)},
+        )
+
+    def detect(self, frame_u8: NDArray[np.uint8]) -> Face | None:
+        boxes = self._network.face_detector.detect_from_image(frame_u8.copy())
+        if len(boxes) == 0:
+            return None
+        largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+        points = self._network.get_landmarks_from_image(frame_u8, detected_faces=[largest])[0]
+        return Face(np.asarray(points, dtype=np.float32))
+
+
+class DlibDetector:
+    """dlib's 68 points (Kazemi and Sullivan 2014) on boxes of its HOG detector; whole pixels only."""
+
+    def __init__(self) -> None:
+        import dlib
+
+        self._boxes = dlib.get_frontal_face_detector()
+        self._points = dlib.shape_predictor(str(assets.require("dlib-68").path))
+
+    def detect(self, frame_u8: NDArray[np.uint8]) -> Face | None:
+        boxes = self._boxes(frame_u8, 1)
+        if len(boxes) == 0:
+            return None
+        shape = self._points(frame_u8, max(boxes, key=lambda box: box.area()))
+        # dlib numbers pixels; the centre of the first is (0.5, 0.5) here.
+        return Face(np.array([(p.x + 0.5, p.y + 0.5) for p in shape.parts()], dtype=np.float32))
+
+
+DETECTORS: Mapping[str, _Kind] = {
+    "fan": _Kind(_open_fan, ("face_alignment",), "face-alignment", ("fan-2d", "sfd")),
+    "mediapipe": _Kind(_open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",)),
+    "dlib": _Kind(_open_dlib, ("dlib",), "dlib-bin", ("dlib-68",)),
+}

@@ -1,0 +1,152 @@
+"""Consistency in time along the reference's motion: warping error and flicker, by optical flow.
+
+Flow is OpenCV's DIS (Kroeger et al. 2016). A pixel counts where it was visible in the frame before: where the flow
+there and back agrees and lies off motion boundaries (the two tests of Ruder, Dosovitskiy and Brox 2016, after
+Sundaram et al. 2010), and where it comes from inside the frame.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.metrics.batch import Batch, Side
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+
+PEAK = 255.0
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """From a frame to the one before: where each pixel was, float32 [H,W,2] px (x, y), and whether it was visible."""
+
+    places: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+
+    def carried(self, before: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The frame before, moved onto this one: float32 [H,W,3] in 8-bit levels."""
+        return _sampled(before.astype(np.float32), self.places)
+
+
+class _AlongMotion(Metric):
+    """Scores a frame with the one before; the first frame of a video is NaN, as is one without a visible pixel."""
+
+    backend = Backend("opencv-dis", detail=f"OpenCV {cv2.__version__}, medium preset")
+
+    def score_batch(self, batch: Batch) -> Scores:
+        motions = _motions(batch)
+        scores = np.full(len(batch), np.nan)
+        for i, motion in enumerate(motions):
+            if motion is None:
+                continue
+            counted = motion.visible if batch.region is None else motion.visible & batch.region[i]
+            if counted.any():
+                scores[i] = self._of_frame(batch, i, motion, counted)
+        return scores
+
+    def _of_frame(self, batch: Batch, i: int, motion: _Motion, counted: NDArray[np.bool_]) -> float:
+        raise NotImplementedError
+
+
+class WarpingError(_AlongMotion):
+    """Mean over visible pixels of |frame - frame before, moved onto it|^2, colours in [0, 1], summed over channels.
+
+    E_warp of two frames of Lai et al. 2018 (Learning Blind Video Temporal Consistency, ECCV). The motion is the
+    reference's, or the frames' own where there is no reference: the record says which.
+    """
+
+    info = MetricInfo(
+        "warping_error",
+        "1",
+        "Warping error along the flow",
+        "lower",
+        "1",
+        needs_reference=False,
+        value_range="[0, 1]",
+        takes_region=True,
+        needs="neighbouring frames",
+    )
+
+    def score_batch(self, batch: Batch) -> Scores:
+        whose = "frames" if batch.reference is None else "reference"
+        self.backend = replace(
+            _AlongMotion.backend, detail=f"{_AlongMotion.backend.detail}, flow of the {whose}"
+        )
+        return super().score_batch(batch)
+
+    def _of_frame(self, batch: Batch, i: int, motion: _Motion, counted: NDArray[np.bool_]) -> float:
+        change = _change(batch, "frames", i, motion)[counted] / PEAK
+        return float(np.square(change).sum(axis=1, dtype=np.float64).mean())
+
+
+class Flicker(_AlongMotion):
+    """Root mean square, over visible pixels and channels, of how the error changes along the motion, 8-bit levels.
+
+    With e = frame - reference: e minus the e before, moved by the reference's flow. dtSSD of Erofeev et al. 2015
+    (Perceptually Motivated Benchmark for Video Matting), for colours and with motion compensated. 0 for an error that
+    sticks to the surface, however large; a brightness that alternates by a gives 2a.
+    """
+
+    info = MetricInfo(
+        "flicker",
+        "1",
+        "Change of the error along the flow",
+        "lower",
+        "8-bit levels",
+        takes_region=True,
+        needs="neighbouring frames",
+    )
+
+    def _of_frame(self, batch: Batch, i: int, motion: _Motion, counted: NDArray[np.bool_]) -> float:
+        change = _change(batch, "frames", i, motion) - _change(batch, "reference", i, motion)
+        return float(np.sqrt(np.square(change[counted]).mean(dtype=np.float64)))
+
+
+def _before(batch: Batch, side: Side, i: int) -> NDArray[np.uint8] | None:
+    """The frame before the i-th, from the batch before where need be; None at the start."""
+    if i > 0:
+        return np.asarray(batch.side(side)[i - 1])
+    if batch.before is None or not len(batch.before):
+        return None
+    return np.asarray(batch.before.side(side)[-1])
+
+
+def _change(batch: Batch, side: Side, i: int, motion: _Motion) -> NDArray[np.float32]:
+    """The i-th frame minus the one before it, moved onto it: float32 [H,W,3] in 8-bit levels."""
+    before = _before(batch, side, i)
+    assert before is not None
+    return np.subtract(batch.side(side)[i], motion.carried(before), dtype=np.float32)
+
+
+def _motions(batch: Batch) -> list[_Motion | None]:
+    """Of the reference's frames, or of the frames' own without a reference; None at the start of the video."""
+
+    def measured() -> list[_Motion | None]:
+        side: Side = "frames" if batch.reference is None else "reference"
+        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        pairs = [(frame, _before(batch, side, i)) for i, frame in enumerate(batch.side(side))]
+        return [None if before is None else _motion(flow, frame, before) for frame, before in pairs]
+
+    return batch.once("motion", measured)
+
+
+def _motion(flow: cv2.DISOpticalFlow, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> _Motion:
+    now, then = (cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY) for x in (frame, before))
+    back, forth = (flow.calc(x, y, None) for x, y in ((now, then), (then, now)))  # type: ignore[call-overload]
+    height, width = now.shape
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    places = np.stack([columns, rows], axis=-1) + back
+    inside = (places >= 0).all(axis=-1) & (places <= (width - 1, height - 1)).all(axis=-1)
+    return_flow = _sampled(forth, places)
+    lengths = np.square(return_flow).sum(axis=-1) + np.square(back).sum(axis=-1)
+    disagree = np.square(return_flow + back).sum(axis=-1) > 0.01 * lengths + 0.5
+    slopes = sum(np.square(slope) for slope in np.gradient(back, axis=(0, 1)))
+    boundary = slopes.sum(axis=-1) > 0.01 * np.square(back).sum(axis=-1) + 0.002
+    return _Motion(places, inside & ~disagree & ~boundary)
+
+
+def _sampled(image: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The image [H,W,C] at those places [H,W,2], bilinear, the edge continued."""
+    whole = np.empty(0, np.float32)  # OpenCV's second map, which a map of pairs leaves empty
+    return np.asarray(cv2.remap(image, places, whole, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

@@ -1,0 +1,164 @@
+"""Identity: how alike an embedder of faces finds frame and reference."""
+
+import functools
+import importlib.util
+from collections.abc import Hashable
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench import assets
+from emo_bench.metrics.batch import Batch, Settings, Side
+from emo_bench.metrics.detectors import (
+    FaceFinder,
+    Landmarks68,
+    detector_name,
+    missing_detector,
+    open_detector,
+)
+from emo_bench.metrics.memory import FrameMemory
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+
+ARCFACE, DLIB = "arcface-onnx", "dlib-resnet"
+# Where ArcFace's training crops of 112 px hold eyes, nose tip and mouth corners (Deng et al. 2019), pixel numbers.
+ARCFACE_POINTS = np.array(
+    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
+)
+ARCFACE_PX = 112
+
+Embedding = NDArray[np.float64]
+
+
+class Embedder(Hashable, Protocol):
+    """A face of a frame ``[H, W, 3]`` uint8 RGB, told by its 68 landmarks, as a vector."""
+
+    backend: Backend
+
+    def embed(self, frame: NDArray[np.uint8], landmarks: Landmarks68) -> Embedding: ...
+
+
+class IdentitySimilarity(Metric):
+    """Cosine of the face embeddings of frame and reference, -1 to 1; NaN where either face is not found.
+
+    Embedder: an ArcFace ResNet-50 where its file is here, else dlib's ResNet. Their cosines are not comparable:
+    ArcFace's of strangers lie around 0, dlib's around 0.8. Faces are cut out by the landmarks of the scoring's
+    detector.
+    """
+
+    info = MetricInfo("identity_similarity", "1", "Cosine of face embeddings", "higher", "1")
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return missing_detector() or (None if _embedder_name() else _remedy())
+
+    @classmethod
+    def missing_for(cls, settings: Settings) -> str | None:
+        """What the scoring's own detector lacks, too."""
+        return cls.missing() or missing_detector(settings.detector)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        return cls(settings.device, settings.detector)
+
+    def __init__(
+        self, device: str = "cpu", detector: str | FaceFinder = "auto", embedder: "Embedder | None" = None
+    ) -> None:
+        super().__init__(device)
+        if isinstance(detector, str):
+            detector = open_detector(detector_name(detector), device)
+        self._finder = detector
+        self._embedder = embedder or _open_embedder(_embedder_name() or DLIB)
+        self._memory = _memory(self._embedder, detector)
+        own = self._embedder.backend
+        self.backend = Backend(own.name, own.sha256, f"{own.detail}, faces by {detector.backend.name}")
+
+    def score_batch(self, batch: Batch) -> Scores:
+        pairs = zip(self._embeddings(batch, "frames"), self._embeddings(batch, "reference"), strict=True)
+        return np.array([np.nan if x is None or y is None else _cosine(x, y) for x, y in pairs], float)
+
+    def _embeddings(self, batch: Batch, side: Side) -> list[Embedding | None]:
+        faces = self._finder.faces(batch, side)
+
+        def embedded(frame: NDArray[np.uint8], i: int) -> Embedding | None:
+            face = faces[i]
+            return None if face is None else self._embedder.embed(frame, face.landmarks68)
+
+        return self._memory.recall(batch, side, embedded)
+
+
+class ArcFace:
+    """ArcFace (Deng et al. 2019) as ONNX: ``[512]``. The weights are for non-commercial research only."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        file = assets.require(ARCFACE)
+        self._session = onnxruntime.InferenceSession(file.path, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self.backend = Backend(ARCFACE, file.sha256, f"onnxruntime {onnxruntime.__version__}")
+
+    def embed(self, frame: NDArray[np.uint8], landmarks: Landmarks68) -> Embedding:
+        crop = arcface_crop(frame, landmarks).astype(np.float32)
+        image = ((crop - 127.5) / 127.5).transpose(2, 0, 1)[None]
+        return np.asarray(self._session.run(None, {self._input: image})[0][0], dtype=np.float64)
+
+
+class DlibResNet:
+    """dlib's face recognition ResNet: ``[128]``, trained for Euclidean distance, not centred."""
+
+    def __init__(self) -> None:
+        import dlib
+
+        file = assets.require(DLIB)
+        self._network = dlib.face_recognition_model_v1(str(file.path))
+        self.backend = Backend(DLIB, file.sha256, f"dlib {dlib.__version__}")
+
+    def embed(self, frame: NDArray[np.uint8], landmarks: Landmarks68) -> Embedding:
+        import dlib
+
+        # dlib numbers pixels, in whole numbers.
+        points = np.floor(landmarks).astype(int)
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        box = dlib.rectangle(left, top, right, bottom)
+        shape = dlib.full_object_detection(box, [dlib.point(x, y) for x, y in points.tolist()])
+        return np.array(self._network.compute_face_descriptor(frame, shape), dtype=np.float64)
+
+
+def arcface_crop(frame: NDArray[np.uint8], landmarks: Landmarks68) -> NDArray[np.uint8]:
+    """The face upright in ``[112, 112, 3]``: the similarity that best takes five points onto `ARCFACE_POINTS`."""
+    eyes = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
+    five = np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]]).astype(np.float64) - 0.5
+    # A similarity of the plane is w = a z + b of complex numbers; least squares gives a.
+    z, w = five @ (1, 1j), ARCFACE_POINTS @ (1, 1j)
+    a = np.vdot(z - z.mean(), w - w.mean()) / np.vdot(z - z.mean(), z - z.mean())
+    b = w.mean() - a * z.mean()
+    matrix = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+    return np.asarray(cv2.warpAffine(frame, matrix, (ARCFACE_PX, ARCFACE_PX)))
+
+
+def _cosine(mine: Embedding, theirs: Embedding) -> float:
+    return float(mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs)))
+
+
+@functools.cache
+def _memory(embedder: Embedder, finder: FaceFinder) -> FrameMemory[Embedding | None]:
+    return FrameMemory()
+
+
+@functools.cache
+def _open_embedder(name: str) -> Embedder:
+    return ArcFace() if name == ARCFACE else DlibResNet()
+
+
+def _embedder_name() -> str | None:
+    """The first embedder at hand: its package can be imported and its weights are here."""
+    for name, package in ((ARCFACE, "onnxruntime"), (DLIB, "dlib")):
+        if importlib.util.find_spec(package) is not None and assets.locate(name) is not None:
+            return name
+    return None
+
+
+def _remedy() -> str:
+    return f"needs asset {DLIB} and package dlib-bin; run: {assets.find_asset(DLIB).remedy()} dlib-bin"

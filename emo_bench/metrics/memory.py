@@ -1,0 +1,41 @@
+"""What was found in frames seen lately, by content: a reference frame is looked at once for all methods."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.metrics.batch import Batch, Side
+
+REMEMBERED_FRAMES = 4096
+
+T = TypeVar("T")
+
+
+class FrameMemory(Generic[T]):
+    """Results by the frame's SHA-256; the oldest go beyond ``REMEMBERED_FRAMES``."""
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[bytes, T] = OrderedDict()
+
+    def recall(self, batch: Batch, side: Side, compute: Callable[[NDArray[np.uint8], int], T]) -> list[T]:
+        """One result a frame of that side; ``compute(frame, i)`` gives it where that content was not seen before."""
+        results = []
+        for i, (digest, frame) in enumerate(zip(_digests(batch, side), batch.side(side), strict=True)):
+            if digest not in self._results:
+                self._results[digest] = compute(np.ascontiguousarray(frame), i)
+                if len(self._results) > REMEMBERED_FRAMES:
+                    self._results.popitem(last=False)
+            results.append(self._results[digest])
+        return results
+
+
+def _digests(batch: Batch, side: Side) -> list[bytes]:
+    def computed() -> list[bytes]:
+        frames = [np.ascontiguousarray(frame) for frame in batch.side(side)]
+        return [hashlib.sha256(repr(f.shape).encode() + f.tobytes()).digest() for f in frames]
+
+    return batch.once(("sha256", side), computed)

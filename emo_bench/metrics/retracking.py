@@ -1,0 +1,62 @@
+"""Expression and head pose of the rendering, tracked again and compared with the reference's."""
+
+from abc import abstractmethod
+
+import numpy as np
+
+from emo_bench.metrics.batch import Batch
+from emo_bench.metrics.detectors import Face, missing_detector, open_detector
+from emo_bench.metrics.metric import Metric, MetricInfo, Scores
+
+DETECTOR = "mediapipe"
+
+
+class _Retracking(Metric):
+    """A distance of what MediaPipe sees in frame and reference; NaN where either face is not found."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return missing_detector(DETECTOR)
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        self._finder = open_detector(DETECTOR, device)
+        self.backend = self._finder.backend
+
+    def score_batch(self, batch: Batch) -> Scores:
+        pairs = zip(self._finder.faces(batch, "frames"), self._finder.faces(batch, "reference"), strict=True)
+        return np.array([np.nan if x is None or y is None else self._of_pair(x, y) for x, y in pairs], float)
+
+    @abstractmethod
+    def _of_pair(self, mine: Face, theirs: Face) -> float: ...
+
+
+class ExpressionError(_Retracking):
+    """Mean absolute difference of the 52 blendshape coefficients, each in [0, 1].
+
+    The average expression distance of the literature with ARKit's coefficients in place of a 3DMM's. MediaPipe has
+    no tongueOut: that one is always equal.
+    """
+
+    info = MetricInfo("expression_error", "1", "Difference of 52 expression coefficients", "lower", "1")
+
+    def _of_pair(self, mine: Face, theirs: Face) -> float:
+        assert mine.expression is not None and theirs.expression is not None
+        return float(np.abs(mine.expression.astype(np.float64) - theirs.expression).mean())
+
+
+class PoseError(_Retracking):
+    """Angle in degrees of the rotation that takes the reference's head onto the frame's, 0 to 180.
+
+    Geodesic distance on SO(3) (Huynh 2009, Phi 6) of MediaPipe's head matrices, made orthogonal first.
+    """
+
+    info = MetricInfo("pose_error_deg", "1", "Head rotation error", "lower", "degrees")
+
+    def _of_pair(self, mine: Face, theirs: Face) -> float:
+        from scipy.spatial.transform import Rotation
+
+        assert mine.matrix is not None and theirs.matrix is not None
+        matrices = np.stack([mine.matrix, theirs.matrix])[:, :3, :3].astype(np.float64)
+        one, other = Rotation.from_matrix(matrices)
+        return float(np.degrees((one * other.inv()).magnitude()))
