@@ -64,7 +64,7 @@ class EmoAvatarConfig(BaseModel):
     texture_weight: float = 1.0
     l1_weight: float = 10.0
     feature_weight: float = Field(
-        4.0, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1"
+        12.0, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1"
     )
     perceptual_weight: float = 1.0
     perceptual: str = "stlpips-alex"
