@@ -134,7 +134,7 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
             raise UserError(
                 f"{request.frames} is a run and brings its own reference: leave the reference out"
             )
-        return _run_sources(request.frames, convention)
+        return run_sources(request.frames, convention)
     frames = open_frames(request.frames)
     reference = None if request.reference is None else match(open_frames(request.reference), frames)
     masks = None
@@ -148,7 +148,12 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
     return [frames, reference, masks]
 
 
-def _run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
+def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
+    """Rendered frames, recorded frames and, where the convention looks at them, masks of a finished run.
+
+    Raises:
+        UserError: the run is not finished, or its actor has changed since.
+    """
     from emo_bench.actors import load
 
     finished = load_run(run)

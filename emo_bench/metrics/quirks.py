@@ -7,6 +7,7 @@ import torch
 
 from emo_bench import __version__
 from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.flmd import ALL_POINTS, LIPS, LandmarkDistance
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.metrics.perceptual import LPIPS
 
@@ -49,3 +50,24 @@ class LPIPSVGGFedUnitRange(_FedUnitRange):
         "lpips-vgg-01", "1", "LPIPS v0.1, VGG16, fed [0, 1]", "lower", "1", value_range="[0, 1]"
     )
     distance = "lpips-vgg"
+
+
+class NativeFLMD(LandmarkDistance):
+    """Mean distance of the 68 landmarks in pixels of the frames' own size, not centred, as Neural Head Avatars."""
+
+    info = MetricInfo("flmd-native", "1", "F-LMD at the frames' own size", "lower", "px")
+    points, size_px = ALL_POINTS, None
+
+
+class NativeLMD(LandmarkDistance):
+    """68 landmarks, each set centred, mean distance in pixels of the frames' own size, as RAD-NeRF's LMDMeter."""
+
+    info = MetricInfo("lmd-native", "1", "LMD of the face at the frames' own size", "lower", "px")
+    points, centred, size_px = ALL_POINTS, True, None
+
+
+class NativeMouthLMD(LandmarkDistance):
+    """The same of the 20 mouth points, RAD-NeRF's LMDMeter with region "mouth"."""
+
+    info = MetricInfo("lmd-native-mouth", "1", "LMD of the mouth at the frames' own size", "lower", "px")
+    points, centred, size_px = LIPS, True, None

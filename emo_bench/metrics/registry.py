@@ -38,6 +38,9 @@ _BUILT_IN = {
     "psnr-eps": "emo_bench.metrics.quirks:PSNRWithEpsilon",
     "lpips-01": "emo_bench.metrics.quirks:LPIPSFedUnitRange",
     "lpips-vgg-01": "emo_bench.metrics.quirks:LPIPSVGGFedUnitRange",
+    "flmd-native": "emo_bench.metrics.quirks:NativeFLMD",
+    "lmd-native": "emo_bench.metrics.quirks:NativeLMD",
+    "lmd-native-mouth": "emo_bench.metrics.quirks:NativeMouthLMD",
 }
 
 

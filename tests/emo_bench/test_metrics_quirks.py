@@ -8,7 +8,8 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from emo_bench.metrics import score
-from emo_bench.metrics.quirks import LPIPSFedUnitRange
+from emo_bench.metrics.detectors import Face
+from emo_bench.metrics.quirks import LPIPSFedUnitRange, NativeFLMD, NativeLMD, NativeMouthLMD
 from emo_bench.perceptual import PerceptualDistance
 
 RNG = np.random.default_rng(1)
@@ -45,3 +46,22 @@ def test_missing_weights_are_said_and_not_replaced() -> None:
     table = score(FRAMES, OTHER, metrics=("lpips-01",))
     assert table["lpips-01"].isna().all()
     assert "lpips" in table.attrs["records"]["lpips-01"]["backend"]["detail"]
+
+
+class Written:
+    """Reports landmarks written into the frame's first pixels: a shift and a scale of a fixed face."""
+
+    name = "written"
+
+    def detect(self, frame_u8: np.ndarray) -> Face:
+        angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+        shape = 10.0 * np.stack((np.cos(angle), np.sin(angle)), axis=1) + 32.0
+        return Face((shape + float(frame_u8[0, 0, 0])).astype(np.float32))
+
+
+def test_native_distances_do_not_scale_and_centring_hides_a_shift() -> None:
+    reference = np.zeros((1, 64, 64, 3), dtype=np.uint8)
+    moved = reference.copy()
+    moved[0, 0, 0] = 3
+    for cls, expected in ((NativeFLMD, 3.0 * np.sqrt(2)), (NativeLMD, 0.0), (NativeMouthLMD, 0.0)):
+        assert cls(detector=Written()).score(moved, reference)[0] == pytest.approx(expected, abs=1e-4)
