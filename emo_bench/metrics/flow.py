@@ -148,5 +148,5 @@ def _motion(flow: cv2.DISOpticalFlow, frame: NDArray[np.uint8], before: NDArray[
 
 def _sampled(image: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
     """The image [H,W,C] at those places [H,W,2], bilinear, the edge continued."""
-    whole = np.empty(0, np.float32)  # OpenCV's second map, which a map of pairs leaves empty
-    return np.asarray(cv2.remap(image, places, whole, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    across, down = (np.ascontiguousarray(places[..., axis]) for axis in (0, 1))
+    return np.asarray(cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
