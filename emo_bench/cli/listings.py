@@ -64,7 +64,7 @@ def list_metrics(as_json: Json = False) -> None:
     """List the metrics, and what is missing for those that cannot run here."""
     from emo_bench.metrics import list_metrics as states
 
-    found = states()
+    found = states(with_backends=True)
     if as_json:
         print_json(found)
         return
@@ -75,12 +75,13 @@ def list_metrics(as_json: Json = False) -> None:
             s.info.direction,
             s.info.unit,
             s.info.needs or ("a reference" if s.info.needs_reference else "-"),
+            s.backend.name if s.backend else "-",
             s.missing or "ready",
             s.info.title,
         )
         for s in found
     ]
-    print_columns(("metric", "version", "better", "unit", "needs", "state", "title"), rows)
+    print_columns(("metric", "version", "better", "unit", "needs", "backend", "state", "title"), rows)
 
 
 @metrics.command("conventions", epilog="Example: emo-bench metrics conventions")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 
 from emo_bench.errors import UserError
-from emo_bench.metrics.metric import Metric, MetricInfo
+from emo_bench.metrics.batch import Settings
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo
 
 ENTRY_POINT_GROUP = "emo_bench.metrics"
 _BUILT_IN = {
@@ -46,15 +47,27 @@ _BUILT_IN = {
 
 @dataclass(frozen=True)
 class MetricState:
-    """A metric and whether it can run here: `missing` is None, or one line with the remedy."""
+    """A metric and whether it can run here: `missing` is None, or one line with the remedy.
+
+    `backend` is what would compute it, and None where it is missing or was not asked for.
+    """
 
     info: MetricInfo
     missing: str | None
+    backend: Backend | None = None
 
 
-def list_metrics() -> list[MetricState]:
-    """Every known metric in a fixed order: built-in first, then plug-ins by name."""
-    return [MetricState(cls.info, cls.missing()) for cls in map(metric_class, _places())]
+def list_metrics(with_backends: bool = False) -> list[MetricState]:
+    """Every known metric in a fixed order: built-in first, then plug-ins by name.
+
+    with_backends: also open each metric that can run here, to say what would compute it; takes some seconds.
+    """
+    states = []
+    for cls in map(metric_class, _places()):
+        missing = cls.missing()
+        opened = cls.open(Settings()) if with_backends and missing is None else None
+        states.append(MetricState(cls.info, missing, opened.backend if opened else None))
+    return states
 
 
 @functools.cache
