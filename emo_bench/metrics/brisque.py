@@ -1,0 +1,148 @@
+"""BRISQUE: how far a picture's luminance statistics are from those of undistorted photographs, no reference needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench import __version__, assets
+from emo_bench.errors import UserError
+from emo_bench.metrics.batch import Batch
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.metrics.scene_statistics import (
+    Image,
+    fit_asymmetric,
+    fit_symmetric,
+    halved,
+    luminance,
+    neighbour_products,
+    normalised,
+)
+
+ASSET = "brisque-live"
+SCALES = 2
+FEATURES = 36
+
+# Least and greatest value of each feature over the LIVE database: the file `allrange` of the authors' release.
+RANGES = np.array(
+    [
+        (0.338, 10), (0.017204, 0.806612),
+        (0.236, 1.642), (-0.123884, 0.20293), (0.000155, 0.712298), (0.001122, 0.470257),
+        (0.244, 1.641), (-0.123586, 0.179083), (0.000152, 0.710456), (0.000975, 0.470984),
+        (0.249, 1.555), (-0.135687, 0.100858), (0.000174, 0.684173), (0.000913, 0.534174),
+        (0.258, 1.561), (-0.143408, 0.100486), (0.000179, 0.685696), (0.000888, 0.536508),
+        (0.471, 3.264), (0.012809, 0.703171),
+        (0.218, 1.046), (-0.094876, 0.187459), (0.000015, 0.442057), (0.001272, 0.40803),
+        (0.222, 1.042), (-0.115772, 0.162604), (0.000016, 0.444362), (0.001374, 0.40243),
+        (0.227, 0.996), (-0.117188, 0.0983229), (0.00003, 0.531903), (0.001122, 0.369589),
+        (0.228, 0.99), (-0.12243, 0.098658), (0.000028, 0.530092), (0.001118, 0.370399),
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SupportVectors:
+    """A support vector regression with a radial kernel: ``sum_i c_i exp(-gamma |x - v_i|^2) - rho``.
+
+    Attributes:
+        gamma: of the kernel.
+        rho: offset.
+        coefficients: float64 ``[S]``.
+        vectors: float64 ``[S, 36]``.
+    """
+
+    gamma: float
+    rho: float
+    coefficients: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+
+    def predict(self, features: NDArray[np.float64]) -> float:
+        """Scaled features ``[36]`` -> the score; NaN where a feature is NaN."""
+        distances = np.square(self.vectors - features).sum(axis=1)
+        return float(self.coefficients @ np.exp(-self.gamma * distances) - self.rho)
+
+
+class BRISQUE(Metric):
+    """Mittal, Moorthy and Bovik 2012, with their regression trained on LIVE; about 0 (best) to 100 and more.
+
+    Undefined (NaN) where a frame is so flat that a distribution has no negative or no positive values.
+    """
+
+    info = MetricInfo("brisque", "1", "BRISQUE, the authors' LIVE model", "lower", "1", needs_reference=False)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if assets.locate(ASSET) is None:
+            return f"needs asset {ASSET}; run: {assets.find_asset(ASSET).remedy()}"
+        return None
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        model = assets.require(ASSET)
+        self._regression = read_libsvm(model.path)
+        self.backend = Backend("emo-bench with the authors' SVM", model.sha256, __version__)
+
+    def score_batch(self, batch: Batch) -> Scores:
+        return batch.once("brisque", lambda: self._of_frames(batch))
+
+    def _of_frames(self, batch: Batch) -> Scores:
+        images = batch.once("luminance", lambda: luminance(batch.frames))
+        return np.array([self._regression.predict(scaled(features(image))) for image in images])
+
+
+class BIQ(BRISQUE):
+    """BRISQUE / 100, the column "BIQ" of Emo-Avatar's tables."""
+
+    info = MetricInfo("biq", "1", "BRISQUE / 100", "lower", "1", needs_reference=False)
+
+    def score_batch(self, batch: Batch) -> Scores:
+        return super().score_batch(batch) / 100.0
+
+
+def features(image: Image) -> NDArray[np.float64]:
+    """The 36 features of a luminance image ``[H, W]`` in 8-bit levels: 18 at its own size, 18 at half of it.
+
+    Shape and variance of the normalised luminance; shape, mean, left and right variance of the products of
+    neighbours in four directions (the paper's Table I). Outside the image the filter sees zeros.
+    """
+    found: list[NDArray[np.float64]] = []
+    for scale in range(SCALES):
+        image = halved(image) if scale else image
+        values = normalised(image, cv2.BORDER_CONSTANT)[None]
+        found += fit_symmetric(values)
+        for products in neighbour_products(values):
+            fit = fit_asymmetric(products)
+            found += [fit.shape, fit.mean, fit.left**2, fit.right**2]
+    return np.concatenate(found)
+
+
+def scaled(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features ``[36]`` -> [-1, 1] over LIVE's range; beyond it they are not clipped, as in the authors' code."""
+    low, high = RANGES.T
+    return 2.0 * (features - low) / (high - low) - 1.0
+
+
+def read_libsvm(path: Path) -> SupportVectors:
+    """Read a model in libsvm's text format.
+
+    Raises:
+        UserError: it is not a support vector regression with a radial kernel on 36 features.
+    """
+    header_text, _, rows = path.read_text().partition("SV\n")
+    header = dict(line.split(maxsplit=1) for line in header_text.splitlines())
+    if (header.get("svm_type"), header.get("kernel_type")) != ("epsilon_svr", "rbf"):
+        raise UserError(f"{path} is not a libsvm regression with a radial kernel")
+    lines = [line.split() for line in rows.splitlines()]
+    vectors = np.zeros((len(lines), FEATURES))
+    for vector, line in zip(vectors, lines, strict=True):
+        for entry in line[1:]:
+            number, _, value = entry.partition(":")
+            if int(number) > FEATURES:
+                raise UserError(f"{path} has more than {FEATURES} features")
+            vector[int(number) - 1] = float(value)
+    coefficients = np.array([float(line[0]) for line in lines])
+    return SupportVectors(float(header["gamma"]), float(header["rho"]), coefficients, vectors)

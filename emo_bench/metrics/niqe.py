@@ -1,0 +1,82 @@
+"""NIQE: distance of a picture's luminance statistics from a model of pristine photographs, without any training on scores."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench import __version__, assets
+from emo_bench.metrics.batch import Batch
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.metrics.scene_statistics import (
+    Image,
+    fit_asymmetric,
+    halved,
+    luminance,
+    neighbour_products,
+    normalised,
+)
+
+ASSET = "niqe-pristine"
+BLOCK_PX = 96
+
+
+class NIQE(Metric):
+    """Mittal, Soundararajan and Bovik 2013, with their model of pristine images; 0 and up, 3 to 4 is a clean photo.
+
+    Undefined (NaN) below two blocks of 96x96 px with statistics, that is for small or nearly flat frames.
+    """
+
+    info = MetricInfo("niqe", "1", "NIQE, the authors' pristine model", "lower", "1", needs_reference=False)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if assets.locate(ASSET) is None:
+            return f"needs asset {ASSET}; run: {assets.find_asset(ASSET).remedy()}"
+        return None
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        model = assets.require(ASSET)
+        with np.load(model.path) as arrays:
+            self._mean = arrays["mu_pris_param"].reshape(-1)
+            self._covariance = arrays["cov_pris_param"]
+        self.backend = Backend("emo-bench with the authors' pristine model", model.sha256, __version__)
+
+    def score_batch(self, batch: Batch) -> Scores:
+        images = batch.once("luminance", lambda: luminance(batch.frames))
+        return np.array([self._distance(block_features(image)) for image in images])
+
+    def _distance(self, features: NDArray[np.float64]) -> float:
+        """Equation 10: ``sqrt((m1 - m2)' pinv((S1 + S2) / 2) (m1 - m2))`` for blocks' features ``[N, 36]``."""
+        defined = features[~np.isnan(features).any(axis=1)]
+        if len(defined) < 2:
+            return np.nan
+        apart = defined.mean(axis=0) - self._mean
+        spread = (np.cov(defined, rowvar=False) + self._covariance) / 2
+        return float(np.sqrt(apart @ np.linalg.pinv(spread) @ apart))
+
+
+def block_features(image: Image) -> NDArray[np.float64]:
+    """The 36 features of each 96x96 px block of a luminance image ``[H, W]`` in 8-bit levels: ``[N, 36]``.
+
+    The image is cut to whole blocks from the top left; at half size a block has 48x48 px. 18 features a scale: shape
+    and scale of the normalised luminance; shape, mean, left and right scale of the products of neighbours in four
+    directions, which wrap around within the block.
+    """
+    rows, columns = image.shape[0] // BLOCK_PX, image.shape[1] // BLOCK_PX
+    if not rows * columns:
+        return np.empty((0, 36))
+    image = np.ascontiguousarray(image[: rows * BLOCK_PX, : columns * BLOCK_PX])
+    found: list[NDArray[np.float64]] = []
+    for size in (BLOCK_PX, BLOCK_PX // 2):
+        image = image if size == BLOCK_PX else halved(image)
+        whole = normalised(image, cv2.BORDER_REPLICATE)
+        blocks = whole.reshape(rows, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
+        fit = fit_asymmetric(blocks)
+        found += [fit.shape, (fit.left + fit.right) / 2 * fit.width]
+        for products in neighbour_products(blocks):
+            fit = fit_asymmetric(products)
+            found += [fit.shape, fit.mean, fit.left * fit.width, fit.right * fit.width]
+    return np.stack(found, axis=1)
