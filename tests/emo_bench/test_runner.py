@@ -146,7 +146,7 @@ def test_a_finished_run_is_left_as_it_is(request_: dict[str, Any]) -> None:
 def test_scores_are_made_again_when_a_backend_came(
     request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emo_bench.metrics.pixels import SSIM
+    from emo_bench.metrics.structural import SSIM
 
     with monkeypatch.context() as patch:
         patch.setattr(SSIM, "missing", classmethod(lambda cls: "needs asset x"))
