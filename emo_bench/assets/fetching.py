@@ -1,6 +1,10 @@
 """Downloads: asked for by name, checked by SHA-256, kept in the cache; the only code that opens a connection."""
 
+import hashlib
+import os
+import shutil
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +40,32 @@ def fetch(name: str) -> AssetFile:
             return AssetFile(cache_folder() / asset.file, asset.sha256, "fetched")
         problems.append(f"{urlsplit(url).netloc}: {problem}")
     raise UserError(f"asset {asset.name} could not be fetched ({'; '.join(problems)}); {_by_hand(asset)}")
+
+
+def add(name: str, path: Path) -> AssetFile:
+    """Take a file that the user already has into the cache, under the catalogued file name.
+
+    Raises:
+        UserError: there is no such asset or file, or it is not the catalogued one (size or SHA-256 differ).
+    """
+    asset = find_asset(name)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    size = path.stat().st_size
+    if size != asset.size_bytes:
+        raise UserError(f"{path} is not {asset.name}: it has {size} bytes instead of {asset.size_bytes}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != asset.sha256:
+        raise UserError(
+            f"{path} is not {asset.name}: its SHA-256 is {digest[:12]}..., not {asset.sha256[:12]}..."
+        )
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{asset.file}.part"
+    shutil.copyfile(path, temporary)
+    os.replace(temporary, folder / asset.file)
+    return AssetFile(folder / asset.file, asset.sha256, "fetched")
 
 
 def _by_hand(asset: Asset) -> str:

@@ -1,5 +1,6 @@
 """``emo-bench assets``: weights and data files from elsewhere."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,18 @@ def fetch(
     for name in names:
         file = fetch_asset(name)
         print(f"{name}  {file.source}: {file.path}")
+
+
+@app.command(epilog="Example: emo-bench assets add clip-vit-b-32 ~/Downloads/ViT-B-32.pt")
+def add(
+    name: Annotated[str, typer.Argument(help="An asset; see: emo-bench assets list.")],
+    path: Annotated[Path, typer.Argument(help="The file, under any name.")],
+) -> None:
+    """Take a file that you already have into the cache; size and SHA-256 must be the catalogued ones."""
+    from emo_bench.assets import add as add_asset
+
+    file = add_asset(name, path)
+    print(f"{name}  {file.path}")
 
 
 @app.command(epilog="Example: emo-bench assets licences")

@@ -181,3 +181,19 @@ def test_fetch_of_a_package_asset_names_the_package(home: Path, only) -> None:
 def test_unknown_asset_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="face-landmarker"):
         assets.locate("nonesuch")
+
+
+def test_a_file_of_ones_own_is_taken_when_it_is_the_catalogued_one(home: Path, only, tmp_path: Path) -> None:
+    only(tiny_asset(urls=("http://unused.invalid/tiny.bin",)))
+    own = tmp_path / "renamed.bin"
+    own.write_bytes(CONTENT)
+    added = assets.add("tiny", own)
+    assert added.path == home / "assets" / "tiny.bin" and added.path.read_bytes() == CONTENT
+    assert assets.locate("tiny") == added
+    for wrong, message in ((CONTENT[:-1], "bytes instead of"), (CONTENT[::-1], "SHA-256")):
+        own.write_bytes(wrong)
+        with pytest.raises(UserError, match=message):
+            assets.add("tiny", own)
+    with pytest.raises(UserError, match="no such file"):
+        assets.add("tiny", tmp_path / "absent")
+    assert [path.name for path in (home / "assets").iterdir()] == ["tiny.bin"]
