@@ -5,6 +5,8 @@ there and back agrees and lies off motion boundaries (the two tests of Ruder, Do
 Sundaram et al. 2010), and where it comes from inside the frame.
 """
 
+import math
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,18 +17,20 @@ from emo_bench.metrics.batch import Batch, Side
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
 PEAK = 255.0
+SMALLEST_PX = 12  # of the longer side; OpenCV's flow takes nothing smaller
 
 
 @dataclass(frozen=True)
 class _Motion:
-    """From a frame to the one before: where each pixel was, float32 [H,W,2] px (x, y), and whether it was visible."""
+    """From a frame to the one before: where each pixel was, float32 [H,W] pixel numbers, and whether visible."""
 
-    places: NDArray[np.float32]
+    columns: NDArray[np.float32]
+    rows: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
     def carried(self, before: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The frame before, moved onto this one: float32 [H,W,3] in 8-bit levels."""
-        return _sampled(before.astype(np.float32), self.places)
+        return _sampled(before.astype(np.float32), self.columns, self.rows)
 
 
 class _AlongMotion(Metric):
@@ -35,18 +39,26 @@ class _AlongMotion(Metric):
     backend = Backend("opencv-dis", detail=f"OpenCV {cv2.__version__}, medium preset")
 
     def score_batch(self, batch: Batch) -> Scores:
-        motions = _motions(batch)
         scores = np.full(len(batch), np.nan)
+        if max(batch.frames.shape[1:3]) < SMALLEST_PX:
+            return scores
+        motions = _motions(batch)
         for i, motion in enumerate(motions):
             if motion is None:
                 continue
             counted = motion.visible if batch.region is None else motion.visible & batch.region[i]
             if counted.any():
-                scores[i] = self._of_frame(batch, i, motion, counted)
+                total = cv2.norm(self._change(batch, i, motion), cv2.NORM_L2SQR, counted.astype(np.uint8))
+                scores[i] = self._of_mean_square(total / np.count_nonzero(counted))
         return scores
 
-    def _of_frame(self, batch: Batch, i: int, motion: _Motion, counted: NDArray[np.bool_]) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:
+        """What is measured at each pixel: float32 [H,W,3] in 8-bit levels."""
+
+    @abstractmethod
+    def _of_mean_square(self, mean: float) -> float:
+        """The score from the mean over pixels of the squared change, summed over channels."""
 
 
 class WarpingError(_AlongMotion):
@@ -75,9 +87,11 @@ class WarpingError(_AlongMotion):
         )
         return super().score_batch(batch)
 
-    def _of_frame(self, batch: Batch, i: int, motion: _Motion, counted: NDArray[np.bool_]) -> float:
-        change = _change(batch, "frames", i, motion)[counted] / PEAK
-        return float(np.square(change).sum(axis=1, dtype=np.float64).mean())
+    def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:
+        return _change(batch, "frames", i, motion)
+
+    def _of_mean_square(self, mean: float) -> float:
+        return mean / PEAK**2
 
 
 class Flicker(_AlongMotion):
@@ -98,9 +112,11 @@ class Flicker(_AlongMotion):
         needs="neighbouring frames",
     )
 
-    def _of_frame(self, batch: Batch, i: int, motion: _Motion, counted: NDArray[np.bool_]) -> float:
-        change = _change(batch, "frames", i, motion) - _change(batch, "reference", i, motion)
-        return float(np.sqrt(np.square(change[counted]).mean(dtype=np.float64)))
+    def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:
+        return _change(batch, "frames", i, motion) - _change(batch, "reference", i, motion)
+
+    def _of_mean_square(self, mean: float) -> float:
+        return math.sqrt(mean / 3.0)
 
 
 def _before(batch: Batch, side: Side, i: int) -> NDArray[np.uint8] | None:
@@ -135,18 +151,30 @@ def _motion(flow: cv2.DISOpticalFlow, frame: NDArray[np.uint8], before: NDArray[
     now, then = (cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY) for x in (frame, before))
     back, forth = (flow.calc(x, y, None) for x, y in ((now, then), (then, now)))  # type: ignore[call-overload]
     height, width = now.shape
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    places = np.stack([columns, rows], axis=-1) + back
-    inside = (places >= 0).all(axis=-1) & (places <= (width - 1, height - 1)).all(axis=-1)
-    return_flow = _sampled(forth, places)
-    lengths = np.square(return_flow).sum(axis=-1) + np.square(back).sum(axis=-1)
-    disagree = np.square(return_flow + back).sum(axis=-1) > 0.01 * lengths + 0.5
-    slopes = sum(np.square(slope) for slope in np.gradient(back, axis=(0, 1)))
-    boundary = slopes.sum(axis=-1) > 0.01 * np.square(back).sum(axis=-1) + 0.002
-    return _Motion(places, inside & ~disagree & ~boundary)
+    left, up = cv2.split(back)
+    columns, rows = (
+        left + np.arange(width, dtype=np.float32),
+        up + np.arange(height, dtype=np.float32)[:, None],
+    )
+    visible = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
+    right, down = cv2.split(_sampled(forth, columns, rows))
+    length = left * left + up * up
+    visible &= (right + left) ** 2 + (down + up) ** 2 <= 0.01 * (length + right * right + down * down) + 0.5
+    visible &= _steepness(left) + _steepness(up) <= 0.01 * length + 0.002
+    return _Motion(columns, rows, visible)
 
 
-def _sampled(image: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The image [H,W,C] at those places [H,W,2], bilinear, the edge continued."""
-    across, down = (np.ascontiguousarray(places[..., axis]) for axis in (0, 1))
-    return np.asarray(cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+def _steepness(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared length of the gradient by central differences: [H,W]."""
+    across, down = (
+        cv2.Sobel(values, cv2.CV_32F, x, 1 - x, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+        for x in (1, 0)
+    )
+    return np.asarray(across * across + down * down)
+
+
+def _sampled(
+    image: NDArray[np.float32], columns: NDArray[np.float32], rows: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The image [H,W,C] at those places [H,W], bilinear, the edge continued."""
+    return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
