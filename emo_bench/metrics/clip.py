@@ -1,0 +1,206 @@
+"""Metrics of CLIP embeddings: does an edit follow its captions, and does it stay the same from frame to frame."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings, Side
+from emo_bench.metrics.clip_model import ClipModel, Embeddings, find_clip, load_clip, missing_clip
+from emo_bench.metrics.metric import Metric, MetricInfo, Scores
+
+# Below this a difference of unit embeddings is fp32 noise (measured: below 1e-6), not a direction.
+NO_DIRECTION = 1e-5
+
+
+class _ClipMetric(Metric):
+    """Scores batches with one CLIP model that all metrics of a scoring share."""
+
+    needs_captions: ClassVar[bool] = False
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return missing_clip()
+
+    @classmethod
+    def missing_for(cls, settings: Settings) -> str | None:
+        lacking = missing_clip(settings.clip)
+        if lacking is None and cls.needs_captions and settings.captions is None:
+            return "needs the captions of the edit: give --source-prompt and --prompt"
+        return lacking
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        return cls(settings.device, load_clip(find_clip(settings.clip), settings.device), settings.captions)
+
+    def __init__(
+        self, device: str = "cpu", model: ClipModel | None = None, captions: Captions | None = None
+    ) -> None:
+        super().__init__(device)
+        self._model = model or load_clip(find_clip(), device)
+        self._given_captions = captions
+        self.backend = self._model.backend
+
+    @property
+    def _captions(self) -> Captions:
+        if self._given_captions is None:
+            raise UserError(f"{self.info.id} needs captions: Settings(captions=Captions(source, target))")
+        return self._given_captions
+
+    def _embeddings(self, batch: Batch, side: Side) -> Embeddings:
+        """Unit embeddings ``[B, D]`` of frames or reference, computed once for all CLIP metrics."""
+        return batch.once(("clip", self._model.key, side), lambda: self._model.of_frames(batch.side(side)))
+
+    def _edits(self, batch: Batch) -> Embeddings:
+        """From the reference's to the frames' embeddings ``[B, D]``: exactly 0 where a frame is unedited."""
+
+        def compute() -> Embeddings:
+            change = self._embeddings(batch, "frames") - self._embeddings(batch, "reference")
+            change[_alike(batch.frames, batch.side("reference"))] = 0.0
+            return change
+
+        return batch.once(("clip edits", self._model.key), compute)
+
+    def _steps(self, batch: Batch, side: Side) -> Embeddings:
+        """From each frame's predecessor to it ``[B, D]``: NaN for the first frame, exactly 0 where it stands still."""
+        change = self._embeddings(batch, side) - self._preceding(batch, self._embeddings(batch, side), side)
+        pixels = batch.side(side)
+        change[1:][_alike(pixels[1:], pixels[:-1])] = 0.0
+        if batch.before is not None and np.array_equal(pixels[0], batch.before.side(side)[-1]):
+            change[0] = 0.0
+        return change
+
+    def _preceding(self, batch: Batch, embeddings: Embeddings, side: Side) -> Embeddings:
+        """Embeddings ``[B, D]`` one frame earlier; NaN before the first frame of the video."""
+        first = np.full_like(embeddings[:1], np.nan)
+        if batch.before is not None:
+            first = self._embeddings(batch.before, side)[-1:]
+        return np.concatenate([first, embeddings[:-1]])
+
+
+class ClipDirection(_ClipMetric):
+    """CLIP-D: cos(C(frame) - C(reference), T(target) - T(source)), features unit-normed before subtraction.
+
+    Gal et al. 2022 as in instruct-pix2pix's ``metrics/clip_similarity.py``. NaN where the frame is unedited, and
+    everywhere if the captions mean the same to the model.
+    """
+
+    info = MetricInfo(
+        "clip_d",
+        "1",
+        "CLIP directional similarity",
+        "higher",
+        "1",
+        value_range="[0, 1]",
+        needs="a reference, captions",
+    )
+    needs_captions = True
+
+    def score_batch(self, batch: Batch) -> Scores:
+        texts = self._captions
+        wanted = self._model.of_caption(texts.target) - self._model.of_caption(texts.source)
+        edits = self._edits(batch)
+        return cosines(edits, np.broadcast_to(wanted, edits.shape))
+
+
+class ClipDirectionOverTime(_ClipMetric):
+    """CLIP-D^v, the edit stays the same: cos(C(e_i-1) - C(o_i-1), C(e_i) - C(o_i)) at frame i.
+
+    The reading that Emo-Avatar's tables fit (unedited video there has 0.004). NaN at the first frame and where either
+    frame is unedited.
+    """
+
+    info = MetricInfo(
+        "clip_dv",
+        "1",
+        "CLIP direction over time, of the edit",
+        "higher",
+        "1",
+        value_range="[0, 1]",
+        averaging="mean over neighbouring pairs",
+    )
+
+    def score_batch(self, batch: Batch) -> Scores:
+        edits = self._edits(batch)
+        earlier = np.full_like(edits[:1], np.nan)
+        if batch.before is not None:
+            earlier = self._edits(batch.before)[-1:]
+        return cosines(np.concatenate([earlier, edits[:-1]]), edits)
+
+
+class ClipDirectionOverTimeIN2N(_ClipMetric):
+    """CLIP-D^v, the edited video moves as the original: cos(C(o_i) - C(o_i-1), C(e_i) - C(e_i-1)) at frame i.
+
+    Instruct-NeRF2NeRF's reading (its issue 28). Unedited video scores 1. NaN at the first frame and where either video
+    stands still.
+    """
+
+    info = MetricInfo(
+        "clip_dv_in2n",
+        "1",
+        "CLIP direction over time, of the motion",
+        "higher",
+        "1",
+        value_range="[0, 1]",
+        averaging="mean over neighbouring pairs",
+    )
+
+    def score_batch(self, batch: Batch) -> Scores:
+        return cosines(self._steps(batch, "reference"), self._steps(batch, "frames"))
+
+
+class ClipConsistency(_ClipMetric):
+    """Cosine of each frame's embedding and its predecessor's; NaN at the first frame."""
+
+    info = MetricInfo(
+        "clip_consistency",
+        "1",
+        "CLIP consistency of neighbouring frames",
+        "higher",
+        "1",
+        needs_reference=False,
+        value_range="[0, 1]",
+        averaging="mean over neighbouring pairs",
+    )
+
+    def score_batch(self, batch: Batch) -> Scores:
+        embeddings = self._embeddings(batch, "frames")
+        return cosines(self._preceding(batch, embeddings, "frames"), embeddings)
+
+
+class ClipText(_ClipMetric):
+    """Cosine of a frame's embedding and the target caption's; not scaled by 100 or 2.5, not cut at 0."""
+
+    info = MetricInfo(
+        "clip_text",
+        "1",
+        "CLIP similarity to the target caption",
+        "higher",
+        "1",
+        needs_reference=False,
+        value_range="[0, 1]",
+        needs="captions",
+    )
+    needs_captions = True
+
+    def score_batch(self, batch: Batch) -> Scores:
+        embeddings = self._embeddings(batch, "frames")
+        return cosines(
+            embeddings, np.broadcast_to(self._model.of_caption(self._captions.target), embeddings.shape)
+        )
+
+
+def cosines(a: Embeddings, b: Embeddings) -> Scores:
+    """Cosine of each pair of rows, float64 ``[B]``; NaN where either is NaN or no direction at all."""
+    lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    dots = np.einsum("nd,nd->n", a, b)
+    defined = np.minimum(*lengths) > NO_DIRECTION
+    return np.divide(dots, lengths[0] * lengths[1], out=np.full(len(a), np.nan), where=defined)
+
+
+def _alike(a: FramesU8, b: FramesU8) -> NDArray[np.bool_]:
+    """Which of N pairs of frames are equal pixel by pixel."""
+    return np.array([np.array_equal(x, y) for x, y in zip(a, b, strict=True)], dtype=bool)
