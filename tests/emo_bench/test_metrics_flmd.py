@@ -13,6 +13,7 @@ from skimage import data
 from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.metrics import Scorer, Settings, detectors, score
+from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import FANDetector, missing_detector, open_detector
 from emo_bench.metrics.flmd import (
     FLMD,
@@ -154,13 +155,16 @@ def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(
 def test_fan_runs_from_local_weights_and_never_downloads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Random weights in the real networks, beside the package's own use of them."""
+    """Random weights in the real networks, one hourglass instead of four."""
     face_alignment = pytest.importorskip("face_alignment")
     import torch
     from face_alignment.detection.sfd.net_s3fd import s3fd
 
     torch.manual_seed(0)
-    fan = face_alignment.api.FAN(4).eval()
+    fan = face_alignment.api.FAN(1).eval()
+    monkeypatch.setattr(face_alignment.api, "FAN", lambda size: fan)
+    for compiled in ("_get_preds_fromhm", "transform_np"):  # numba would take a minute for one picture
+        monkeypatch.setattr(face_alignment.utils, compiled, getattr(face_alignment.utils, compiled).py_func)
     torch.save(fan.state_dict(), tmp_path / "fan-2d")
     torch.save(s3fd().state_dict(), tmp_path / "sfd")
     monkeypatch.setattr(
@@ -174,14 +178,17 @@ def test_fan_runs_from_local_weights_and_never_downloads(
     monkeypatch.setattr(detector._network.face_detector, "detect_from_image", lambda image: boxes)
     assert detector.detect(photograph) is None
     boxes += [[10, 10, 40, 40, 0.9], [70, 40, 190, 200, 0.8]]
+    outputs = []
+    hook = fan.register_forward_hook(lambda network, inputs, output: outputs.append((inputs[0], output)))
     found = detector.detect(photograph)
+    hook.remove()
     assert found is not None and found.landmarks68.shape == (68, 2)
-    crop = face_alignment.utils.crop(photograph, np.array([130.0, 120.0 - 0.12 * 160]), (120 + 160) / 195)
-    with torch.no_grad():
-        heat = fan(torch.from_numpy(crop.transpose(2, 0, 1)[None].astype(np.float32)) / 255)
+    ((crop, heat),) = outputs
+    expected_crop = face_alignment.utils.crop(photograph, np.array([130.0, 120.0 - 0.12 * 160]), 280 / 195)
+    np.testing.assert_allclose(crop[0].permute(1, 2, 0) * 255, expected_crop, atol=1e-3)
     heat = (heat[-1] if isinstance(heat, list) else heat)[0].flatten(1)
     peaks = np.stack([heat.argmax(1) % 64, heat.argmax(1) // 64], axis=1)
-    side = 200 * (120 + 160) / 195
+    side = 200 * 280 / 195
     # A heat map's cell is a 64th of the crop; the sub-cell step is a quarter of one.
     expected = (peaks + 0.5) / 64 * side + np.array([130.0, 120.0 - 0.12 * 160]) - side / 2
     assert np.abs(found.landmarks68 - expected).max() < side / 64
@@ -196,8 +203,9 @@ def test_dlib_follows_a_photograph_shifted_by_known_pixels() -> None:
     np.testing.assert_allclose(table["flmd"], [0.0, 3.0, 8.0], atol=0.8)
     backend = table.attrs["records"]["flmd"]["backend"]
     assert backend["name"] == "dlib-68" and backend["sha256"] == assets.require("dlib-68").sha256
-    lips = open_detector("dlib")._detector.detect(np.ascontiguousarray(frames[0])).landmarks68[48:]
-    nose = open_detector("dlib")._detector.detect(np.ascontiguousarray(frames[0])).landmarks68[30]
+    found = open_detector("dlib", "cpu").faces(Batch(frames[:1]), "frames")[0]
+    assert found is not None
+    lips, nose = found.landmarks68[48:], found.landmarks68[30]
     assert (lips[:, 1] > nose[1]).all()
 
 
