@@ -27,8 +27,8 @@ GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "iqa
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="no shared/golden/iqa here")
 needs_model = pytest.mark.skipif(assets.locate("brisque-live") is None, reason=str(BRISQUE.missing()))
 
-# Published value minus ours. Where nothing is flat they agree; I08 and I19 have flat areas (2 and 30 % of the
-# pixels), whose sign is rounding noise in the authors' code and zero in ours. pyiqa is off by 5.4 at I19.
+# Published value minus ours. Flat areas make the difference (2 % of I08, 30 % of I19): their sign is rounding noise
+# in the authors' code and zero in ours. pyiqa, noisy too, is off by 5.4 at I19.
 OFFICIAL_MINUS_OURS = {"I03": 0.0012, "I04": -0.0004, "I06": 0.0016, "I08": -0.5455, "I19": -2.1687}
 
 
