@@ -19,7 +19,7 @@ from emo_bench.actors import library
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
 from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
-from emo_bench.actors.outline import fit_outline, torso_motion, with_outline
+from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_outline
 from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.actors.video import VideoInfo, decode_video, probe_video
 from emo_bench.errors import UserError
@@ -32,7 +32,7 @@ LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
 STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
-CUTTER_FRAMES, CUTTER_PX = 16, 640
+CUTTER_FRAMES, CUTTER_PX, OUTLINE_ROUNDS = 16, 640, 3
 KEYFRAME_EVERY = 12
 CRF = "12"
 
@@ -249,13 +249,9 @@ def _store(
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{report.name}-", dir=parent))
     try:
+        track, cutter = _outlined(info, seen, fit, track, report)
         with _bar(progress, report.frames, "crop and store") as advance:
-            _write_frames(info, seen, track, report, temporary / library.VIDEO_FILE, advance)
-        change = fit_outline(fit, track, seen.frames)
-        outlined = with_outline(fit, change, seen.frames, float(info.fps))
-        track = replace(
-            _track(info, seen, outlined, report.crop, track.size_px), foreground_bits=track.foreground_bits
-        )
+            _write_frames(info, cutter, track, report, temporary / library.VIDEO_FILE, advance)
         track = replace(track, torso_shift=torso_motion(track, report.fps))
         track.save(temporary / library.TRACK_FILE)
         report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
@@ -277,23 +273,48 @@ def _made_small(frame_u8: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(frame_u8, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))
 
 
-def _cutter(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> ForegroundCutter:
-    """Learn the person's and the background's colours from the sampled frames."""
-    chosen = [number for number in seen.samples if track.face_found[number]] or list(seen.samples)
-    frames = []
-    for number in chosen:
-        whole = seen.samples[number]
-        share = whole.shape[1] / info.width
-        small = Crop(round(crop.left * share), round(crop.top * share), max(round(crop.side * share), 1))
-        frames.append(resize_area(small.cut(whole), FOREGROUND_PX))
-    nearest = [int(seen.frames[np.abs(seen.frames - number).argmin()]) for number in chosen]
-    return ForegroundCutter(frames, [rig_silhouette(track, number, FOREGROUND_PX) for number in nearest])
+def _outlined(
+    info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport
+) -> tuple[Track, ForegroundCutter]:
+    """The track with hair and torso fitted to the sampled frames, and a cutter that knows their colours.
+
+    A better torso shows the cutter more of the clothes, and a better mask the torso's place: done in turn.
+    """
+    pictures = _sampled(info, seen, track, report.crop)
+    for _ in range(OUTLINE_ROUNDS):
+        surfaces = {number: rig_silhouette(track, number, FOREGROUND_PX) for number in pictures}
+        chins = {number: chin_y(track, number) for number in pictures}
+        cutter = ForegroundCutter(list(pictures.values()), list(surfaces.values()), list(chins.values()))
+        masks = {n: cutter.cut(picture, surfaces[n], chins[n]) for n, picture in pictures.items()}
+        change = fit_outline(fit, track, seen.frames, masks)
+        changed = with_outline(fit, change, seen.frames, float(info.fps))
+        track = _track(info, seen, changed, report.crop, track.size_px)
+    return track, cutter
+
+
+def _sampled(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> dict[int, np.ndarray]:
+    """The sampled frames in which the person was found, cropped to ``[FOREGROUND_PX, FOREGROUND_PX, 3]``."""
+    pictures = {}
+    for number, whole in seen.samples.items():
+        if track.face_found[number]:
+            share = whole.shape[1] / info.width
+            small = Crop(round(crop.left * share), round(crop.top * share), max(round(crop.side * share), 1))
+            pictures[number] = resize_area(small.cut(whole), FOREGROUND_PX)
+    if not pictures:
+        raise UserError(
+            f"{info.path.name}: the person is hardly ever alone in view; give a video of one person"
+        )
+    return pictures
 
 
 def _write_frames(
-    info: VideoInfo, seen: _Seen, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
+    info: VideoInfo,
+    cutter: ForegroundCutter,
+    track: Track,
+    report: AddReport,
+    out: Path,
+    advance: Callable[..., None],
 ) -> None:
-    cutter = _cutter(info, seen, track, report.crop)
     with one_thread(), FrameWriter(out, info.fps, report.size_px) as writer:
         for number, frame in enumerate(decode_video(info)):
             if number >= report.frames:
@@ -302,7 +323,8 @@ def _write_frames(
             writer.write(frame_u8)
             if track.face_found[number]:
                 surface = rig_silhouette(track, number, FOREGROUND_PX)
-                mask = cutter.cut(resize_area(frame_u8, FOREGROUND_PX), surface)
+                small_u8 = resize_area(frame_u8, FOREGROUND_PX)
+                mask = cutter.cut(small_u8, surface, chin_y(track, number))
                 track.foreground_bits[number] = pack_foreground(mask[None])[0]
             advance()
 

@@ -12,7 +12,7 @@ from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.tracking.silhouette import silhouette
 
 # How far around the rig's outline the person may reach, as shares of the mask's width.
-CERTAIN_INSIDE, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.10, 0.22
+CERTAIN_INSIDE, MAYBE_CLOTHES, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.08, 0.10, 0.22
 LEARNING_ROUNDS = 4
 
 
@@ -25,25 +25,28 @@ class ForegroundCutter:
     Args:
         frames_u8: some frames ``[S, S, 3]`` uint8 RGB.
         surfaces: the rig's masks ``[S, S]`` bool in them.
+        chins_y: px, where the chin is in each; below it the person may reach far beyond the rig.
     """
 
-    def __init__(self, frames_u8: Sequence[np.ndarray], surfaces: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self, frames_u8: Sequence[np.ndarray], surfaces: Sequence[np.ndarray], chins_y: Sequence[float]
+    ) -> None:
         import cv2
 
         self._background = np.zeros((1, 65))
         self._person = np.zeros((1, 65))
         mosaic = np.ascontiguousarray(np.concatenate(frames_u8))
-        labels = np.concatenate([_trimap(surface) for surface in surfaces])
+        labels = np.concatenate([_trimap(*seen) for seen in zip(surfaces, chins_y, strict=True)])
         bare: Any = None
         cv2.grabCut(
             mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK
         )
 
-    def cut(self, frame_u8: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    def cut(self, frame_u8: np.ndarray, surface: np.ndarray, chin_y: float) -> np.ndarray:
         """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""
         import cv2
 
-        guess = _trimap(surface)
+        guess = _trimap(surface, chin_y)
         certain = guess == cv2.GC_FGD
         bare: Any = None
         cv2.grabCut(frame_u8, guess, bare, self._background, self._person, 1, cv2.GC_EVAL_FREEZE_MODEL)
@@ -61,8 +64,12 @@ def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
     return silhouette(pixels, size_px)
 
 
-def _trimap(surface: np.ndarray) -> np.ndarray:
-    """GrabCut's four labels from the rig's mask: below the rig's lower edge its columns go on as maybe person."""
+def _trimap(surface: np.ndarray, chin_y: float) -> np.ndarray:
+    """GrabCut's four labels from the rig's mask.
+
+    Below the rig's lower edge its columns go on as maybe person, and so does what lies beside its shoulders: clothes
+    that are taken for background once are lost to both colour models.
+    """
     import cv2
 
     side = len(surface)
@@ -75,6 +82,8 @@ def _trimap(surface: np.ndarray) -> np.ndarray:
     labels = np.full(surface.shape, cv2.GC_PR_BGD, dtype=np.uint8)
     labels[away > CERTAIN_OUTSIDE] = cv2.GC_BGD
     labels[away < MAYBE_HAIR] = cv2.GC_PR_BGD
+    below_chin = np.arange(side)[:, None] > chin_y
+    labels[(away < MAYBE_CLOTHES) & below_chin] = cv2.GC_PR_FGD
     labels[body > 0] = cv2.GC_PR_FGD
     labels[depth > CERTAIN_INSIDE] = cv2.GC_FGD
     return labels

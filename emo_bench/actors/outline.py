@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,6 @@ from emo_bench.tracking.fit_shoulders import fit_shoulders, smooth_shoulders
 from emo_bench.tracking.fit_torso import Outline, change_torso, fit_torso
 from emo_bench.tracking.head_rig import load_head_rig
 
-OUTLINE_FRAMES = 8
 CHIN, NOSE_TIP, EARS = 8, 33, (0, 16)
 
 
@@ -27,25 +27,31 @@ class OutlineChange:
     hair_width: float
 
 
-def fit_outline(fit: TrackFit, track: Track, frames: np.ndarray) -> OutlineChange:
+def chin_y(track: Track, i: int) -> float:
+    """Where the chin is in frame ``i``, px in the foreground's masks."""
+    return float(track.landmarks68[i, CHIN, 1] * track.foreground_px / track.size_px)
+
+
+def fit_outline(
+    fit: TrackFit, track: Track, frames: np.ndarray, masks: Mapping[int, np.ndarray]
+) -> OutlineChange:
     """Fit hair and torso to the masks of a few frames spread over the video.
 
     Args:
-        fit: of the frames with a face.
-        track: the same, with foreground masks.
+        fit: of the frames with a face, on the rig's own torso and bald.
+        track: the same.
         frames: ``[B]``, the frame numbers of ``fit``.
+        masks: ``[S, S]`` bool at ``foreground_px``, by frame number.
     """
-    side = track.foreground_px
-    scale = side / track.size_px
-    rows = np.unique(np.linspace(0, len(frames) - 1, OUTLINE_FRAMES).round().astype(int))
+    scale = track.foreground_px / track.size_px
     outlines = [
         Outline(
-            row=int(row),
-            mask=track.foreground(frames[row], side),
-            chin_y=float(track.landmarks68[frames[row], CHIN, 1] * scale),
-            ears_y=float(track.landmarks68[frames[row], EARS, 1].min() * scale),
+            row=int(np.searchsorted(frames, number)),
+            mask=mask,
+            chin_y=chin_y(track, number),
+            ears_y=float(track.landmarks68[number, EARS, 1].min() * scale),
         )
-        for row in rows
+        for number, mask in masks.items()
     ]
     camera = track.focal_px * scale, (track.center_px[0] * scale, track.center_px[1] * scale)
     torso = fit_torso(fit.head, fit.motion, outlines, *camera)

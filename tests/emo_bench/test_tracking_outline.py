@@ -128,7 +128,7 @@ def test_the_cutter_knows_clothes_from_other_frames() -> None:
         frames.append(frame.clip(0, 255).astype(np.uint8))
         surfaces.append(head | (yy > shoulder_y + 16))
         truths.append(head | torso)
-    cutter = ForegroundCutter(frames, surfaces)
+    cutter = ForegroundCutter(frames, surfaces, [80.0, 80.0])
     for frame, surface, truth in zip(frames, surfaces, truths, strict=True):
-        mask = cutter.cut(frame, surface)
+        mask = cutter.cut(frame, surface, 80.0)
         assert (mask & truth).sum() / (mask | truth).sum() > 0.95
