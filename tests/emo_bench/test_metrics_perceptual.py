@@ -127,20 +127,22 @@ def test_gradient_is_finite_where_no_feature_fires() -> None:
 
 
 @needs_stlpips
-def test_metric_equals_the_loss_whatever_the_batch_and_names_its_weights() -> None:
+@pytest.mark.parametrize("trunk", ["alex", "vgg"])
+def test_metric_equals_the_loss_whatever_the_batch_and_names_its_weights(trunk: str) -> None:
+    metric = {"alex": "st-lpips", "vgg": "st-lpips-vgg"}[trunk]
     portrait, cat = data.astronaut()[40:104, 180:244], data.chelsea()[50:114, 120:184]
     frames, reference = np.stack([portrait, cat, portrait]), np.stack([portrait, portrait, cat])
-    table = score(frames, reference, metrics=("st-lpips",))
-    assert table["st-lpips"][0] == 0.0
+    table = score(frames, reference, metrics=(metric,))
+    assert table[metric][0] == 0.0
     tensors = [torch.from_numpy(x).permute(0, 3, 1, 2) / 127.5 - 1.0 for x in (frames, reference)]
     with torch.no_grad():
-        expected = perceptual_loss("stlpips-alex")(*tensors)
-    np.testing.assert_allclose(table["st-lpips"], expected, rtol=1e-5)
-    single = score(frames, reference, metrics=("st-lpips",), batch=1)
-    np.testing.assert_allclose(table["st-lpips"], single["st-lpips"], rtol=1e-4)
-    backend = table.attrs["records"]["st-lpips"]["backend"]
-    assert backend["name"] == "stlpips-alex"
-    assert backend["sha256"] == assets.require("stlpips-alex").sha256
+        expected = perceptual_loss(f"stlpips-{trunk}")(*tensors)
+    np.testing.assert_allclose(table[metric], expected, rtol=1e-5)
+    single = score(frames, reference, metrics=(metric,), batch=1)
+    np.testing.assert_allclose(table[metric], single[metric], rtol=1e-4)
+    backend = table.attrs["records"][metric]["backend"]
+    assert backend["name"] == f"stlpips-{trunk}"
+    assert backend["sha256"] == assets.require(f"stlpips-{trunk}").sha256
 
 
 @needs_stlpips
