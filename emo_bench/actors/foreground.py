@@ -13,6 +13,8 @@ from emo_bench.tracking.silhouette import silhouette
 
 # How far around the rig's outline the person may reach, as shares of the mask's width.
 CERTAIN_INSIDE, MAYBE_CLOTHES, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.08, 0.10, 0.22
+# Clothes this far inside the rig's torso teach their colours.
+CERTAIN_CLOTHES = 0.05
 LEARNING_ROUNDS = 4
 
 
@@ -36,7 +38,8 @@ class ForegroundCutter:
         self._background = np.zeros((1, 65))
         self._person = np.zeros((1, 65))
         mosaic = np.ascontiguousarray(np.concatenate(frames_u8))
-        labels = np.concatenate([_trimap(*seen) for seen in zip(surfaces, chins_y, strict=True)])
+        seen = zip(surfaces, chins_y, strict=True)
+        labels = np.concatenate([_trimap(surface, chin_y, CERTAIN_CLOTHES) for surface, chin_y in seen])
         bare: Any = None
         cv2.grabCut(
             mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK
@@ -46,7 +49,8 @@ class ForegroundCutter:
         """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""
         import cv2
 
-        guess = _trimap(surface, chin_y)
+        # The rig's shoulders may be a shrug too high here: only the colours decide.
+        guess = _trimap(surface, chin_y, certain_clothes=np.inf)
         certain = guess == cv2.GC_FGD
         bare: Any = None
         cv2.grabCut(frame_u8, guess, bare, self._background, self._person, 1, cv2.GC_EVAL_FREEZE_MODEL)
@@ -64,7 +68,7 @@ def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
     return silhouette(pixels, size_px)
 
 
-def _trimap(surface: np.ndarray, chin_y: float) -> np.ndarray:
+def _trimap(surface: np.ndarray, chin_y: float, certain_clothes: float) -> np.ndarray:
     """GrabCut's four labels from the rig's mask.
 
     Below the rig's lower edge its columns go on as maybe person, and so does what lies beside its shoulders: clothes
@@ -85,7 +89,8 @@ def _trimap(surface: np.ndarray, chin_y: float) -> np.ndarray:
     below_chin = np.arange(side)[:, None] > chin_y
     labels[(away < MAYBE_CLOTHES) & below_chin] = cv2.GC_PR_FGD
     labels[body > 0] = cv2.GC_PR_FGD
-    labels[depth > CERTAIN_INSIDE] = cv2.GC_FGD
+    labels[(depth > CERTAIN_INSIDE) & ~below_chin] = cv2.GC_FGD
+    labels[(depth > certain_clothes) & below_chin] = cv2.GC_FGD
     return labels
 
 
