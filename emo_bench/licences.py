@@ -68,13 +68,13 @@ def ledger() -> list[LedgerLine]:
 def package_licence(found: Distribution) -> str:
     """What an installed package says of its licence: SPDX expression, classifier, or a short licence field."""
     metadata = found.metadata
-    expression = metadata.get("License-Expression")
-    if expression:
-        return str(expression)
+    expressions = metadata.get_all("License-Expression") or []
+    if expressions:
+        return str(expressions[0])
     classifiers = [c for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
     if classifiers:
         return ", ".join(c.rsplit(" :: ", 1)[1] for c in classifiers)
-    field = str(metadata.get("License") or "").strip()
+    field = str((metadata.get_all("License") or [""])[0]).strip()
     return field.splitlines()[0][:60] if field and field != "UNKNOWN" else "unknown"
 
 
