@@ -3,7 +3,7 @@
 Each library is used as its documentation shows: it opens the two pictures of a pair and scores them, one pair after
 another. Ours opens each picture once and scores all metrics in one pass. Both give their numbers, which must agree.
 Frames are the shipped actor 1 and the same frames blurred. Needs: pip install torchmetrics IPython torchsummary
-(the last two are imported by stlpips-pytorch without being declared), and pyiqa for BRISQUE and NIQE.
+(the last two are imported by stlpips-pytorch without being declared), and pyiqa for BRISQUE.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=500)
-    parser.add_argument("--metrics", default="psnr,ssim,ms_ssim,st-lpips,flmd,brisque,niqe")
+    parser.add_argument("--metrics", default="psnr,ssim,ms_ssim,st-lpips,flmd,brisque")
     arguments = parser.parse_args()
     libraries = {name: made for name, make in LIBRARIES.items() if (made := make()) is not None}
     metrics = [name for name in arguments.metrics.split(",") if name in libraries]
@@ -198,19 +198,21 @@ def mediapipe_landmarks() -> PairScore | None:
     return lambda a, b: float(np.linalg.norm(points(a) - points(b), axis=1).mean())
 
 
-def pyiqa_metric(name: str) -> Callable[[], PairScore | None]:
-    def make() -> PairScore | None:
-        if importlib.util.find_spec("pyiqa") is None:
-            return None
-        import pyiqa
+def pyiqa_brisque() -> PairScore | None:
+    """pyiqa's function with the authors' model from disk: by name it would ask its hub."""
+    from emo_bench import assets
+    from emo_bench.metrics.brisque import ASSET, read_libsvm
 
-        try:
-            metric = pyiqa.create_metric(name)
-        except OSError:
-            return None
-        return lambda a, b: float(metric(unit_tensor(a)))
+    found = assets.locate(ASSET)
+    if found is None or importlib.util.find_spec("pyiqa") is None:
+        return None
+    from pyiqa.archs.brisque_arch import brisque
 
-    return make
+    model = read_libsvm(found.path)
+    vectors = torch.from_numpy(model.vectors).float()
+    coefficients = torch.from_numpy(model.coefficients).float()[:, None]
+    how = {"sv_coef": coefficients, "sv": vectors, "gamma": model.gamma, "rho": model.rho}
+    return lambda a, b: float(brisque(unit_tensor(a), **how))
 
 
 LIBRARIES: dict[str, Callable[[], PairScore | None]] = {
@@ -219,8 +221,7 @@ LIBRARIES: dict[str, Callable[[], PairScore | None]] = {
     "ms_ssim": torchmetrics_ms_ssim,
     "st-lpips": package_stlpips,
     "flmd": mediapipe_landmarks,
-    "brisque": pyiqa_metric("brisque"),
-    "niqe": pyiqa_metric("niqe"),
+    "brisque": pyiqa_brisque,
 }
 
 if __name__ == "__main__":
