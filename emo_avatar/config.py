@@ -71,6 +71,10 @@ class EmoAvatarConfig(BaseModel):
     perceptual_share: float = Field(
         0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at"
     )
+    mouth_perceptual_weight: float = Field(
+        1.0, description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss"
+    )
+    mouth_px: int = Field(64, ge=32, description="side to which the mouth is enlarged for it")
     gan_weight: float = 0.1
     gan_loss: Literal["bce", "hinge", "lsgan"] = "bce"
     gan_start_step: int = 500
@@ -99,14 +103,14 @@ _PAPER: dict[str, Any] = {
     "projection_mse_weight": 0.0, "tuning_steps": 350, "tuning_lr": 3e-4, "tuning_mse_weight": 1.0,
     "texture_px": 512, "flow_px": 256, "flow_widths": (32, 64, 128, 256, 256), "encoder_width": 32,
     "encoder_max_width": 512, "skip_resolutions": (16, 32, 64, 128, 256), "perceptual": "lpips-vgg",
-    "perceptual_share": 1.0,
+    "perceptual_share": 1.0, "mouth_px": 128,
     "discriminator_width": 64, "steps": 15000, "lr": 1e-4, "texture_lr": 1e-3, "final_lr_share": 1.0,
     "gan_start_step": 1500, "max_train_frames": 20000, "checkpoint_every_steps": 500,
     "ema_half_life_images": 10000.0,
 }  # fmt: skip
 _LITERAL: dict[str, Any] = {
     "flow_mode": "warp", "background_plate": False, "feature_weight": 0.0, "placement": "none",
-    "encoder_context": False, "gan_start_step": 0,
+    "mouth_perceptual_weight": 0.0, "encoder_context": False, "gan_start_step": 0,
 }  # fmt: skip
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}

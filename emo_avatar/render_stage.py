@@ -32,6 +32,7 @@ class RenderLosses:
     texture: Tensor
     l1: Tensor
     perceptual: Tensor
+    mouth: Tensor
     adversarial: Tensor
     flow: Tensor
 
@@ -41,6 +42,7 @@ class RenderLosses:
             config.texture_weight * self.texture
             + config.l1_weight * self.l1
             + config.perceptual_weight * self.perceptual
+            + config.mouth_perceptual_weight * self.mouth
             + config.gan_weight * self.adversarial
             + self.flow
         )
@@ -95,12 +97,13 @@ class RenderStage:
         rows = rng.integers(len(self._frames), size=config.batch)
         target = self._frames.images(rows, self._device)
         weights = self._frames.pixel_weights(rows, self._device)
+        mouths = self._frames.mouth_boxes(rows, self._device)
         batch = self._signals.batch(self._frames.indices[rows], self._device)
         self._set_learning_rate()
         with_gan = config.gan_weight > 0 and self.step >= config.gan_start_step
         with torch.autocast(self._device.split(":")[0], torch.bfloat16, enabled=config.bf16):
             rendering = self.avatar(batch)
-            losses = self._losses(rendering, target, weights, batch, with_gan)
+            losses = self._losses(rendering, target, weights, mouths, batch, with_gan)
         total = losses.total(config)
         values = {name: float(getattr(losses, name).detach()) for name in losses.__dataclass_fields__}
         self._refuse_non_finite(values)
@@ -115,7 +118,13 @@ class RenderStage:
         return values
 
     def _losses(
-        self, rendering: Rendering, target: Tensor, weights: Tensor, batch: DrivingBatch, with_gan: bool
+        self,
+        rendering: Rendering,
+        target: Tensor,
+        weights: Tensor,
+        mouths: Tensor,
+        batch: DrivingBatch,
+        with_gan: bool,
     ) -> RenderLosses:
         config = self._config
         zero = target.new_zeros(())
@@ -127,6 +136,9 @@ class RenderStage:
         if config.perceptual_weight > 0:
             looked_at = max(round(config.perceptual_share * len(image)), 1)
             perceptual = self._perceptual(image[:looked_at], target[:looked_at]).mean()
+        mouth = zero
+        if config.mouth_perceptual_weight > 0:
+            mouth = self._perceptual(*(enlarged(x, mouths, config.mouth_px) for x in (image, target))).mean()
         adversarial = zero
         if with_gan:
             self._discriminator.requires_grad_(False)
@@ -135,7 +147,7 @@ class RenderStage:
         if rendering.flow is not None:
             flow = config.flow_l1_weight * rendering.flow.abs().mean()
             flow = flow + config.flow_tv_weight * total_variation(rendering.flow)
-        return RenderLosses(texture, l1, perceptual, adversarial, flow)
+        return RenderLosses(texture, l1, perceptual, mouth, adversarial, flow)
 
     def _discriminator_step(self, fake: Tensor, target: Tensor, batch: DrivingBatch, with_gan: bool) -> float:
         if not with_gan:
@@ -213,6 +225,15 @@ def condition(batch: DrivingBatch) -> Tensor:
     """What the discriminator sees beside an image: u, v in [-1, 1] inside the mask, and the mask."""
     uv = (batch.uv.permute(0, 3, 1, 2) * 2.0 - 1.0) * batch.mask
     return torch.cat((uv, batch.mask), dim=1)
+
+
+def enlarged(images: Tensor, boxes: Tensor, size_px: int) -> Tensor:
+    """Cut one box ``[B, 4]`` (px) out of each image and resize it to ``[B, 3, size, size]``, differentiable."""
+    from torchvision.ops import roi_align
+
+    numbers = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
+    boxes = torch.cat((numbers, boxes), dim=1)
+    return torch.as_tensor(roi_align(images, boxes, size_px, sampling_ratio=1, aligned=True))
 
 
 def _parameter_groups(avatar: AvatarRenderer, config: EmoAvatarConfig) -> list[dict[str, Any]]:

@@ -16,10 +16,11 @@ from emo_avatar.driving import (
     feature_weights,
     filled_forward,
     frame_to_aligned,
+    mouth_boxes,
     pivot_weights,
 )
 from emo_avatar.prior import fit_resolution
-from emo_avatar.render_stage import RenderStage, trainable
+from emo_avatar.render_stage import RenderStage, enlarged, trainable
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.errors import UserError
@@ -200,6 +201,33 @@ def test_feature_weights_peak_at_mouth_and_eyes() -> None:
     x, y = landmarks[0, 48:68].mean(dim=0).long()
     assert weights[y, x] > 4.0
     assert abs(float(weights[0, 0]) - 1.0) < 1e-3
+
+
+def test_mouth_boxes_are_squares_around_the_lips() -> None:
+    landmarks = torch.tensor(SyntheticTrack(2).landmarks68)
+    landmarks[1] = torch.nan
+    boxes = mouth_boxes(landmarks)
+    lips = landmarks[0, 48:68]
+    assert (boxes[0, :2] < lips.amin(dim=0)).all() and (boxes[0, 2:] > lips.amax(dim=0)).all()
+    torch.testing.assert_close(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    torch.testing.assert_close((boxes[0, :2] + boxes[0, 2:]) / 2, (lips.amin(dim=0) + lips.amax(dim=0)) / 2)
+    assert torch.isfinite(boxes).all()
+
+
+def test_the_mouth_is_cut_out_and_enlarged_with_gradients() -> None:
+    ramp = torch.linspace(-1.0, 1.0, 64).expand(2, 3, 64, 64).clone().requires_grad_()
+    boxes = torch.tensor([[16.0, 20.0, 32.0, 36.0], [40.0, 8.0, 56.0, 24.0]])
+    large = enlarged(ramp, boxes, 32)
+    assert large.shape == (2, 3, 32, 32)
+    centers = (torch.arange(32) + 0.5) / 2 - 0.5
+    for i, left in enumerate((16.0, 40.0)):
+        expected = -1.0 + 2.0 * (left + centers) / 63.0
+        torch.testing.assert_close(large[i, 0, 5], expected, atol=1e-5, rtol=0.0)
+    large.sum().backward()
+    inside = torch.zeros(64, dtype=torch.bool)
+    inside[19:37] = True
+    assert ramp.grad is not None
+    assert ramp.grad[0, 0, ~inside].abs().max() == 0.0 and ramp.grad[0, 0, 25, 20] > 0.0
 
 
 def test_pose_weights_prefer_the_nearest_pivot_and_mean_weights_are_equal() -> None:
