@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -67,6 +68,8 @@ class Batch:
         self.region = region
         self.before = before
         self._kept: dict[Hashable, Any] = {}
+        self._guard = threading.Lock()
+        self._locks: dict[Hashable, threading.RLock] = {}
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -78,9 +81,18 @@ class Batch:
         assert self.reference is not None
         return self.reference
 
+    def part(self, rows: slice) -> Batch:
+        """Some of its frames as a batch of their own, which shares nothing and has no batch before it."""
+        reference = None if self.reference is None else self.reference[rows]
+        region = None if self.region is None else self.region[rows]
+        return Batch(self.frames[rows], reference, self.indices[rows], region)
+
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What ``compute`` gives, computed at the first call with this key."""
-        if key not in self._kept:
-            self._kept[key] = compute()
+        """What ``compute`` gives, computed at the first call with this key; other threads wait for it."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.RLock())
+        with lock:
+            if key not in self._kept:
+                self._kept[key] = compute()
         kept: T = self._kept[key]
         return kept

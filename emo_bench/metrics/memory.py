@@ -1,6 +1,7 @@
 """What was found in frames seen lately, by content: a reference frame is looked at once for all methods."""
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -20,16 +21,21 @@ class FrameMemory(Generic[T]):
 
     def __init__(self) -> None:
         self._results: OrderedDict[bytes, T] = OrderedDict()
+        self._lock = threading.RLock()
 
     def recall(self, batch: Batch, side: Side, compute: Callable[[NDArray[np.uint8], int], T]) -> list[T]:
-        """One result a frame of that side; ``compute(frame, i)`` gives it where that content was not seen before."""
+        """One result a frame of that side; ``compute(frame, i)`` gives it where that content was not seen before.
+
+        One thread at a time: detectors take no two frames at once.
+        """
         results = []
-        for i, (digest, frame) in enumerate(zip(_digests(batch, side), batch.side(side), strict=True)):
-            if digest not in self._results:
-                self._results[digest] = compute(np.ascontiguousarray(frame), i)
-                if len(self._results) > REMEMBERED_FRAMES:
-                    self._results.popitem(last=False)
-            results.append(self._results[digest])
+        with self._lock:
+            for i, (digest, frame) in enumerate(zip(_digests(batch, side), batch.side(side), strict=True)):
+                if digest not in self._results:
+                    self._results[digest] = compute(np.ascontiguousarray(frame), i)
+                    if len(self._results) > REMEMBERED_FRAMES:
+                        self._results.popitem(last=False)
+                results.append(self._results[digest])
         return results
 
 

@@ -75,9 +75,12 @@ class Metric(ABC):
 
     A subclass sets `info`, implements `score` or `score_batch`, and, where it needs something, `missing`.
     Batches of one video come in order. The scores must not depend on how the frames are cut into batches.
+    Metrics score a batch side by side in threads; one metric sees one batch at a time unless it says that it is
+    `divisible`: heavy, each frame on its own, nothing shared and nothing kept. Then parts of a batch run side by side.
     """
 
     info: ClassVar[MetricInfo]
+    divisible: ClassVar[bool] = False
     backend: Backend
 
     @classmethod

@@ -17,6 +17,7 @@ _PIXELS_AT_ONCE = 2**18  # bounds the features in memory to about 300 MB, whatev
 
 class _PerceptualMetric(Metric):
     distance: ClassVar[str]
+    divisible = True
 
     @classmethod
     def missing(cls) -> str | None:

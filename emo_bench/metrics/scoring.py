@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,15 @@ from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class
+from emo_bench.metrics.threads import Task, Threads
 
 if TYPE_CHECKING:
     import pandas
 
 DEFAULT_METRICS = ("psnr", "ssim", "sd", "lpips", "flmd")
+PART_PIXELS = (
+    2**18
+)  # of a divisible metric's part of a batch: small enough to share out, large enough to be fast
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Scorer:
             raise UserError("no metric asked for")
         self._settings = settings or Settings()
         self._columns = [_open_column(name, self._settings) for name in _resolve(metrics, self._settings)]
+        self._threads = Threads(None if self._settings.device == "cpu" else 1)
         self._before: Batch | None = None
         self._region = region
         self._frames: list[int | str] = []
@@ -86,13 +92,27 @@ class Scorer:
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
         batch = Batch(frames, reference, self._frames[start:], region, self._before)
-        for column in self._columns:
-            if column.metric is None:
-                column.parts.append(np.full(len(frames), np.nan))
-            else:
-                column.parts.append(column.metric.score_batch(batch))
+        self._score(batch)
         batch.before = None
         self._before = batch
+
+    def _score(self, batch: Batch) -> None:
+        """Add every column's scores of the batch: first the metrics that take it whole, then parts for the others."""
+        at_once = max(1, PART_PIXELS // max(batch.frames.shape[1] * batch.frames.shape[2], 1))
+        work: list[tuple[_Column, Task]] = []
+        for column in sorted(self._columns, key=lambda c: c.metric is not None and c.metric.divisible):
+            if column.metric is None:
+                column.parts.append(np.full(len(batch), np.nan))
+            elif column.metric.divisible:
+                parts = [batch.part(slice(i, i + at_once)) for i in range(0, len(batch), at_once)]
+                work += [
+                    (column, Task(partial(column.metric.score_batch, part), alone=True)) for part in parts
+                ]
+            else:
+                work.append((column, Task(partial(column.metric.score_batch, batch))))
+        results = self._threads.run([task for _, task in work])
+        for (column, _), scores in zip(work, results, strict=True):
+            column.parts.append(scores)
 
     def table(self) -> "pandas.DataFrame":
         """One row a frame (index "frame"), one float64 column a metric; `.attrs["records"]` by metric id."""

@@ -1,0 +1,62 @@
+"""The metrics of a batch side by side: most of them keep one core busy, and few keep all."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from emo_bench.metrics.metric import Scores
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of a batch's work. `alone`: it asks torch for one thread, because pieces like it run beside it."""
+
+    compute: Callable[[], Scores]
+    alone: bool = False
+
+
+class Threads:
+    """Runs tasks on as many threads as torch would use; on one, and for a single task, in the caller's thread."""
+
+    def __init__(self, count: int | None = None) -> None:
+        self._count = count or cpu_threads()
+        self._pool: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+
+    def run(self, tasks: Sequence[Task]) -> list[Scores]:
+        """The tasks' results in their order; started in that order. The first error is raised when all have ended."""
+        if self._count == 1 or len(tasks) < 2:
+            return [task.compute() for task in tasks]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._count, "metrics")
+        futures = [self._pool.submit(self._do, task) for task in tasks]
+        errors = [future.exception() for future in futures]
+        if torch := _torch():
+            # A thread started later takes the number that was set last, in whichever thread.
+            torch.set_num_threads(torch.get_num_threads())
+        for error in errors:
+            if error is not None:
+                raise error
+        return [future.result() for future in futures]
+
+    def _do(self, task: Task) -> Scores:
+        wanted = 1 if task.alone else self._count
+        torch = _torch()
+        if torch and getattr(self._local, "torch_threads", None) != wanted:
+            torch.set_num_threads(wanted)
+            self._local.torch_threads = wanted
+        return task.compute()
+
+
+def cpu_threads() -> int:
+    """As many as torch uses, where it is loaded; else as there are processors."""
+    torch = _torch()
+    return int(torch.get_num_threads()) if torch else os.cpu_count() or 1
+
+
+def _torch() -> Any:
+    return sys.modules.get("torch")
