@@ -26,7 +26,7 @@ from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
-from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.progress import track_progress
 
@@ -47,7 +47,7 @@ class EmoAvatar(Method):
         title="Emo-Avatar",
         paper="Liu, Song et al. 2024, Emo-Avatar, arXiv 2402.00827v1",
         licence="Apache-2.0 (this implementation)",
-        capabilities=frozenset({"render"}),
+        capabilities=frozenset({"render", "edit"}),
         requirements=(),
         fidelity="whole method from the paper; open choices are fields of the config, preset 'literal' follows the text",
     )
@@ -105,15 +105,15 @@ class EmoAvatar(Method):
     @torch.inference_mode()
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
-        avatar, poses = self._fitted()
+        avatar, poses = self.fitted()
         signals = DrivingSignals(capture, self.config, poses, keep_uv=False)
-        device = self.workspace.device
-        for start in range(0, len(indices), RENDER_BATCH):
-            chunk = indices[start : start + RENDER_BATCH]
-            batch = signals.batch(chunk, device)
-            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=self.config.bf16):
-                image = avatar(batch).image
-            yield from to_frames_u8(image)
+        yield from rendered(avatar, signals, indices, self.workspace.device)
+
+    def edit(self, style: EditStyle, workspace: Workspace) -> Method:
+        """The edit stage (paper 3.3) as a method of its own; see :class:`emo_avatar.edited_avatar.EditedAvatar`."""
+        from emo_avatar.edited_avatar import EditedAvatar
+
+        return EditedAvatar(workspace, self, style)
 
     def load(self) -> None:
         """Load ``checkpoint.safetensors`` of a finished fit.
@@ -154,7 +154,8 @@ class EmoAvatar(Method):
             described["trained_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
         return described
 
-    def _fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
+    def fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
+        """The avatar, loaded if need be, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""
         if self._avatar is None or self._pivot_poses_deg is None:
             self.load()
         assert self._avatar is not None and self._pivot_poses_deg is not None
@@ -163,7 +164,7 @@ class EmoAvatar(Method):
     def _save_checkpoint(self, path: Path) -> None:
         from dataclasses import asdict
 
-        avatar, poses = self._fitted()
+        avatar, poses = self.fitted()
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in avatar.state_dict().items()}
         tensors["pivot_poses_deg"] = torch.from_numpy(np.ascontiguousarray(poses, dtype=np.float32))
         temporary = path.with_name(path.name + ".part")
@@ -176,9 +177,20 @@ class EmoAvatar(Method):
 
     @torch.inference_mode()
     def _save_training_sheet(self, frames: TrainingFrames, signals: DrivingSignals) -> None:
-        avatar, _ = self._fitted()
+        avatar, _ = self.fitted()
         rows = np.linspace(0, len(frames) - 1, 8).round().astype(int)
         ours = to_frames_u8(avatar(signals.batch(frames.indices[rows], self.workspace.device)).image)
         truth = to_frames_u8(frames.images(rows))
         gaps = [difference(a, b) for a, b in zip(ours, truth, strict=True)]
         save_sheet(self.workspace.folder / "train.png", [list(truth), list(ours), gaps])
+
+
+def rendered(
+    avatar: AvatarRenderer, signals: DrivingSignals, indices: Sequence[int], device: str
+) -> Iterator[np.ndarray]:
+    """Yield uint8 ``[R, R, 3]`` frames of an avatar, some at a time; call it without gradients."""
+    for start in range(0, len(indices), RENDER_BATCH):
+        batch = signals.batch(indices[start : start + RENDER_BATCH], device)
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=avatar.config.bf16):
+            image = avatar(batch).image
+        yield from to_frames_u8(image)

@@ -43,6 +43,20 @@ class Rendering:
     flow: Tensor | None
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """What the skip connections and StyleGAN get: encoder features by side in pixels, codes, placement, B frames."""
+
+    features: dict[int, Tensor]
+    ws: Tensor
+    grid_affine: Tensor
+
+    def rows(self, chosen: Tensor) -> Encoding:
+        """Some of the frames."""
+        features = {side: maps[chosen] for side, maps in self.features.items()}
+        return Encoding(features, self.ws[chosen], self.grid_affine[chosen])
+
+
 class AvatarRenderer(nn.Module):
     """Renders frames from driving signals.
 
@@ -110,15 +124,23 @@ class AvatarRenderer(nn.Module):
 
     def forward(self, batch: DrivingBatch) -> Rendering:
         """Render a batch."""
+        encoding, sampled, flow = self.encode(batch)
+        return Rendering(self.synthesise(encoding), sampled[:, :3], flow)
+
+    def encode(self, batch: DrivingBatch) -> tuple[Encoding, Tensor, Tensor | None]:
+        """All that comes before the skip connections; also the sampled texture ``[B, C, R, R]`` and the flow."""
         sampled, flow = self.sample(batch)
         inputs = [sampled, batch.mask]
         if self.config.background_plate:
             inputs.append(self.plate.expand(len(sampled), -1, -1, -1))
         features = self.encoder(torch.cat(inputs, dim=1))
         ws = torch.einsum("bk,kld->bld", batch.pivot_weights, self.pivots)
+        return Encoding(features, ws, batch.grid_affine), sampled, flow
+
+    def synthesise(self, encoding: Encoding) -> Tensor:
+        """StyleGAN with the skip connections: images ``[B, 3, R, R]`` in about [-1, 1]."""
 
         def fuse(resolution: int, x: Tensor, rgb: Tensor | None) -> tuple[Tensor, Tensor | None]:
-            return self.fusion.apply_at(resolution, x, rgb, features, batch.grid_affine)
+            return self.fusion.apply_at(resolution, x, rgb, encoding.features, encoding.grid_affine)
 
-        image = self.generator.synthesis(ws, noise_mode="const", fuse=fuse)
-        return Rendering(image, sampled[:, :3], flow)
+        return self.generator.synthesis(encoding.ws, noise_mode="const", fuse=fuse)

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from emo_bench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +61,26 @@ class Workspace:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class EditStyle:
+    """The edit that is asked for.
+
+    Attributes:
+        name: of the style, also its folder's.
+        source_caption, target_caption: what the frames show before and after.
+        instruction: for editors that are told what to do.
+        editor: of the reference picture, a name of ``emo_bench.reference_editors.EDITORS``.
+        editor_settings: its settings.
+    """
+
+    name: str
+    source_caption: str
+    target_caption: str
+    instruction: str
+    editor: str
+    editor_settings: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Method(ABC):
     """A head avatar, a video edit, or a stand-in that keeps them honest.
 
@@ -94,6 +116,18 @@ class Method(ABC):
     @abstractmethod
     def load(self) -> None:
         """Take up a finished fit from ``workspace.folder``."""
+
+    def edit(self, style: EditStyle, workspace: Workspace) -> Method:
+        """The edit of this fitted avatar as a method of its own: its ``fit`` makes the edit, its ``render`` shows it.
+
+        Args:
+            style: what to make of it.
+            workspace: of the edit; its settings are the user's ``--set edit.key=value`` without the prefix.
+
+        Raises:
+            UserError: the method edits nothing, or what the edit needs is not here; before any work is done.
+        """
+        raise UserError(f"method {self.info.name} cannot edit what it fitted: leave out --style")
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values for ``run.json``; callable before the fit.

@@ -6,8 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from emo_bench import actors, methods, stages
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.method import SMOKE_PROFILE, Method, Workspace
+from emo_bench.run_log import log_file
 from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
 from protocols.loader import DEFAULT_PROTOCOL
 
@@ -93,6 +93,15 @@ def run(request: RunRequest, *, trivial: bool = True) -> list[Path]:
     return folders
 
 
+def planned_method(request: RunRequest) -> Method:
+    """The method that :func:`run` would fit, over its folder, which need not be there.
+
+    Raises:
+        UserError: as :func:`run`.
+    """
+    return _resolve(request).build()
+
+
 def default_device() -> str:
     """``cuda`` when torch has a GPU, else ``cpu``."""
     import torch
@@ -141,7 +150,7 @@ def _trivial_plan(plan: _Plan, name: str, resolution_px: int) -> _Plan:
 def _make(plan: _Plan) -> int:
     """Do the stages that are left; returns the resolution of the frames."""
     method = plan.build()
-    with lock_folder(plan.folder), _log_file(plan.folder / LOG):
+    with lock_folder(plan.folder), log_file(plan.folder / LOG):
         folder = RunFolder.open(plan.folder, _identity(plan, method), _facts(plan, method))
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
@@ -204,17 +213,3 @@ def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Append the ``emo_bench`` log to a file while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()

@@ -16,8 +16,8 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest, FrameU8, read_lossless, write_lossless
 from emo_bench.machine import MemoryPeak, describe_machine
-from emo_bench.method import Method
-from emo_bench.metrics import Scorer, Settings
+from emo_bench.method import EditStyle, Method
+from emo_bench.metrics import Captions, Scorer, Settings
 from emo_bench.metrics.registry import metric_class
 from emo_bench.preview import PreviewWriter
 from emo_bench.progress import track_progress
@@ -31,7 +31,7 @@ log = logging.getLogger("emo_bench")
 
 @dataclass
 class Job:
-    """A run at work; ``fitted`` says whether the method object holds its fit."""
+    """A run at work; ``fitted`` says whether the method object holds its fit, ``style`` is that of an edit."""
 
     folder: RunFolder
     method: Method
@@ -40,6 +40,7 @@ class Job:
     split: Split
     device: str
     fitted: bool = False
+    style: EditStyle | None = None
 
     @property
     def name(self) -> str:
@@ -99,7 +100,7 @@ def score(job: Job) -> None:
         enlarged = job.method.resolution_px > job.capture.size_px
         scorer = Scorer(
             job.protocol.scoring.metrics,
-            settings=Settings(device=job.device),
+            settings=Settings(device=job.device, captions=_captions(job)),
             resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
             background=job.protocol.scoring.background,
         )
@@ -121,9 +122,8 @@ def _score_frames(job: Job, scorer: Scorer) -> str:
     recorded = job.capture.frames(test, size=job.method.resolution_px)
     digest = FrameDigest()
     smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
-    title = (
-        f"{job.method.info.title}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
-    )
+    style = f", {job.style.name}" if job.style else ""
+    title = f"{job.method.info.title}{style}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
     with (
         PreviewWriter(path / PREVIEW, title, job.capture.fps) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,
@@ -137,6 +137,10 @@ def _score_frames(job: Job, scorer: Scorer) -> str:
             scorer.add(np.stack(ours), np.stack(truth), batch)
             advance(len(batch))
     return digest.hexdigest()
+
+
+def _captions(job: Job) -> Captions | None:
+    return None if job.style is None else Captions(job.style.source_caption, job.style.target_caption)
 
 
 def _metric_states(protocol: Protocol) -> dict[str, Any]:

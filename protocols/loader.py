@@ -64,7 +64,7 @@ class Protocol(_Model):
     version: int = Field(ge=1)
     title: str
     source: str
-    task: Literal["self-reenactment"]
+    task: Literal["self-reenactment", "editing"]
     mini: bool
     default_split: Name
     minimum_frames: int = Field(ge=2)

@@ -17,6 +17,8 @@ from emo_bench.metrics.comparability import kind, require_comparable
 from emo_bench.store import FinishedRun
 
 RANKED_SHARE = 0.5
+# The paper's table of edits prints SD times 1e-2.
+EDIT_SCALES = {"sd": 0.01}
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,20 @@ class Row:
         return self.identity["method"] in TRIVIAL
 
     @property
-    def subject(self) -> tuple[str, str, str]:
-        """Actor, its capture and the frames: scores of one subject are of the same frames."""
+    def style(self) -> str:
+        """Name of the style of an edit; empty where nothing is edited."""
+        return str(self.identity["style"]["name"]) if "style" in self.identity else ""
+
+    @property
+    def subject_title(self) -> str:
+        """The actor, and the style of an edit."""
+        return ", ".join(filter(None, (self.subject[0], self.style)))
+
+    @property
+    def subject(self) -> tuple[str, str, str, str]:
+        """Actor, its capture, the frames and the style: scores of one subject are of the same frames and wish."""
         identity = self.identity
-        return identity["actor"]["name"], identity["actor"]["sha256"], identity["split"]["sha256"]
+        return identity["actor"]["name"], identity["actor"]["sha256"], identity["split"]["sha256"], self.style
 
     @property
     def contestant(self) -> tuple[str, str, str, int]:
@@ -77,11 +89,16 @@ class Row:
     def cells(self) -> dict[str, Cell]:
         """By metric id, in the protocol's order."""
         records = self.stages["score"]["records"]
-        return {name: _cell(record, self.scores(name)) for name, record in records.items()}
+        return {name: _cell(self._shown(name, record), self.scores(name)) for name, record in records.items()}
+
+    def _shown(self, metric: str, record: dict[str, Any]) -> dict[str, Any]:
+        scaled = self.style and metric in EDIT_SCALES
+        return record | {"unit": f"{record['unit']} / {1 / EDIT_SCALES[metric]:.0f}"} if scaled else record
 
     def scores(self, metric: str) -> NDArray[np.float64]:
         """``[N]``, one a held-out frame in ascending order, NaN where undefined."""
-        return self.run.scores[metric].to_numpy(dtype=np.float64)
+        scale = EDIT_SCALES.get(metric, 1.0) if self.style else 1.0
+        return self.run.scores[metric].to_numpy(dtype=np.float64) * scale
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,7 @@ class Group:
     @property
     def subjects(self) -> list[list[Row]]:
         """The rows of each actor, methods before stand-ins."""
-        by_subject: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        by_subject: dict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
         for row in self.rows:
             by_subject[row.subject].append(row)
         return [by_subject[subject] for subject in sorted(by_subject, key=_natural)]
@@ -170,7 +187,7 @@ def _kinds(row: Row) -> tuple[Any, ...]:
     return tuple(kind(record) for record in row.stages["score"]["records"].values())
 
 
-def _natural(subject: tuple[str, str, str]) -> tuple[Any, ...]:
+def _natural(subject: tuple[str, str, str, str]) -> tuple[Any, ...]:
     """Actors 2 before 10."""
     name = subject[0]
     return (not name.isdecimal(), int(name) if name.isdecimal() else 0, *subject)

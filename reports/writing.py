@@ -25,6 +25,11 @@ LABELS = {
     "lpips": "LPIPS",
     "st-lpips": "ST-LPIPS",
     "flmd": "F-LMD",
+    "biq": "BIQ",
+    "clip_d": "CLIP-D",
+    "clip_dv": "CLIP-D^v",
+    "clip_dv_in2n": "CLIP-D^v (in2n)",
+    "warping_error": "warping error",
 }
 UNITLESS = "1"
 
@@ -71,7 +76,7 @@ def summary(folders: Sequence[Path]) -> str:
         for rows in group.subjects:
             for row in rows:
                 means = [_number(row.cells[m].interval.mean) for m in metrics]
-                lines.append([row.subject[0], row.title, *means, *_times(row)])
+                lines.append([row.subject_title, row.title, *means, *_times(row)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         blocks.append("\n".join([_title(group), *text]))
@@ -97,12 +102,22 @@ def _markdown(groups: Sequence[Group], unfinished: Sequence[Path], out: Path) ->
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    table = load_paper_tables()["table-1"]
+    edits = {bool(row.style) for group in groups for row in group.rows}
+    tables = [
+        load_paper_tables()[name] for edit, name in ((False, "table-1"), (True, "table-2")) if edit in edits
+    ]
     return environment.get_template("report.md.jinja").render(
         smoke=any(row.run.manifest["smoke"] for group in groups for row in group.rows),
         groups=[_view(group, out) for group in groups],
         unfinished=unfinished,
-        paper={"source": SOURCE, "table": _paper_table(table), "errata": _errata(table)},
+        papers=[
+            {
+                "title": f"{SOURCE}, {table.id.replace('-', ' ').capitalize()}",
+                "table": _paper_table(table),
+                "errata": _errata(table),
+            }
+            for table in tables
+        ],
     )
 
 
@@ -144,7 +159,9 @@ def _group_table(group: Group, out: Path) -> str:
             memory = f"{row.stages['fit']['memory_mib'] / 1024:.1f} GiB"
             # os.path.relpath, because Path.relative_to cannot climb before Python 3.12.
             link = f"[video]({Path(os.path.relpath(row.run.path / PREVIEW, out)).as_posix()})"
-            lines.append([row.subject[0], row.title, about, str(frames), *cells, *_times(row), memory, link])
+            lines.append(
+                [row.subject_title, row.title, about, str(frames), *cells, *_times(row), memory, link]
+            )
     return _pipes(lines)
 
 
@@ -251,6 +268,7 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "settings": ",".join(f"{key}={value}" for key, value in sorted(identity["settings"].items())),
         "profile": identity["profile"],
         "seed": identity["seed"],
+        "style": row.style,
         "resolution_px": identity["resolution_px"],
         "metric": metric,
         "metric_version": record["version"],

@@ -1,9 +1,13 @@
 """``emo-bench run``: fit, render, score, report."""
 
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from emo_bench.editing import EditRequest
 
 EXAMPLE = "Example: emo-bench run --method emo-avatar --actor 1 --profile smoke --set preset=literal"
 
@@ -30,19 +34,35 @@ def run(
     trivial: Annotated[
         bool, typer.Option("--trivial/--no-trivial", help="Also run mean-frame and nearest-frame.")
     ] = True,
+    style: Annotated[
+        str | None, typer.Option(help="Style of the edit, a name or a TOML file; default bronze-statue.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGE", help="Your own edit of the reference frame, instead of a style."),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="With --reference: caption of the edited video.")] = None,
+    source_prompt: Annotated[
+        str | None, typer.Option(help="With --reference: caption of the video as it is.")
+    ] = None,
+    skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Leave the edit out.")] = False,
 ) -> None:
-    """Run a method on an actor: fit it, render the held-out frames, score them, write a report.
+    """Run a method on an actor: fit it, render the held-out frames, score them, edit it, write a report.
 
-    What is finished is not done again; an interrupted run goes on when the same command is given.
+    A method that can edit also makes the edit of one style (--set edit.KEY=VALUE reaches its settings). What is finished is not done again; an interrupted run goes on when the same command is given.
     """
     from emo_bench.cli import status
 
     chosen = _parse_settings(settings or [])
+    of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
     with status.log_on_stderr():
-        from emo_bench.runner import RunRequest
+        from emo_bench.editing import check_edit, edit
+        from emo_bench.methods import method_class
+        from emo_bench.runner import RunRequest, planned_method
         from emo_bench.runner import run as make_runs
         from reports import summary, write_report
 
+        wanted = _edit_request(skip_edit, style, reference, prompt, source_prompt, of_edit)
         request = RunRequest(
             method=method,
             actor=actor,
@@ -54,11 +74,43 @@ def run(
             runs_dir=runs,
             device=device,
         )
+        if wanted is not None and (wanted.asked_for or "edit" in method_class(method).info.capabilities):
+            left_out = check_edit(planned_method(request), wanted)
+            if left_out:
+                logging.getLogger("emo_bench").info("edit: will be left out: %s", left_out)
+                wanted = None
+        else:
+            wanted = None
         folders = make_runs(request, trivial=trivial)
+        edited = edit(folders[0], wanted, device, method) if wanted is not None else None
+        if edited is not None:
+            folders.append(edited)
         report = write_report(folders, folders[0])
     print(summary(folders))
     print(f"report   {report}")
-    print(f"preview  {folders[0] / 'preview.mp4'}")
+    for folder in (folders[0], edited):
+        if folder is not None:
+            print(f"preview  {folder / 'preview.mp4'}")
+
+
+def _edit_request(
+    skip: bool,
+    style: str | None,
+    reference: Path | None,
+    prompt: str | None,
+    source_prompt: str | None,
+    settings: dict[str, str],
+) -> "EditRequest | None":
+    """What the options ask for; None with --skip-edit."""
+    from emo_bench.editing import EditRequest, choose_style
+
+    given = [name for name, value in (("--style", style), ("--reference", reference)) if value is not None]
+    given += ["--set edit.*"] if settings else []
+    if skip:
+        if given:
+            raise typer.BadParameter(f"--skip-edit and {given[0]} exclude each other")
+        return None
+    return EditRequest(choose_style(style, reference, prompt, source_prompt), settings, asked_for=bool(given))
 
 
 def _parse_settings(pairs: list[str]) -> dict[str, str]:

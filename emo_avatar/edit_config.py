@@ -1,0 +1,92 @@
+"""Every choice of the edit stage as a named field; profiles and presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emo_bench.errors import UserError
+
+
+class EditConfig(BaseModel):
+    """The configuration of an edit (paper 3.3). Defaults are the ``recommended`` preset of the ``cpu`` profile.
+
+    The paper gives no weight, size or number; equation 3 as printed has no temperature and no normalisation, which is
+    what preset ``literal`` keeps.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference_frame: int | None = Field(None, ge=0, description="a training frame; drawn by the seed if none")
+    clip: str = Field("auto", description="CLIP model: auto, ViT-B-32, ViT-L-14 or a folder")
+
+    # patch contrast (equation 3)
+    patches: int = Field(
+        24, ge=2, description="patches of a step: one positive each, the others are negatives"
+    )
+    patch_shares: tuple[float, ...] = Field((0.25, 0.4), description="sides of patches over the frame's side")
+    patch_pool: int = Field(192, ge=2, description="patches of the reference to draw from")
+    on_person_share: float = Field(0.75, ge=0, le=1, description="share of patches that lie on the person")
+    temperature: float = Field(0.07, gt=0)
+    normalize: bool = True
+    uv_limit: float = Field(0.02, gt=0, description="farthest that a matched spot may lie, in UV")
+    patch_weight: float = Field(1.0, ge=0, description="L_patch on the reference's frame")
+    matched_patch_weight: float = Field(0.5, ge=0, description="L_patch on other frames, matched through UV")
+
+    # the other terms
+    l1_weight: float = Field(10.0, ge=0)
+    perceptual_weight: float = Field(1.0, ge=0)
+    gan_weight: float = Field(0.1, ge=0)
+    anchor_weight: float = Field(0.1, ge=0, description="squared distance to the unedited skips")
+
+    # optimisation
+    steps: int = Field(120, ge=1)
+    other_frames: int = Field(1, ge=1, description="frames of a step beside the reference's")
+    frame_pool: int = Field(32, ge=1, description="frames to draw them from")
+    lr: float = Field(2e-3, gt=0)
+    final_lr_share: float = 0.05
+    discriminator_lr: float = Field(2e-4, gt=0)
+
+
+_SMOKE: dict[str, Any] = {"steps": 8, "patches": 8, "patch_pool": 32, "frame_pool": 6}
+_PAPER: dict[str, Any] = {
+    "steps": 400, "patches": 64, "patch_pool": 512, "patch_shares": (0.125, 0.25), "other_frames": 2,
+    "frame_pool": 64, "lr": 5e-4,
+}  # fmt: skip
+_LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False}
+
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
+PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
+
+
+def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) -> EditConfig:
+    """Lay a preset over a profile and the user's settings over both.
+
+    Args:
+        profile: ``smoke``, ``cpu`` or ``paper``.
+        preset: of the fit, unless ``settings`` names another.
+        settings: field names and values as text, as given with ``--set edit.key=value``; tuples are written ``0.2,0.4``.
+
+    Raises:
+        UserError: an unknown preset or field, or a value that does not fit.
+    """
+    values = dict(settings)
+    preset = values.pop("preset", preset)
+    if preset not in PRESETS:
+        raise UserError(f"--set edit.preset={preset}: choose one of {', '.join(PRESETS)}")
+    chosen: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
+    for key, text in values.items():
+        chosen[key] = tuple(filter(None, text.split(","))) if key == "patch_shares" else text
+    try:
+        config = EditConfig(**chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"--set edit.{name}: {first['msg']}; the fields are in docs/editing.md") from error
+    if not config.patch_shares or not all(0.0 < share <= 1.0 for share in config.patch_shares):
+        raise UserError("--set edit.patch_shares: shares of the frame's side, above 0 and at most 1")
+    if config.patches > config.patch_pool:
+        raise UserError(f"--set edit.patches={config.patches}: at most edit.patch_pool ({config.patch_pool})")
+    return config

@@ -1,0 +1,255 @@
+"""The edit stage: the skip connections learn a style from one reference picture, all else is frozen (paper 3.3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emo_avatar.config import EmoAvatarConfig
+from emo_avatar.edit_config import EditConfig
+from emo_avatar.patch_contrast import Encoder, cut_patches, draw_centres, matching_centres, patch_nce
+from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
+from emo_avatar.render_stage import Perceptual, condition
+from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
+from emo_bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class EditFrames:
+    """The frames of an edit, encoded once: the first is the reference's, the others are edited along.
+
+    Attributes:
+        encoding: what the skip connections get, F frames.
+        condition: what the discriminator sees beside the image ``[F, 3, R, R]``.
+        uv, mask: ``[F, R, R, 2]`` and ``[F, R, R]`` bool, for the matching of patches.
+    """
+
+    encoding: Encoding
+    condition: Tensor
+    uv: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    @torch.inference_mode(False)
+    def of(cls, avatar: AvatarRenderer, batches: list[DrivingBatch]) -> EditFrames:
+        """Encode frames given as batches; the encoder is frozen, so no step does it again."""
+        device = avatar.pivots.device.type
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=avatar.config.bf16):
+            parts = [avatar.encode(batch)[0] for batch in batches]
+        features = {
+            side: torch.cat([part.features[side].float() for part in parts]) for side in parts[0].features
+        }
+        encoding = Encoding(
+            features, torch.cat([p.ws for p in parts]), torch.cat([p.grid_affine for p in parts])
+        )
+        return cls(
+            encoding,
+            torch.cat([condition(batch) for batch in batches]),
+            torch.cat([batch.uv for batch in batches]).cpu().numpy(),
+            torch.cat([batch.mask[:, 0] > 0.5 for batch in batches]).cpu().numpy(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+
+@dataclass(frozen=True)
+class PatchPool:
+    """Patches of the reference with their features, drawn once, and where each lies in every frame.
+
+    Attributes:
+        centres: ``[F, P, 2]`` px; those of frame 0 are the reference's own.
+        found: ``[F, P]`` bool, whether the frame shows the spot.
+        features: ``[P, D]`` of the reference's patches, one tensor a patch size.
+    """
+
+    centres: np.ndarray
+    found: np.ndarray
+    features: tuple[Tensor, ...]
+
+    @classmethod
+    @torch.no_grad()
+    def draw(
+        cls,
+        reference: Tensor,
+        frames: EditFrames,
+        config: EditConfig,
+        clip: Encoder,
+        clip_px: int,
+        rng: np.random.Generator,
+    ) -> PatchPool:
+        """Draw the patches of ``reference [1, 3, R, R]``, embed them, and match them through UV."""
+        size_px = reference.shape[-1]
+        centres = draw_centres(frames.mask[0], config.patch_pool, config.on_person_share, rng)
+        matches = [(centres, np.ones(len(centres), dtype=bool))]
+        for frame in range(1, len(frames)):
+            matches.append(
+                matching_centres(
+                    centres, frames.uv[0], frames.mask[0], frames.uv[frame], frames.mask[frame], config.uv_limit
+                )
+            )  # fmt: skip
+        where = torch.from_numpy(centres).to(reference.device)
+        features = tuple(
+            torch.cat(
+                [clip(cut_patches(reference, part, share * size_px, clip_px)) for part in where.split(32)]
+            )
+            for share in config.patch_shares
+        )
+        return cls(np.stack([c for c, _ in matches]), np.stack([f for _, f in matches]), features)
+
+
+class EditStage:
+    """Trains the skip connections of an avatar towards one reference picture.
+
+    Args:
+        avatar: the fitted avatar; all of it but ``fusion`` is frozen here.
+        discriminator: the render stage's, fine-tuned on the reference.
+        reference: the edited picture ``[1, 3, R, R]`` in [-1, 1].
+        frames: the reference's frame, then the others.
+        config, fit_config: of the edit, and of the fit.
+        perceptual: distance of two batches in [-1, 1], ``[B]``.
+        clip: image encoder with gradients, and the side of the pictures it takes; None only where no term needs it.
+        seed: of the run; every step draws from it and its own number alone.
+    """
+
+    def __init__(
+        self,
+        avatar: AvatarRenderer,
+        discriminator: PatchDiscriminator,
+        reference: Tensor,
+        frames: EditFrames,
+        config: EditConfig,
+        fit_config: EmoAvatarConfig,
+        perceptual: Perceptual,
+        clip: tuple[Encoder, int] | None,
+        seed: int,
+    ) -> None:
+        self.avatar, self.step = avatar, 0
+        self.discriminator = discriminator
+        self._reference, self._frames = reference, frames
+        self._config, self._fit_config = config, fit_config
+        self._perceptual, self._clip, self._seed = perceptual, clip, seed
+        avatar.requires_grad_(False)
+        avatar.fusion.requires_grad_(True)
+        self._skips = list(avatar.fusion.parameters())
+        self._unedited = [p.detach().clone() for p in self._skips]
+        self._optimizer = torch.optim.Adam(self._skips, lr=config.lr, betas=(0.9, 0.99))
+        self._d_optimizer = torch.optim.Adam(
+            discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
+        )
+        self._pool: PatchPool | None = None
+        if clip is not None:
+            rng = np.random.default_rng((seed, 0))
+            self._pool = PatchPool.draw(reference, frames, config, *clip, rng)
+
+    def run_step(self) -> dict[str, float]:
+        """Take one optimisation step and return its losses by name.
+
+        Raises:
+            UserError: a loss is not finite; nothing was updated by this step.
+        """
+        config = self._config
+        rng = np.random.default_rng((self._seed, 1, self.step))
+        torch.manual_seed(int(rng.integers(2**31)))
+        rows = self._draw_frames(rng)
+        chosen = torch.from_numpy(rows).to(self._reference.device)
+        with self._autocast():
+            images = self.avatar.synthesise(self._frames.encoding.rows(chosen)).float()
+        conditions = self._frames.condition[chosen]
+        terms = self._losses(images, rows, conditions, rng)
+        total = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        values = {name: float(value.detach()) for name, (_, value) in terms.items()}
+        self._refuse_non_finite(values)
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self._skips, 10.0)
+        self._refuse_non_finite({"gradient": float(norm)})
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.lr * self._rate_share()
+        self._optimizer.step()
+        if config.gan_weight > 0:
+            values["discriminator"] = self._discriminator_step(images.detach(), conditions)
+        self.step += 1
+        return values
+
+    def _draw_frames(self, rng: np.random.Generator) -> np.ndarray:
+        others = len(self._frames) - 1
+        count = min(self._config.other_frames, others)
+        drawn = 1 + rng.choice(others, size=count, replace=False) if count else np.empty(0, dtype=np.int64)
+        return np.concatenate([[0], drawn]).astype(np.int64)
+
+    def _losses(
+        self, images: Tensor, rows: np.ndarray, conditions: Tensor, rng: np.random.Generator
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Each term by name with its weight; scalars."""
+        config, reference = self._config, self._reference
+        own = images[:1]
+        terms = {"l1": (config.l1_weight, (own - reference).abs().mean())}
+        if config.perceptual_weight > 0:
+            terms["perceptual"] = (config.perceptual_weight, self._perceptual(own, reference).mean())
+        if self._pool is not None:
+            if config.patch_weight > 0:
+                terms["patch"] = (config.patch_weight, self._patch_loss(own, 0, rng))
+            if config.matched_patch_weight > 0 and len(rows) > 1:
+                matched = [
+                    self._patch_loss(images[i : i + 1], int(row), rng)
+                    for i, row in enumerate(rows[1:], start=1)
+                ]
+                terms["matched_patch"] = (config.matched_patch_weight, torch.stack(matched).mean())
+        if config.gan_weight > 0:
+            self.discriminator.requires_grad_(False)
+            with self._autocast():
+                fake = self.discriminator(images, conditions)
+            terms["adversarial"] = (config.gan_weight, generator_loss(fake, self._fit_config.gan_loss))
+        if config.anchor_weight > 0:
+            moved = [((p - q) ** 2).sum() for p, q in zip(self._skips, self._unedited, strict=True)]
+            terms["anchor"] = (config.anchor_weight, torch.stack(moved).sum())
+        return terms
+
+    def _patch_loss(self, image: Tensor, frame: int, rng: np.random.Generator) -> Tensor:
+        """Equation 3 between the reference and ``image [1, 3, R, R]`` at the same spots of the face."""
+        assert self._pool is not None and self._clip is not None
+        clip, clip_px = self._clip
+        there = np.flatnonzero(self._pool.found[frame])
+        if len(there) < 2:
+            return image.sum() * 0.0
+        size = int(rng.integers(len(self._config.patch_shares)))
+        chosen = rng.choice(there, size=min(self._config.patches, len(there)), replace=False)
+        centres = torch.from_numpy(self._pool.centres[frame][chosen]).to(image.device)
+        side_px = self._config.patch_shares[size] * image.shape[-1]
+        keys = clip(cut_patches(image, centres, side_px, clip_px))
+        queries = self._pool.features[size][torch.from_numpy(chosen).to(image.device)]
+        return patch_nce(queries, keys, self._config.temperature, self._config.normalize)
+
+    def _discriminator_step(self, fakes: Tensor, conditions: Tensor) -> float:
+        """Teach the discriminator that the reference is real and the avatar's frames are not."""
+        self.discriminator.requires_grad_(True)
+        with self._autocast():
+            real = self.discriminator(self._reference, conditions[:1])
+            fake = self.discriminator(fakes, conditions)
+            loss = discriminator_loss(real, fake, self._fit_config.gan_loss)
+        self._d_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._d_optimizer.step()
+        return float(loss.detach())
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._reference.device.type, torch.bfloat16, enabled=self._fit_config.bf16)
+
+    def _rate_share(self) -> float:
+        warm = min((self.step + 1) / 10.0, 1.0)
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / self._config.steps)
+        last = self._config.final_lr_share
+        return warm * (last + (1.0 - last) * cosine)
+
+    def _refuse_non_finite(self, values: dict[str, float]) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"the edit stopped at step {self.step}: {', '.join(bad)} is not finite; nothing of it is kept. "
+                "Try a lower rate (--set edit.lr=...) or a fit with --set bf16=false"
+            )

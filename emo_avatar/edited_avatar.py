@@ -1,0 +1,221 @@
+"""An edited Emo-Avatar as a method: its fit is the edit stage, and it renders as the avatar does."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from emo_avatar.checkpointing import load_state
+from emo_avatar.clip_encoder import ClipEncoder
+from emo_avatar.driving import DrivingSignals, evenly_spaced, to_frames_u8, to_unit_range
+from emo_avatar.edit_config import EditConfig, resolve_edit_config
+from emo_avatar.edit_stage import EditFrames, EditStage
+from emo_avatar.method import EmoAvatar, rendered
+from emo_avatar.patch_discriminator import PatchDiscriminator
+from emo_avatar.prior import sha256_of
+from emo_avatar.render_stage import LossLog
+from emo_avatar.renderer import AvatarRenderer
+from emo_avatar.sheets import save_sheet
+from emo_bench.actors.capture import Capture, resize_area
+from emo_bench.errors import UserError
+from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
+from emo_bench.metrics.clip_model import ClipSource, find_clip
+from emo_bench.perceptual import perceptual_loss
+from emo_bench.progress import track_progress
+from emo_bench.reference_editors import open_editor
+
+ENCODE_BATCH = 8
+SHEET_FRAMES = 8
+
+log = logging.getLogger("emo_bench")
+
+
+class EditedAvatar(Method):
+    """The edit of a fitted avatar by one reference picture (paper 3.3).
+
+    An edit takes a minute in ``cpu`` and five in ``paper``: one that was interrupted starts again. Files in the
+    workspace: ``source.png`` and ``reference.png`` (the frame and its edit), ``checkpoint.safetensors`` (the edited skip
+    connections), ``train.csv`` (losses), ``train.png`` (reference; frames before; frames after).
+
+    Args:
+        workspace: of the edit; settings are fields of :class:`EditConfig`, or ``preset``.
+        base: the fitted avatar.
+        style: what to make of it.
+
+    Raises:
+        UserError: a setting, the editor or the CLIP model is not there; before any work.
+    """
+
+    info: ClassVar[MethodInfo] = EmoAvatar.info
+
+    def __init__(self, workspace: Workspace, base: EmoAvatar, style: EditStyle) -> None:
+        super().__init__(workspace)
+        self.base, self.style = base, style
+        self.resolution_px = base.resolution_px
+        self.config: EditConfig = resolve_edit_config(
+            workspace.profile, base.config.preset, workspace.settings
+        )
+        self._editor = open_editor(style.editor, style.editor_settings, workspace.device)
+        self._clip: ClipSource | None = find_clip(self.config.clip) if self._needs_clip() else None
+        self._avatar: AvatarRenderer | None = None
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """Those of the avatar."""
+        return EmoAvatar.profiles()
+
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Edit one frame, then train the skip connections towards it; the log says what each part took."""
+        folder, device = self.workspace.folder, self.workspace.device
+        clock = _Clock()
+        base, poses = self.base.fitted()
+        reference_frame, others = self._choose_frames(train)
+        reference = self._make_reference(capture, reference_frame).to(device)
+        clock.lap("reference")
+        signals = DrivingSignals(capture, self.base.config, poses)
+        indices = [reference_frame, *others]
+        batches = [
+            signals.batch(indices[start : start + ENCODE_BATCH], device)
+            for start in range(0, len(indices), ENCODE_BATCH)
+        ]
+        avatar = copy.deepcopy(base)
+        stage = EditStage(
+            avatar, self._load_discriminator(), reference, EditFrames.of(avatar, batches), self.config,
+            self.base.config, perceptual_loss(self.base.config.perceptual, device), self._open_clip(),
+            self.workspace.seed,
+        )  # fmt: skip
+        clock.lap("preparation")
+        self._train(stage)
+        clock.lap("training")
+        self._avatar = avatar.eval()
+        _save_skips(avatar, folder / "checkpoint.safetensors")
+        self._save_sheet(base, signals, reference, others)
+        clock.lap("saving")
+        log.info("edit of frame %d: %s", reference_frame, clock)
+
+    def _needs_clip(self) -> bool:
+        return self.config.patch_weight > 0 or self.config.matched_patch_weight > 0
+
+    def _choose_frames(self, train: Sequence[int]) -> tuple[int, list[int]]:
+        """The seeded frame that is edited, and the others, evenly spread."""
+        chosen = self.config.reference_frame
+        if chosen is None:
+            rng = np.random.default_rng(self.workspace.seed)
+            chosen = int(train[int(rng.integers(len(train)))])
+        elif chosen not in set(train):
+            raise UserError(
+                f"--set edit.reference_frame={chosen}: it must be a frame that the avatar was fitted on"
+            )
+        spread = evenly_spaced(train, self.config.frame_pool)
+        return chosen, [int(i) for i in spread if int(i) != chosen]
+
+    def _make_reference(self, capture: Capture, index: int) -> Tensor:
+        """Edit the frame at the capture's size and bring it to the avatar's: ``[1, 3, R, R]`` in [-1, 1]."""
+        frame = next(iter(capture.frames([index])))
+        edited = self._editor.edit(frame, self.style.instruction, self.workspace.seed)
+        save_sheet(self.workspace.folder / "source.png", [[frame]])
+        save_sheet(self.workspace.folder / "reference.png", [[edited]])
+        small = resize_area(edited, self.resolution_px)
+        return to_unit_range(small.transpose(2, 0, 1)[None].copy())
+
+    def _load_discriminator(self) -> PatchDiscriminator:
+        path = self.base.workspace.folder / "render.pt"
+        state = load_state(path)
+        if state is None:
+            raise UserError(f"{path} is missing: the edit fine-tunes its discriminator; fit the avatar again")
+        discriminator = PatchDiscriminator(width=self.base.config.discriminator_width)
+        discriminator.load_state_dict(state["discriminator"])
+        return discriminator.to(self.workspace.device)
+
+    def _open_clip(self) -> tuple[ClipEncoder, int] | None:
+        if self._clip is None:
+            return None
+        encoder = ClipEncoder(self._clip, self.workspace.device)
+        return encoder, encoder.size_px
+
+    def _train(self, stage: EditStage) -> None:
+        log_path = self.workspace.folder / "train.csv"
+        losses = LossLog(log_path, 0)
+        with track_progress(self.config.steps, f"emo-avatar: edit, {self.style.name}") as advance:
+            for step in range(self.config.steps):
+                values = stage.run_step()
+                losses.add(step, values)
+                advance(1, l1=values["l1"])
+        losses.close()
+
+    @torch.inference_mode()
+    def _save_sheet(
+        self, base: AvatarRenderer, signals: DrivingSignals, reference: Tensor, others: Sequence[int]
+    ) -> None:
+        assert self._avatar is not None
+        shown = [int(i) for i in evenly_spaced(others, SHEET_FRAMES)]
+        device = self.workspace.device
+        rows = [list(rendered(avatar, signals, shown, device)) for avatar in (base, self._avatar)]
+        made = to_frames_u8(reference)[0]
+        save_sheet(self.workspace.folder / "train.png", [[made, *row] for row in rows])
+
+    @torch.inference_mode()
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        if self._avatar is None:
+            self.load()
+        assert self._avatar is not None
+        _, poses = self.base.fitted()
+        signals = DrivingSignals(capture, self.base.config, poses, keep_uv=False)
+        yield from rendered(self._avatar, signals, indices, self.workspace.device)
+
+    def load(self) -> None:
+        """Load the edited skip connections into a copy of the avatar."""
+        path = self.workspace.folder / "checkpoint.safetensors"
+        if not path.exists():
+            raise UserError(f"{path} is missing: run the edit first")
+        base, _ = self.base.fitted()
+        avatar = copy.deepcopy(base)
+        try:
+            avatar.fusion.load_state_dict(load_file(path))
+        except RuntimeError as error:
+            raise UserError(f"{path} belongs to another avatar: remove its folder and run again") from error
+        self._avatar = avatar.eval()
+
+    def describe(self) -> dict[str, object]:
+        """The edit's configuration, and the SHA-256 of the avatar, of CLIP and of a reference given as a file."""
+        hashes = {"avatar": sha256_of(self.base.workspace.folder / "checkpoint.safetensors")}
+        if self._clip is not None:
+            hashes[f"clip {self._clip.name}"] = self._clip.sha256
+        picture = self.style.editor_settings.get("image")
+        if picture is not None:
+            hashes["reference picture"] = sha256_of(Path(picture))
+        return {"config": self.config.model_dump(mode="json"), "assets": hashes}
+
+
+class _Clock:
+    """Seconds of each part of the work, in order."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._laps: list[str] = []
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self._laps.append(f"{name} {now - self._last:.1f} s")
+        self._last = now
+
+    def __str__(self) -> str:
+        return ", ".join(self._laps)
+
+
+def _save_skips(avatar: AvatarRenderer, path: Path) -> None:
+    tensors = {name: t.detach().cpu().contiguous() for name, t in avatar.fusion.state_dict().items()}
+    temporary = path.with_name(path.name + ".part")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)

@@ -1,0 +1,257 @@
+"""Edits of finished runs: style, edit stage, rendering of the clip, scores; a run folder inside the run's."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import protocols
+from emo_bench import actors, methods, stages
+from emo_bench.errors import UserError
+from emo_bench.method import EditStyle, Method, Workspace
+from emo_bench.run_log import log_file
+from emo_bench.store import LOG, RunFolder, is_finished, lock_folder, read_manifest, variant_name
+from protocols.splitting import parse_frames
+from protocols.styles import DEFAULT_STYLE, Style, load_style
+
+EDITS = "edit"
+PROTOCOL, MINI_PROTOCOL = "editing", "editing-mini"
+SAME_CLIP = "CLIP scores are by the CLIP that the edit was trained with"
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """What the user asks for.
+
+    Attributes:
+        style: what to make.
+        settings: of the edit stage, without the prefix ``edit.``.
+        asked_for: False for the edit that ``run`` makes of its own accord; what stands in its way is then a note.
+    """
+
+    style: Style
+    settings: Mapping[str, str] = field(default_factory=dict)
+    asked_for: bool = True
+
+
+def choose_style(
+    name: str | None, reference: Path | None, prompt: str | None, source_prompt: str | None
+) -> Style:
+    """The style of a command: a named one, one around the user's own reference picture, or the default.
+
+    Raises:
+        UserError: the options do not go together, or the style is not there.
+    """
+    if reference is None:
+        if prompt or source_prompt:
+            raise UserError("--prompt and --source-prompt go with --reference; a style has its own captions")
+        return load_style(name or DEFAULT_STYLE)
+    if name is not None:
+        raise UserError("give --style or --reference, not both")
+    if not prompt or not source_prompt:
+        raise UserError(
+            '--reference needs captions of the edit: --source-prompt "a photo of a man" --prompt "a clay bust of a man"'
+        )
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in reference.stem.lower())
+    return Style(
+        name=f"own-{safe}"[:60],
+        title=reference.stem,
+        source_caption=source_prompt,
+        target_caption=prompt,
+        instruction=prompt,
+        editor="file",
+        editor_settings={"image": str(reference)},
+    )
+
+
+def check_edit(method: Method, request: EditRequest) -> str | None:
+    """Why the edit cannot be made, in one line, or None; it costs nothing, so ask before a long fit.
+
+    Raises:
+        UserError: so for an edit that was asked for.
+    """
+    try:
+        _edited(method, request)
+    except UserError as error:
+        if request.asked_for:
+            raise
+        return str(error)
+    return None
+
+
+def edit(
+    run: Path, request: EditRequest, device: str | None = None, method: str | None = None
+) -> Path | None:
+    """Make the edit of a finished run, and score it under protocol ``editing``; finished stages are left as they are.
+
+    Args:
+        run: the run's folder.
+        request: what to make.
+        device: ``cpu`` or ``cuda``; None for the machine's.
+        method: as the user named it, where it is not a registered one.
+
+    Returns:
+        The edit's folder; None when it was not asked for and cannot be made (the log says why).
+    """
+    base, manifest = open_method(run, device, method)
+    protocol = protocols.load_protocol(MINI_PROTOCOL if manifest["smoke"] else PROTOCOL)
+    capture = actors.load(manifest["identity"]["actor"]["name"])
+    try:
+        if capture.sha256 != manifest["identity"]["actor"]["sha256"]:
+            raise UserError(f"actor {capture.name} is no longer the one that {run} was fitted on: run again")
+        split = _clip(protocol, capture, manifest)
+        edited = _edited(base, request)
+    except UserError as error:
+        if request.asked_for:
+            raise
+        log.info("edit: left out: %s", error)
+        return None
+    folder = edited.workspace.folder
+    with lock_folder(folder), log_file(folder / LOG):
+        opened = RunFolder.open(
+            folder,
+            _identity(manifest, protocol, split, request, edited),
+            _facts(manifest, protocol, split, request),
+        )
+        log.info("edit %s of %s: %s", request.style.name, run, folder)
+        job = stages.Job(
+            opened, edited, capture, protocol, split, edited.workspace.device, style=edit_style(request.style)
+        )
+        stages.fit(job)
+        stages.render(job)
+        stages.score(job)
+        _flag_same_clip(opened)
+    return folder
+
+
+def open_method(
+    run: Path, device: str | None = None, method: str | None = None
+) -> tuple[Method, dict[str, Any]]:
+    """The method over a finished run's folder, not loaded yet, and the run's manifest.
+
+    Raises:
+        UserError: there is no finished run, or its method is not known here.
+    """
+    from emo_bench.runner import default_device
+
+    if not (run / "run.json").is_file():
+        raise UserError(f"{run} is no run: give the folder with run.json; runs are made with: emo-bench run")
+    manifest = read_manifest(run)
+    if not manifest["stages"].get("fit", {}).get("finished_at"):
+        raise UserError(f"{run} is not fitted yet: give its emo-bench run command again")
+    identity = manifest["identity"]
+    if "style" in identity:
+        raise UserError(f"{run} is an edit: give the run it belongs to, {run.parent.parent}")
+    cls = methods.method_class(method or identity["method"])
+    workspace = Workspace(
+        run, identity["profile"], identity["seed"], device or default_device(), identity["settings"]
+    )
+    return cls(workspace), manifest
+
+
+def open_edit(base: Method, style: str) -> Method:
+    """The finished edit of that name (or ``NAME+variant``) in the run's folder, not loaded yet.
+
+    Raises:
+        UserError: there is none; the line names those that there are.
+    """
+    folder = base.workspace.folder / EDITS / style
+    if not (folder / "run.json").is_file() or not is_finished(folder):
+        made = sorted(p.parent.name for p in (base.workspace.folder / EDITS).glob("*/run.json"))
+        there = f"; there are: {', '.join(made)}" if made else ""
+        raise UserError(f"{base.workspace.folder} has no finished edit {style!r}{there}")
+    kept = read_manifest(folder)["identity"]
+    settings = {
+        key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")
+    }
+    named = EditStyle(**kept["style"])
+    return base.edit(named, dataclasses.replace(base.workspace, folder=folder, settings=settings))
+
+
+def edit_style(style: Style) -> EditStyle:
+    """A style as methods get it."""
+    return EditStyle(
+        style.name, style.source_caption, style.target_caption, style.instruction, style.editor,
+        dict(style.editor_settings),
+    )  # fmt: skip
+
+
+def _edited(base: Method, request: EditRequest) -> Method:
+    variant = variant_name(request.settings)
+    name = f"{request.style.name}+{variant}" if variant else request.style.name
+    workspace = dataclasses.replace(
+        base.workspace, folder=base.workspace.folder / EDITS / name, settings=dict(request.settings)
+    )
+    return base.edit(edit_style(request.style), workspace)
+
+
+def _clip(
+    protocol: protocols.Protocol, capture: actors.Capture, manifest: Mapping[str, Any]
+) -> protocols.Split:
+    """The clip to edit, held out of the fit too, with the fit's training frames."""
+    clip = protocols.split(protocol, len(capture), capture.valid_indices)
+    train = parse_frames(manifest["split"]["train"])
+    if set(clip.test) & set(train):
+        raise UserError(
+            f"protocol {protocol.name} edits the end of the video, which split {manifest['split']['name']} trains on: "
+            "run with --split tail-500, or with --skip-edit"
+        )
+    flags = list(clip.flags)
+    if round(capture.fps) != 25:
+        flags.append(f"the clip has {capture.fps:g} frames a second, not 25")
+    return dataclasses.replace(clip, train=train, unused=(), guard=(), flags=tuple(flags))
+
+
+def _identity(
+    manifest: Mapping[str, Any],
+    protocol: protocols.Protocol,
+    split: protocols.Split,
+    request: EditRequest,
+    edited: Method,
+) -> dict[str, Any]:
+    of_fit = manifest["identity"]
+    described = json.loads(json.dumps(edited.describe(), default=str))
+    return {
+        "protocol": {"name": protocol.name, "version": protocol.version, "hash": protocol.hash()},
+        "split": {"name": split.name, "sha256": split.digest()},
+        "actor": of_fit["actor"],
+        "method": of_fit["method"],
+        "profile": of_fit["profile"],
+        "seed": of_fit["seed"],
+        "settings": of_fit["settings"] | {f"edit.{key}": value for key, value in request.settings.items()},
+        "resolution_px": of_fit["resolution_px"],
+        "style": dataclasses.asdict(edit_style(request.style)),
+        "config": described.get("config", {}),
+        "assets": described.get("assets", {}),
+    }
+
+
+def _facts(
+    manifest: Mapping[str, Any], protocol: protocols.Protocol, split: protocols.Split, request: EditRequest
+) -> dict[str, Any]:
+    kept = ("title", "smoke", "capture", "method")
+    return {
+        **{key: manifest[key] for key in kept},
+        "style_title": request.style.title,
+        "flags": list(dict.fromkeys([*manifest["flags"], *split.flags])),
+        "protocol_title": protocol.title,
+        "split": split.as_dict(),
+    }
+
+
+def _flag_same_clip(folder: RunFolder) -> None:
+    """Say so when one CLIP both trained the edit and measured it."""
+    trained = {
+        sha256 for name, sha256 in folder.manifest["identity"]["assets"].items() if name.startswith("clip ")
+    }
+    records = folder.manifest["stages"]["score"]["records"]
+    scored = {record["backend"]["sha256"] for name, record in records.items() if name.startswith("clip_")}
+    if trained & scored and SAME_CLIP not in folder.manifest["flags"]:
+        folder.note(flags=[*folder.manifest["flags"], SAME_CLIP])

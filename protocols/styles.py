@@ -1,0 +1,69 @@
+"""Style files: a name, captions, an instruction, and the editor that makes the reference picture."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emo_bench.errors import UserError
+
+FOLDER = Path(__file__).parent / "styles"
+DEFAULT_STYLE = "bronze-statue"
+
+
+class Style(BaseModel):
+    """An edit to make; its name is that of its file.
+
+    Attributes:
+        title: for tables.
+        source_caption, target_caption: what the frames show before and after; CLIP-D compares with their difference.
+        instruction: for editors that are told what to do.
+        editor: of the reference picture, a name of ``emo_bench.reference_editors.EDITORS``.
+        editor_settings: its settings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    title: str
+    source_caption: str = Field(min_length=1)
+    target_caption: str = Field(min_length=1)
+    instruction: str = Field(min_length=1)
+    editor: str
+    editor_settings: dict[str, Any] = {}
+
+
+def list_styles() -> list[Style]:
+    """The styles that come with the toolkit, by name."""
+    return [_read(path) for path in sorted(FOLDER.glob("*.toml"))]
+
+
+def load_style(name: str) -> Style:
+    """A style by name, or from the TOML file at a path.
+
+    Raises:
+        UserError: there is none, or its file is not a valid style.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.is_file():
+        known = sorted(found.stem for found in FOLDER.glob("*.toml"))
+        near = difflib.get_close_matches(name, known, n=1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"there is no style {name!r} (known: {', '.join(known)}){guess}")
+    return _read(path)
+
+
+def _read(path: Path) -> Style:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Style(**{"name": path.stem, **content})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path} cannot be read as TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "style"
+        raise UserError(f"{path}: {place}: {first['msg']}") from error
