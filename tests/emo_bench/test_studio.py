@@ -141,20 +141,3 @@ def test_a_proxy_moves_and_grows_with_the_body_it_is_bound_to() -> None:
     body = np.random.default_rng(0).normal(size=(19158, 3)).astype(np.float32)
     np.testing.assert_allclose(proxy.fit(body + 1.5), proxy.fit(body) + 1.5, atol=1e-4)
     np.testing.assert_allclose(proxy.fit(body * 2.0), proxy.fit(body) * 2.0, atol=1e-3)
-
-
-@needs_assets
-@needs_anny
-def test_the_supply_is_deterministic_and_shows_aligned_faces() -> None:
-    from emo_bench.actors.studio.supply import render_person
-
-    first, rows = render_person(21, 128, count=3)
-    again, _ = render_person(21, 128, count=3)
-    assert np.array_equal(first, again)
-    assert first.shape == (3, 128, 128, 3) and len(rows) == 3
-    landmarker = Landmarker(static=True)
-    frontal = int(np.argmin([abs(float(str(row["yaw_deg"]))) for row in rows]))
-    found = landmarker.detect(np.repeat(np.repeat(first[frontal], 3, axis=0), 3, axis=1))
-    assert found is not None
-    eyes = found.landmarks68[36:48].mean(axis=0) / 384
-    assert abs(eyes[0] - 0.5) < 0.08 and 0.38 < eyes[1] < 0.55, "FFHQ puts the eyes near the middle"

@@ -38,7 +38,7 @@ class Surfaces:
         tint: ``[P, 3]`` float32, multiplies the texture.
         ambient: ``[P]`` float32, the share of room light that reaches the part.
         texture_offset, texture_px: ``[P]`` int32, where each part's square texture lies in ``texels``.
-        texels: ``[N, 4]`` float32, linear RGBA.
+        texels: ``[N, 4]`` float32, linear RGBA, or the store that holds the textures.
     """
 
     faces: np.ndarray
@@ -49,7 +49,34 @@ class Surfaces:
     ambient: np.ndarray
     texture_offset: np.ndarray
     texture_px: np.ndarray
-    texels: np.ndarray
+    texels: np.ndarray | TexelStore
+
+
+class TexelStore:
+    """Textures of many people side by side, each copied into the tracer's memory only once."""
+
+    def __init__(self) -> None:
+        self._kept: list[np.ndarray] = []
+        self._offsets: dict[int, int] = {}
+        self._used = 0
+        self._array: Any = None
+
+    def place(self, texture: np.ndarray) -> int:
+        """Hold a texture ``[S, S, 4]``, known by its identity, and say at which texel it starts."""
+        if id(texture) not in self._offsets:
+            self._kept.append(texture)  # so that no other array gets this id
+            self._offsets[id(texture)] = self._used
+            self._used += texture.shape[0] * texture.shape[1]
+            self._array = None
+        return self._offsets[id(texture)]
+
+    def array(self) -> Any:
+        """All texels as a Warp array of vec4."""
+        if self._array is None:
+            wp = warp()
+            texels = np.concatenate([texture.reshape(-1, 4) for texture in self._kept]).astype(np.float32)
+            self._array = wp.array(texels, dtype=wp.vec4, device="cpu")
+        return self._array
 
 
 @lru_cache(maxsize=1)
@@ -215,7 +242,9 @@ class RayTracer:
             array(surfaces.ambient.astype(np.float32), float),
             array(surfaces.texture_offset.astype(np.int32), wp.int32),
             array(surfaces.texture_px.astype(np.int32), wp.int32),
-            array(surfaces.texels.astype(np.float32), wp.vec4),
+            surfaces.texels.array()
+            if isinstance(surfaces.texels, TexelStore)
+            else array(surfaces.texels.astype(np.float32), wp.vec4),
         ]
 
     def render(

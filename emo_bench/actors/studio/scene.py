@@ -7,10 +7,21 @@ from functools import lru_cache
 
 import numpy as np
 
+from emo_bench.actors.studio.beards import beard_shells
 from emo_bench.actors.studio.makehuman import Proxy, load_proxy, load_texture
 from emo_bench.actors.studio.materials import SKIN_PX, even_lids, lid_mask, load_eye, load_hair
 from emo_bench.actors.studio.people import PersonSpec
-from emo_bench.actors.studio.raytrace import CLOTH, EYE, HAIR, MOUTH, SKIN, TOOTH, RayTracer, Surfaces
+from emo_bench.actors.studio.raytrace import (
+    CLOTH,
+    EYE,
+    HAIR,
+    MOUTH,
+    SKIN,
+    TOOTH,
+    RayTracer,
+    Surfaces,
+    TexelStore,
+)
 from emo_bench.tracking import anny_people
 from emo_bench.tracking.bake_rig import triangles_of_interest
 from emo_bench.tracking.head_rig import EXPRESSIONS, REGIONS, Head, load_head_rig
@@ -62,15 +73,17 @@ class Person:
 
     Args:
         spec: who it is.
+        store: textures shared with other people; without one the person has copies of their own.
     """
 
-    def __init__(self, spec: PersonSpec) -> None:
+    def __init__(self, spec: PersonSpec, store: TexelStore | None = None) -> None:
         self.spec = spec
+        self._store = store
         body, joints = anny_people.rest_body(spec.identity)
         self._joints = joints
         rig = load_head_rig()
         self.head = Head(body[rig.base_vertices], joints)
-        parts = [*self._body_parts(body), *self._proxy_parts(body)]
+        parts = [*self._body_parts(body), *self._beard_parts(body), *self._proxy_parts(body)]
         self._assemble(parts)
 
     def _body_parts(self, body: np.ndarray) -> list[_Part]:
@@ -98,6 +111,21 @@ class Person:
             )
         return parts
 
+    def _beard_parts(self, body: np.ndarray) -> list[_Part]:
+        if self.spec.beard is None:
+            return []
+        _, _, _, deltas, weights = _base()
+        triangles, atlas = _head_skin()
+        shells = beard_shells(self.spec.beard.style, triangles, atlas)
+        normals = vertex_normals(body, triangles)[shells.base]
+        rest = body[shells.base] + normals * shells.height_m[:, None]
+        return [
+            _Part(
+                rest.astype(np.float32), deltas[:, shells.base], weights[shells.base], shells.faces, shells.face_uv,
+                HAIR, self.spec.beard.tint, 0.85, shells.texture,
+            )
+        ]  # fmt: skip
+
     def _proxy_parts(self, body: np.ndarray) -> list[_Part]:
         spec = self.spec
         brow = load_hair("eyebrows/eyebrow001/eyebrow001.png", 512)
@@ -114,14 +142,10 @@ class Person:
         if spec.hair is not None:  # last: _assemble finds the hair there
             texture = load_hair(f"hair/{spec.hair}/{spec.hair}_diffuse.png")
             looks.append((f"hair/{spec.hair}/{spec.hair}", HAIR, spec.hair_tint, 0.85, texture))
-        _, _, _, deltas, weights = _base()
         parts = []
         for name, kind, tint, ambient, texture in looks:
             proxy = load_proxy(name)
-            moves = np.einsum("epkc,pk->epc", deltas[:, proxy.base], proxy.weights).astype(np.float32)
-            carried = np.einsum("pkw,pk->pw", weights[proxy.base], proxy.weights).astype(np.float32)
-            carried = np.clip(carried, 0.0, None)
-            carried /= np.maximum(carried.sum(axis=1, keepdims=True), 1e-6)
+            moves, carried = _carried(name)
             uv = proxy.face_uv * np.array([1.0, -1.0]) + np.array([0.0, 1.0])
             parts.append(
                 _Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture)
@@ -146,6 +170,11 @@ class Person:
             (face_part == k, *_eye_center(part.rest)) for k, part in enumerate(parts) if part.kind == EYE
         ]
         sizes = [part.texture.shape[0] for part in parts]
+        store = self._store
+        if store is None:
+            offsets = np.cumsum([0, *[size * size for size in sizes]])[:-1]
+        else:
+            offsets = np.array([store.place(part.texture) for part in parts])
         self.tracer = RayTracer(
             Surfaces(
                 faces=self._faces,
@@ -154,9 +183,11 @@ class Person:
                 kind=np.array([part.kind for part in parts]),
                 tint=np.array([part.tint for part in parts]),
                 ambient=np.array([part.ambient for part in parts]),
-                texture_offset=np.cumsum([0, *[size * size for size in sizes]])[:-1],
+                texture_offset=offsets,
                 texture_px=np.array(sizes),
-                texels=np.concatenate([part.texture.reshape(-1, 4) for part in parts]),
+                texels=np.concatenate([part.texture.reshape(-1, 4) for part in parts])
+                if store is None
+                else store,
             )
         )
 
@@ -187,6 +218,26 @@ class Person:
             gaze = GAZE_SHARE * np.array([across, down])
             uv[rows] = EYE_CENTER_UV + EYE_RADIUS_UV * (offset - gaze)
         return uv
+
+
+@lru_cache(maxsize=32)
+def _carried(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """How a proxy's vertices move with expressions ``[52, P, 3]``, and their skin weights ``[P, 3]``."""
+    _, _, _, deltas, weights = _base()
+    proxy = load_proxy(name)
+    moves = np.einsum("epkc,pk->epc", deltas[:, proxy.base], proxy.weights).astype(np.float32)
+    carried = np.einsum("pkw,pk->pw", weights[proxy.base], proxy.weights).astype(np.float32)
+    carried = np.clip(carried, 0.0, None)
+    carried /= np.maximum(carried.sum(axis=1, keepdims=True), 1e-6)
+    return moves, carried
+
+
+@lru_cache(maxsize=1)
+def _head_skin() -> tuple[np.ndarray, np.ndarray]:
+    """Triangles and atlas coordinates of the head's skin."""
+    triangles, atlas, region, _, _ = _base()
+    head = region == REGIONS.index("head")
+    return triangles[head], atlas[head]
 
 
 @lru_cache(maxsize=16)

@@ -3,130 +3,189 @@
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
-from collections.abc import Iterator
-from dataclasses import replace
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 
 if TYPE_CHECKING:
-    from emo_bench.actors.studio.scene import Pose
+    from emo_bench.actors.studio.moments import Moment
+    from emo_bench.actors.studio.people import PersonSpec
+    from emo_bench.actors.studio.raytrace import TexelStore
 
-POSES_PER_PERSON = 8
+POSES_PER_PERSON = 6
+HELD_OUT_EVERY = 16
+SMILING = 0.45
+MOUTH_OPEN = 0.25
+EYES_CLOSED = 0.75
+
+Row = dict[str, object]
 
 
-def render_person(
-    seed: int, size_px: int, count: int = POSES_PER_PERSON
-) -> tuple[np.ndarray, list[dict[str, object]]]:
+@dataclass(frozen=True)
+class BankPlan:
+    """What a bank holds: pictures of ``people`` people, ``POSES_PER_PERSON`` each, ``size_px`` wide, by ``seed``."""
+
+    people: int
+    size_px: int
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the array of pictures."""
+        return (self.people * POSES_PER_PERSON, self.size_px, self.size_px, 3)
+
+    def person_seed(self, person: int) -> int:
+        """The seed of all that is drawn for one person."""
+        return self.seed * 1_000_003 + person
+
+
+def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tuple[np.ndarray, list[Row]]:
     """Render one random person in ``count`` poses, expressions, lights and places.
 
     Returns:
-        FFHQ-aligned pictures, uint8 ``[count, S, S, 3]``, and their attributes.
+        FFHQ-aligned pictures, uint8 ``[count, S, S, 3]``, and their attributes (docs/studio.md).
     """
+    from emo_bench.actors.studio.casting import elsewhere, random_person
     from emo_bench.actors.studio.framing import aligned_view, landmarks_camera_m
-    from emo_bench.actors.studio.people import random_background, random_light, random_person
+    from emo_bench.actors.studio.moments import random_moment
     from emo_bench.actors.studio.scene import Person
 
     rng = np.random.default_rng((seed, 7))
-    spec = random_person(rng)
-    person = Person(spec)
+    spec, traits = random_person(rng)
+    person = Person(spec, _store())
     pictures = np.empty((count, size_px, size_px, 3), dtype=np.uint8)
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for k in range(count):
-        pose, yaw_deg, pitch_deg = random_pose(rng)
-        placed = replace(spec, light=random_light(rng), background=random_background(rng)) if k else spec
-        view = aligned_view(landmarks_camera_m(person, pose), size_px)
-        vertices, normals, face_uv = person.posed(pose)
+        moment = random_moment(rng)
+        placed = elsewhere(spec, rng) if k else spec
+        view = aligned_view(landmarks_camera_m(person, moment.pose), size_px)
+        vertices, normals, face_uv = person.posed(moment.pose)
         pictures[k], _ = person.tracer.render(
             vertices @ view.rotation.T, normals @ view.rotation.T, face_uv, placed.light,
             placed.background.paint(size_px), view.focal_px, view.center_px, samples=4,
         )  # fmt: skip
-        shape = spec.identity.phenotype
-        rows.append(
-            {"person": seed, "yaw_deg": yaw_deg, "pitch_deg": pitch_deg, "gender": shape["gender"],
-             "age": shape["age"], "skin": spec.skin, "hair": spec.hair or "none", "hair_tint": str(spec.hair_tint),
-             "eye": spec.eye, "clothes": spec.clothes}
-        )  # fmt: skip
+        rows.append({"person": seed, **asdict(traits), **_moment_row(moment), **_spec_row(placed)})
     return pictures, rows
 
 
-def random_pose(rng: np.random.Generator) -> tuple[Pose, float, float]:
-    """A moment of talking at a random head angle, within 40 degrees of yaw and 25 of pitch."""
-    from emo_bench.actors.studio.motion import NECK_SHARE, talking_motion
-    from emo_bench.actors.studio.scene import Pose
+@lru_cache(maxsize=1)
+def _store() -> TexelStore:
+    from emo_bench.actors.studio.raytrace import TexelStore
 
-    motion = talking_motion(60, 25.0, int(rng.integers(2**31)))
-    expression = motion.expression[int(rng.integers(20, 60))]
-    yaw_deg = float(np.clip(rng.normal(0.0, 17.0), -40.0, 40.0))
-    pitch_deg = float(np.clip(rng.normal(0.0, 8.0), -25.0, 25.0))
-    head = np.deg2rad(np.array([-pitch_deg, -yaw_deg, rng.normal(0.0, 4.0)]))
-    distance_m = rng.uniform(0.8, 1.8)
-    pose = Pose(
-        expression,
-        np.zeros(3, np.float32),
-        np.array([0.0, 0.08, distance_m], np.float32),
-        (NECK_SHARE * head).astype(np.float32),
-        ((1 - NECK_SHARE) * head).astype(np.float32),
-    )
-    return pose, yaw_deg, pitch_deg
+    return TexelStore()
 
 
-def _work(task: tuple[int, int]) -> tuple[int, np.ndarray, list[dict[str, object]]]:
-    seed, size_px = task
-    pictures, rows = render_person(seed, size_px)
-    return seed, pictures, rows
+def _moment_row(moment: Moment) -> Row:
+    smile = moment.action("mouthSmile")
+    return {
+        "yaw_deg": moment.yaw_deg, "pitch_deg": moment.pitch_deg, "mood": moment.mood,
+        "smile": smile, "smiling": smile >= SMILING, "mouth_open": moment.action("jawOpen") >= MOUTH_OPEN,
+        "eyes_closed": moment.action("eyeBlink") >= EYES_CLOSED,
+        "distance_m": float(moment.pose.body_translation[2]), "expression": moment.pose.expression.tolist(),
+    }  # fmt: skip
 
 
-def make_bank(out: Path, count: int, size_px: int, seed: int, processes: int) -> None:
-    """Write ``count`` pictures to ``out`` (``.npy``, uint8 ``[N, S, S, 3]``) and attributes beside it (``.parquet``).
+def _spec_row(spec: PersonSpec) -> Row:
+    return {
+        "anny_gender": spec.identity.phenotype["gender"], "anny_age": spec.identity.phenotype["age"],
+        "skin_asset": spec.skin, "hair_asset": spec.hair or "none", "clothes": spec.clothes,
+        "hair_rgb": list(spec.hair_tint), "clothes_rgb": list(spec.clothes_tint),
+    }  # fmt: skip
 
-    Deterministic in ``seed`` and ``size_px``; the file appears when it is complete.
+
+def _work(task: tuple[int, int]) -> tuple[np.ndarray, list[Row]]:
+    import torch
+
+    torch.set_num_threads(1)  # the shapes' bits must not depend on how many threads summed them
+    return render_person(*task)
+
+
+def make_bank(out: Path, plan: BankPlan, processes: int) -> None:
+    """Write a bank: ``out`` (``.npy``, uint8 ``[N, S, S, 3]``) and its attributes beside it (``.parquet``).
+
+    The same plan gives the same bytes whatever the number of processes. Both files appear when they are complete;
+    after a kill the same call goes on with the people that are missing.
+
+    Raises:
+        UserError: the unfinished bank beside ``out`` has another plan.
     """
     import pandas as pd
 
-    people = -(-count // POSES_PER_PERSON)
-    temporary = out.with_name(out.name + ".part")
-    bank = np.lib.format.open_memmap(
-        temporary, mode="w+", dtype=np.uint8, shape=(people * POSES_PER_PERSON, size_px, size_px, 3)
-    )
-    attributes: list[dict[str, object]] = []
-    tasks = [(seed * 1_000_003 + person, size_px) for person in range(people)]
-    with track_progress(len(bank), "studio: aligned heads") as advance:
-        for row, (_, pictures, rows) in enumerate(_results(tasks, processes)):
-            bank[row * POSES_PER_PERSON : (row + 1) * POSES_PER_PERSON] = pictures
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pictures_part, rows_part = (out.with_name(f".{out.stem}.part{end}") for end in (".npy", ".jsonl"))
+    attributes = _resume(pictures_part, rows_part, plan)
+    mode = "r+" if pictures_part.exists() else "w+"
+    bank = np.lib.format.open_memmap(pictures_part, mode=mode, dtype=np.uint8, shape=plan.shape)
+    done = len(attributes) // POSES_PER_PERSON
+    tasks = [(plan.person_seed(person), plan.size_px) for person in range(done, plan.people)]
+    label = "studio: aligned heads"
+    with track_progress(len(bank), label) as advance, rows_part.open("a") as file:
+        advance(len(attributes))
+        for person, (pictures, rows) in enumerate(_results(tasks, processes), start=done):
+            first = person * POSES_PER_PERSON
+            held_out = person % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+            bank[first : first + len(rows)] = pictures
+            rows = [{"row": first + k, "held_out": held_out, **row} for k, row in enumerate(rows)]
+            bank.flush()
+            file.write(json.dumps(rows) + "\n")
+            file.flush()
             attributes += rows
             advance(len(rows))
-    bank.flush()
-    pd.DataFrame(attributes).to_parquet(out.with_suffix(".parquet"))
-    os.replace(temporary, out)
+    pd.DataFrame(attributes).to_parquet(out.with_suffix(".parquet"), index=False)
+    os.replace(pictures_part, out)
+    rows_part.unlink()
 
 
-def _results(
-    tasks: list[tuple[int, int]], processes: int
-) -> Iterator[tuple[int, np.ndarray, list[dict[str, object]]]]:
-    if processes == 1:
-        yield from map(_work, tasks)
-        return
+def _resume(pictures: Path, rows: Path, plan: BankPlan) -> list[Row]:
+    """The attributes of the people whose pictures are there; starts the file of attributes when there is none."""
+    header = json.dumps({**asdict(plan), "poses": POSES_PER_PERSON})
+    if not (pictures.exists() and rows.exists()):
+        pictures.unlink(missing_ok=True)
+        rows.write_text(header + "\n")
+        return []
+    text = rows.read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    if not lines or lines[0] != header:
+        raise UserError(
+            f"{rows} is the beginning of another bank: delete it and {pictures.name}, or change --out"
+        )
+    rows.write_text("".join(line + "\n" for line in lines))
+    return [row for line in lines[1:] for row in json.loads(line)]
+
+
+def _results(tasks: list[tuple[int, int]], processes: int) -> Iterator[tuple[np.ndarray, list[Row]]]:
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         yield from pool.imap(_work, tasks, chunksize=2)
 
 
-def main() -> None:
-    """Command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 2 is the exit code for a mistake of the user."""
     parser = argparse.ArgumentParser(prog="python -m emo_bench.actors.studio.supply", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the .npy file to write")
-    parser.add_argument("--count", type=int, default=6000, help="number of pictures, 8 a person")
-    parser.add_argument("--size", type=int, default=64, help="side in pixels")
+    parser.add_argument("--count", type=int, default=24000, help=f"pictures, {POSES_PER_PERSON} a person")
+    parser.add_argument("--size", type=int, default=128, help="side in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args()
-    make_bank(given.out, given.count, given.size, given.seed, given.processes)
+    given = parser.parse_args(arguments)
+    plan = BankPlan(-(-given.count // POSES_PER_PERSON), given.size, given.seed)
+    try:
+        make_bank(given.out, plan, given.processes)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
