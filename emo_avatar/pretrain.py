@@ -1,12 +1,14 @@
 """Trains a StyleGAN2 prior on an image bank: ``python -m emo_avatar.pretrain --images BANK.npy --out DIR``.
 
 The bank is uint8 [N, S, S, 3] of FFHQ-aligned heads. Training stops after the stated minutes, counted over
-all restarts; killed at any moment, the same command goes on from the last checkpoint.
+all restarts; killed at any moment, the same command goes on from the last checkpoint, and with more minutes it
+goes on from the end. Where the bank holds identities out, the snapshot nearest to them is the one that is kept.
 """
 
 import argparse
 import csv
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +31,7 @@ from emo_avatar.pretrain_adversarial import (
 )
 from emo_avatar.pretrain_bank import ImageBank, open_bank
 from emo_avatar.pretrain_card import write_model_card
+from emo_avatar.pretrain_frechet import FrechetJudge
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
 from emo_avatar.pretrain_warmup import warmup_step
 from emo_bench.errors import UserError
@@ -43,6 +46,7 @@ COLUMNS = (
     "r1",
     "real_logit",
     "fake_logit",
+    "frechet",
 )
 GRID_COLUMNS = 10
 GRID_PSI = (1.0, 1.0, 1.0, 0.7, 0.7, 0.7)
@@ -57,6 +61,7 @@ class Pace:
     checkpoint_s: float = 120.0
     grid_s: float = 300.0
     log_s: float = 30.0
+    judge_s: float = 1200.0
 
 
 def train(
@@ -69,8 +74,9 @@ def train(
 ) -> PretrainState:
     """Train, or go on training, in the folder ``out``.
 
-    Leaves ``portraits-R.safetensors`` (averaged generator and discriminator, float16), ``portraits-R.md``,
-    ``state.pt``, ``log.csv``, ``reals.png`` and ``samples-*.png`` there. Raises UserError when ``out``
+    Leaves ``portraits-R.safetensors`` (averaged generator and discriminator, float16; the snapshot of least
+    Frechet distance, else the last), ``portraits-R.md``, ``state.pt``, ``log.csv``, ``reals.png`` and
+    ``samples-*.png`` there. Raises UserError when ``out``
     holds a training of another config, and when a loss is no longer finite (the last state is kept).
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -79,11 +85,17 @@ def train(
     _cut_log(out / "log.csv", state.images)
     _write_reals(bank, out / "reals.png")
     bank_facts = json.dumps({"file": bank.path.name, "images": len(bank), "sha256": bank.sha256()})
+    judge = FrechetJudge.open(bank, device)
+    if judge is None:
+        print(f"pretrain: the last snapshot is kept, not the best: {FrechetJudge.obstacle(bank)}", flush=True)
     clock = time.monotonic()
     due = {"state": clock + pace.checkpoint_s, "grid": clock + 30.0, "log": clock + pace.log_s}
+    due["judge"] = clock + pace.judge_s
     logged_images, logged_s = state.images, state.seconds
+    worked = False
     while not _finished(state, pace):
         losses = _step(state, bank, device)
+        worked = True
         now = time.monotonic()
         state.seconds += now - clock
         clock = now
@@ -95,12 +107,28 @@ def train(
         if now >= due["grid"]:
             _write_samples(state, out)
             due["grid"] = now + pace.grid_s
+        if now >= due["judge"] and judge is not None:
+            losses |= _judge(state, judge, bank_facts, out)
+            _log(out / "log.csv", state, losses, 0.0, pace)
+            due["judge"] = time.monotonic() + pace.judge_s
         if now >= due["state"]:
-            _save(state, bank_facts, out)
+            _save(state, None if judge else bank_facts, out)
             due["state"] = time.monotonic() + pace.checkpoint_s
-    _write_samples(state, out)
-    _save(state, bank_facts, out)
+    if worked or not (out / f"{_name(state)}.safetensors").exists():
+        _write_samples(state, out)
+        if judge is not None:
+            _judge(state, judge, bank_facts, out)
+        _save(state, None if judge else bank_facts, out)
     return state
+
+
+def _judge(state: PretrainState, judge: FrechetJudge, bank_facts: str, out: Path) -> dict[str, Tensor]:
+    """Measure the snapshot at hand and export it if it is the best so far."""
+    distance = judge.distance(state.shown())
+    if distance < state.best:
+        state.best = distance
+        _export(state, bank_facts, out)
+    return {"frechet": torch.tensor(distance)}
 
 
 def _finished(state: PretrainState, pace: Pace) -> bool:
@@ -140,9 +168,19 @@ def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tenso
     return losses
 
 
-def _save(state: PretrainState, bank_facts: str, out: Path) -> None:
+def _save(state: PretrainState, bank_facts: str | None, out: Path) -> None:
+    """Save the state, and, where there is no judge, the network itself."""
     save_state(out / "state.pt", state)
-    name = f"portraits-{state.config.resolution}"
+    if bank_facts is not None:
+        _export(state, bank_facts, out)
+
+
+def _name(state: PretrainState) -> str:
+    return f"portraits-{state.config.resolution}"
+
+
+def _export(state: PretrainState, bank_facts: str, out: Path) -> None:
+    name = _name(state)
     facts = {
         "images": str(state.images),
         "minutes": f"{state.seconds / 60:.1f}",
@@ -150,6 +188,8 @@ def _save(state: PretrainState, bank_facts: str, out: Path) -> None:
         "bank": bank_facts,
         "licence": "Apache-2.0",
     }
+    if math.isfinite(state.best):
+        facts["frechet"] = f"{state.best:.5f}"
     generator = state.shown()
     save_stylegan2(out / f"{name}.safetensors", generator, state.discriminator, facts, half=True)
     write_model_card(out / f"{name}.md", generator, facts)
@@ -229,6 +269,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-flip", action="store_true")
     parser.add_argument("--no-autocast", action="store_true", help="float32 throughout")
     parser.add_argument("--grid-minutes", type=float, default=5.0)
+    parser.add_argument("--judge-minutes", type=float, default=20.0, help="between two Frechet distances")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
@@ -242,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     game = AdversarialConfig(
         learning_rate=given.learning_rate, r1_gamma=given.r1_gamma, autocast=not given.no_autocast
     )
-    pace = Pace(given.minutes, grid_s=given.grid_minutes * 60)
+    pace = Pace(given.minutes, grid_s=given.grid_minutes * 60, judge_s=given.judge_minutes * 60)
     try:
         config = PretrainConfig(
             resolution=given.resolution,

@@ -15,21 +15,30 @@ from emo_bench.errors import UserError
 
 @dataclass(frozen=True)
 class ImageBank:
-    """``images_u8`` [N, S, S, 3], memory-mapped; ``factor`` shrinks them to the training resolution."""
+    """``images_u8`` [N, S, S, 3], memory-mapped; ``factor`` shrinks them to the training resolution.
+
+    ``training`` and ``held_out`` are the rows to train on and those of identities that training never sees.
+    """
 
     path: Path
     images_u8: NDArray[np.uint8]
     factor: int
+    training: NDArray[np.int64]
+    held_out: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.images_u8)
+        """How many images there are to train on."""
+        return len(self.training)
+
+    def images(self, rows: NDArray[np.int64], device: str) -> Tensor:
+        """Images of rows of the file, ``[B, 3, R, R]`` float32 in [-1, 1]."""
+        chosen = torch.from_numpy(self.images_u8[rows]).to(device)
+        x = chosen.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        return F.avg_pool2d(x, self.factor) if self.factor > 1 else x
 
     def batch(self, indices: Tensor, flips: Tensor, device: str) -> Tensor:
-        """Images ``[B, 3, R, R]`` float32 in [-1, 1]; ``flips`` [B] bool mirrors some of them."""
-        chosen = torch.from_numpy(self.images_u8[indices.numpy()]).to(device)
-        x = chosen.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        if self.factor > 1:
-            x = F.avg_pool2d(x, self.factor)
+        """Training images ``[B, 3, R, R]``, each index below ``len``; ``flips`` [B] bool mirrors some of them."""
+        x = self.images(self.training[indices.numpy()], device)
         return torch.where(flips.to(device)[:, None, None, None], x.flip(3), x)
 
     def sha256(self) -> str:
@@ -41,7 +50,7 @@ class ImageBank:
 def open_bank(path: Path, resolution: int) -> ImageBank:
     """Map the bank for training at ``resolution`` px.
 
-    Raises UserError when the file is missing, not uint8 [N, S, S, 3], nearly empty, or when S is not a
+    Rows whose ``held_out`` is true in the ``.parquet`` beside it are kept from training. Raises UserError when the file is missing, not uint8 [N, S, S, 3], nearly empty, or when S is not a
     multiple of the resolution.
     """
     try:
@@ -59,4 +68,26 @@ def open_bank(path: Path, resolution: int) -> ImageBank:
         raise UserError(f"the image bank {path} holds {len(images)} images: give it some thousands.")
     if images.shape[1] % resolution:
         raise UserError(f"the image bank's {images.shape[1]} px are not a multiple of {resolution} px.")
-    return ImageBank(path, images, images.shape[1] // resolution)
+    held_out = _held_out(path, len(images))
+    rows = np.arange(len(images), dtype=np.int64)
+    return ImageBank(path, images, images.shape[1] // resolution, rows[~held_out], rows[held_out])
+
+
+def _held_out(path: Path, count: int) -> NDArray[np.bool_]:
+    """Which rows are held out; none when there is no table or no such column in it."""
+    table_path = path.with_suffix(".parquet")
+    if not table_path.exists():
+        return np.zeros(count, dtype=np.bool_)
+    import pandas as pd
+
+    table = pd.read_parquet(table_path)
+    if len(table) != count:
+        raise UserError(f"{table_path} describes {len(table)} images, the bank beside it holds {count}.")
+    if "held_out" not in table:
+        return np.zeros(count, dtype=np.bool_)
+    held_out: NDArray[np.bool_] = table["held_out"].to_numpy(dtype=np.bool_)
+    if (~held_out).sum() < 2:
+        raise UserError(
+            f"{table_path} holds out all but {(~held_out).sum()} images: nothing is left to train on."
+        )
+    return held_out

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,15 @@ class PretrainConfig:
     Raises UserError for sizes that `GeneratorConfig` refuses.
     """
 
-    resolution: int = 64
+    resolution: int = 128
     z_dim: int = 256
     w_dim: int = 256
     mapping_layers: int = 4
-    channel_base: int = 2048
-    channel_max: int = 128
+    channel_base: int = 4096
+    channel_max: int = 256
     batch: int = 16
     flip: bool = True
-    warmup_images: int = 0
+    warmup_images: int = 16000
     seed: int = 0
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
 
@@ -77,6 +78,8 @@ class PretrainState:
     images: int = 0
     steps: int = 0
     seconds: float = 0.0
+    best: float = math.inf
+    """The lowest Frechet distance of a snapshot so far."""
 
     def shown(self) -> Generator:
         """The generator to look at and to ship: the averaged one once the game is on."""
@@ -147,6 +150,7 @@ def save_state(path: Path, state: PretrainState) -> None:
         "images": state.images,
         "steps": state.steps,
         "seconds": state.seconds,
+        "best": state.best,
     }
     for name in (*NETWORKS, *OPTIMIZERS):
         part = getattr(state, name)
@@ -177,4 +181,5 @@ def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState
             getattr(state, name).load_state_dict(content[name])
     state.rng.set_state(content["rng"].cpu())
     state.images, state.steps, state.seconds = content["images"], content["steps"], content["seconds"]
+    state.best = float(content["best"])
     return state

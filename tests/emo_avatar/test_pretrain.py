@@ -32,6 +32,7 @@ TINY = PretrainConfig(
     channel_base=256,
     channel_max=16,
     batch=4,
+    warmup_images=0,
     adversarial=AdversarialConfig(r1_interval=3, autocast=False),
 )
 FLAGS = ["--resolution", "32", "--channel-base", "256", "--channel-max", "16", "--batch", "4"]
