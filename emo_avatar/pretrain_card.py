@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from emo_avatar.pretrain_frechet import describe
 from emo_avatar.stylegan2 import Generator
 
 CARD = """# {name}
@@ -14,15 +16,15 @@ checkpoint is at hand.
 
 | | |
 |---|---|
-| networks | generator of {parameters:.2f} M parameters (averaged weights) and its discriminator, as float16 |
-| widths | {widths} |
+| networks | generator of {parameters:.2f} M parameters, averaged over training |
+| generator | {size_mb:.1f} MB as float16; widths {widths} |
 | latents | z {z_dim}, w {w_dim}, mapping of {mapping_layers} layers, {num_ws} layers of w, no noise inputs |
 | training | {images} images shown, {minutes} minutes, batch {batch}, lazy R1 {r1_gamma} every {r1_interval} \
 steps, learning rate {learning_rate}, the first {warmup_images} by reconstruction |
 | data | {bank_images} images of rendered heads (`{bank_file}`, SHA-256 `{bank_sha256}`) |
 | licence | weights {licence} |
 
-## Data
+{measured}## Data
 Every training image is a rendering of the project's studio: heads of Anny (Apache-2.0, on CC0 MakeHuman data)
 with MakeHuman's CC0 skins, hair, eyes and clothes. No photograph and no real person is in it.
 
@@ -33,16 +35,74 @@ studio's. It is no judge of identity and must not be used as one.
 """
 
 
-def write_model_card(path: Path, generator: Generator, facts: Mapping[str, str]) -> None:
-    """Write the card of a prior; ``facts`` is the metadata that `emo_avatar.pretrain` stores with it."""
+MEASURED = """## Measured
+By `{command} --prior ... --images ...`.
+
+- {frechet_what}: **{prior:.4f}**. As many training images come to {training_images:.4f}, an untrained
+  generator to {untrained:.4f} ({images:,} images each).
+- Few-shot PTI of four extreme poses ({projection} steps of projection, {tuning} of tuning), mean {perceptual}
+  distance of pivots and reconstructions; an untrained generator of the same size takes the same steps:
+
+| actor | prior: projected | tuned | untrained: projected | tuned | below |
+|---|---|---|---|---|---|
+{rows}
+
+100 samples without truncation:
+
+![samples]({samples})
+
+Between two random codes (first {pairs} rows), then for each actor between the pivots of least and greatest yaw:
+from this prior, and below it from the untrained generator:
+
+![interpolation]({interpolation})
+
+The supply that it was trained on:
+
+![supply]({supply})
+
+"""
+
+
+def measured_section(figures: Mapping[str, Any]) -> str:
+    """The card's section for the figures of `emo_avatar.pretrain_measure`."""
+    rows = [
+        f"| {row['actor']} | {row['prior_projected']:.4f} | {row['prior_tuned']:.4f} | "
+        f"{row['untrained_projected']:.4f} | {row['untrained_tuned']:.4f} | {row['reduction']:.0%} |"
+        for row in figures["pti"]
+    ]
+    projection, tuning = figures["pti_steps"]
+    return MEASURED.format(
+        **figures["frechet"],
+        **figures["pictures"],
+        command=figures["command"],
+        frechet_what=describe(),
+        projection=projection,
+        tuning=tuning,
+        perceptual=figures["perceptual"],
+        rows="\n".join(rows),
+        pairs=figures["random_pairs"],
+    )
+
+
+def write_model_card(
+    path: Path, generator: Generator, facts: Mapping[str, str], figures: Mapping[str, Any] | None = None
+) -> None:
+    """Write the card of a prior.
+
+    ``facts`` is the metadata that `emo_avatar.pretrain` stores with it, ``figures`` what
+    `emo_avatar.pretrain_measure` found; without them the card has no section of measurements.
+    """
     sizes = generator.config
     config = json.loads(facts["config"])
     bank = json.loads(facts["bank"])
     game = config["adversarial"]
+    parameters = sum(p.numel() for p in generator.parameters())
     text = CARD.format(
         name=path.stem,
         resolution=sizes.img_resolution,
-        parameters=sum(p.numel() for p in generator.parameters()) / 1e6,
+        measured="" if figures is None else measured_section(figures),
+        parameters=parameters / 1e6,
+        size_mb=2 * parameters / 1e6,
         widths=", ".join(f"{sizes.channels(r)} at {r}" for r in sizes.resolutions),
         z_dim=sizes.z_dim,
         w_dim=sizes.w_dim,

@@ -86,6 +86,12 @@ class FrechetJudge:
         images = (generator(part.to(self.device)).clamp(-1, 1) for part in z.split(BATCH))
         return frechet_distance(self.reference, moments(self._features(images)))
 
+    def distance_of_training(self, bank: ImageBank) -> float:
+        """The distance of as many training images: what a perfect generator would reach."""
+        rows = bank.training[np.linspace(0, len(bank) - 1, min(self.count, len(bank))).astype(np.int64)]
+        features = self._features(bank.images(part, self.device) for part in _parts(rows))
+        return frechet_distance(self.reference, moments(features))
+
     @torch.no_grad()
     def _features(self, batches: Iterator[Tensor]) -> NDArray[np.float32]:
         found = []
