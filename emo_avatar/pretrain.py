@@ -61,7 +61,7 @@ class Pace:
     checkpoint_s: float = 120.0
     grid_s: float = 300.0
     log_s: float = 30.0
-    judge_s: float = 1200.0
+    judge_s: float = 1800.0
 
 
 def train(
@@ -269,7 +269,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-flip", action="store_true")
     parser.add_argument("--no-autocast", action="store_true", help="float32 throughout")
     parser.add_argument("--grid-minutes", type=float, default=5.0)
-    parser.add_argument("--judge-minutes", type=float, default=20.0, help="between two Frechet distances")
+    parser.add_argument("--judge-minutes", type=float, default=30.0, help="between two Frechet distances")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser
