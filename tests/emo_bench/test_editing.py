@@ -1,0 +1,200 @@
+"""Edits of runs through the command line, with a method that tints its frames: folders, scores, reports, mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emo_bench.cli import main
+from emo_bench.editing import choose_style
+from emo_bench.errors import UserError
+from emo_bench.lossless import read_lossless
+from emo_bench.store import load_run, read_manifest
+from protocols.splitting import parse_frames
+
+METHOD = """
+import numpy as np
+from emo_bench.errors import UserError
+from emo_bench.method import Method, MethodInfo
+
+class Grey(Method):
+    info = MethodInfo("grey", "Grey", "", "MIT", frozenset({"render", "edit"}), (), "a test")
+    resolution_px = 64
+    level = 90
+
+    @classmethod
+    def profiles(cls):
+        return ("smoke",)
+
+    def fit(self, capture, train):
+        (self.workspace.folder / "train.txt").write_text(str(len(train)))
+
+    def load(self): ...
+
+    def render(self, capture, indices):
+        for i in indices:
+            yield np.full((64, 64, 3), self.level, np.uint8)
+
+    def edit(self, style, workspace):
+        if "colour" in workspace.settings:
+            raise UserError("--set edit.colour: there is no such field")
+        return Tinted(workspace)
+
+class Tinted(Grey):
+    level = 200
+
+    def fit(self, capture, train):
+        with (self.workspace.folder / "fits.txt").open("a") as file:
+            file.write("x")
+        next(capture.frames([train[0]]))
+
+class Plain(Grey):
+    info = MethodInfo("plain", "Plain", "", "MIT", frozenset({"render"}), (), "a test")
+    def edit(self, style, workspace):
+        return super(Grey, self).edit(style, workspace)
+
+class Peeking(Grey):
+    info = MethodInfo("peeking", "Peeking", "", "MIT", frozenset({"render", "edit"}), (), "a test")
+    def edit(self, style, workspace):
+        return Peek(workspace)
+
+class Peek(Tinted):
+    def fit(self, capture, train):
+        next(capture.frames([len(capture) - 1]))
+"""
+
+
+@pytest.fixture
+def call(actor: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run Grey, or another class of the file, on the small actor; gives exit code, stdout and stderr."""
+    file = tmp_path / "grey.py"
+    file.write_text(METHOD)
+
+    def run(*arguments: str, cls: str = "Grey") -> tuple[int, str, str]:
+        base = ["run", "--method", f"{file}:{cls}", "--actor", actor, "--profile", "smoke", "--no-trivial"]
+        with pytest.raises(SystemExit) as ended:
+            main([*base, "--runs", str(tmp_path / "runs"), *arguments])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "self_reenactment-mini" / "dot" / "grey" / "smoke-s0"
+
+
+def test_a_run_makes_both_halves_and_one_report(call: Any, tmp_path: Path) -> None:
+    code, out, err = call()
+    assert code == 0, err
+    base, edit = folder(tmp_path), folder(tmp_path) / "edit" / "bronze-statue"
+    assert {"run.json", "frames.parquet", "render.mkv", "preview.mp4", "log.txt"} <= {
+        p.name for p in edit.iterdir()
+    }
+    finished = load_run(edit)
+    assert list(finished.scores.columns) == [
+        "flmd", "biq", "sd", "clip_d", "clip_dv", "clip_dv_in2n", "warping_error", "flicker",
+    ]  # fmt: skip
+    assert all((frame == 200).all() for frame in read_lossless(edit / "render.mkv"))
+    assert all((frame == 90).all() for frame in read_lossless(base / "render.mkv"))
+    held_out, trained = (parse_frames(read_manifest(base)["split"][part]) for part in ("test", "train"))
+    assert set(finished.scores.index) <= set(held_out)
+    assert parse_frames(finished.manifest["split"]["train"]) == trained
+    report = (base / "report.md").read_text()
+    assert "## SMOKE, not a result: self_reenactment-mini v1" in report
+    assert "## SMOKE, not a result: editing-mini v1" in report
+    assert "| dot, bronze-statue | Grey |" in report
+    assert ", Table 1" in report and ", Table 2" in report
+    assert "editing-mini" in out and str(edit / "preview.mp4") in out
+
+
+def test_sd_of_an_edit_is_reported_by_the_hundred(call: Any, tmp_path: Path) -> None:
+    call()
+    scores = load_run(folder(tmp_path) / "edit" / "bronze-statue").scores["sd"]
+    line = next(
+        line
+        for line in (folder(tmp_path) / "report.md").read_text().splitlines()
+        if "dot, bronze-statue |" in line
+    )
+    assert f"{scores.mean() / 100:.4f}" in line
+    assert "SD ↓ 8-bit levels / 100" in (folder(tmp_path) / "report.md").read_text()
+
+
+def test_what_is_finished_is_not_done_again(call: Any, tmp_path: Path) -> None:
+    call()
+    edit = folder(tmp_path) / "edit" / "bronze-statue"
+    before = read_manifest(edit)["stages"]
+    assert call()[0] == 0
+    assert read_manifest(edit)["stages"] == before
+    manifest = read_manifest(edit)
+    del manifest["stages"]["fit"]["finished_at"], manifest["stages"]["render"], manifest["stages"]["score"]
+    (edit / "run.json").write_text(json.dumps(manifest))
+    assert call()[0] == 0
+    assert (edit / "fits.txt").read_text() == "xx"
+    assert read_manifest(edit)["stages"]["render"]["frames_sha256"] == before["render"]["frames_sha256"]
+
+
+def test_styles_and_settings_have_their_own_folders(call: Any, tmp_path: Path) -> None:
+    assert call("--style", "van-gogh")[0] == 0
+    assert call("--style", "van-gogh", "--set", "edit.steps=3")[0] == 0
+    made = sorted(path.name for path in (folder(tmp_path) / "edit").iterdir())
+    assert made == ["van-gogh", "van-gogh+steps=3"]
+    identity = read_manifest(folder(tmp_path) / "edit" / "van-gogh+steps=3")["identity"]
+    assert identity["settings"] == {"edit.steps": "3"}
+    assert "edit.steps" not in read_manifest(folder(tmp_path))["identity"]["settings"]
+
+
+def test_skip_edit_leaves_it_out(call: Any, tmp_path: Path) -> None:
+    assert call("--skip-edit")[0] == 0
+    assert not (folder(tmp_path) / "edit").exists()
+    assert ", Table 2" not in (folder(tmp_path) / "report.md").read_text()
+
+
+def test_a_method_that_cannot_edit_is_run_all_the_same(call: Any, tmp_path: Path) -> None:
+    assert call(cls="Plain")[0] == 0
+    code, _, err = call("--style", "van-gogh", cls="Plain")
+    assert code == 2 and "method plain cannot edit" in err
+
+
+def test_an_edit_cannot_see_held_out_frames(call: Any) -> None:
+    code, _, err = call(cls="Peeking")
+    assert code == 2
+    assert "broke the protocol" in err.splitlines()[-1] and "held out" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--style", "van-goh"], "did you mean van-gogh?"),
+        (["--style", "van-gogh", "--reference", "x.png"], "not both"),
+        (["--reference", "x.png"], "needs captions"),
+        (["--prompt", "a statue"], "go with --reference"),
+        (["--skip-edit", "--style", "van-gogh"], "exclude each other"),
+        (["--skip-edit", "--set", "edit.steps=3"], "exclude each other"),
+        (["--set", "edit.colour=red"], "--set edit.colour"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    call: Any, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    code, out, err = call(*arguments)
+    assert code == 2 and not out
+    assert len(err.strip().splitlines()) == 1 and message in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_split_that_trains_on_the_clip_is_refused(call: Any, tmp_path: Path) -> None:
+    code, _, err = call("--split", "random-24", "--style", "van-gogh")
+    assert code == 2 and "which split random-24 trains on" in err
+    assert call("--split", "random-24")[0] == 0
+
+
+def test_a_reference_of_ones_own_names_the_style(tmp_path: Path) -> None:
+    style = choose_style(None, tmp_path / "My clay.png", "a clay bust", "a photo of a man")
+    assert (style.name, style.editor) == ("own-my-clay", "file")
+    assert (style.source_caption, style.target_caption) == ("a photo of a man", "a clay bust")
+    with pytest.raises(UserError, match="no style"):
+        choose_style("nothing-like-it", None, None, None)
