@@ -35,11 +35,15 @@ def known_methods() -> Mapping[str, str]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method by its name, or by ``path/to/file.py:Class``; imports it.
+    """The class of a method by its name, by ``path/to/file.py:Class``, or by a command method's TOML file.
 
     Raises:
         UserError: there is no such method, or it cannot be imported.
     """
+    if name.endswith(".toml"):
+        from emo_bench.command_method import command_class
+
+        return command_class(Path(name))
     file, _, attribute = name.rpartition(":")
     if file.endswith(".py"):
         return _attribute(_module_from_file(Path(file)), attribute, name)
@@ -48,7 +52,7 @@ def method_class(name: str) -> type[Method]:
         near = difflib.get_close_matches(name, places, n=1)
         guess = f"; did you mean {near[0]}?" if near else ""
         raise UserError(
-            f"there is no method {name!r} (known: {', '.join(places)}, or path/to/file.py:Class){guess}"
+            f"there is no method {name!r} (known: {', '.join(places)}, path/to/file.py:Class or path/to/file.toml){guess}"
         )
     module, _, attribute = places[name].partition(":")
     try:

@@ -15,7 +15,7 @@ import protocols
 from emo_bench import actors, methods, stages
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
-from emo_bench.method import SMOKE_PROFILE, Method, Workspace
+from emo_bench.method import SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.run_log import log_file
 from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
 from protocols.loader import DEFAULT_PROTOCOL
@@ -53,6 +53,7 @@ class _Plan:
     split: protocols.Split
     profile: str
     device: str
+    style: EditStyle | None = None
 
     @property
     def folder(self) -> Path:
@@ -62,7 +63,7 @@ class _Plan:
             split=own_split,
             actor=self.request.actor,
             method=self.cls.info.name,
-            settings=self.request.settings,
+            settings=self.request.settings | ({"style": self.style.name} if self.style else {}),
             profile=self.profile,
             seed=self.request.seed,
         )
@@ -74,15 +75,22 @@ class _Plan:
         return self.cls(Workspace(self.folder, self.profile, request.seed, self.device, request.settings))
 
 
-def run(request: RunRequest, *, trivial: bool = True) -> list[Path]:
+def run(
+    request: RunRequest,
+    *,
+    trivial: bool = True,
+    cls: type[Method] | None = None,
+    style: EditStyle | None = None,
+) -> list[Path]:
     """Make a run, and those of the trivial methods beside it; what is finished is left as it is.
 
-    Returns the folders, the asked-for run first. Held-out frames are out of the method's reach.
+    Returns the folders, the asked-for run first. Held-out frames are out of the method's reach. ``cls`` is the class
+    of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
     """
-    plan = _resolve(request)
+    plan = dataclasses.replace(_resolve(request, cls), style=style)
     resolution_px = _make(plan)
     folders = [plan.folder]
     for name in methods.TRIVIAL if trivial else ():
@@ -93,13 +101,14 @@ def run(request: RunRequest, *, trivial: bool = True) -> list[Path]:
     return folders
 
 
-def planned_method(request: RunRequest) -> Method:
-    """The method that :func:`run` would fit, over its folder, which need not be there.
+def planned(request: RunRequest) -> tuple[Method, Capture, protocols.Split, bool]:
+    """What :func:`run` would fit, over its folder, which need not be there; its capture and split; whether it is smoke.
 
     Raises:
         UserError: as :func:`run`.
     """
-    return _resolve(request).build()
+    plan = _resolve(request)
+    return plan.build(), plan.capture, plan.split, _is_smoke(plan)
 
 
 def default_device() -> str:
@@ -116,8 +125,8 @@ def default_profile(cls: type[Method], device: str) -> str:
     return wanted if wanted in offered else next((p for p in offered if p != SMOKE_PROFILE), offered[0])
 
 
-def _resolve(request: RunRequest) -> _Plan:
-    cls = methods.method_class(request.method)
+def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
+    cls = cls or methods.method_class(request.method)
     if request.method != cls.info.name and cls.info.name in methods.known_methods():
         raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
     device = request.device or default_device()
@@ -156,7 +165,9 @@ def _make(plan: _Plan) -> int:
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
-        job = stages.Job(folder, method, plan.capture, plan.protocol, plan.split, plan.device)
+        job = stages.Job(
+            folder, method, plan.capture, plan.protocol, plan.split, plan.device, style=plan.style
+        )
         stages.fit(job)
         stages.render(job)
         stages.score(job)
@@ -182,6 +193,8 @@ def _identity(plan: _Plan, method: Method) -> dict[str, Any]:
         "config": described.get("config", {}),
         "assets": described.get("assets", {}),
     }
+    if plan.style is not None:
+        identity["style"] = dataclasses.asdict(plan.style)
     file, _, _ = plan.request.method.rpartition(":")
     if file.endswith(".py"):
         identity["method_file_sha256"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
@@ -202,13 +215,17 @@ def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
         )
     return {
         "title": info.title,
-        "smoke": plan.profile == SMOKE_PROFILE or plan.protocol.mini,
+        "smoke": _is_smoke(plan),
         "flags": flags,
         "protocol_title": plan.protocol.title,
         "split": plan.split.as_dict(),
         "capture": {"source": plan.capture.source, "fps": plan.capture.fps, "frames": len(plan.capture)},
         "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
     }
+
+
+def _is_smoke(plan: _Plan) -> bool:
+    return plan.profile == SMOKE_PROFILE or plan.protocol.mini
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,9 @@ ALLOWED = {
     "reference_editors": {"errors", "paths"},
     "method": {"actors", "errors"},
     "metrics": {"assets", "perceptual", "tracking", "errors"},
-    "methods": {"method", "errors"},
+    "methods": {"method", "command_method", "errors"},
+    "exporters": {"actors", "tracking", "progress", "errors"},
+    "numbered_frames": {"frame_source", "errors"},
     "store": {"errors"},
 }
 

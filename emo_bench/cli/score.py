@@ -12,7 +12,26 @@ EXAMPLE = "Example: emo-bench score mine/ --reference truth.mp4 --metrics psnr,f
 
 
 def score(
-    frames: Annotated[Path, typer.Argument(help="A folder of pictures, a video, or a run's folder.")],
+    given: Annotated[
+        Path | None,
+        typer.Argument(metavar="FRAMES", help="A folder of pictures, a video, or a run's folder."),
+    ] = None,
+    frames: Annotated[Path | None, typer.Option(help="The same, as an option.")] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option(help="File the frames as a run: the actor whose held-out frames they answer."),
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="With --actor: default self_reenactment.")] = None,
+    split: Annotated[str | None, typer.Option(help="With --actor: default the protocol's own.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="With --actor: of the method that made the frames.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="With --actor: where runs are kept.")] = Path(
+        "runs"
+    ),
+    trivial: Annotated[
+        bool, typer.Option("--trivial/--no-trivial", help="With --actor: also run the trivial methods.")
+    ] = True,
     reference: Annotated[
         Path | None, typer.Option(help="What the frames should look like: a folder or a video.")
     ] = None,
@@ -27,7 +46,9 @@ def score(
     ] = None,
     region: Annotated[str | None, typer.Option(help='"full frame", foreground or face.')] = None,
     background: Annotated[str | None, typer.Option(help='"as filmed", white or black.')] = None,
-    source_prompt: Annotated[str | None, typer.Option(help="Caption of the unedited person.")] = None,
+    source_prompt: Annotated[
+        str | None, typer.Option("--source-prompt", "--source", help="Caption of the unedited person.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option(help="Caption of the edited person.")] = None,
     detector: Annotated[str, typer.Option(help="auto, fan, mediapipe or dlib.")] = "auto",
     clip: Annotated[str, typer.Option(help="CLIP model; auto takes the largest at hand.")] = "auto",
@@ -38,10 +59,36 @@ def score(
         Path | None, typer.Option(metavar="DIR", help="Write long and wide Parquet and CSV there.")
     ] = None,
 ) -> None:
-    """Score frames against a reference: one pass, a table on screen, Parquet and CSV with --out."""
+    """Score frames against a reference: one pass, a table on screen, Parquet and CSV with --out.
+
+    With --actor the reference is the actor's video: the frames are checked against the protocol's held-out frames and filed as a run of --name, which the report shows.
+    """
     from emo_bench.cli import status
     from emo_bench.errors import UserError
 
+    if (given is None) == (frames is None):
+        raise UserError("give the frames once: emo-bench score FRAMES, or --frames FRAMES")
+    made = given or frames
+    assert made is not None
+    if actor is not None:
+        others = {
+            "--reference": reference, "--masks": masks, "--metrics": metrics, "--convention": convention,
+            "--region": region, "--background": background, "--out": out,
+        }  # fmt: skip
+        _refuse("--actor takes these from the protocol", others)
+        if name is None:
+            raise UserError("frames filed as a run need the --name of the method that made them")
+        with status.log_on_stderr():
+            from emo_bench.given_frames import GivenRequest, file_frames
+            from reports import summary, write_report
+
+            wanted = GivenRequest(made, name, actor, protocol, split, source_prompt, prompt, runs, device)
+            folders = file_frames(wanted, trivial=trivial)
+            written_report = write_report(folders, folders[0])
+        print(summary(folders))
+        print(f"report   {written_report}")
+        return
+    _refuse("needs --actor", {"--protocol": protocol, "--split": split, "--name": name})
     if (prompt is None) != (source_prompt is None):
         raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
     if background not in (None, "as filmed", "white", "black"):
@@ -53,7 +100,7 @@ def score(
 
         captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
         request = ScoreRequest(
-            frames=frames,
+            frames=made,
             reference=reference,
             masks=masks,
             metrics=tuple(name.strip() for name in metrics.split(",") if name.strip()),
@@ -67,6 +114,15 @@ def score(
     _show(table)
     for path in written:
         print(f"wrote  {path}")
+
+
+def _refuse(why: str, options: dict[str, object]) -> None:
+    """A UserError for the first option that was given where it means nothing."""
+    from emo_bench.errors import UserError
+
+    for option, value in options.items():
+        if value:
+            raise UserError(f"{option}: {why}")
 
 
 def _show(table: "pandas.DataFrame") -> None:

@@ -1,0 +1,19 @@
+"""Pictures of an export: their names and how they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def frame_name(index: int) -> str:
+    """``000012.png``: the frame's number in the video."""
+    return f"{index:06d}.png"
+
+
+def write_picture(path: Path, picture_u8: np.ndarray) -> None:
+    """Write uint8 ``[S, S, 3]`` RGB or ``[S, S]`` grey as PNG."""
+    from PIL import Image
+
+    Image.fromarray(np.ascontiguousarray(picture_u8)).save(path, compress_level=1)

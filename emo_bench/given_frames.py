@@ -1,0 +1,140 @@
+"""Frames made anywhere, filed as a run: checked against the split, scored, and reported like any other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+import protocols
+from emo_bench import actors, methods, runner
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.lossless import FrameDigest
+from emo_bench.method import EditStyle, Method, MethodInfo
+from emo_bench.numbered_frames import NumberedFrames, open_numbered
+from protocols.loader import DEFAULT_PROTOCOL
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+PROFILE = "given"
+
+
+@dataclass(frozen=True)
+class GivenRequest:
+    """What is filed.
+
+    Attributes:
+        frames: a folder of pictures or a video, one frame for each held-out frame.
+        name: of the method that made them; lower case, digits, dash, underscore.
+        actor, protocol, split: as in ``runner.RunRequest``.
+        source_caption, target_caption: both or none; what the frames show before and after an edit.
+        device: of the metrics.
+    """
+
+    frames: Path
+    name: str
+    actor: str
+    protocol: str | None = None
+    split: str | None = None
+    source_caption: str | None = None
+    target_caption: str | None = None
+    runs_dir: Path = Path("runs")
+    device: str | None = None
+
+
+def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
+    """File the frames as a run, and make those of the trivial methods beside it.
+
+    Returns the folders, that of the frames first.
+
+    Raises:
+        UserError: the name is taken, the captions do not fit the protocol, or the frames do not fit the split.
+    """
+    if not NAME.fullmatch(request.name):
+        raise UserError(f"{request.name!r} cannot name a method: use lower case, digits, dash and underscore")
+    if request.name in methods.known_methods():
+        raise UserError(
+            f"{request.name} is the name of a method of this toolkit: give the frames another --name"
+        )
+    protocol = protocols.load_protocol(request.protocol or DEFAULT_PROTOCOL)
+    style = _style(request, protocol)
+    capture = actors.load(request.actor)
+    split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
+    cls = _class(request.name, open_numbered(request.frames, split.test))
+    run = runner.RunRequest(
+        request.name,
+        request.actor,
+        request.protocol,
+        request.split,
+        runs_dir=request.runs_dir,
+        device=request.device,
+    )
+    return runner.run(run, trivial=trivial and style is None, cls=cls, style=style)
+
+
+def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | None:
+    """The edit that the frames show; None for a reenactment."""
+    before, after = request.source_caption, request.target_caption
+    if (before is None) != (after is None):
+        raise UserError("an edit has two captions: give --source-prompt and --prompt")
+    if protocol.task == "editing" and (before is None or after is None):
+        raise UserError(f"protocol {protocol.name} scores an edit: give --source-prompt and --prompt")
+    if before is None or after is None:
+        return None
+    if protocol.task != "editing":
+        raise UserError(
+            f"protocol {protocol.name} scores no edit: leave the prompts out, or --protocol editing"
+        )
+    words = re.sub(r"[^a-z0-9]+", "-", after.lower()).strip("-")[:40].strip("-")
+    return EditStyle(words or "edit", before, after, after, "given")
+
+
+def _class(name: str, frames: NumberedFrames) -> type[Method]:
+    """A method class that answers with these frames; reads them once, so that a damaged one is found at once."""
+    digest, size_px = FrameDigest(), 0
+    for frame in frames.read():
+        digest.add(frame)
+        size_px = len(frame)
+    info = MethodInfo(
+        name=name,
+        title=name,
+        paper="",
+        licence="",
+        capabilities=frozenset({"render"}),
+        requirements=(),
+        fidelity="frames made elsewhere; how is not known here",
+    )
+    fields = {"info": info, "given": frames, "resolution_px": size_px, "sha256": digest.hexdigest()}
+    return type("FiledFrames", (GivenFrames,), fields)
+
+
+class GivenFrames(Method):
+    """Answers with frames that were made elsewhere. Made by :func:`file_frames`."""
+
+    given: ClassVar[NumberedFrames]
+    sha256: ClassVar[str]
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """One, which says what it is."""
+        return (PROFILE,)
+
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Nothing is learnt here."""
+
+    def load(self) -> None:
+        """Nothing was learnt here."""
+
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the frames; a ValueError where other indices are asked for than they were checked against."""
+        if tuple(indices) != self.given.indices:
+            raise ValueError("these frames were checked against another split")
+        yield from self.given.read(self.resolution_px)
+
+    def describe(self) -> dict[str, object]:
+        """The frames' digest: other frames are another run."""
+        return {"config": {"frames_sha256": self.sha256}}
