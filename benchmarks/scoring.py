@@ -33,7 +33,7 @@ TOLERANCES = {
     "flmd": 1e-3,
     "expression_error": 1e-5,
     "brisque": 1.0,
-    "niqe": 0.3,
+    "niqe": 0.5,
     "clip_d": 1e-3,
     "clip_consistency": 1e-4,
 }
