@@ -25,11 +25,14 @@ def detect(landmarker: Landmarker, picture: np.ndarray) -> Detection | None:
     return landmarker.detect(np.repeat(np.repeat(picture, 3, axis=0), 3, axis=1))
 
 
-def test_a_bank_has_the_same_bytes_whatever_the_workers_and_interruptions(tmp_path: Path) -> None:
+def test_a_bank_has_the_same_bytes_whatever_the_workers_and_interruptions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import json
 
     import pandas as pd
 
+    from emo_bench.actors.studio import supply
     from emo_bench.actors.studio.supply import POSES_PER_PERSON, BankPlan, make_bank, render_person
 
     plan = BankPlan(people=3, size_px=32, seed=4)
@@ -52,6 +55,8 @@ def test_a_bank_has_the_same_bytes_whatever_the_workers_and_interruptions(tmp_pa
     unfinished.write_text("\n".join([header, *lines, '[{"row": 12, "per']))
     with pytest.raises(UserError, match="another bank"):
         make_bank(again, BankPlan(people=3, size_px=32, seed=5), processes=1)
+    # In this process: another worker would only take seconds to start.
+    monkeypatch.setattr(supply, "_results", lambda tasks, _: (render_person(*task) for task in tasks))
     make_bank(again, plan, processes=1)
     assert np.array_equal(np.load(again), bank)
     assert list(pd.read_parquet(again.with_suffix(".parquet")).person) == list(table.person)
