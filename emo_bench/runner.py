@@ -63,7 +63,7 @@ class _Plan:
             split=own_split,
             actor=self.request.actor,
             method=self.cls.info.name,
-            settings=self.request.settings | ({"style": self.style.name} if self.style else {}),
+            settings={**self.request.settings, **({"style": self.style.name} if self.style else {})},
             profile=self.profile,
             seed=self.request.seed,
         )

@@ -28,7 +28,7 @@ def list_methods(as_json: Json = False) -> None:
 
 @methods.command("show", epilog="Example: emo-bench methods show emo-avatar")
 def show_method(
-    name: Annotated[str, typer.Argument(help="A method's name, or path/to/file.py:Class.")],
+    name: Annotated[str, typer.Argument(help="A name, path/to/file.py:Class, or path/to/file.toml.")],
     as_json: Json = False,
 ) -> None:
     """Say what a method is, which paper it is and how faithful, and how each profile resolves."""
@@ -57,6 +57,23 @@ def show_method(
         print()
         rows = [[key, *(configs[profile].get(key, "") for profile in configs)] for key in settings]
         print_columns(("--set", *configs), rows)
+
+
+@methods.command("check", epilog="Example: emo-bench methods check mean-frame")
+def check_method(
+    name: Annotated[str, typer.Argument(help="A name, path/to/file.py:Class, or path/to/file.toml.")],
+    actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",
+) -> None:
+    """Try what every method promises on a few frames; one line a check, exit code 1 if one fails."""
+    from emo_bench.contract import check_method as check
+
+    failed = False
+    for result in check(name, actor):
+        failed |= result.ok is False
+        mark = {True: "ok", False: "FAILED", None: "-"}[result.ok]
+        print(f"{mark:<7} {result.name}{f': {result.detail}' if result.detail else ''}", flush=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @metrics.command("list", epilog="Example: emo-bench metrics list")

@@ -1,5 +1,6 @@
 """``emo-bench score``: score frames made anywhere."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,7 +117,7 @@ def score(
         print(f"wrote  {path}")
 
 
-def _refuse(why: str, options: dict[str, object]) -> None:
+def _refuse(why: str, options: Mapping[str, object]) -> None:
     """A UserError for the first option that was given where it means nothing."""
     from emo_bench.errors import UserError
 
