@@ -71,14 +71,22 @@ def choose_style(
     )
 
 
-def check_edit(method: Method, request: EditRequest) -> str | None:
+def check_edit(
+    method: Method, capture: actors.Capture, split: protocols.Split, smoke: bool, request: EditRequest
+) -> str | None:
     """Why the edit cannot be made, in one line, or None; it costs nothing, so ask before a long fit.
+
+    Args:
+        method, capture, split: what will be fitted.
+        smoke: whether the run is one for trying things out.
+        request: the edit.
 
     Raises:
         UserError: so for an edit that was asked for.
     """
     try:
         _edited(method, request)
+        _clip(_protocol(smoke), capture, split.name, split.train)
     except UserError as error:
         if request.asked_for:
             raise
@@ -101,12 +109,13 @@ def edit(
         The edit's folder; None when it was not asked for and cannot be made (the log says why).
     """
     base, manifest = open_method(run, device, method)
-    protocol = protocols.load_protocol(MINI_PROTOCOL if manifest["smoke"] else PROTOCOL)
+    protocol = _protocol(manifest["smoke"])
     capture = actors.load(manifest["identity"]["actor"]["name"])
     try:
         if capture.sha256 != manifest["identity"]["actor"]["sha256"]:
             raise UserError(f"actor {capture.name} is no longer the one that {run} was fitted on: run again")
-        split = _clip(protocol, capture, manifest)
+        of_fit = manifest["split"]
+        split = _clip(protocol, capture, of_fit["name"], parse_frames(of_fit["train"]))
         edited = _edited(base, request)
     except UserError as error:
         if request.asked_for:
@@ -192,15 +201,18 @@ def _edited(base: Method, request: EditRequest) -> Method:
     return base.edit(edit_style(request.style), workspace)
 
 
+def _protocol(smoke: bool) -> protocols.Protocol:
+    return protocols.load_protocol(MINI_PROTOCOL if smoke else PROTOCOL)
+
+
 def _clip(
-    protocol: protocols.Protocol, capture: actors.Capture, manifest: Mapping[str, Any]
+    protocol: protocols.Protocol, capture: actors.Capture, split_name: str, train: tuple[int, ...]
 ) -> protocols.Split:
     """The clip to edit, held out of the fit too, with the fit's training frames."""
     clip = protocols.split(protocol, len(capture), capture.valid_indices)
-    train = parse_frames(manifest["split"]["train"])
     if set(clip.test) & set(train):
         raise UserError(
-            f"protocol {protocol.name} edits the end of the video, which split {manifest['split']['name']} trains on: "
+            f"protocol {protocol.name} edits the end of the video, which split {split_name} trains on: "
             "run with --split tail-500, or with --skip-edit"
         )
     flags = list(clip.flags)

@@ -58,7 +58,7 @@ def run(
     with status.log_on_stderr():
         from emo_bench.editing import check_edit, edit
         from emo_bench.methods import method_class
-        from emo_bench.runner import RunRequest, planned_method
+        from emo_bench.runner import RunRequest, planned
         from emo_bench.runner import run as make_runs
         from reports import summary, write_report
 
@@ -75,7 +75,7 @@ def run(
             device=device,
         )
         if wanted is not None and (wanted.asked_for or "edit" in method_class(method).info.capabilities):
-            left_out = check_edit(planned_method(request), wanted)
+            left_out = check_edit(*planned(request), wanted)
             if left_out:
                 logging.getLogger("emo_bench").info("edit: will be left out: %s", left_out)
                 wanted = None

@@ -189,6 +189,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
 def test_a_split_that_trains_on_the_clip_is_refused(call: Any, tmp_path: Path) -> None:
     code, _, err = call("--split", "random-24", "--style", "van-gogh")
     assert code == 2 and "which split random-24 trains on" in err
+    assert not (tmp_path / "runs").exists()
     assert call("--split", "random-24")[0] == 0
 
 
