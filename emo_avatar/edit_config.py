@@ -38,16 +38,16 @@ class EditConfig(BaseModel):
     # the other terms
     l1_weight: float = Field(10.0, ge=0)
     perceptual_weight: float = Field(1.0, ge=0)
-    gan_weight: float = Field(0.1, ge=0)
-    anchor_weight: float = Field(0.1, ge=0, description="squared distance to the unedited skips")
+    gan_weight: float = Field(0.03, ge=0)
+    anchor_weight: float = Field(0.02, ge=0, description="squared distance to the unedited skips")
 
     # optimisation
-    steps: int = Field(120, ge=1)
+    steps: int = Field(80, ge=1)
     other_frames: int = Field(1, ge=1, description="frames of a step beside the reference's")
     frame_pool: int = Field(32, ge=1, description="frames to draw them from")
     lr: float = Field(2e-3, gt=0)
     final_lr_share: float = 0.05
-    discriminator_lr: float = Field(2e-4, gt=0)
+    discriminator_lr: float = Field(1e-4, gt=0)
 
 
 _SMOKE: dict[str, Any] = {"steps": 8, "patches": 8, "patch_pool": 32, "frame_pool": 6}
