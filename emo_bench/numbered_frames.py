@@ -80,7 +80,9 @@ def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
             f"{source.title} has {len(numbers)} frames; {len(wanted)} were asked for{_lacking(numbers, wanted)}"
         )
     if sorted(numbers) in (wanted, in_series):
-        raise UserError(f"the frames of {source.title} are not in the order of their numbers: name them alike")
+        raise UserError(
+            f"the frames of {source.title} are not in the order of their numbers: name them alike"
+        )
     raise UserError(
         f"{source.title} has {len(numbers)} frames, as asked for, but not those{_lacking(numbers, wanted)}"
         f"; name them {wanted[0]} to {wanted[-1]}, or 0 to {len(wanted) - 1}"

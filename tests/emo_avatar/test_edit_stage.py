@@ -145,7 +145,9 @@ def test_the_patch_loss_alone_trains_every_skip(clip: Any, term: str) -> None:
     editing = stage(clip, only(**{term: 1.0}))
     before = {name: p.detach().clone() for name, p in editing.avatar.fusion.named_parameters()}
     first = editing.run_step()[term.removesuffix("_weight")]
-    moved = [float((p.detach() - before[name]).abs().max()) for name, p in editing.avatar.fusion.named_parameters()]
+    moved = [
+        float((p.detach() - before[name]).abs().max()) for name, p in editing.avatar.fusion.named_parameters()
+    ]
     assert min(moved) > 0.0
     assert first > 0.0
 
