@@ -43,6 +43,7 @@ COLUMNS = (
     "mse",
     "loss_d",
     "loss_g",
+    "loss_f",
     "r1",
     "real_logit",
     "fake_logit",
@@ -151,10 +152,13 @@ def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tenso
             state.generator, state.encoder, state.optimizer_warmup, real, z[0], game.autocast
         )
     else:
-        losses = discriminator_step(state.generator, state.discriminator, state.optimizer_d, real, z[0], game)
+        judge = state.judge()
+        losses = discriminator_step(
+            state.generator, state.discriminator, state.optimizer_d, real, z[0], game, judge
+        )
         if state.steps % game.r1_interval == 0:
             losses |= r1_step(state.discriminator, state.optimizer_d, real, game)
-        losses |= generator_step(state.generator, state.discriminator, state.optimizer_g, z[1], game)
+        losses |= generator_step(state.generator, state.discriminator, state.optimizer_g, z[1], game, judge)
     broken = non_finite(losses)
     if broken:
         raise UserError(
@@ -265,6 +269,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--channel-max", type=int, default=default.channel_max)
     parser.add_argument("--learning-rate", type=float, default=game.learning_rate)
     parser.add_argument("--r1-gamma", type=float, default=game.r1_gamma)
+    parser.add_argument(
+        "--feature-weight", type=float, default=game.feature_weight, help="of the judge on features; 0: none"
+    )
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--no-flip", action="store_true")
     parser.add_argument("--no-autocast", action="store_true", help="float32 throughout")
@@ -281,7 +288,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     game = AdversarialConfig(
-        learning_rate=given.learning_rate, r1_gamma=given.r1_gamma, autocast=not given.no_autocast
+        learning_rate=given.learning_rate,
+        r1_gamma=given.r1_gamma,
+        autocast=not given.no_autocast,
+        feature_weight=given.feature_weight,
     )
     pace = Pace(given.minutes, grid_s=given.grid_minutes * 60, judge_s=given.judge_minutes * 60)
     try:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emo_avatar.pretrain_features import FeatureDiscriminator
 from emo_avatar.stylegan2 import Discriminator, Generator
 
 
@@ -16,7 +17,8 @@ class AdversarialConfig:
 
     ``r1_gamma`` weighs the gradient penalty, applied every ``r1_interval`` steps and scaled up by it.
     ``ema_images`` is the half-life, in images, of the averaged generator, shortened early on to
-    ``ema_rampup`` of the images seen. ``autocast`` computes the networks in bfloat16.
+    ``ema_rampup`` of the images seen. ``autocast`` computes the networks in bfloat16. ``feature_weight`` weighs a
+    second discriminator on frozen perceptual features (`FeatureDiscriminator`); 0 leaves it out.
     """
 
     learning_rate: float = 2e-3
@@ -25,6 +27,15 @@ class AdversarialConfig:
     ema_images: float = 5000.0
     ema_rampup: float = 0.05
     autocast: bool = True
+    feature_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class FeatureJudge:
+    """The second discriminator and its optimiser."""
+
+    network: FeatureDiscriminator
+    optimizer: torch.optim.Optimizer
 
 
 def lazy_adam(parameters: list[torch.nn.Parameter], learning_rate: float, interval: int) -> torch.optim.Adam:
@@ -42,8 +53,9 @@ def discriminator_step(
     real: Tensor,
     z: Tensor,
     config: AdversarialConfig,
+    judge: FeatureJudge | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the discriminator ``real`` [B, 3, R, R] against images from ``z`` [B, z_dim]."""
+    """Teach the discriminator, and the judge of features, ``real`` [B, 3, R, R] against images from ``z`` [B, z_dim]."""
     with torch.no_grad(), _cast(real, config):
         fake = generator.synthesis(generator.mapping(z))
     with _cast(real, config):
@@ -53,11 +65,20 @@ def discriminator_step(
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
-    return {
+    losses = {
         "loss_d": loss.detach(),
         "real_logit": real_logits.detach().mean(),
         "fake_logit": fake_logits.detach().mean(),
     }
+    if judge is not None:
+        with _cast(real, config):
+            logits = judge.network(torch.cat([fake, real]))
+        loss_f = F.softplus(logits[: len(fake)]).mean() + F.softplus(-logits[len(fake) :]).mean()
+        judge.optimizer.zero_grad(set_to_none=True)
+        loss_f.backward()
+        judge.optimizer.step()
+        losses["loss_f"] = loss_f.detach()
+    return losses
 
 
 def r1_step(
@@ -79,17 +100,22 @@ def generator_step(
     optimizer: torch.optim.Optimizer,
     z: Tensor,
     config: AdversarialConfig,
+    judge: FeatureJudge | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the generator to fool the discriminator, from latents ``z`` [B, z_dim]."""
-    discriminator.requires_grad_(False)
+    """Teach the generator to fool the discriminator and the judge of features, from latents ``z`` [B, z_dim]."""
+    judges = [discriminator] if judge is None else [discriminator, judge.network]
+    for network in judges:
+        network.requires_grad_(False)
     with _cast(z, config):
         w = generator.mapping.to_w(z)
         fake = generator.synthesis(w[:, None].expand(-1, generator.config.num_ws, -1))
-        logits = discriminator(fake)
-    loss = F.softplus(-logits).mean()
+        loss = F.softplus(-discriminator(fake)).mean()
+        if judge is not None:
+            loss = loss + config.feature_weight * F.softplus(-judge.network(fake)).mean()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    discriminator.requires_grad_(True)
+    for network in judges:
+        network.requires_grad_(True)
     optimizer.step()
     generator.mapping.update_w_avg(w)
     return {"loss_g": loss.detach()}

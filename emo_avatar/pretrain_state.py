@@ -12,7 +12,8 @@ import torch
 
 from emo_avatar import checkpointing
 from emo_avatar.checkpoints import load_stylegan2
-from emo_avatar.pretrain_adversarial import AdversarialConfig, lazy_adam
+from emo_avatar.pretrain_adversarial import AdversarialConfig, FeatureJudge, lazy_adam
+from emo_avatar.pretrain_features import FeatureDiscriminator
 from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
@@ -64,7 +65,7 @@ class PretrainConfig:
 
 @dataclass
 class PretrainState:
-    """Networks, optimisers and counters; ``encoder`` is there only during the warm-up."""
+    """Networks, optimisers and counters; ``encoder`` is there only during the warm-up, ``features`` if it has weight."""
 
     config: PretrainConfig
     generator: Generator
@@ -74,12 +75,20 @@ class PretrainState:
     optimizer_d: torch.optim.Adam
     encoder: Encoder | None
     optimizer_warmup: torch.optim.Adam | None
+    features: FeatureDiscriminator | None
+    optimizer_f: torch.optim.Adam | None
     rng: torch.Generator
     images: int = 0
     steps: int = 0
     seconds: float = 0.0
     best: float = math.inf
     """The lowest Frechet distance of a snapshot so far."""
+
+    def judge(self) -> FeatureJudge | None:
+        """The second discriminator with its optimiser."""
+        if self.features is None or self.optimizer_f is None:
+            return None
+        return FeatureJudge(self.features, self.optimizer_f)
 
     def shown(self) -> Generator:
         """The generator to look at and to ship: the averaged one once the game is on."""
@@ -96,7 +105,7 @@ class PretrainState:
 def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> PretrainState:
     """A fresh training; ``init`` starts from a trained prior of the same or a lower resolution.
 
-    Raises UserError when ``init`` does not fit the config.
+    Raises UserError when ``init`` does not fit the config or the weights of the features are not on this machine.
     """
     torch.manual_seed(config.seed)
     generator, discriminator = Generator(config.generator()), Discriminator(config.discriminator())
@@ -110,6 +119,9 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
             network.to(device).train()
     average = copy.deepcopy(generator).requires_grad_(False).eval()
     rate, interval = config.adversarial.learning_rate, config.adversarial.r1_interval
+    features = None
+    if config.adversarial.feature_weight > 0:
+        features = FeatureDiscriminator.from_assets(device, config.seed)
     return PretrainState(
         config=config,
         generator=generator,
@@ -119,6 +131,10 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
         optimizer_d=lazy_adam(list(discriminator.parameters()), rate, interval),
         encoder=encoder,
         optimizer_warmup=None if encoder is None else warmup_optimizer(generator, encoder),
+        features=features,
+        optimizer_f=None
+        if features is None
+        else torch.optim.Adam(features.parameters(), lr=rate, betas=(0.0, 0.99), fused=True),
         rng=torch.Generator().manual_seed(config.seed),
     )
 
@@ -138,8 +154,8 @@ def _grown(
     return generator, discriminator
 
 
-NETWORKS = ("generator", "discriminator", "average", "encoder")
-OPTIMIZERS = ("optimizer_g", "optimizer_d", "optimizer_warmup")
+NETWORKS = ("generator", "discriminator", "average", "encoder", "features")
+OPTIMIZERS = ("optimizer_g", "optimizer_d", "optimizer_warmup", "optimizer_f")
 
 
 def save_state(path: Path, state: PretrainState) -> None:

@@ -1,6 +1,7 @@
 """Training of a prior on synthetic banks: it learns, resumes to the bit, survives kill -9."""
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,12 +18,14 @@ from emo_avatar.checkpoints import load_stylegan2
 from emo_avatar.pretrain import Pace, main, train
 from emo_avatar.pretrain_adversarial import AdversarialConfig, r1_step
 from emo_avatar.pretrain_bank import open_bank
+from emo_avatar.pretrain_features import BACKEND, FeatureDiscriminator
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
 from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer, warmup_step
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.fir import upsample
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
 from emo_bench.errors import UserError
+from emo_bench.perceptual import missing_assets
 
 TINY = PretrainConfig(
     resolution=32,
@@ -33,9 +36,12 @@ TINY = PretrainConfig(
     channel_max=16,
     batch=4,
     warmup_images=0,
-    adversarial=AdversarialConfig(r1_interval=3, autocast=False),
+    adversarial=AdversarialConfig(r1_interval=3, autocast=False, feature_weight=0.0),
 )
 FLAGS = ["--resolution", "32", "--channel-base", "256", "--channel-max", "16", "--batch", "4"]
+FLAGS += ["--feature-weight", "0"]
+JUDGED = dataclasses.replace(TINY, adversarial=AdversarialConfig(r1_interval=3, autocast=False))
+needs_features = pytest.mark.skipif(bool(missing_assets(BACKEND)), reason=f"{BACKEND} is not on this machine")
 
 
 def discs(count: int, size: int = 32) -> np.ndarray:
@@ -74,6 +80,45 @@ def test_resumed_training_ends_with_the_same_bits(bank_path: Path, tmp_path: Pat
     assert_same(whole, run_to(tmp_path / "parts", bank_path, 40))
     again = run_to(tmp_path / "parts", bank_path, 40)
     assert again.images == 40
+
+
+@needs_features
+def test_resumed_training_with_the_judge_of_features_ends_with_the_same_bits(
+    bank_path: Path, tmp_path: Path
+) -> None:
+    whole = run_to(tmp_path / "whole", bank_path, 16, JUDGED)
+    run_to(tmp_path / "parts", bank_path, 8, JUDGED)
+    parts = run_to(tmp_path / "parts", bank_path, 16, JUDGED)
+    assert_same(whole, parts)
+    assert whole.features is not None and parts.features is not None
+    theirs = parts.features.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in whole.features.state_dict().items())
+    assert not any("mixing" in key or "stages" in key for key in theirs)
+
+
+@needs_features
+def test_judge_of_features_tells_real_from_false_and_passes_gradients(bank_path: Path) -> None:
+    """A few steps tell discs from noise of the same mean; the trunk stays as published."""
+    torch.manual_seed(0)
+    judge = FeatureDiscriminator.from_assets("cpu")
+    trunk = [value.clone() for value in judge._trunk[0].state_dict().values()]
+    optimizer = torch.optim.Adam(judge.parameters(), lr=2e-3, betas=(0.0, 0.99))
+    bank = open_bank(bank_path, 32)
+    for step in range(12):
+        real = bank.images(np.arange(4) + 4 * step % 60, "cpu")
+        fake = (real.mean() + 0.3 * torch.randn_like(real)).clamp(-1, 1).requires_grad_(True)
+        logits = judge(torch.cat([fake, real]))
+        loss = (
+            torch.nn.functional.softplus(logits[:4]).mean() + torch.nn.functional.softplus(-logits[4:]).mean()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert logits.shape == (8, 4)
+    assert (logits[4:].mean(dim=0) > logits[:4].mean(dim=0) + 0.5).all()
+    assert fake.grad is not None and fake.grad.abs().sum() > 0
+    after = judge._trunk[0].state_dict().values()
+    assert all(torch.equal(a, b) for a, b in zip(trunk, after, strict=True))
 
 
 def test_outputs(bank_path: Path, tmp_path: Path) -> None:
