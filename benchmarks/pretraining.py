@@ -36,9 +36,9 @@ def main() -> None:
             PretrainConfig(channel_base=base, channel_max=widest, batch=batch, adversarial=game), "cpu"
         )
         real, z = torch.rand(batch, 3, 128, 128) * 2 - 1, torch.randn(batch, state.config.z_dim)
-        g, d = state.generator, state.discriminator
-        critic = cpu_seconds(lambda: discriminator_step(g, d, state.optimizer_d, real, z, game))  # noqa: B023
-        maker = cpu_seconds(lambda: generator_step(g, d, state.optimizer_g, z, game))  # noqa: B023
+        g, d, judge = state.generator, state.discriminator, state.judge()
+        critic = cpu_seconds(lambda: discriminator_step(g, d, state.optimizer_d, real, z, game, judge))  # noqa: B023
+        maker = cpu_seconds(lambda: generator_step(g, d, state.optimizer_g, z, game, judge))  # noqa: B023
         penalty = cpu_seconds(lambda: r1_step(d, state.optimizer_d, real, game), 1)  # noqa: B023
         speed = batch / (critic + maker + penalty / game.r1_interval)
         size = sum(p.numel() for p in g.parameters()) / 1e6
