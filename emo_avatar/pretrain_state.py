@@ -37,7 +37,7 @@ class PretrainConfig:
     channel_max: int = 256
     batch: int = 16
     flip: bool = True
-    warmup_images: int = 16000
+    warmup_images: int = 8000
     seed: int = 0
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
 
