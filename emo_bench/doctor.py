@@ -129,7 +129,7 @@ def _mediapipe() -> str:
     center_x, center_y = detection.landmarks478.mean(axis=0)
     if not (190 < center_x < 260 and 90 < center_y < 170):
         raise RuntimeError(f"the landmarker puts the face at ({center_x:.0f}, {center_y:.0f})")
-    return f"mediapipe {version('mediapipe')} finds a face, model from {model.source}"
+    return f"mediapipe {version('mediapipe')} finds a face, model {model.source}"
 
 
 def _anny() -> str:
@@ -159,4 +159,4 @@ def _asset(asset: assets.Asset) -> Check:
     if found is None:
         detail = f"not here; needed by {', '.join(asset.needed_by)}"
         return Check(label, False, detail, asset.remedy(), required)
-    return Check(label, True, f"{found.source}: {found.path}", required=required)
+    return Check(label, True, f"{found.state}: {found.path}", required=required)

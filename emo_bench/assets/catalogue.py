@@ -1,4 +1,4 @@
-"""The catalogue of assets: files from elsewhere, each with its licence, size and SHA-256."""
+"""The catalogue of assets: files and folders, each with its licence, where it comes from and what it must hash to."""
 
 import functools
 import tomllib
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emo_bench.errors import UserError
+
+PRIOR = "StyleGAN2 prior"
 
 
 @dataclass(frozen=True)
@@ -32,24 +34,54 @@ class Carrier:
 
 @dataclass(frozen=True)
 class Asset:
-    """One catalogued file; `urls` and `carriers` say how to get it, `sha256` what it must be."""
+    """One catalogued file or folder.
+
+    Attributes:
+        file: its name in asset folders and in the cache.
+        kind: what it is, in words; `PRIOR` for what Emo-Avatar may start from.
+        needed_by: what looks for it.
+        source: whose it is.
+        size_bytes, sha256: what a file must have; None where nobody has published them. A folder's sha256 is that of
+            the output of `sha256sum` in it, on the sorted files of `holds`.
+        size_about: in words, where the exact size is not known.
+        urls: of the file, tried in order; of the folder that `files` lie in.
+        carriers: packages that bring it along.
+        torch_hub: whether torch hub's checkpoint folder may hold it.
+        holds: makes it a folder: glob patterns of files, each of which must match.
+        files: what to fetch of a folder; `holds` where that has no wildcards.
+        bundled: where it lies in our own packages once it ships ("emo_avatar/weights/...").
+        made_by: the command that makes it, for what this project trains itself.
+        resolution_px: of a prior.
+    """
 
     name: str
     file: str
     kind: str
     licence: str
-    size_bytes: int
-    sha256: str
     needed_by: tuple[str, ...]
     source: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    size_about: str = ""
     urls: tuple[str, ...] = ()
     carriers: tuple[Carrier, ...] = ()
     torch_hub: bool = False
+    holds: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    bundled: str = ""
+    made_by: str = ""
+    resolution_px: int | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder rather than a file."""
+        return bool(self.holds)
 
     def remedy(self) -> str:
-        """What to type to get the file."""
+        """What to type to get it."""
         ways = [f"emo-bench assets fetch {self.name}"] if self.urls else []
         ways += [carrier.install for carrier in self.carriers]
+        ways += [self.made_by] if self.made_by else []
         return " or ".join(ways)
 
 
@@ -65,14 +97,17 @@ def read_catalogue(path: Path) -> tuple[Asset, ...]:
         entries = tomllib.load(file)["asset"]
     assets: dict[str, Asset] = {}
     for entry in entries:
-        entry["needed_by"] = tuple(entry["needed_by"])
-        entry["urls"] = tuple(entry.get("urls", ()))
+        for key in ("needed_by", "urls", "holds", "files"):
+            entry[key] = tuple(entry.get(key, ()))
         entry["carriers"] = tuple(Carrier(**carrier) for carrier in entry.get("carriers", ()))
+        entry["files"] = entry["files"] or entry["holds"]
         asset = Asset(**entry)
         if asset.name in assets:
             raise ValueError(f"{path}: asset {asset.name!r} is there twice")
-        if not asset.urls and not asset.carriers:
-            raise ValueError(f"{path}: asset {asset.name!r} has neither urls nor carriers")
+        if not asset.remedy():
+            raise ValueError(f"{path}: asset {asset.name!r} has neither urls nor carriers nor made_by")
+        if asset.urls and any("*" in name for name in asset.files):
+            raise ValueError(f"{path}: asset {asset.name!r} does not say which files to fetch")
         assets[asset.name] = asset
     return tuple(assets.values())
 

@@ -1,150 +1,159 @@
-"""Downloads: asked for by name, checked by SHA-256, kept in the cache; the only code that opens a connection."""
+"""Assets asked for by name, downloaded or taken from the user's disk, checked, kept in the cache."""
 
-import hashlib
+from __future__ import annotations
+
 import os
 import shutil
-import threading
+import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from emo_bench import paths
+from emo_bench.assets import checksums
 from emo_bench.assets.catalogue import Asset, find_asset
-from emo_bench.assets.location import AssetFile, cache_folder, locate
+from emo_bench.assets.download import DownloadError, Wanted, download
+from emo_bench.assets.location import AssetFile, cache_folder, locate, problem
 from emo_bench.errors import UserError
 
-RETRIES = 2
-CONNECT_TIMEOUT_S = 3.0
-REACH_TIMEOUT_S = 7.0
-READ_TIMEOUT_S = 30.0
+ANSWER_WITHIN_S = 7.0
+ANSWERS_WITHIN_S = 9.0
 
 
-def fetch(name: str) -> AssetFile:
-    """Get an asset onto this machine and return its checked file; one that is here already is not fetched.
+def fetch(name: str, *, offline: bool = False) -> AssetFile:
+    """Get an asset onto this machine and return it, checked; one that is here already is not fetched.
 
-    A UserError says in one line what went wrong: offline (within 10 s), no url (it comes in a package), or a
-    download whose SHA-256 is not the catalogued one.
+    A download that was cut is continued. Where the catalogue has no SHA-256, the one found is recorded beside the file.
+
+    Args:
+        offline: open no connection; ``EMO_BENCH_OFFLINE`` says so for all.
+
+    Raises:
+        UserError: in one line: no connection (within 10 s), no url (it comes in a package or is trained), or a download
+            that is not the catalogued file.
     """
     found = locate(name)
     if found is not None:
         return found
     asset = find_asset(name)
     if not asset.urls:
-        raise UserError(f"asset {asset.name} comes in a package; run: {asset.remedy()}")
-    if paths.offline():
-        raise UserError(f"asset {asset.name} is not here and EMO_BENCH_OFFLINE is set; {_by_hand(asset)}")
+        how = "comes in a package" if asset.carriers else "is not downloaded"
+        raise UserError(f"asset {asset.name} {how}; run: {asset.remedy()}")
+    if offline or paths.offline():
+        why = "--offline was given" if offline else "EMO_BENCH_OFFLINE is set"
+        raise UserError(f"asset {asset.name} is not here and {why}; {_by_hand(asset)}")
     problems = []
+    until = time.monotonic() + ANSWERS_WITHIN_S
     for url in asset.urls:
-        problem = _unreachable(url) or _download(asset, url)
-        if problem is None:
-            return AssetFile(cache_folder() / asset.file, asset.sha256, "fetched")
-        problems.append(f"{urlsplit(url).netloc}: {problem}")
+        try:
+            return _fetch_from(url, asset, until)
+        except DownloadError as error:
+            problems.append(f"{urlsplit(url).netloc}: {error}")
+        except OSError as error:
+            raise UserError(
+                f"asset {asset.name} cannot be written to {cache_folder()}: {error.strerror}"
+            ) from error
     raise UserError(f"asset {asset.name} could not be fetched ({'; '.join(problems)}); {_by_hand(asset)}")
 
 
 def add(name: str, path: Path) -> AssetFile:
-    """Take a file that the user already has into the cache, under the catalogued file name.
+    """Take a file or folder that the user already has into the cache, under the catalogued name.
+
+    A file is copied. A folder's files, hidden ones left out, are hard-linked where the disk allows, else copied.
 
     Raises:
-        UserError: there is no such asset or file, or it is not the catalogued one (size or SHA-256 differ).
+        UserError: there is no such asset or file, or it is not the catalogued one; nothing is left behind.
     """
     asset = find_asset(name)
-    if not path.is_file():
+    path = path.expanduser()
+    if not path.exists():
         raise UserError(f"{path}: no such file")
-    size = path.stat().st_size
-    if size != asset.size_bytes:
-        raise UserError(f"{path} is not {asset.name}: it has {size} bytes instead of {asset.size_bytes}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != asset.sha256:
-        raise UserError(
-            f"{path} is not {asset.name}: its SHA-256 is {digest[:12]}..., not {asset.sha256[:12]}..."
-        )
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{asset.file}.part"
-    shutil.copyfile(path, temporary)
-    os.replace(temporary, folder / asset.file)
-    return AssetFile(folder / asset.file, asset.sha256, "fetched")
+    wrong = problem(asset, path)
+    if wrong is not None:
+        raise UserError(f"asset {asset.name}: {path} {wrong}")
+    target = cache_folder() / asset.file
+    temporary = cache_folder() / f".{asset.file}.{os.getpid()}.part"
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        if asset.is_folder:
+            for file in checksums.files_of(path, ("**/*",)):
+                within = file.relative_to(path)
+                if not any(part.startswith(".") for part in within.parts):
+                    _link(file, temporary / within)
+        else:
+            shutil.copyfile(path, temporary)
+        return _keep(asset, temporary, target)
+    except OSError as error:
+        raise UserError(f"{path} cannot be taken into {cache_folder()}: {error.strerror}") from error
+    finally:
+        _remove(temporary)
+
+
+def _fetch_from(url: str, asset: Asset, until: float) -> AssetFile:
+    target = cache_folder() / asset.file
+
+    def within() -> float:
+        return min(ANSWER_WITHIN_S, until - time.monotonic())
+
+    if not asset.is_folder:
+        download(url, Wanted(asset.name, target, asset.size_bytes, asset.sha256), within())
+        return _kept(asset, target)
+    partial = cache_folder() / f".{asset.file}.part"
+    for number, name in enumerate(asset.files, start=1):
+        if (partial / name).is_file():
+            continue
+        label = f"{asset.name} {number}/{len(asset.files)} {name}"
+        try:
+            download(
+                f"{url.rstrip('/')}/{name}",
+                Wanted(label, partial / name),
+                ANSWER_WITHIN_S if number > 1 else within(),
+            )
+        except DownloadError as error:
+            if not any(file.is_file() for file in partial.rglob("*")):
+                _remove(partial)
+            raise DownloadError(f"{name}: {error}") from error
+    wrong = problem(asset, partial)
+    if wrong is not None:
+        _remove(partial)
+        raise DownloadError(f"it {wrong}")
+    return _keep(asset, partial, target)
+
+
+def _keep(asset: Asset, new: Path, target: Path) -> AssetFile:
+    """Put a checked file or folder in its place, instead of what may lie there."""
+    checksums.record_path(target).unlink(missing_ok=True)
+    if asset.is_folder:
+        _remove(target)
+    os.replace(new, target)
+    return _kept(asset, target)
+
+
+def _kept(asset: Asset, target: Path) -> AssetFile:
+    if asset.sha256 is None:
+        checksums.write_record(target, asset.holds)
+    return AssetFile(target, "cached", asset.sha256 is not None, asset.holds)
+
+
+def _link(file: Path, target: Path) -> None:
+    """A second name for a file's bytes, or a copy; a link is followed, as hubs' caches are full of them."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file.resolve(), target)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _by_hand(asset: Asset) -> str:
     folder = next(iter(paths.asset_folders()), cache_folder())
     ways = [f"put {asset.file} into {folder}"]
+    if asset.is_folder:
+        ways = [f"run: emo-bench assets add {asset.name} FOLDER"]
     ways += [carrier.install for carrier in asset.carriers]
     return " or ".join(ways)
-
-
-def _unreachable(url: str) -> str | None:
-    """Why the file cannot be reached, or None; in a thread, because a name look-up has no timeout of its own."""
-    import requests
-
-    outcome = ["no answer"]
-
-    def probe() -> None:
-        try:
-            status = requests.head(url, timeout=CONNECT_TIMEOUT_S, allow_redirects=True).status_code
-            outcome[0] = "HTTP 404" if status == requests.codes.not_found else ""
-        except requests.RequestException as error:
-            outcome[0] = type(error).__name__
-
-    thread = threading.Thread(target=probe, daemon=True)
-    thread.start()
-    thread.join(REACH_TIMEOUT_S)
-    return outcome[0] or None
-
-
-def _download(asset: Asset, url: str) -> str | None:
-    """Download to the cache under the final name; why it failed, or None. Pooch checks and renames."""
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("WARNING")
-    store = pooch.create(
-        path=cache_folder(),
-        base_url="",
-        registry={asset.file: f"sha256:{asset.sha256}"},
-        urls={asset.file: url},
-        retry_if_failed=RETRIES,
-    )
-    try:
-        store.fetch(asset.file, downloader=_downloader(asset))
-    except (requests.RequestException, ValueError, OSError) as error:
-        return f"{type(error).__name__} {error}".splitlines()[0]
-    return None
-
-
-def _downloader(asset: Asset) -> Any:
-    """A pooch downloader whose progress goes through the project's own display."""
-    import pooch
-
-    from emo_bench.progress import Advance, track_progress
-
-    class Bar:
-        """What pooch asks of a progress bar: `total`, `update`, `reset`, `close`."""
-
-        total = 0
-
-        def __init__(self, advance: Advance) -> None:
-            self._advance = advance
-            self._done = 0
-
-        def update(self, n: int) -> None:
-            n = min(n, asset.size_bytes - self._done)
-            self._done += n
-            self._advance(n)
-
-        def reset(self) -> None:
-            # Pooch ends with reset() and update(total), which would count every byte twice.
-            self._done = asset.size_bytes
-
-        def close(self) -> None:
-            pass
-
-    class Downloader(pooch.HTTPDownloader):  # type: ignore[misc]
-        def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> Any:
-            with track_progress(asset.size_bytes, f"fetch {asset.name} (bytes)") as advance:
-                self.progressbar = Bar(advance)
-                return super().__call__(url, output_file, pooch, check_only)
-
-    return Downloader(timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))

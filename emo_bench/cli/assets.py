@@ -1,34 +1,46 @@
-"""``emo-bench assets``: weights and data files from elsewhere."""
+"""``emo-bench assets``: weights and data files, ours and from elsewhere."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emo_bench.cli.output import Json, group, print_columns, print_json
 
-app = group("Weights and data files from elsewhere: where each is, and how to get it.")
+if TYPE_CHECKING:
+    from emo_bench.assets import Asset, AssetFile
+
+PIPE_COLUMNS = 160
+
+app = group("Weights and data files, ours and from elsewhere: where each is, and how to get it.")
 
 
 @app.command("list", epilog="Example: emo-bench assets list")
 def list_all(as_json: Json = False) -> None:
-    """List the assets, where each was found, and the command that gets a missing one."""
-    from emo_bench.assets import list_assets, locate
+    """List the assets: size, state, licence, what needs each, and whose it is; --json also has their paths.
+
+    "bundled" lies in our own packages, "cached" was fetched or added; "unverified" has no published SHA-256.
+    """
+    from emo_bench.assets import MISSING, list_assets, locate
 
     found = [(asset, locate(asset.name)) for asset in list_assets()]
     if as_json:
-        print_json([{"asset": asset, "found": file, "remedy": asset.remedy()} for asset, file in found])
-        return
-    rows = [
-        (
-            asset.name,
-            f"{asset.size_bytes / 2**20:.1f} MB",
-            asset.licence,
-            f"{file.source}: {file.path}" if file else f"not here; run: {asset.remedy()}",
+        print_json(
+            [
+                {
+                    "asset": asset,
+                    "state": file.source if file else MISSING,
+                    "size_bytes": file.size_bytes if file else asset.size_bytes,
+                    "verified": file.verified if file else None,
+                    "path": file.path if file else None,
+                    "remedy": asset.remedy(),
+                }
+                for asset, file in found
+            ]
         )
-        for asset, file in found
-    ]
-    print_columns(("asset", "size", "licence", "where"), rows)
+        return
+    _print_table(found)
 
 
 @app.command(epilog="Example: emo-bench assets fetch lpips-alex")
@@ -36,25 +48,31 @@ def fetch(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="Assets; see: emo-bench assets list.")
     ],
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Open no connection: only say what is here.")
+    ] = False,
 ) -> None:
-    """Download assets into the cache; SHA-256 checked, what is here already is left alone."""
+    """Download assets into the cache; a cut download goes on where it stopped, what is here is left alone.
+
+    The SHA-256 is checked where one is published, and recorded where none is.
+    """
     from emo_bench.assets import fetch as fetch_asset
 
     for name in names:
-        file = fetch_asset(name)
-        print(f"{name}  {file.source}: {file.path}")
+        file = fetch_asset(name, offline=offline)
+        print(f"{name}  {file.state}: {file.path}")
 
 
 @app.command(epilog="Example: emo-bench assets add clip-vit-b-32 ~/Downloads/ViT-B-32.pt")
 def add(
     name: Annotated[str, typer.Argument(help="An asset; see: emo-bench assets list.")],
-    path: Annotated[Path, typer.Argument(help="The file, under any name.")],
+    path: Annotated[Path, typer.Argument(help="The file, under any name, or the folder.")],
 ) -> None:
-    """Take a file that you already have into the cache; size and SHA-256 must be the catalogued ones."""
+    """Take a file or folder that you already have into the cache; it must be the catalogued one."""
     from emo_bench.assets import add as add_asset
 
     file = add_asset(name, path)
-    print(f"{name}  {file.path}")
+    print(f"{name}  {file.state}: {file.path}")
 
 
 @app.command(epilog="Example: emo-bench assets licences")
@@ -78,3 +96,29 @@ def licences(as_json: Json = False) -> None:
         for line in lines
     ]
     print_columns(("kind", "name", "", "licence", "here", "note"), rows)
+
+
+def _print_table(found: "list[tuple[Asset, AssetFile | None]]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from emo_bench.assets import MISSING
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("asset", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    for title, share in (("state", 2), ("licence", 3), ("needed by", 3), ("source", 4)):
+        table.add_column(title, ratio=share, overflow="fold")
+    for asset, file in found:
+        state = file.state if file else f"{MISSING}; run: {asset.remedy()}"
+        cells = (asset.name, _size(asset, file), state, asset.licence, ", ".join(asset.needed_by), asset.source)
+        table.add_row(*map(escape, cells), style=None if file else "dim")
+    Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+
+
+def _size(asset: "Asset", file: "AssetFile | None") -> str:
+    size_bytes = file.size_bytes if file else asset.size_bytes
+    if size_bytes is None:
+        return asset.size_about or "?"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.0f} kB"

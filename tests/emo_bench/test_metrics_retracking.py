@@ -199,7 +199,7 @@ def test_arcface_onnx_is_fed_as_it_was_trained(tmp_path: Path, monkeypatch: pyte
     graph = onnx.helper.make_graph([pool, flat], "means", [image], [out])
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "net.onnx")
-    file = assets.AssetFile(tmp_path / "net.onnx", "0" * 64, "test")
+    file = assets.AssetFile(tmp_path / "net.onnx", "test")
     monkeypatch.setattr(identity.assets, "require", lambda name: file)
     frame = np.zeros((200, 200, 3), np.uint8)
     frame[..., 0], frame[..., 2] = 255, 51

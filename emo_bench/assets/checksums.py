@@ -1,0 +1,83 @@
+"""SHA-256 of files and folders, and records of it beside those that the catalogue has no hash for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+RECORD_SUFFIX = ".sha256"
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, remembered until the file changes; OSError when it cannot be read."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+def digest(path: Path, patterns: tuple[str, ...] = ()) -> str:
+    """SHA-256 of a file; of a folder that of ``sha256sum FILES...`` run in it on the sorted files of the patterns."""
+    if not patterns:
+        return sha256_of(path)
+    files = sorted(file.relative_to(path).as_posix() for file in files_of(path, patterns))
+    lines = [f"{sha256_of(path / file)}  {file}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def files_of(path: Path, patterns: tuple[str, ...]) -> list[Path]:
+    """The file itself, or the files of a folder that match one of the patterns, sorted."""
+    if not patterns:
+        return [path]
+    return sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
+
+
+def lacking(path: Path, patterns: Iterable[str]) -> list[str]:
+    """Patterns that no file of a folder matches."""
+    return [pattern for pattern in patterns if not any(file.is_file() for file in path.glob(pattern))]
+
+
+def record_path(path: Path) -> Path:
+    """Where the hashes of a file or folder are recorded: beside it, as ``sha256sum --check`` reads them."""
+    return path.with_name(path.name + RECORD_SUFFIX)
+
+
+def write_record(path: Path, patterns: tuple[str, ...] = ()) -> None:
+    """Record what a file or folder holds now."""
+    record = record_path(path)
+    part = record.with_name(f".{record.name}.part")
+    try:
+        part.write_text(_record(path, patterns))
+        os.replace(part, record)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def is_as_recorded(path: Path, patterns: tuple[str, ...] = ()) -> bool:
+    """Whether a file or folder is what was recorded; True where nothing was.
+
+    Files that have not been touched since the record was written are not read again: a folder may hold gigabytes.
+    """
+    record = record_path(path)
+    if not record.is_file():
+        return True
+    newest = max((file.stat().st_ctime_ns for file in files_of(path, patterns)), default=0)
+    if newest < record.stat().st_ctime_ns:
+        return len(record.read_text().splitlines()) == len(files_of(path, patterns))
+    if record.read_text() != _record(path, patterns):
+        return False
+    if os.access(record, os.W_OK):
+        os.utime(record)
+    return True
+
+
+def _record(path: Path, patterns: tuple[str, ...]) -> str:
+    files = files_of(path, patterns)
+    return "".join(f"{sha256_of(file)}  {file.relative_to(path.parent).as_posix()}\n" for file in files)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, size_bytes: int, modified_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,245 @@
+"""One file over HTTP: quick to say no, goes on where a cut connection left it, kept only when whole and right."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from emo_bench.assets.checksums import sha256_of
+
+if TYPE_CHECKING:
+    import requests
+
+ATTEMPTS = 4
+PAUSE_S = 1.0
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 30.0
+CHUNK_BYTES = 1 << 14
+
+
+class DownloadError(Exception):
+    """Why a file could not be had, in one line."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to download: where to, and what it must be as far as that is known."""
+
+    label: str
+    target: Path
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+    @property
+    def part(self) -> Path:
+        """The beginning of the file, until it is whole."""
+        return self.target.with_name(f".{self.target.name}.part")
+
+    @property
+    def origin(self) -> Path:
+        """What the beginning is of: URL and the server's mark of the version."""
+        return self.target.with_name(f".{self.target.name}.part.json")
+
+    def forget(self) -> None:
+        """Remove what has been downloaded so far."""
+        self.part.unlink(missing_ok=True)
+        self.origin.unlink(missing_ok=True)
+
+
+def download(url: str, wanted: Wanted, answer_within_s: float) -> None:
+    """Download a file to ``wanted.target``; a beginning of it that an earlier call left is continued.
+
+    The server's first answer must come within ``answer_within_s``. A connection that is cut is taken up again, at most
+    three times; what has come by then stays for the next call. A file that is not the wanted one is removed.
+
+    Raises:
+        DownloadError: in one line.
+    """
+    import requests
+
+    wanted.target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(wanted):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                resumed = _receive(url, wanted, answer_within_s)
+            except requests.RequestException as error:
+                done = wanted.part.stat().st_size if wanted.part.exists() else 0
+                if not done and not isinstance(error, requests.exceptions.ChunkedEncodingError):
+                    wanted.forget()
+                    raise DownloadError(_in_words(error)) from error
+                if attempt == ATTEMPTS:
+                    raise DownloadError(
+                        f"cut after {done} bytes ({_in_words(error)}); the same command goes on from there"
+                    ) from error
+                time.sleep(PAUSE_S)
+                continue
+            wrong = _wrong(wanted)
+            if wrong is None:
+                os.replace(wanted.part, wanted.target)
+                wanted.origin.unlink(missing_ok=True)
+                return
+            wanted.forget()
+            if not resumed:
+                raise DownloadError(wrong)
+        raise DownloadError("comes in pieces that do not fit together")
+
+
+def _receive(url: str, wanted: Wanted, answer_within_s: float) -> bool:
+    """Receive what is still lacking; whether it was added to an earlier beginning."""
+    import requests
+
+    have, headers = _beginning(url, wanted)
+    with _answer(url, headers, answer_within_s) as response:
+        code = response.status_code
+        if code == requests.codes.requested_range_not_satisfiable:
+            # The beginning is the whole file, or of another one: the checks tell.
+            if f"bytes */{have}" == response.headers.get("Content-Range"):
+                return True
+            wanted.forget()
+            raise requests.exceptions.ChunkedEncodingError("the file has changed on the server")
+        if code not in (requests.codes.ok, requests.codes.partial_content):
+            wanted.forget()
+            raise DownloadError(f"HTTP {code}")
+        if code == requests.codes.ok or _range_start(response) != have:
+            if code == requests.codes.partial_content:
+                wanted.forget()
+                raise requests.exceptions.ChunkedEncodingError(
+                    "the server sends another part of the file than asked for"
+                )
+            have = 0
+        total = _total(response, have)
+        _refuse_early(response, wanted, total)
+        tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        wanted.origin.write_text(json.dumps({"url": url, "tag": tag}))
+        with wanted.part.open("ab") as file:
+            file.truncate(have)
+            _write(response, file, wanted, have, total)
+        if total is not None and wanted.part.stat().st_size < total:
+            raise requests.exceptions.ChunkedEncodingError("connection closed early")
+    return have > 0
+
+
+def _write(
+    response: requests.Response, file: IO[bytes], wanted: Wanted, have: int, total: int | None
+) -> None:
+    from emo_bench.progress import track_progress
+
+    with track_progress(total or 0, f"fetch {wanted.label} (bytes)") as advance:
+        advance(have)
+        for chunk in response.iter_content(CHUNK_BYTES):
+            file.write(chunk)
+            advance(len(chunk))
+
+
+def _beginning(url: str, wanted: Wanted) -> tuple[int, dict[str, str]]:
+    """Bytes that are here already, and the headers that ask for the rest of the same version."""
+    headers = {"Accept-Encoding": "identity"}
+    if not wanted.part.exists() or not wanted.origin.exists():
+        return 0, headers
+    have, origin = wanted.part.stat().st_size, json.loads(wanted.origin.read_text())
+    known = wanted.sha256 is not None
+    if not have or not (known or (origin["url"] == url and origin["tag"])):
+        return 0, headers
+    headers["Range"] = f"bytes={have}-"
+    # A weak ETag does not promise equal bytes, so servers ignore it here.
+    if origin["url"] == url and origin["tag"] and not origin["tag"].startswith("W/"):
+        headers["If-Range"] = origin["tag"]
+    return have, headers
+
+
+def _answer(url: str, headers: dict[str, str], within_s: float) -> requests.Response:
+    """The server's answer without its body; in a thread, because a name look-up has no timeout of its own."""
+    import requests
+
+    outcome: list[requests.Response | requests.RequestException] = []
+
+    def ask() -> None:
+        try:
+            timeout = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+            outcome.append(requests.get(url, headers=headers, stream=True, timeout=timeout))
+        except requests.RequestException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(max(within_s, 0.1))
+    if not outcome:
+        raise requests.ConnectTimeout("no answer")
+    if isinstance(outcome[0], requests.RequestException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _refuse_early(response: requests.Response, wanted: Wanted, total: int | None) -> None:
+    """Refuse before the body comes what can only be another file."""
+    if wanted.size_bytes is not None and total is not None and total != wanted.size_bytes:
+        wanted.forget()
+        raise DownloadError(f"it has {total} bytes instead of {wanted.size_bytes}")
+    if wanted.sha256 is None and response.headers.get("Content-Type", "").startswith("text/html"):
+        wanted.forget()
+        raise DownloadError("the server answers with a web page")
+
+
+def _wrong(wanted: Wanted) -> str | None:
+    """What is wrong with the whole file, or None."""
+    size = wanted.part.stat().st_size if wanted.part.exists() else 0
+    if wanted.size_bytes is not None and size != wanted.size_bytes:
+        return f"it has {size} bytes instead of {wanted.size_bytes}"
+    if size == 0:
+        return "it is empty"
+    if wanted.sha256 is None:
+        return None
+    found = sha256_of(wanted.part)
+    return None if found == wanted.sha256 else f"its SHA-256 is {found[:12]}, not {wanted.sha256[:12]}"
+
+
+def _total(response: requests.Response, have: int) -> int | None:
+    length = response.headers.get("Content-Length")
+    return None if length is None or not length.isdigit() else have + int(length)
+
+
+def _range_start(response: requests.Response) -> int | None:
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else None
+
+
+def _in_words(error: requests.RequestException) -> str:
+    """A few words instead of urllib3's sentences, which are full of addresses and object names."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return "no answer"
+    cause: Any = error.args[0] if error.args else error
+    reason = getattr(cause, "reason", cause)
+    if type(reason).__name__ == "NameResolutionError":
+        return "the host's name cannot be resolved"
+    if type(reason).__name__ == "NewConnectionError":
+        return "no connection"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "connection cut"
+    text = str(error).splitlines()
+    return text[0] if text and "object at" not in text[0] else type(error).__name__
+
+
+@contextmanager
+def _alone(wanted: Wanted) -> Iterator[Any]:
+    """Keep a second process from writing the same file."""
+    lock = wanted.target.with_name(f".{wanted.target.name}.lock")
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DownloadError("another command is fetching it") from error
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
