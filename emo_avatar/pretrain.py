@@ -267,6 +267,12 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=default.batch)
     parser.add_argument("--channel-base", type=int, default=default.channel_base)
     parser.add_argument("--channel-max", type=int, default=default.channel_max)
+    parser.add_argument(
+        "--critic-share",
+        type=float,
+        default=default.critic_share,
+        help="the discriminator's width by the generator's",
+    )
     parser.add_argument("--learning-rate", type=float, default=game.learning_rate)
     parser.add_argument("--r1-gamma", type=float, default=game.r1_gamma)
     parser.add_argument(
@@ -299,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             resolution=given.resolution,
             channel_base=given.channel_base,
             channel_max=given.channel_max,
+            critic_share=given.critic_share,
             batch=given.batch,
             flip=not given.no_flip,
             warmup_images=given.warmup_images,

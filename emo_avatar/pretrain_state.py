@@ -24,7 +24,8 @@ from emo_bench.errors import UserError
 class PretrainConfig:
     """What is trained and how; a resumed training must have the same one.
 
-    Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches.
+    Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches. The
+    discriminator has ``critic_share`` of the generator's widths: its work is shared with the judge of features.
     The first ``warmup_images`` are spent on reconstruction (0: none). ``flip`` mirrors half of the images.
     Raises UserError for sizes that `GeneratorConfig` refuses.
     """
@@ -35,6 +36,7 @@ class PretrainConfig:
     mapping_layers: int = 4
     channel_base: int = 4096
     channel_max: int = 256
+    critic_share: float = 0.5
     batch: int = 16
     flip: bool = True
     warmup_images: int = 8000
@@ -58,9 +60,8 @@ class PretrainConfig:
 
     def discriminator(self) -> DiscriminatorConfig:
         """The discriminator's sizes."""
-        return DiscriminatorConfig(
-            self.resolution, channel_base=self.channel_base, channel_max=self.channel_max
-        )
+        base, widest = (round(width * self.critic_share) for width in (self.channel_base, self.channel_max))
+        return DiscriminatorConfig(self.resolution, channel_base=base, channel_max=widest)
 
 
 @dataclass

@@ -34,6 +34,7 @@ TINY = PretrainConfig(
     mapping_layers=2,
     channel_base=256,
     channel_max=16,
+    critic_share=1.0,
     batch=4,
     warmup_images=0,
     adversarial=AdversarialConfig(r1_interval=3, autocast=False, feature_weight=0.0),
