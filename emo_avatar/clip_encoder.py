@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from emo_bench.metrics.clip_model import ClipSource
+from emo_bench.errors import UserError
+from emo_bench.metrics.clip_model import ClipSource, load_towers
 
 
 class ClipEncoder(nn.Module):
     """Features of pictures by a CLIP found with ``emo_bench.metrics.clip_model.find_clip``; frozen, fp32.
 
-    ``size_px`` is the side of the pictures that it takes.
+    ``size_px`` is the side of the pictures that it takes. UserError when they are not square or the weights do not fit.
     """
 
     mean: Tensor
@@ -19,22 +20,15 @@ class ClipEncoder(nn.Module):
 
     def __init__(self, source: ClipSource, device: str) -> None:
         super().__init__()
-        import open_clip
-
-        local = source.architecture.startswith("local-dir:")
-        self._model = open_clip.create_model(
-            source.architecture,
-            pretrained=None if local else str(source.weights),
-            device=device,
-            weights_only=local,
-            require_pretrained=True,
-        )
-        self._model.eval().requires_grad_(False)
-        visual = self._model.visual
-        self.size_px = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
-        for name, key in (("mean", "mean"), ("deviation", "std")):
-            values = torch.tensor(visual.preprocess_cfg[key], device=device).view(1, 3, 1, 1)
-            self.register_buffer(name, values)
+        towers = load_towers(source, device)
+        self._model = towers.model.requires_grad_(False)
+        if towers.size_px[0] != towers.size_px[1]:
+            raise UserError(
+                f"CLIP {source.name} takes pictures that are not square: it cannot look at patches"
+            )
+        self.size_px = towers.size_px[0]
+        for name, values in (("mean", towers.mean), ("deviation", towers.deviation)):
+            self.register_buffer(name, torch.tensor(values, device=device).view(1, 3, 1, 1))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Encode ``[B, 3, size_px, size_px]`` in about [-1, 1] into features ``[B, D]``, not normalised."""

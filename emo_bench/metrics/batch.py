@@ -31,8 +31,8 @@ class Settings:
     Attributes:
         device: "cpu" or "cuda".
         detector: of landmarks; "auto" is the first of fan, mediapipe, dlib whose weights are here.
-        clip: name of the CLIP model; "auto" is the first of ViT-L-14, ViT-B-32 whose weights are here; or a
-            folder with open_clip_config.json and open_clip_model.safetensors.
+        clip: name of the CLIP model; "auto" is the first of ViT-L-14, ViT-B-32, portraits (this project's own) whose
+            weights are here; or a folder with open_clip_config.json and open_clip_model.safetensors.
         captions: of the edit, where there is one.
     """
 

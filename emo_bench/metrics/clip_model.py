@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 import json
 import warnings
@@ -25,6 +24,7 @@ Embeddings = NDArray[np.float64]
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 FRAMES_AT_ONCE = 16
+LOCAL = "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Weights:
     asset: str
     architecture: str
 
+
+PORTRAITS = "portraits"
+PORTRAITS_ASSET = "clip-portraits"
 
 # OpenAI's weights were trained with the quick form of GELU; open_clip has it only in the configs named so.
 MODELS = {
@@ -59,6 +62,22 @@ class ClipSource:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Towers:
+    """A loaded model and the pictures that its image tower takes.
+
+    Attributes:
+        model: open_clip's, in eval mode and fp32.
+        size_px: height and width.
+        mean, deviation: of the three channels of pictures in [0, 1].
+    """
+
+    model: Any
+    size_px: tuple[int, int]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
 def missing_clip(name: str = "auto") -> str | None:
     """Why no embedding can be made with the model of that name or folder, in one line with the remedy, or None.
 
@@ -67,21 +86,23 @@ def missing_clip(name: str = "auto") -> str | None:
     """
     if importlib.util.find_spec("open_clip") is None:
         return "needs open_clip; run: pip install open_clip_torch"
-    if name != "auto" and name not in MODELS:
-        _local_folder(name)
+    if name not in ("auto", PORTRAITS, *MODELS):
+        _checked_folder(_folder(name))
         return None
-    wanted = [weights.asset for weights in _choice(name)]
+    wanted = [asset for _, asset in _choice(name)]
     if any(assets.locate(asset) for asset in wanted):
         return None
+    # Where any model would do, the published ones can be had by one command; ours comes with the package.
+    wanted = wanted if len(wanted) == 1 else [weights.asset for weights in MODELS.values()]
     remedies = " or ".join(assets.find_asset(asset).remedy() for asset in wanted)
     return f"needs asset {' or '.join(wanted)}; run: {remedies}"
 
 
 def find_clip(name: str = "auto") -> ClipSource:
-    """The model of that name; "auto" is the first of ViT-L-14, ViT-B-32 that is here; else a folder of our format.
+    """The model of that name: "ViT-L-14", "ViT-B-32", "portraits", a folder, or "auto", the first of these here.
 
-    A folder holds ``open_clip_config.json`` (open_clip's: model_cfg, preprocess_cfg) and
-    ``open_clip_model.safetensors``.
+    "portraits" is the small CLIP that this project trained. A folder holds ``open_clip_config.json`` (open_clip's:
+    model_cfg, preprocess_cfg) and ``open_clip_model.safetensors``.
 
     Raises:
         UserError: it is not here, in one line with the remedy.
@@ -89,13 +110,47 @@ def find_clip(name: str = "auto") -> ClipSource:
     lacking = missing_clip(name)
     if lacking:
         raise UserError(f"CLIP {lacking}")
-    if name != "auto" and name not in MODELS:
-        folder = _local_folder(name)
-        weights_file = folder / WEIGHTS_FILE
-        return ClipSource(folder.name, f"local-dir:{folder}", weights_file, _sha256(weights_file))
-    weights = next(weights for weights in _choice(name) if assets.locate(weights.asset))
-    found = assets.require(weights.asset)
-    return ClipSource(found.path.stem, weights.architecture, found.path, found.sha256)
+    if name not in ("auto", PORTRAITS, *MODELS):
+        return _source_of_folder(_folder(name), _folder(name).name)
+    known, asset = next((known, asset) for known, asset in _choice(name) if assets.locate(asset))
+    found = assets.require(asset)
+    if known == PORTRAITS:
+        return _source_of_folder(found.path, PORTRAITS)
+    return ClipSource(known, MODELS[known].architecture, found.path, found.sha256)
+
+
+def load_towers(source: ClipSource, device: str) -> Towers:
+    """Load a model from its files, in fp32 whatever they hold, for scores and for losses.
+
+    Raises:
+        UserError: the weights are damaged or not those of the config.
+    """
+    import open_clip
+    from safetensors import SafetensorError
+
+    local = source.architecture.startswith(LOCAL)
+    try:
+        # A catalogued file is OpenAI's TorchScript archive, checked by its SHA-256; any other must be plain tensors.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*(TorchScript|torch.jit)")
+            model = open_clip.create_model(
+                source.architecture,
+                pretrained=None if local else str(source.weights),
+                device=device,
+                weights_only=local,
+                require_pretrained=True,
+            ).eval()
+    except (RuntimeError, SafetensorError, KeyError, TypeError, ValueError, AssertionError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{source.weights} does not fit the CLIP model {source.name}: {line}") from error
+    size = model.visual.image_size
+    preprocessing: dict[str, Any] = model.visual.preprocess_cfg
+    return Towers(
+        model,
+        (size, size) if isinstance(size, int) else (size[0], size[1]),
+        tuple(preprocessing["mean"]),
+        tuple(preprocessing["std"]),
+    )
 
 
 @functools.lru_cache(maxsize=2)
@@ -115,25 +170,12 @@ class ClipModel:
         import open_clip
         import torch
 
-        local = source.architecture.startswith("local-dir:")
-        # A catalogued file is OpenAI's TorchScript archive, checked by its SHA-256; any other must be plain tensors.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*(TorchScript|torch.jit)")
-            self._model = open_clip.create_model(
-                source.architecture,
-                pretrained=None if local else str(source.weights),
-                device=device,
-                weights_only=local,
-                require_pretrained=True,
-            ).eval()
+        towers = load_towers(source, device)
+        self._model, self._size, self._device = towers.model, towers.size_px, device
         self._tokenize = open_clip.get_tokenizer(source.architecture)
-        self._device = device
-        size = self._model.visual.image_size
-        self._size = (size, size) if isinstance(size, int) else tuple(size)
-        preprocessing: dict[str, Any] = self._model.visual.preprocess_cfg
-        shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(preprocessing["mean"], device=device).view(shape)
-        self._deviation = torch.tensor(preprocessing["std"], device=device).view(shape)
+        self._mean, self._deviation = (
+            torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (towers.mean, towers.deviation)
+        )
         self._captions: dict[str, Embeddings] = {}
         self.key = (source, device)
         self.backend = Backend(
@@ -169,14 +211,22 @@ class ClipModel:
         return self._captions[caption]
 
 
-def _choice(name: str) -> list[Weights]:
-    return list(MODELS.values()) if name == "auto" else [MODELS[name]]
+def _choice(name: str) -> list[tuple[str, str]]:
+    """Names of models and their assets, in the order in which they are looked for."""
+    known = {known: weights.asset for known, weights in MODELS.items()} | {PORTRAITS: PORTRAITS_ASSET}
+    return list(known.items()) if name == "auto" else [(name, known[name])]
 
 
-def _local_folder(name: str) -> Path:
+def _folder(name: str) -> Path:
     folder = Path(name).expanduser().resolve()
     if not folder.is_dir():
-        raise UserError(f"unknown CLIP model {name!r}; known: auto, {', '.join(MODELS)}, or a folder")
+        known = ", ".join(("auto", *MODELS, PORTRAITS))
+        raise UserError(f"unknown CLIP model {name!r}; known: {known}, or a folder")
+    return folder
+
+
+def _checked_folder(folder: Path) -> Path:
+    """The folder itself when it holds a model of open_clip's format without anything from a hub."""
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no CLIP model: {file} is missing")
@@ -191,9 +241,9 @@ def _local_folder(name: str) -> Path:
     return folder
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _source_of_folder(folder: Path, name: str) -> ClipSource:
+    weights = _checked_folder(folder) / WEIGHTS_FILE
+    return ClipSource(name, f"{LOCAL}{folder}", weights, assets.sha256_of(weights))
 
 
 def _unit(rows: Embeddings) -> Embeddings:

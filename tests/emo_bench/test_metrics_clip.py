@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +30,15 @@ from emo_bench.metrics.clip import (
     ClipText,
     cosines,
 )
-from emo_bench.metrics.clip_model import ClipModel, ClipSource, find_clip, load_clip, missing_clip
+from emo_bench.metrics.clip_model import (
+    ClipModel,
+    ClipSource,
+    find_clip,
+    load_clip,
+    load_towers,
+    missing_clip,
+)
+from emo_bench.metrics.comparability import require_comparable
 from emo_bench.metrics.metric import Backend
 
 ALL = ("clip_d", "clip_dv", "clip_dv_in2n", "clip_consistency", "clip_text")
@@ -256,8 +268,105 @@ def test_architectures_of_the_catalogue_are_known_and_quick(monkeypatch: pytest.
         assert assets.find_asset(weights.asset).file == f"{name}.pt"
 
 
+@pytest.fixture
+def portraits_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Path | None], None]:
+    """Make a folder, or nothing, the project's own CLIP, in a home without any other."""
+
+    def place(folder: Path | None) -> None:
+        monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path / "home"))
+        monkeypatch.delenv("EMO_BENCH_ASSETS", raising=False)
+        entries = tuple(
+            dataclasses.replace(entry, bundled="", sha256=None) if entry.name == "clip-portraits" else entry
+            for entry in assets.list_assets()
+        )
+        monkeypatch.setattr("emo_bench.assets.catalogue.list_assets", lambda: entries)
+        if folder is not None:
+            monkeypatch.setenv("EMO_BENCH_ASSETS", str(folder.parent))
+
+    return place
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own CLIP with random weights, as its training saves it."""
+    pytest.importorskip("open_clip")
+    from emo_avatar.portrait_clip.towers import new_model, save_model
+
+    folder = tmp_path_factory.mktemp("own") / "clip-portraits"
+    save_model(folder, new_model(0, {"photo", "man"}))
+    return folder
+
+
+def test_where_openais_clip_is_missing_the_projects_own_takes_its_place_under_its_own_name(
+    portraits, portraits_at, tiny, video
+) -> None:
+    portraits_at(portraits)
+    assert missing_clip() is None and missing_clip("portraits") is None
+    assert find_clip() == find_clip("portraits")
+    table = score(*video, metrics=ALL, settings=Settings(captions=CAPTIONS))
+    assert table.iloc[1:].notna().all(axis=None)
+    weights = (portraits / "open_clip_model.safetensors").read_bytes()
+    own = table.attrs["records"]["clip_d"]
+    assert own["backend"]["name"] == "clip-portraits"
+    assert own["backend"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert "96x96 px" in own["backend"]["detail"]
+    other = score(*video, metrics=["clip_d"], settings=Settings(clip=str(tiny), captions=CAPTIONS))
+    with pytest.raises(UserError, match=r"clip_d cannot be ranked together.*backend name"):
+        require_comparable([own, other.attrs["records"]["clip_d"]])
+
+
+def test_openais_clip_comes_before_the_projects_own(portraits, portraits_at, monkeypatch) -> None:
+    portraits_at(portraits)
+    here = {"clip-vit-b-32", "clip-portraits"}
+    file = assets.AssetFile(portraits / "open_clip_model.safetensors", "cached")
+    monkeypatch.setattr(assets, "locate", lambda name: file if name in here else None)
+    monkeypatch.setattr(assets, "require", lambda name: file)
+    assert find_clip().name == "ViT-B-32"
+    here.add("clip-vit-l-14")
+    assert find_clip().name == "ViT-L-14"
+
+
+def test_the_encoder_of_losses_sees_what_the_metrics_see(portraits, portraits_at, video) -> None:
+    import torch
+
+    from emo_avatar.clip_encoder import ClipEncoder
+
+    portraits_at(portraits)
+    source = find_clip("portraits")
+    encoder = ClipEncoder(source, "cpu")
+    assert encoder.size_px == 96
+    assert {value.dtype for value in encoder.parameters()} == {torch.float32}
+    config = json.loads((portraits / "open_clip_config.json").read_text())["preprocess_cfg"]
+    assert encoder.mean.flatten().tolist() == pytest.approx(config["mean"])
+    assert encoder.deviation.flatten().tolist() == pytest.approx(config["std"])
+    frames = np.ascontiguousarray(np.resize(data.astronaut()[:96, 150:246], (1, 96, 96, 3)))
+    picture = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1.0).requires_grad_()
+    features = encoder(picture)
+    unit = torch.nn.functional.normalize(features, dim=1).detach().numpy()
+    np.testing.assert_allclose(unit, load_clip(source, "cpu").of_frames(frames), atol=1e-5)
+    features.square().sum().backward()
+    assert picture.grad is not None and picture.grad.abs().sum() > 0
+
+
+def test_weights_that_are_not_those_of_the_config_are_refused_in_one_line(
+    portraits, tiny, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    shutil.copy(portraits / "open_clip_config.json", mixed)
+    for content in (
+        (tiny / "open_clip_model.safetensors").read_bytes(),
+        (portraits / "open_clip_model.safetensors").read_bytes()[:100_000],
+        b"no weights at all",
+    ):
+        (mixed / "open_clip_model.safetensors").write_bytes(content)
+        with pytest.raises(UserError, match="does not fit the CLIP model mixed") as caught:
+            load_towers(find_clip(str(mixed)), "cpu")
+        assert "\n" not in str(caught.value)
+
+
 def test_without_weights_the_remedy_comes_at_once_and_no_connection_is_opened(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, portraits_at
 ) -> None:
     pytest.importorskip("open_clip")
     import socket
@@ -266,8 +375,7 @@ def test_without_weights_the_remedy_comes_at_once_and_no_connection_is_opened(
         raise AssertionError("a connection was tried")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path))
-    monkeypatch.delenv("EMO_BENCH_ASSETS", raising=False)
+    portraits_at(None)
     start = time.perf_counter()
     assert missing_clip() == (
         "needs asset clip-vit-l-14 or clip-vit-b-32; run: "
@@ -279,6 +387,8 @@ def test_without_weights_the_remedy_comes_at_once_and_no_connection_is_opened(
     assert all("assets fetch" in record["backend"]["detail"] for record in table.attrs["records"].values())
     with pytest.raises(UserError, match="CLIP needs asset clip-vit-b-32"):
         find_clip("ViT-B-32")
+    with pytest.raises(UserError, match=r"clip-portraits; run: python -m emo_avatar\.portrait_clip"):
+        find_clip("portraits")
 
 
 def test_without_open_clip_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
