@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from emo_avatar.prior import SMALL, default_prior
 from emo_bench.errors import UserError
 
 
@@ -21,7 +22,9 @@ class EmoAvatarConfig(BaseModel):
 
     preset: Literal["recommended", "literal"] = "recommended"
     resolution_px: int = Field(128, ge=32, le=1024)
-    prior: str = "portraits-64"
+    prior: str = Field(
+        default_factory=default_prior, description="a StyleGAN2 of docs/assets.md, or the path of one"
+    )
 
     # init: few-shot PTI (3.2.1)
     projection_steps: int = Field(60, ge=1)
@@ -93,7 +96,7 @@ class EmoAvatarConfig(BaseModel):
 
 
 _SMOKE: dict[str, Any] = {
-    "resolution_px": 64, "projection_steps": 20, "tuning_steps": 20, "texture_px": 128, "flow_px": 64,
+    "resolution_px": 64, "prior": SMALL, "projection_steps": 20, "tuning_steps": 20, "texture_px": 128, "flow_px": 64,
     "flow_widths": (16, 24, 32, 48, 48), "encoder_width": 16, "encoder_max_width": 64,
     "skip_resolutions": (16, 32, 64), "steps": 60, "batch": 4, "gan_start_step": 40, "max_train_frames": 60,
     "checkpoint_every_steps": 20, "ema_half_life_images": 40.0,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from emo_avatar.checkpoints import load_stylegan2
@@ -13,26 +11,34 @@ from emo_avatar.stylegan2.growth import grow_generator
 from emo_bench import assets
 from emo_bench.errors import UserError
 
-BUNDLED = ("portraits-64",)
+PREFERRED, SMALL = "portraits-128", "portraits-64"
+
+
+def default_prior() -> str:
+    """The prior of a fit that names none: portraits-128 where it is here, else portraits-64."""
+    return PREFERRED if assets.locate(PREFERRED) else SMALL
+
+
+def prior_names() -> tuple[str, ...]:
+    """Names of the priors that the asset door knows."""
+    return tuple(asset.name for asset in assets.list_assets() if asset.kind == assets.PRIOR)
 
 
 def prior_path(name: str) -> Path:
-    """Find a prior's file: a bundled one by name, one of the asset catalogue, or a path.
+    """Find a prior's file: by its name in the asset catalogue, which checks its SHA-256, or by its path.
 
     Raises:
-        UserError: there is none; the line says how to get it.
+        UserError: there is none, or it is not the catalogued one; the line says how to get it.
     """
-    if name in BUNDLED:
-        return Path(str(files("emo_avatar") / "weights" / f"{name}.safetensors"))
+    if name in prior_names():
+        return assets.require(name).path
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    if path.suffix or name not in {entry.name for entry in assets.list_assets()}:
-        raise UserError(
-            f"--set prior={name}: there is no such file, bundled prior or asset; give the path of a StyleGAN2 "
-            f"checkpoint (NVIDIA's .pkl, rosinality's .pt, our .safetensors) or one of: {', '.join(BUNDLED)}"
-        )
-    return assets.require(name).path
+    raise UserError(
+        f"--set prior={name}: there is no such file; give the path of a StyleGAN2 checkpoint (NVIDIA's .pkl, "
+        f"rosinality's .pt, our .safetensors) or one of: {', '.join(prior_names())}"
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -42,15 +48,27 @@ def sha256_of(path: Path) -> str:
         UserError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return assets.sha256_of(path)
     except OSError as error:
         raise UserError(f"cannot read the prior {path}: {error.strerror}") from error
 
 
 def load_prior(name: str, resolution_px: int) -> Generator:
-    """Load a prior's generator and fit it to a resolution."""
-    return fit_resolution(load_stylegan2(prior_path(name)).generator, resolution_px)
+    """Load a prior's generator and fit it to a resolution.
+
+    Raises:
+        UserError: there is none, it is no StyleGAN2 of RGB pictures, or not of the size that the catalogue says.
+    """
+    path = prior_path(name)
+    generator = load_stylegan2(path).generator
+    config = generator.config
+    if config.img_channels != 3:
+        raise UserError(f"{path} is no prior of pictures: it gives {config.img_channels} channels, not 3")
+    if name in prior_names():
+        expected_px = assets.find_asset(name).resolution_px
+        if expected_px is not None and config.img_resolution != expected_px:
+            raise UserError(f"{path} is not {name}: it gives {config.img_resolution} px, not {expected_px}")
+    return fit_resolution(generator, resolution_px)
 
 
 def fit_resolution(generator: Generator, resolution_px: int) -> Generator:
