@@ -14,6 +14,7 @@ import protocols
 from emo_bench import actors, methods, stages
 from emo_bench.errors import UserError
 from emo_bench.method import EditStyle, Method, Workspace
+from emo_bench.metrics.clip_model import find_clip
 from emo_bench.run_log import log_file
 from emo_bench.store import LOG, RunFolder, is_finished, lock_folder, read_manifest, variant_name
 from protocols.splitting import parse_frames
@@ -34,11 +35,13 @@ class EditRequest:
         style: what to make.
         settings: of the edit stage, without the prefix ``edit.``.
         asked_for: False for the edit that ``run`` makes of its own accord; what stands in its way is then a note.
+        clip: CLIP model of the CLIP scores; that of the training is the setting ``clip``.
     """
 
     style: Style
     settings: Mapping[str, str] = field(default_factory=dict)
     asked_for: bool = True
+    clip: str = "auto"
 
 
 def choose_style(
@@ -85,6 +88,8 @@ def check_edit(
         UserError: so for an edit that was asked for.
     """
     try:
+        if request.clip != "auto":
+            find_clip(request.clip)
         _edited(method, request)
         _clip(_protocol(smoke), capture, split.name, split.train)
     except UserError as error:
@@ -131,8 +136,9 @@ def edit(
         )
         log.info("edit %s of %s: %s", request.style.name, run, folder)
         job = stages.Job(
-            opened, edited, capture, protocol, split, edited.workspace.device, style=edit_style(request.style)
-        )
+            opened, edited, capture, protocol, split, edited.workspace.device,
+            style=edit_style(request.style), clip=request.clip,
+        )  # fmt: skip
         stages.fit(job)
         stages.render(job)
         stages.score(job)

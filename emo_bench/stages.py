@@ -31,7 +31,11 @@ log = logging.getLogger("emo_bench")
 
 @dataclass
 class Job:
-    """A run at work; ``fitted`` says whether the method object holds its fit, ``style`` is that of an edit."""
+    """A run at work.
+
+    ``fitted`` says whether the method object holds its fit, ``style`` is that of an edit, ``clip`` the model of CLIP
+    scores.
+    """
 
     folder: RunFolder
     method: Method
@@ -41,6 +45,7 @@ class Job:
     device: str
     fitted: bool = False
     style: EditStyle | None = None
+    clip: str = "auto"
 
     @property
     def name(self) -> str:
@@ -90,7 +95,7 @@ def render(job: Job) -> None:
 
 def score(job: Job) -> None:
     """Score the rendered frames against the recorded ones, and write the preview."""
-    inputs = _metric_states(job.protocol)
+    inputs = _metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
     files = (job.folder.path / SCORES, job.folder.path / PREVIEW)
     if job.folder.finished("score", inputs) and all(file.is_file() for file in files):
         log.info("score: done before")
@@ -100,7 +105,7 @@ def score(job: Job) -> None:
         enlarged = job.method.resolution_px > job.capture.size_px
         scorer = Scorer(
             job.protocol.scoring.metrics,
-            settings=Settings(device=job.device, captions=_captions(job)),
+            settings=Settings(device=job.device, clip=job.clip, captions=_captions(job)),
             resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
             background=job.protocol.scoring.background,
         )

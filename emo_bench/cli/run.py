@@ -49,12 +49,15 @@ def run(
 ) -> None:
     """Run a method on an actor: fit it, render the held-out frames, score them, edit it, write a report.
 
-    A method that can edit also makes the edit of one style (--set edit.KEY=VALUE reaches its settings). What is finished is not done again; an interrupted run goes on when the same command is given.
+    A method that can edit also makes the edit of one style (--set edit.KEY=VALUE reaches its settings, --set clip=portraits, ViT-B-32, ViT-L-14 or a folder both its CLIP and that of its scores). What is finished is not done again; an interrupted run goes on when the same command is given.
     """
     from emo_bench.cli import status
 
     chosen = _parse_settings(settings or [])
     of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
+    clip = chosen.pop("clip", None)
+    if clip is not None:
+        of_edit.setdefault("clip", clip)
     with status.log_on_stderr():
         from emo_bench.editing import check_edit, edit
         from emo_bench.methods import method_class
@@ -62,7 +65,7 @@ def run(
         from emo_bench.runner import run as make_runs
         from reports import summary, write_report
 
-        wanted = _edit_request(skip_edit, style, reference, prompt, source_prompt, of_edit)
+        wanted = _edit_request(skip_edit, style, reference, prompt, source_prompt, of_edit, clip or "auto")
         request = RunRequest(
             method=method,
             actor=actor,
@@ -100,6 +103,7 @@ def _edit_request(
     prompt: str | None,
     source_prompt: str | None,
     settings: dict[str, str],
+    clip: str,
 ) -> "EditRequest | None":
     """What the options ask for; None with --skip-edit."""
     from emo_bench.editing import EditRequest, choose_style
@@ -110,7 +114,8 @@ def _edit_request(
         if given:
             raise typer.BadParameter(f"--skip-edit and {given[0]} exclude each other")
         return None
-    return EditRequest(choose_style(style, reference, prompt, source_prompt), settings, asked_for=bool(given))
+    chosen = choose_style(style, reference, prompt, source_prompt)
+    return EditRequest(chosen, settings, asked_for=bool(given), clip=clip)
 
 
 def _parse_settings(pairs: list[str]) -> dict[str, str]:

@@ -52,7 +52,12 @@ def score(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Caption of the edited person.")] = None,
     detector: Annotated[str, typer.Option(help="auto, fan, mediapipe or dlib.")] = "auto",
-    clip: Annotated[str, typer.Option(help="CLIP model; auto takes the largest at hand.")] = "auto",
+    clip: Annotated[
+        str,
+        typer.Option(
+            help="CLIP model: ViT-L-14, ViT-B-32, portraits, a folder; auto: the first of these here."
+        ),
+    ] = "auto",
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
     ] = None,

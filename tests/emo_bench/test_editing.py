@@ -147,6 +147,30 @@ def test_styles_and_settings_have_their_own_folders(call: Any, tmp_path: Path) -
     assert "edit.steps" not in read_manifest(folder(tmp_path))["identity"]["settings"]
 
 
+def test_one_setting_names_the_clip_of_the_training_and_of_the_scores(call: Any, tmp_path: Path) -> None:
+    open_clip = pytest.importorskip("open_clip")
+    from safetensors.torch import save_file
+
+    shape = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 16, "layers": 1, "width": 8, "patch_size": 8, "head_width": 8},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+    }
+    config = {"model_cfg": shape, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+    clip = tmp_path / "mini"
+    clip.mkdir()
+    (clip / "open_clip_config.json").write_text(json.dumps(config))
+    save_file(open_clip.model.CLIP(**shape).state_dict(), clip / "open_clip_model.safetensors")
+    code, _, err = call("--set", f"clip={clip}")
+    assert code == 0, err
+    (edit,) = (folder(tmp_path) / "edit").iterdir()
+    assert read_manifest(edit)["identity"]["settings"] == {"edit.clip": str(clip)}
+    assert read_manifest(folder(tmp_path))["identity"]["settings"] == {}
+    records = load_run(edit).scores.attrs["records"]
+    assert records["clip_d"]["backend"]["name"] == "clip-mini"
+    assert "16x16 px" in records["clip_d"]["backend"]["detail"]
+
+
 def test_skip_edit_leaves_it_out(call: Any, tmp_path: Path) -> None:
     assert call("--skip-edit")[0] == 0
     assert not (folder(tmp_path) / "edit").exists()
@@ -175,6 +199,7 @@ def test_an_edit_cannot_see_held_out_frames(call: Any) -> None:
         (["--skip-edit", "--style", "van-gogh"], "exclude each other"),
         (["--skip-edit", "--set", "edit.steps=3"], "exclude each other"),
         (["--set", "edit.colour=red"], "--set edit.colour"),
+        (["--set", "clip=ViT-Z"], "unknown CLIP model 'ViT-Z'; known: auto, ViT-L-14, ViT-B-32, portraits"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
