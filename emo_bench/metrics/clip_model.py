@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import logging
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -128,6 +129,9 @@ def load_towers(source: ClipSource, device: str) -> Towers:
     import open_clip
     from safetensors import SafetensorError
 
+    # open_clip logs on the root logger; without any handler that would set one up for all of our own lines too.
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
     local = source.architecture.startswith(LOCAL)
     try:
         # A catalogued file is OpenAI's TorchScript archive, checked by its SHA-256; any other must be plain tensors.
