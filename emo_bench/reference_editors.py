@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench import paths
+from emo_bench import assets, paths
 from emo_bench.errors import UserError
 
 Picture = np.ndarray
@@ -150,8 +150,10 @@ class DiffusionEditor(ReferenceEditor):
         if importlib.util.find_spec("diffusers") is None:
             return "needs diffusers; run: pip install 'emo-bench[diffusion]'"
         if find_pipeline(settings.model) is None:
+            known = next((asset for asset in assets.list_assets() if asset.name == settings.model), None)
             return (
-                f"needs the diffusers folder of {settings.model} (with model_index.json): put it into a folder of "
+                f"needs the diffusers folder of {settings.model} (with model_index.json): "
+                f"{f'run: {known.remedy()}, or ' if known else ''}put it into a folder of "
                 "EMO_BENCH_ASSETS, or name it as the style's editor_settings.model"
             )
         return None
