@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,17 @@ def load_state(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, as a hard link, or as a copy across file systems; an existing target is replaced.
+
+    Safe for files that are only ever replaced whole, as :func:`save_state` does.
+    """
+    temporary = target.with_name(target.name + ".part")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

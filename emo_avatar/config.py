@@ -27,6 +27,15 @@ class EmoAvatarConfig(BaseModel):
     )
 
     # init: few-shot PTI (3.2.1)
+    pivot_choice: Literal["extreme", "random"] = Field(
+        "extreme", description="paper: extreme head poses; random frames are the ablation of figure 6"
+    )
+    pivot_count: int = Field(
+        4, ge=1, le=64, description="paper: 4; of extreme ones at least 2, left and right"
+    )
+    inversion_crop: Literal["aligned", "frame"] = Field(
+        "aligned", description="paper: aligned heads; whole frames are the ablation Unaligned-Inv"
+    )
     projection_steps: int = Field(60, ge=1)
     projection_lr: float = 0.05
     projection_mse_weight: float = Field(
@@ -90,7 +99,9 @@ class EmoAvatarConfig(BaseModel):
     lr: float = 1.5e-3
     final_lr_share: float = 0.05
     ema_half_life_images: float = 400.0
-    max_train_frames: int = Field(1200, ge=4)
+    max_train_frames: int = Field(
+        1200, ge=4, description="a fit takes so many of the training frames, evenly spread, and no other"
+    )
     bf16: bool = True
     checkpoint_every_steps: int = 50
 
@@ -151,6 +162,14 @@ def resolve_config(profile: str, settings: Mapping[str, str]) -> EmoAvatarConfig
 
 
 def _check(config: EmoAvatarConfig) -> None:
+    if config.pivot_choice == "extreme" and config.pivot_count < 2:
+        raise UserError(
+            "--set pivot_count=1: extreme poses are at least two; one frame goes with pivot_choice=random"
+        )
+    if config.inversion_crop == "frame" and config.placement == "warp":
+        raise UserError(
+            "--set inversion_crop=frame: a whole frame has no aligned head to put in its place; add --set placement=none"
+        )
     if config.expression_window % 2 == 0:
         raise UserError(f"--set expression_window={config.expression_window}: it must be odd")
     from emo_bench.perceptual import DISTANCES

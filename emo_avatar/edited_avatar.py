@@ -78,6 +78,7 @@ class EditedAvatar(Method):
         """Edit one frame, then train the skip connections towards it; the log says what each part took."""
         folder, device = self.workspace.folder, self.workspace.device
         clock = _Clock()
+        train = evenly_spaced(train, self.base.config.max_train_frames).tolist()
         base, poses = self.base.fitted()
         reference_frame, others = self._choose_frames(train)
         reference = self._make_reference(capture, reference_frame).to(device)

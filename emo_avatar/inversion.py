@@ -70,22 +70,51 @@ class InversionResult:
     reconstructions: Tensor
 
 
-def extreme_frames(yaw_pitch_deg: ArrayLike, candidates: Sequence[int]) -> list[int]:
-    """Four different frames among ``candidates``: least and greatest yaw, least and greatest pitch.
+def extreme_frames(yaw_pitch_deg: ArrayLike, candidates: Sequence[int], count: int = 4) -> list[int]:
+    """Different frames among ``candidates`` with the most extreme poses, ``count`` of them.
 
-    ``yaw_pitch_deg`` is [T, 2]; frames without a pose (NaN) are passed over. A frame that is extreme in
-    two ways counts for the first, and the next most extreme takes the other place. Raises UserError when
-    fewer than four candidates have a pose.
+    The first four have the least and greatest yaw, the least and greatest pitch, as in the paper; further ones are
+    extreme in directions between those, over standard deviations of yaw and pitch. ``yaw_pitch_deg`` is [T, 2]; frames
+    without a pose (NaN) are passed over. A frame that is extreme in two ways counts for the first, and the next most
+    extreme takes the other place. Raises UserError when fewer than ``count`` candidates have a pose.
     """
     poses = np.asarray(yaw_pitch_deg, dtype=np.float64)
-    left = [int(i) for i in candidates if np.isfinite(poses[i]).all()]
-    if len(set(left)) < 4:
-        raise UserError(f"only {len(set(left))} training frames have a head pose: inversion needs four.")
+    left = _with_pose(poses, candidates, count)
+    spread = np.maximum(poses[left].std(axis=0), 1e-6)
     chosen: list[int] = []
-    for axis, sign in ((0, 1.0), (0, -1.0), (1, 1.0), (1, -1.0)):
-        best = min((i for i in left if i not in chosen), key=lambda i: sign * poses[i, axis])
-        chosen.append(best)
+    for direction in _directions(count):
+        reach = poses / spread @ direction
+        chosen.append(max((i for i in left if i not in chosen), key=lambda i: float(reach[i])))
     return chosen
+
+
+def random_frames(yaw_pitch_deg: ArrayLike, candidates: Sequence[int], count: int, seed: int) -> list[int]:
+    """Different frames among those of ``candidates`` that have a pose, drawn by the seed; ascending.
+
+    ``yaw_pitch_deg`` is [T, 2]. Raises UserError when fewer than ``count`` candidates have a pose.
+    """
+    left = _with_pose(np.asarray(yaw_pitch_deg, dtype=np.float64), candidates, count)
+    drawn = np.random.default_rng((seed, count)).choice(left, size=count, replace=False)
+    return sorted(int(i) for i in drawn)
+
+
+def _with_pose(poses: np.ndarray, candidates: Sequence[int], needed: int) -> list[int]:
+    left = [int(i) for i in candidates if np.isfinite(poses[i]).all()]
+    if len(set(left)) < needed:
+        raise UserError(f"only {len(set(left))} training frames have a head pose: inversion needs {needed}.")
+    return left
+
+
+def _directions(count: int) -> list[np.ndarray]:
+    """Unit vectors of (yaw, pitch): down and up either axis, then halfway between those, opposite ones in turn."""
+    found = [np.array(v, dtype=np.float64) for v in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    while len(found) < count:
+        level = len(found)
+        bits = level.bit_length() - 1
+        # Counting with the bits reversed spreads any number of them over the circle.
+        turns = [int(f"{k:0{bits}b}"[::-1], 2) / level + 0.5 / level for k in range(level)]
+        found += [np.array([math.cos(2 * math.pi * t), math.sin(2 * math.pi * t)]) for t in turns]
+    return found[:count]
 
 
 def invert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,14 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from emo_avatar.checkpointing import load_state, save_state
+from emo_avatar.checkpointing import link_file, load_state, save_state
 from emo_avatar.config import PROFILES, resolve_config
-from emo_avatar.driving import DrivingSignals, TrainingFrames, to_frames_u8
-from emo_avatar.initialization import Initialization, initialize
+from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, to_frames_u8
+from emo_avatar.initialization import INIT_FIELDS, INIT_STATE, Initialization, initialize
 from emo_avatar.prior import prior_path, sha256_of
 from emo_avatar.render_stage import LossLog, RenderStage
 from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.sheets import difference, save_sheet
+from emo_avatar.stage_clock import StageClock, read_seconds, write_seconds
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
@@ -38,8 +39,9 @@ class EmoAvatar(Method):
     """Emo-Avatar (Liu et al. 2024, arXiv 2402.00827v1), written from the paper.
 
     Files in the workspace: ``init.pt`` (state of the init stage), ``init.png`` (targets, reconstructions, their
-    difference), ``render.pt`` (state of the render stage), ``checkpoint.safetensors`` (the avatar),
-    ``train.csv`` (losses) and ``train.png`` (training frames, renderings, their difference).
+    difference), ``interpolation.png`` (between the outermost pivots), ``render.pt`` (state of the render stage),
+    ``checkpoint.safetensors`` (the avatar), ``train.csv`` (losses), ``train.png`` (training frames, renderings, their
+    difference) and ``stage_seconds.json``.
     """
 
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -67,27 +69,51 @@ class EmoAvatar(Method):
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Run the init stage, then the render stage, each from where it was interrupted."""
         folder = self.workspace.folder
-        frames = TrainingFrames(capture, train, self.config)
+        train = evenly_spaced(train, self.config.max_train_frames).tolist()
+        clock = StageClock(folder, resumed=(folder / INIT_STATE).exists())
+        clock.switch("init")
         perceptual = perceptual_loss(self.config.perceptual, self.workspace.device)
-        init = initialize(capture, train, self.config, self.workspace, perceptual)
+        init = initialize(capture, train, self.config, self.workspace, perceptual, clock.save)
+        clock.switch("render")
+        frames = TrainingFrames(capture, train, self.config)
         signals = DrivingSignals(capture, self.config, init.pivot_poses_deg)
         avatar = self._build(init, frames.background_plate(capture.track.foreground, PLATE_FRAMES))
         stage = RenderStage(avatar, frames, signals, self.config, perceptual, self.workspace.seed)
         state = load_state(folder / "render.pt")
         if state is not None:
             stage.restore(state)
-        self._train(stage)
+        self._train(stage, clock)
         self._avatar = stage.averaged_avatar()
         self._pivot_poses_deg = init.pivot_poses_deg
         self._save_checkpoint(folder / "checkpoint.safetensors")
         self._save_training_sheet(frames, signals)
+        clock.save()
+
+    def stage_inputs(self) -> Mapping[str, Mapping[str, object]]:
+        """The init stage: all that it depends on besides the capture, the split, the seed and the device."""
+        described = self.describe()
+        config = self.config.model_dump(mode="json")
+        return {
+            "init": {
+                "config": {name: config[name] for name in INIT_FIELDS},
+                "assets": described["assets"],
+            }
+        }
+
+    def take_over(self, stage: str, donor: Path) -> None:
+        """Start from the ``init.pt`` of a finished fit, which is linked, and its seconds."""
+        if stage != "init":
+            raise ValueError(f"emo-avatar has no shared stage {stage!r}")
+        folder = self.workspace.folder
+        write_seconds(folder, {"init": read_seconds(donor)["init"]})
+        link_file(donor / INIT_STATE, folder / INIT_STATE)
 
     def _build(self, init: Initialization, plate: Tensor) -> AvatarRenderer:
         torch.manual_seed(self.workspace.seed)
         avatar = AvatarRenderer(self.config, init.generator, init.pivots, plate)
         return avatar.to(self.workspace.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _train(self, stage: RenderStage) -> None:
+    def _train(self, stage: RenderStage, clock: StageClock) -> None:
         config, folder = self.config, self.workspace.folder
         log = LossLog(folder / "train.csv", stage.step)
         with track_progress(config.steps, "emo-avatar: render stage") as advance:
@@ -100,6 +126,7 @@ class EmoAvatar(Method):
                 if stage.step % config.checkpoint_every_steps == 0 or stage.step == config.steps:
                     log.flush()
                     save_state(folder / "render.pt", stage.state())
+                    clock.save()
         log.close()
 
     @torch.inference_mode()
@@ -139,7 +166,7 @@ class EmoAvatar(Method):
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, the size."""
+        """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, size and seconds."""
         weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]
         described: dict[str, object] = {
             "config": self.config.model_dump(mode="json"),
@@ -152,6 +179,7 @@ class EmoAvatar(Method):
             parameters = list(self._avatar.parameters())
             described["parameters"] = sum(p.numel() for p in parameters)
             described["trained_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
+            described["stage_seconds"] = read_seconds(self.workspace.folder)
         return described
 
     def fitted(self) -> tuple[AvatarRenderer, np.ndarray]:

@@ -129,10 +129,26 @@ class Method(ABC):
         """
         raise UserError(f"method {self.info.name} cannot edit what it fitted: leave out --style")
 
+    def stage_inputs(self) -> Mapping[str, Mapping[str, object]]:
+        """Stages of the fit that may be taken over from another fit of the method, in order.
+
+        For each its inputs, plain JSON: all that its result depends on besides the capture, the training frames, the
+        seed and the device. Fits that agree in them share the stage.
+        """
+        return {}
+
+    def take_over(self, stage: str, donor: Path) -> None:
+        """Before the fit: start from a stage's result in the workspace folder of a finished fit, ``donor``.
+
+        The fit then ends with the same result as one that did the stage itself.
+        """
+        raise NotImplementedError(f"method {self.info.name} shares no stage")
+
     def describe(self) -> dict[str, object]:
         """Plain JSON values for ``run.json``; callable before the fit.
 
         Two keys belong to what the run *is*, so they must not change by fitting, and a finished run does not
         serve another value of them: ``config`` (the resolved configuration) and ``assets`` (SHA-256 by name).
+        ``stage_seconds``, after the fit, says what its parts took.
         """
         return {}

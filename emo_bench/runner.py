@@ -17,6 +17,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.method import SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.run_log import log_file
+from emo_bench.stage_sharing import take_over_stages
 from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
 from protocols.loader import DEFAULT_PROTOCOL
 
@@ -29,7 +30,10 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the user asks for; None leaves the choice to the machine, the profile and the protocol."""
+    """What the user asks for; None leaves the choice to the machine, the profile and the protocol.
+
+    ``donors`` are folders of other runs from which stages of the fit may be taken over; the result is the same.
+    """
 
     method: str
     actor: str
@@ -40,6 +44,7 @@ class RunRequest:
     settings: Mapping[str, str] = field(default_factory=dict)
     runs_dir: Path = Path("runs")
     device: str | None = None
+    donors: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,7 @@ def _make(plan: _Plan) -> int:
         job = stages.Job(
             folder, method, plan.capture, plan.protocol, plan.split, plan.device, style=plan.style
         )
+        take_over_stages(folder, method, plan.device, plan.request.donors)
         stages.fit(job)
         stages.render(job)
         stages.score(job)

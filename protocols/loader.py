@@ -15,6 +15,8 @@ from emo_bench.errors import UserError
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
+# TOML files beside the protocols that are none: protocols/ablation.py reads them.
+NO_PROTOCOLS = ("ablation",)
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
@@ -106,7 +108,7 @@ class Protocol(_Model):
 
 def list_protocols() -> list[Protocol]:
     """The protocols that come with the toolkit, by name."""
-    return [_read(path) for path in sorted(FOLDER.glob("*.toml"))]
+    return [_read(path) for path in _files()]
 
 
 def load_protocol(name: str) -> Protocol:
@@ -118,8 +120,8 @@ def load_protocol(name: str) -> Protocol:
     path = FOLDER / f"{name}.toml"
     if name.endswith(".toml"):
         path = Path(name)
-    if not path.is_file():
-        known = sorted(found.stem for found in FOLDER.glob("*.toml"))
+    if not path.is_file() or (path.parent == FOLDER and path not in _files()):
+        known = [found.stem for found in _files()]
         near = difflib.get_close_matches(name, known, n=1)
         guess = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"there is no protocol {name!r} (known: {', '.join(known)}){guess}")
@@ -129,6 +131,10 @@ def load_protocol(name: str) -> Protocol:
     if path.parent.resolve() != FOLDER and (FOLDER / path.name).exists():
         raise UserError(f"{path} has the name of a protocol of the toolkit; give it another")
     return protocol
+
+
+def _files() -> list[Path]:
+    return sorted(path for path in FOLDER.glob("*.toml") if path.stem not in NO_PROTOCOLS)
 
 
 def _read(path: Path) -> Protocol:

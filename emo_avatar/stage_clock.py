@@ -1,0 +1,57 @@
+"""How long each stage of a fit took, over all attempts: ``stage_seconds.json`` beside the states."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+FILE = "stage_seconds.json"
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """Seconds by stage, as the clock of this folder last wrote them; empty where there was none."""
+    path = folder / FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def write_seconds(folder: Path, seconds: dict[str, float]) -> None:
+    """Write seconds by stage, whole or not at all."""
+    temporary = folder / f"{FILE}.part"
+    temporary.write_text(json.dumps({name: round(value, 3) for name, value in seconds.items()}))
+    os.replace(temporary, folder / FILE)
+
+
+class StageClock:
+    """Counts the seconds of the stage at work.
+
+    What an attempt did after its last :meth:`save` is lost with its work, so a fit that was interrupted is not charged
+    for what it does again.
+
+    Args:
+        folder: where the seconds are kept.
+        resumed: go on counting from what is kept there.
+    """
+
+    def __init__(self, folder: Path, resumed: bool) -> None:
+        self._folder = folder
+        self._seconds = read_seconds(folder) if resumed else {}
+        self._stage: str | None = None
+        self._since = 0.0
+
+    def switch(self, stage: str) -> None:
+        """From now on it is this stage that is at work."""
+        self._count()
+        self._stage = stage
+
+    def save(self) -> None:
+        """Keep what was counted so far."""
+        self._count()
+        write_seconds(self._folder, self._seconds)
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if self._stage is not None:
+            self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + now - self._since
+        self._since = now

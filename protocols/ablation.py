@@ -1,0 +1,122 @@
+"""Ablation files: the variants of a method, each a set of settings, and the tables that they make."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from emo_bench.errors import UserError
+
+DEFAULT = Path(__file__).with_name("ablation.toml")
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
+
+
+def _as_text(value: Any) -> Any:
+    """``4`` and ``true`` as they are written after ``--set``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+Setting = Annotated[str, BeforeValidator(_as_text)]
+Settings = dict[str, Setting]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Variant(_Model):
+    """A method under other settings.
+
+    Attributes:
+        name: on the command line.
+        title: in tables.
+        note: what it changes, where its title does not say so.
+        settings: of the fit, as ``--set`` takes them.
+        by_profile: further ones, by profile.
+        edit: settings of the edit stage; None for a variant that is not edited.
+        editor, editor_settings: of the edit's reference picture, instead of the style's.
+    """
+
+    name: Name
+    title: str
+    note: str = ""
+    settings: Settings = {}
+    by_profile: dict[str, Settings] = {}
+    edit: Settings | None = None
+    editor: str | None = None
+    editor_settings: dict[str, Any] = {}
+
+    def settings_of(self, profile: str) -> dict[str, str]:
+        """Of the fit in a profile."""
+        return {**self.settings, **self.by_profile.get(profile, {})}
+
+
+class Table(_Model):
+    """Rows that are read together; ``labels`` are titles that a variant has in this table only."""
+
+    id: Name
+    title: str
+    variants: tuple[str, ...] = Field(min_length=1)
+    labels: dict[str, str] = {}
+
+
+class Ablation(_Model):
+    """An ablation file; ``reference`` is the variant that the others are compared with."""
+
+    version: int = Field(ge=1)
+    method: str
+    reference: str
+    table: tuple[Table, ...] = Field(min_length=1)
+    variant: tuple[Variant, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        names = [variant.name for variant in self.variant]
+        if len(set(names)) < len(names):
+            raise ValueError("two variants have one name")
+        if len({table.id for table in self.table}) < len(self.table):
+            raise ValueError("two tables have one id")
+        listed = [name for table in self.table for name in (*table.variants, *table.labels)]
+        unknown = sorted({*listed, self.reference} - set(names))
+        if unknown:
+            raise ValueError(f"there is no variant {unknown[0]!r}")
+        return self
+
+    def chosen(self, only: Sequence[str]) -> tuple[Variant, ...]:
+        """The reference first, then the named variants, or all of them for none named, in the file's order.
+
+        Raises:
+            UserError: there is no such variant.
+        """
+        names = [variant.name for variant in self.variant]
+        for name in only:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                guess = f"; did you mean {near[0]}?" if near else ""
+                raise UserError(f"there is no variant {name!r} (known: {', '.join(names)}){guess}")
+        wanted = {self.reference, *(only or names)}
+        ordered = sorted(self.variant, key=lambda variant: variant.name != self.reference)
+        return tuple(variant for variant in ordered if variant.name in wanted)
+
+
+def load_ablation(path: Path = DEFAULT) -> Ablation:
+    """Read an ablation file.
+
+    Raises:
+        UserError: it is not there, or not valid.
+    """
+    try:
+        return Ablation(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path} cannot be read as TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "ablation"
+        raise UserError(f"{path}: {place}: {first['msg']}") from error
