@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reports.paper import PaperTable, load_paper_tables
-    from reports.writing import long_table, summary, write_report
+    from reports.tables import long_table
+    from reports.writing import summary, write_report
 
 _HOME = {
     "PaperTable": "paper",
     "load_paper_tables": "paper",
-    "long_table": "writing",
+    "long_table": "tables",
     "summary": "writing",
     "write_report": "writing",
 }

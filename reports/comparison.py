@@ -120,18 +120,26 @@ class Group:
         """Metric ids of all rows."""
         return list(self.rows[0].cells)
 
+    def complete_contestants(self) -> list[list[Row]]:
+        """The rows of those that ran on all of several subjects, each list in one order of subjects."""
+        subjects = sorted({row.subject for row in self.rows}, key=_natural)
+        by_contestant: dict[tuple[str, str, str, int], dict[tuple[str, ...], Row]] = defaultdict(dict)
+        doubled = set()
+        for row in self.rows:
+            if row.subject in by_contestant[row.contestant]:
+                doubled.add(row.contestant)
+            by_contestant[row.contestant][row.subject] = row
+        return [
+            [rows[subject] for subject in subjects]
+            for contestant, rows in by_contestant.items()
+            if len(subjects) > 1 and len(rows) == len(subjects) and contestant not in doubled
+        ]
+
     def averages(self) -> list[tuple[Row, dict[str, float]]]:
         """Means over the actors of the actors' means, for contestants that ran on all of several actors."""
-        subjects = {row.subject for row in self.rows}
-        by_contestant: dict[tuple[str, str, str, int], list[Row]] = defaultdict(list)
-        for row in self.rows:
-            by_contestant[row.contestant].append(row)
-        complete = [
-            rows for rows in by_contestant.values() if len(subjects) > 1 and len(rows) == len(subjects)
-        ]
         return [
             (rows[0], {m: float(np.mean([row.cells[m].interval.mean for row in rows])) for m in self.metrics})
-            for rows in complete
+            for rows in self.complete_contestants()
         ]
 
 
@@ -152,23 +160,49 @@ def group_rows(runs: Iterable[FinishedRun]) -> list[Group]:
 
 
 def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
-    """Positions of the best of one subject's rows, on the frames that all ranked rows have a score for.
+    """Positions of the best of one subject's rows; see :func:`rank_rows`."""
+    return {position for position, rank in rank_rows(rows, metric).items() if rank == 1}
 
-    A row that has a score on less than ``RANKED_SHARE`` of the frames is not ranked, so that it cannot take the
-    frames from the others. Empty where there is nothing to compare.
+
+def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
+    """Ranks from 1 by position of one subject's rows, on the frames that all ranked rows have a score for.
+
+    Equal means share a rank and the next one follows it. A row that has a score on less than ``RANKED_SHARE`` of the
+    frames is not ranked, so that it cannot take the frames from the others. Empty where there is nothing to compare.
 
     Raises:
         UserError: the rows' scores are of different kinds.
     """
+    means = _common_means(rows, metric)
+    return _ranks(means, rows[0].cells[metric].record["direction"]) if len(rows) > 1 else {}
+
+
+def rank_averages(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int, int]:
+    """Ranks as :func:`rank_rows` of contestants that each have one row a subject, in one order of subjects.
+
+    Means are over the subjects' means on the frames that all of them have; a contestant that is not ranked on one
+    subject is not ranked.
+    """
+    per_subject = [_common_means(rows, metric) for rows in zip(*contestants, strict=True)]
+    ranked = [i for i in range(len(contestants)) if all(i in means for means in per_subject)]
+    averages = {i: float(np.mean([means[i] for means in per_subject])) for i in ranked}
+    return _ranks(averages, contestants[0][0].cells[metric].record["direction"]) if len(ranked) > 1 else {}
+
+
+def _common_means(rows: Sequence[Row], metric: str) -> dict[int, float]:
+    """Means by position, on the frames that all rows with enough scores have."""
     require_comparable([row.cells[metric].record for row in rows])
     scores = np.stack([row.scores(metric) for row in rows])
     ranked = np.flatnonzero((~np.isnan(scores)).mean(axis=1) >= RANKED_SHARE)
     common = scores[ranked][:, ~np.isnan(scores[ranked]).any(axis=0)]
-    if len(rows) < 2 or not common.size:
-        return set()
-    means = common.mean(axis=1)
-    best = means.max() if rows[0].cells[metric].record["direction"] == "higher" else means.min()
-    return {int(i) for i, mean in zip(ranked, means, strict=True) if mean == best}
+    if not common.size:
+        return {}
+    return {int(i): float(mean) for i, mean in zip(ranked, common.mean(axis=1), strict=True)}
+
+
+def _ranks(means: dict[int, float], direction: str) -> dict[int, int]:
+    ordered = sorted(set(means.values()), reverse=direction == "higher")
+    return {position: ordered.index(mean) + 1 for position, mean in means.items()}
 
 
 def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+if TYPE_CHECKING:
+    from reports.comparison import Group
 
 SOURCE = "Emo-Avatar, arXiv 2402.00827v1"
 
@@ -57,3 +61,15 @@ def load_paper_tables() -> dict[str, PaperTable]:
     """The tables by id, ``table-1`` to ``table-4``."""
     content = tomllib.loads(Path(__file__).with_name("paper_tables.toml").read_text(encoding="utf-8"))
     return {entry["id"]: PaperTable(**entry) for entry in content["table"]}
+
+
+def paper_tables_for(groups: Iterable[Group]) -> list[PaperTable]:
+    """Those that measure what the groups do: Table 1 for reenactment, Table 2 for edits."""
+    edits = {bool(row.style) for group in groups for row in group.rows}
+    tables = load_paper_tables()
+    return [tables[name] for edit, name in ((False, "table-1"), (True, "table-2")) if edit in edits]
+
+
+def table_title(table: PaperTable) -> str:
+    """``Emo-Avatar, arXiv 2402.00827v1, Table 1``."""
+    return f"{SOURCE}, {table.id.replace('-', ' ').capitalize()}"

@@ -13,7 +13,8 @@ import pytest
 from emo_bench.errors import UserError
 from emo_bench.store import FinishedRun
 from reports.comparison import Group, Row, best_rows, group_rows
-from reports.writing import _cell_text, _number
+from reports.numbers import number
+from reports.writing import _cell_text
 
 RECORD = {
     "metric": "psnr", "version": "1", "direction": "higher", "unit": "dB",
@@ -171,4 +172,4 @@ def test_means_over_actors_need_every_actor() -> None:
     ],
 )
 def test_numbers_have_four_digits(value: float, text: str) -> None:
-    assert _number(value) == text
+    assert number(value) == text

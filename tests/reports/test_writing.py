@@ -9,28 +9,9 @@ import numpy as np
 import pandas
 import pytest
 
-from emo_bench import runner
 from emo_bench.errors import UserError
-from emo_bench.runner import RunRequest
 from emo_bench.store import find_runs
 from reports import long_table, summary, write_report
-
-
-@pytest.fixture(scope="module")
-def runs_dir(actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mean-frame and nearest-frame, at two resolutions."""
-    folder = tmp_path_factory.mktemp("reported")
-    protocol = folder / "quick.toml"
-    protocol.write_text(quick_protocol_text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMO_BENCH_HOME", str(actor_home))
-        for settings in ({}, {"resolution_px": "32"}):
-            request = RunRequest(
-                "mean-frame", "dot", str(protocol), profile="smoke", settings=settings,
-                runs_dir=folder / "runs", device="cpu",
-            )  # fmt: skip
-            runner.run(request)
-    return folder / "runs"
 
 
 def test_report_has_a_table_a_resolution_and_the_papers_own(runs_dir: Path, tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""How a report prints numbers: digits, intervals, durations, headings with arrows."""
+
+from __future__ import annotations
+
+import math
+
+from reports.comparison import Cell, Group, Row
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+LABELS = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "sd": "SD",
+    "lpips": "LPIPS",
+    "st-lpips": "ST-LPIPS",
+    "flmd": "F-LMD",
+    "biq": "BIQ",
+    "clip_d": "CLIP-D",
+    "clip_dv": "CLIP-D^v",
+    "clip_dv_in2n": "CLIP-D^v (in2n)",
+    "warping_error": "warping error",
+}
+UNITLESS = "1"
+
+
+def group_title(group: Group) -> str:
+    """``self_reenactment v1, split tail-500, 128 px``, with a warning before smoke."""
+    first = group.rows[0]
+    identity = first.identity
+    smoke = "SMOKE, not a result: " if first.run.manifest["smoke"] else ""
+    protocol = identity["protocol"]
+    size = identity["resolution_px"]
+    return f"{smoke}{protocol['name']} v{protocol['version']}, split {identity['split']['name']}, {size} px"
+
+
+def heading(cell: Cell) -> str:
+    """``PSNR ↑ dB``."""
+    record = cell.record
+    unit = "" if record["unit"] == UNITLESS else f" {record['unit']}"
+    return f"{LABELS.get(record['metric'], record['metric'])} {ARROWS[record['direction']]}{unit}"
+
+
+def times(row: Row) -> list[str]:
+    """Fit time and rendering speed."""
+    fit, render = row.stages["fit"], row.stages["render"]
+    resumed = "+" if fit["attempts"] > 1 else ""
+    return [
+        f"{duration(fit['seconds'])}{resumed}",
+        f"{render['frames'] / max(render['seconds'], 0.01):.0f} fps",
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Seconds, or minutes from two on."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min"
+
+
+def number(value: float) -> str:
+    """Four significant digits; NaN and infinity as a reader expects them."""
+    if math.isnan(value):
+        return "n/a"
+    if math.isinf(value):
+        return "∞"
+    digits = 3 - math.floor(math.log10(abs(value))) if value else 3
+    return f"{value:.{min(max(digits, 0), 4)}f}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval in brackets."""
+    return f"[{number(low)}, {number(high)}]"

@@ -1,0 +1,109 @@
+"""Reports as tables for programs: long (a row a run and metric) and wide (a row a run)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emo_bench.errors import UserError
+from emo_bench.store import is_finished, load_run
+from reports.comparison import Group, Row, group_rows
+
+if TYPE_CHECKING:
+    import pandas
+
+# Columns of the long table that belong to a metric, not to its run.
+PER_METRIC = (
+    "metric", "metric_version", "direction", "unit", "backend", "backend_sha256", "backend_detail", "resize_filter",
+    "mean", "ci95_low", "ci95_high", "ci_block_frames", "n", "n_undefined", "n_infinite", "finite_mean",
+)  # fmt: skip
+
+
+def read_groups(folders: Sequence[Path]) -> tuple[list[Group], list[Path]]:
+    finished = [path for path in folders if is_finished(path)]
+    if not finished:
+        raise UserError("no run is finished yet: give its emo-bench run command again")
+    unfinished = [path for path in folders if path not in finished]
+    return group_rows(load_run(path) for path in finished), unfinished
+
+
+def long_table(folders: Sequence[Path]) -> pandas.DataFrame:
+    """One row a run and metric: what was measured, how, on what, and what it took.
+
+    ``mean`` counts infinite scores (it is infinite then); ``finite_mean`` leaves them out.
+    """
+    import pandas
+
+    groups, _ = read_groups(folders)
+    records = [
+        _long_row(number, row, metric)
+        for number, group in enumerate(groups, start=1)
+        for rows in group.subjects
+        for row in rows
+        for metric in group.metrics
+    ]
+    return pandas.DataFrame(records)
+
+
+def wide_table(table: pandas.DataFrame) -> pandas.DataFrame:
+    """One row a run of a :func:`long_table`; of each metric the columns ``<metric>``, ``_ci95_low``, ``_ci95_high``, ``_n``."""
+    import pandas
+
+    values = {"mean": "", "ci95_low": "_ci95_low", "ci95_high": "_ci95_high", "n": "_n"}
+    of_metric = [name for name in table.columns if name in PER_METRIC]
+    runs = table.drop(columns=of_metric).drop_duplicates("run").set_index("run", drop=False)
+    for metric in table["metric"].unique():
+        own = table[table["metric"] == metric].set_index("run")[list(values)]
+        own.columns = pandas.Index([f"{metric}{ending}" for ending in values.values()])
+        runs = runs.join(own)
+    return runs.reset_index(drop=True)
+
+
+def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
+    identity, stages, cell = row.identity, row.stages, row.cells[metric]
+    protocol, record, interval = identity["protocol"], cell.record, cell.interval
+    return {
+        "table": number,
+        "smoke": row.run.manifest["smoke"],
+        "protocol": protocol["name"],
+        "protocol_version": protocol["version"],
+        "protocol_hash": protocol["hash"],
+        "split": identity["split"]["name"],
+        "split_sha256": identity["split"]["sha256"],
+        "actor": identity["actor"]["name"],
+        "actor_sha256": identity["actor"]["sha256"],
+        "method": identity["method"],
+        "settings": ",".join(f"{key}={value}" for key, value in sorted(identity["settings"].items())),
+        "profile": identity["profile"],
+        "seed": identity["seed"],
+        "style": row.style,
+        "resolution_px": identity["resolution_px"],
+        "metric": metric,
+        "metric_version": record["version"],
+        "direction": record["direction"],
+        "unit": record["unit"],
+        "backend": record["backend"]["name"],
+        "backend_sha256": record["backend"]["sha256"],
+        "backend_detail": record["backend"]["detail"],
+        "resize_filter": record["resize_filter"],
+        "mean": interval.mean,
+        "ci95_low": interval.low,
+        "ci95_high": interval.high,
+        "ci_block_frames": interval.block_frames,
+        "n": interval.n,
+        "n_undefined": cell.dropped,
+        "n_infinite": cell.infinite,
+        "finite_mean": cell.finite.mean,
+        "fit_s": stages["fit"]["seconds"],
+        "fit_attempts": stages["fit"]["attempts"],
+        "render_s": stages["render"]["seconds"],
+        "score_s": stages["score"]["seconds"],
+        "fit_memory_mib": stages["fit"]["memory_mib"],
+        "device": stages["fit"]["machine"]["device"],
+        "emo_bench": stages["score"]["machine"]["emo_bench"],
+        "commit": stages["score"]["machine"]["commit"],
+        "frames_sha256": stages["render"]["frames_sha256"],
+        "flags": "; ".join(row.run.manifest["flags"]),
+        "run": row.run.path.as_posix(),
+    }
