@@ -491,6 +491,7 @@ def test_what_this_project_trains_is_bundled_or_says_how_to_train_it(asset: Asse
     if path.exists():
         found = assets.require(asset.name)
         assert found.source == "bundled" and found.path == path
+        assert found.verified, f'catalogue.toml lacks, for {asset.name}: sha256 = "{found.sha256}"'
         return
     with pytest.raises(UserError, match="is not on this machine; run: python -m emo_avatar"):
         assets.require(asset.name)
