@@ -112,7 +112,14 @@ def _print_table(found: "list[tuple[Asset, AssetFile | None]]") -> None:
         table.add_column(title, ratio=share, overflow="fold")
     for asset, file in found:
         state = file.state if file else f"{MISSING}; run: {asset.remedy()}"
-        cells = (asset.name, _size(asset, file), state, asset.licence, ", ".join(asset.needed_by), asset.source)
+        cells = (
+            asset.name,
+            _size(asset, file),
+            state,
+            asset.licence,
+            ", ".join(asset.needed_by),
+            asset.source,
+        )
         table.add_row(*map(escape, cells), style=None if file else "dim")
     Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
 
