@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -59,12 +59,18 @@ class Variant(_Model):
 
 
 class Table(_Model):
-    """Rows that are read together; ``labels`` are titles that a variant has in this table only."""
+    """Variants that are read together; ``labels`` are titles that a variant has in this table only."""
 
     id: Name
     title: str
     variants: tuple[str, ...] = Field(min_length=1)
     labels: dict[str, str] = {}
+
+
+class Figure(Table):
+    """Pictures of some variants: ``interpolation`` of latent codes, or held-out ``side-views``."""
+
+    kind: Literal["interpolation", "side-views"]
 
 
 class Ablation(_Model):
@@ -74,6 +80,7 @@ class Ablation(_Model):
     method: str
     reference: str
     table: tuple[Table, ...] = Field(min_length=1)
+    figure: tuple[Figure, ...] = ()
     variant: tuple[Variant, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -81,9 +88,10 @@ class Ablation(_Model):
         names = [variant.name for variant in self.variant]
         if len(set(names)) < len(names):
             raise ValueError("two variants have one name")
-        if len({table.id for table in self.table}) < len(self.table):
-            raise ValueError("two tables have one id")
-        listed = [name for table in self.table for name in (*table.variants, *table.labels)]
+        parts: tuple[Table, ...] = (*self.table, *self.figure)
+        if len({part.id for part in parts}) < len(parts):
+            raise ValueError("two tables or figures have one id")
+        listed = [name for part in parts for name in (*part.variants, *part.labels)]
         unknown = sorted({*listed, self.reference} - set(names))
         if unknown:
             raise ValueError(f"there is no variant {unknown[0]!r}")

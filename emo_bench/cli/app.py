@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from emo_bench import __version__
-from emo_bench.cli import actors, assets, checks, drive, listings, report, run, score
+from emo_bench.cli import ablate, actors, assets, checks, drive, listings, report, run, score
 
 # Plain help: rich would cost a tenth of a second and break lines that are to be copied.
 app = typer.Typer(
@@ -32,6 +32,7 @@ def _root(
 
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("drive", epilog=drive.EXAMPLE)(drive.drive)
+app.command("ablate", epilog=ablate.EXAMPLE)(ablate.ablate)
 app.command("score", epilog=score.EXAMPLE)(score.score)
 app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("doctor", epilog=checks.EXAMPLE)(checks.doctor)

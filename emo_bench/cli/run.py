@@ -53,7 +53,7 @@ def run(
     """
     from emo_bench.cli import status
 
-    chosen = _parse_settings(settings or [])
+    chosen = parse_settings(settings or [])
     of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
     clip = chosen.pop("clip", None)
     if clip is not None:
@@ -118,7 +118,7 @@ def _edit_request(
     return EditRequest(chosen, settings, asked_for=bool(given), clip=clip)
 
 
-def _parse_settings(pairs: list[str]) -> dict[str, str]:
+def parse_settings(pairs: list[str]) -> dict[str, str]:
     """``["a=1"] -> {"a": "1"}``."""
     settings: dict[str, str] = {}
     for pair in pairs:

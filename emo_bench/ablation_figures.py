@@ -1,0 +1,146 @@
+"""Figures 3 and 6 of the paper from finished runs: latent interpolation, and held-out side views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench import actors
+from emo_bench.ablation import VariantResult
+from emo_bench.lossless import read_lossless
+from emo_bench.store import RENDER, read_manifest, write_bytes
+from protocols.ablation import Ablation
+from protocols.splitting import parse_frames
+
+INTERPOLATION = "interpolation.png"
+TILE_PX = 128
+VIEWS_A_SIDE = 4
+LABEL_PX = 190
+GROUND, INK = (255, 255, 255), (20, 20, 20)
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of a figure: a label and pictures ``uint8 [S, S, 3]``."""
+
+    label: str
+    pictures: list[Picture]
+
+
+def interpolation_strip(run: Path, label: str) -> Strip | None:
+    """A run's generator between its outermost pivots (figure 3); None where its fit kept none (a single pivot)."""
+    from PIL import Image
+
+    path = run / INTERPOLATION
+    if not path.is_file():
+        return None
+    with Image.open(path) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    side = pixels.shape[0]
+    return Strip(label, [pixels[:, x : x + side] for x in range(0, pixels.shape[1], side)])
+
+
+def side_views(yaw_deg: NDArray[np.floating], count: int = VIEWS_A_SIDE) -> list[int]:
+    """Positions of ``count`` views to either side: the furthest turned, each some way from the others in time.
+
+    Args:
+        yaw_deg: ``[N]``, of the held-out frames in order; NaN is passed over.
+
+    Returns:
+        Ascending in yaw; fewer where the clip is short.
+    """
+    apart = max(len(yaw_deg) // (4 * count), 1)
+    chosen: list[int] = []
+    for sign in (-1.0, 1.0):
+        order = [int(i) for i in np.argsort(-sign * yaw_deg) if np.isfinite(yaw_deg[i])]
+        own: list[int] = []
+        for position in order:
+            if len(own) < count and all(abs(position - other) >= apart for other in [*own, *chosen]):
+                own.append(position)
+        chosen += own
+    return sorted(chosen, key=lambda position: float(yaw_deg[position]))
+
+
+def side_view_strips(runs: Sequence[tuple[str, Path]]) -> tuple[list[Strip], list[str]]:
+    """Held-out side views as recorded and as each run renders them (figure 6); and a heading a view.
+
+    Args:
+        runs: label and folder of finished runs of one actor and split.
+    """
+    manifest = read_manifest(runs[0][1])
+    capture = actors.load(manifest["identity"]["actor"]["name"])
+    test = parse_frames(manifest["split"]["test"])
+    yaw = capture.track.yaw_pitch_deg()[np.asarray(test), 0]
+    positions = side_views(yaw)
+    size = manifest["identity"]["resolution_px"]
+    recorded = list(capture.frames([test[p] for p in positions], size=size))
+    strips = [Strip("recorded", recorded)]
+    for label, folder in runs:
+        strips.append(Strip(label, list(read_lossless(folder / RENDER, positions))))
+    return strips, [f"{yaw[p]:+.0f}°" for p in positions]
+
+
+def draw_figures(ablation: Ablation, results: Sequence[VariantResult], out: Path) -> list[Path]:
+    """Draw the ablation's figures from the variants that ran, into ``out``; returns the files.
+
+    A figure needs two variants, the shown rows being what it compares; one that has fewer is left out, and removed if
+    it lies there from before.
+    """
+    runs = {result.variant.name: result for result in results if result.run is not None}
+    drawn = []
+    for figure in ablation.figure:
+        path = out / f"{figure.id}.png"
+        shown = [
+            (figure.labels.get(name, runs[name].variant.title), runs[name].run)
+            for name in figure.variants
+            if name in runs
+        ]
+        places = [(label, folder) for label, folder in shown if folder is not None]
+        if figure.kind == "interpolation":
+            strips = [
+                strip for label, run in places if (strip := interpolation_strip(run, label)) is not None
+            ]
+            headings: list[str] = []
+        else:
+            strips, headings = side_view_strips(places) if len(places) > 1 else ([], [])
+        if len(strips) > 1:
+            save_figure(path, strips, headings)
+            drawn.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return drawn
+
+
+def save_figure(path: Path, strips: Sequence[Strip], headings: Sequence[str] = ()) -> None:
+    """Save labelled rows of pictures as a PNG; small pictures are enlarged so that one can see them."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    side = max(TILE_PX, strips[0].pictures[0].shape[0])
+    columns = max(len(strip.pictures) for strip in strips)
+    top = 26 if headings else 4
+    figure = Image.new("RGB", (LABEL_PX + columns * side, top + len(strips) * (side + 4)), GROUND)
+    draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=15)
+    for column, heading in enumerate(headings):
+        draw.text((LABEL_PX + column * side + side // 2, 4), heading, INK, font, anchor="ma")
+    for row, strip in enumerate(strips):
+        y = top + row * (side + 4)
+        draw.multiline_text((8, y + side // 2), _broken(strip.label), INK, font, anchor="lm")
+        for column, picture in enumerate(strip.pictures):
+            tile = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC)
+            figure.paste(tile, (LABEL_PX + column * side, y))
+    buffer = BytesIO()
+    figure.save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def _broken(label: str, width: int = 22) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(label, width))

@@ -1,0 +1,151 @@
+"""``emo-bench ablate``: the variants of a method, compared."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emo_bench.cli.output import Json, print_columns, print_json
+from emo_bench.cli.run import parse_settings
+
+if TYPE_CHECKING:
+    from emo_bench.ablation import AblationRequest, VariantResult
+    from protocols.ablation import Ablation
+    from reports.ablation import AblationReport
+
+EXAMPLE = "Example: emo-bench ablate --actor 1 --profile smoke --only ne-avatar --only unaligned-inv"
+
+
+def ablate(
+    actor: Annotated[str | None, typer.Option(help="An actor's name; see: emo-bench actors list.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VARIANT", help="This variant, and the reference; repeatable. Default all."),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="smoke, cpu or paper; default cpu without a GPU, paper with one.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="A protocol's name or TOML file; default self_reenactment.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="One of the protocol's splits; default its own.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
+    style: Annotated[str | None, typer.Option(help="Style of the edits; default bronze-statue.")] = None,
+    skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Leave the edits out.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting that all variants get; repeatable."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Variants of your own; default protocols/ablation.toml."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")] = Path("runs"),
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the variants and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the ablations (the paper's table 4, figures 3 and 6, and more): each variant is a run, shared stages are computed once.
+
+    Writes ablation.md, .csv, .json and the figures beside the runs. What is finished is not done again; interrupted, the same command goes on. What cannot run here is a row with n/a and the reason.
+    """
+    from emo_bench.cli import status
+    from protocols.ablation import DEFAULT, load_ablation
+
+    ablation = load_ablation(config or DEFAULT)
+    if listed:
+        _list(ablation, as_json)
+        return
+    if actor is None:
+        raise typer.BadParameter("is needed; see: emo-bench actors list", param_hint="--actor")
+    with status.log_on_stderr():
+        from emo_bench.ablation import AblationRequest
+        from emo_bench.runner import RunRequest
+        from protocols.styles import DEFAULT_STYLE
+
+        chosen = parse_settings(settings or [])
+        of_edit = {
+            key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")
+        }
+        base = RunRequest(
+            ablation.method, actor, protocol, split, profile, seed, chosen, runs_dir=runs, device=device
+        )  # fmt: skip
+        request = AblationRequest(base, style or DEFAULT_STYLE, of_edit, tuple(only or ()), not skip_edit)
+        report, written = _make(ablation, request, config)
+    if as_json:
+        print(written.with_suffix(".json").read_text(encoding="utf-8"), end="")
+        return
+    _show(report)
+    print(f"report   {written}")
+    for figure in sorted(written.parent.glob("*.png")):
+        print(f"figure   {figure}")
+
+
+def _make(
+    ablation: "Ablation", request: "AblationRequest", config: Path | None
+) -> tuple["AblationReport", Path]:
+    """Run the variants; the report is written again after each, so that a long ablation can be watched."""
+    from emo_bench.ablation import ablation_folder, run_ablation
+    from emo_bench.ablation_figures import draw_figures
+    from reports.ablation import AblationReport
+    from reports.ablation_pages import write_ablation
+
+    out = ablation_folder(ablation, request)
+    command = _command(request, config)
+    results: list[VariantResult] = []
+    for result in run_ablation(ablation, request):
+        results.append(result)
+        report = AblationReport(ablation, results)
+        write_ablation(report, out, command)
+    draw_figures(ablation, results, out)
+    return report, write_ablation(report, out, command)
+
+
+def _command(request: "AblationRequest", config: Path | None) -> str:
+    """The command line that makes the same again."""
+    base = request.base
+    given = {
+        "--actor": base.actor, "--profile": base.profile, "--protocol": base.protocol, "--split": base.split,
+        "--style": request.style, "--config": config, "--runs": base.runs_dir, "--device": base.device,
+    }  # fmt: skip
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    words += ["--seed", str(base.seed), *(word for name in request.only for word in ("--only", name))]
+    pairs = [
+        *base.settings.items(),
+        *((f"edit.{key}", value) for key, value in request.edit_settings.items()),
+    ]
+    words += [word for key, value in pairs for word in ("--set", f"{key}={value}")]
+    return shlex.join(["emo-bench", "ablate", *words, *([] if request.edits else ["--skip-edit"])])
+
+
+def _show(report: "AblationReport") -> None:
+    from rich.console import Console
+
+    from reports.ablation_pages import print_ablation
+
+    # A pipe has no width: 200 columns hold every table.
+    print_ablation(report, Console() if sys.stdout.isatty() else Console(width=200))
+
+
+def _list(ablation: "Ablation", as_json: bool) -> None:
+    if as_json:
+        print_json(ablation.model_dump(mode="json"))
+        return
+    tables = {
+        v.name: ", ".join(t.id for t in ablation.table if v.name in t.variants) for v in ablation.variant
+    }
+    rows = []
+    for variant in ablation.variant:
+        settings = [f"{key}={value}" for key, value in variant.settings.items()]
+        settings += [
+            f"{profile}: {key}={value}"
+            for profile, own in variant.by_profile.items()
+            for key, value in own.items()
+        ]
+        settings += [f"edit.{key}={value}" for key, value in (variant.edit or {}).items()]
+        rows.append((variant.name, tables[variant.name], " ".join(settings)))
+    print_columns(("variant", "tables", "settings"), rows)

@@ -1,0 +1,194 @@
+"""Pages of an ablation: Markdown with CSV and JSON beside it, and the tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emo_bench.store import write_bytes, write_json
+from protocols.ablation import Table
+from reports.ablation import BETTER, UNDECIDED, WORSE, AblationReport, Entry, as_json, is_smoke, long_table
+from reports.numbers import ARROWS, LABELS, duration, number, span
+from reports.paper import SOURCE, load_paper_tables
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+REPORT, TABLE, DATA = "ablation.md", "ablation.csv", "ablation.json"
+
+
+def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path:
+    """Write ablation.md, ablation.csv and ablation.json into ``out``; returns ablation.md.
+
+    Args:
+        report: what was made.
+        out: a folder, made where it is missing.
+        command: that makes the same again.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    figures = [figure for figure in report.ablation.figure if (out / f"{figure.id}.png").is_file()]
+    write_bytes(out / TABLE, long_table(report).to_csv(index=False).encode())
+    write_json(
+        out / DATA, as_json(report) | {"command": command, "figures": [f"{f.id}.png" for f in figures]}
+    )
+    lines = ["# Ablation", ""]
+    if is_smoke(report):
+        lines += ["> **Smoke: runs for trying things out. Their numbers are not results.**", ""]
+    lines += _about(report, command)
+    for table in report.tables():
+        lines += ["", f"## {table.title}", "", *_markdown_tables(report, table)]
+        if table.id == "table-4":
+            lines += ["", *_paper_lines()]
+    for figure in figures:
+        lines += ["", f"## {figure.title}", "", f"![{figure.title}]({figure.id}.png)"]
+    write_bytes(out / REPORT, ("\n".join(lines) + "\n").encode())
+    return out / REPORT
+
+
+def print_ablation(report: AblationReport, console: Console) -> None:
+    """Show the tables on a terminal: value, and below it the difference to the reference."""
+    from rich.table import Table as RichTable
+
+    colours = {BETTER: "green", WORSE: "red", UNDECIDED: "dim"}
+    for table in report.tables():
+        columns = report.columns(table)
+        smoke = "SMOKE, not a result: " if is_smoke(report) else ""
+        shown = RichTable(title=f"{smoke}{table.title}", title_justify="left")
+        for heading in _headings(report, table, columns):
+            shown.add_column(heading, justify="left" if heading == "variant" else "right")
+        for title, entry in report.rows(table):
+            cells = []
+            for part, metric in columns:
+                gap = report.compared(entry, part, metric)
+                value = _value(entry, part, metric)
+                below = f"\n[{colours[gap.verdict]}]{_signed(gap.interval.mean)}[/]" if gap else ""
+                cells.append(value + below)
+            shown.add_row(title, *cells, *_time_cells(entry, columns))
+        console.print(shown)
+        for line in _reasons(report, table):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _about(report: AblationReport, command: str) -> list[str]:
+    lines = []
+    if report.reference.run is not None:
+        identity, protocol = report.reference.run.identity, report.reference.run.identity["protocol"]
+        lines.append(
+            f"{report.reference.run.run.manifest['title']} on actor {identity['actor']['name']}, profile "
+            f"{identity['profile']}, seed {identity['seed']}; {protocol['name']} v{protocol['version']} (hash "
+            f"`{protocol['hash'][:12]}`), split {identity['split']['name']}, {identity['resolution_px']} px."
+        )
+    title = report.reference.variant.title
+    lines.append(
+        f"Differences are variant minus {title} on the same frames, with a 95 % interval of a paired moving-block "
+        f"bootstrap; *{UNDECIDED}* where it holds zero."
+    )
+    lines.append(
+        "Times are the seconds that a stage takes; a stage that variants share was computed once and is charged to each."
+    )
+    return [*lines, *([f"Made with `{command}`."] if command else [])]
+
+
+def _markdown_tables(report: AblationReport, table: Table) -> list[str]:
+    columns = report.columns(table)
+    header = _headings(report, table, columns)
+    lines = [header, ["---"] * len(header)]
+    for title, entry in report.rows(table):
+        values = [_value(entry, part, metric, with_interval=True) for part, metric in columns]
+        lines.append([title, *values, *_time_cells(entry, columns)])
+    gaps = [["difference", *header[1 : 1 + len(columns)]], ["---"] * (1 + len(columns))]
+    for title, entry in report.rows(table):
+        if entry is not report.reference:
+            gaps.append([title, *(_gap(report, entry, part, metric) for part, metric in columns)])
+    return [*_pipes(lines), "", *_pipes(gaps), "", *(f"- {line}" for line in _reasons(report, table))]
+
+
+def _headings(report: AblationReport, table: Table, columns: Sequence[tuple[str, str]]) -> list[str]:
+    entries = [entry for _, entry in report.rows(table)]
+    found = ["variant"]
+    for part, metric in columns:
+        rows = [row for e in entries if (row := e.row_of(part)) is not None and metric in row.cells]
+        arrow = f" {ARROWS[rows[0].cells[metric].record['direction']]}" if rows else ""
+        found.append(f"{LABELS.get(metric, metric)}{arrow}")
+    edited = any(part == "edit" for part, _ in columns)
+    return [*found, "init", "render stage", "stage 1 time", *(["stage 2 time"] if edited else [])]
+
+
+def _time_cells(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
+    names = ["init", "render_stage", "stage_1", *(["edit"] if any(p == "edit" for p, _ in columns) else [])]
+    return [duration(entry.seconds[name]) if name in entry.seconds else "n/a" for name in names]
+
+
+def _value(entry: Entry, part: str, metric: str, with_interval: bool = False) -> str:
+    row = entry.row_of(part)
+    if row is None or metric not in row.cells:
+        return "n/a"
+    interval = row.cells[metric].interval
+    return (
+        f"{number(interval.mean)} {span(interval.low, interval.high)}"
+        if with_interval
+        else number(interval.mean)
+    )
+
+
+def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
+    mine, theirs = entry.row_of(part), report.reference.row_of(part)
+    if mine is not None and theirs is not None and mine.run.path == theirs.run.path:
+        return "the same run"
+    gap = report.compared(entry, part, metric)
+    if gap is None:
+        return "n/a"
+    interval = gap.interval
+    verdict = f"*{gap.verdict}*" if gap.verdict == UNDECIDED else gap.verdict
+    return f"{_signed(interval.mean)} [{_signed(interval.low)}, {_signed(interval.high)}] {verdict}"
+
+
+def _reasons(report: AblationReport, table: Table) -> list[str]:
+    """Notes under a table: what variants change, what is missing and why, what was shared."""
+    lines = []
+    for title, entry in report.rows(table):
+        settings = ", ".join(f"{key}={value}" for key, value in _settings(report, entry).items())
+        about = "; ".join(filter(None, (entry.variant.note, f"`{settings}`" if settings else "")))
+        if about:
+            lines.append(f"{title}: {about}.")
+        for part in ("run", "edit"):
+            if reason := entry.reason(part):
+                lines.append(f"{title}: no {part}: {reason}.")
+        if entry.run is not None and (shared := entry.run.run.manifest.get("shared_stages")):
+            lines.append(f"{title}: {', '.join(shared)} was taken over from `{', '.join(shared.values())}`.")
+    return lines
+
+
+def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:
+    """Those in which a variant differs from the reference, the edit's with their prefix."""
+    own: dict[str, str] = dict(entry.run.identity["settings"]) if entry.run else dict(entry.variant.settings)
+    base = report.reference.run.identity["settings"] if report.reference.run else {}
+    edits = {f"edit.{key}": value for key, value in (entry.variant.edit or {}).items()}
+    return {key: value for key, value in own.items() if base.get(key) != value} | edits
+
+
+def _paper_lines() -> list[str]:
+    """Table 4 as printed, with its errata."""
+    table = load_paper_tables()["table-4"]
+    marks = {name: f"[{count}]" for count, name in enumerate(table.errata, start=1)}
+    lines = [["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)]]
+    lines.append(["---"] * len(lines[0]))
+    for row in table.rows:
+        flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
+        lines.append(
+            [row.method, *(f"{value} {flag}".strip() for value, flag in zip(row.values, flags, strict=True))]
+        )
+    about = f"{SOURCE}, Table 4, as its authors measured it on their own videos: not ranked with ours, and no gain is computed from it."
+    errata = [f"- {marks[name]} {text}" for name, text in table.errata.items()]
+    return [about, "", *_pipes(lines), "", *errata]
+
+
+def _signed(value: float) -> str:
+    return number(value) if np.isnan(value) else f"{'+' if value >= 0 else '-'}{number(abs(value))}"
+
+
+def _pipes(lines: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
