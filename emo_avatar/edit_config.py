@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,14 @@ class EditConfig(BaseModel):
     reference_frame: int | None = Field(None, ge=0, description="a training frame; drawn by the seed if none")
     clip: str = Field("auto", description="CLIP model: auto, ViT-B-32, ViT-L-14 or a folder")
 
+    # what it learns from
+    supervision: Literal["reference", "dataset-update"] = Field(
+        "reference", description="paper: one reference; dataset-update is the ablation Ours + in2n"
+    )
+    update_every_steps: int = Field(
+        10, ge=1, description="dataset-update: steps between edited frames; in2n 10"
+    )
+
     # patch contrast (equation 3)
     patches: int = Field(
         24, ge=2, description="patches of a step: one positive each, the others are negatives"
@@ -32,8 +40,8 @@ class EditConfig(BaseModel):
     temperature: float = Field(0.07, gt=0)
     normalize: bool = True
     uv_limit: float = Field(0.02, gt=0, description="farthest that a matched spot may lie, in UV")
-    patch_weight: float = Field(1.0, ge=0, description="L_patch on the reference's frame")
-    matched_patch_weight: float = Field(0.5, ge=0, description="L_patch on other frames, matched through UV")
+    patch_weight: float = Field(0.2, ge=0, description="L_patch on the reference's frame")
+    matched_patch_weight: float = Field(0.2, ge=0, description="L_patch on other frames, matched through UV")
 
     # the other terms
     l1_weight: float = Field(10.0, ge=0)
@@ -45,7 +53,7 @@ class EditConfig(BaseModel):
     steps: int = Field(80, ge=1)
     other_frames: int = Field(1, ge=1, description="frames of a step beside the reference's")
     frame_pool: int = Field(32, ge=1, description="frames to draw them from")
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(1.2e-3, gt=0)
     final_lr_share: float = 0.05
     discriminator_lr: float = Field(1e-4, gt=0)
 

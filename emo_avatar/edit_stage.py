@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.edit_config import EditConfig
@@ -15,7 +14,7 @@ from emo_avatar.patch_contrast import Encoder, cut_patches, draw_centres, matchi
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.render_stage import Perceptual, condition
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
-from emo_bench.errors import UserError
+from emo_avatar.skip_training import SkipTraining
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class PatchPool:
         return cls(np.stack([c for c, _ in matches]), np.stack([f for _, f in matches]), features)
 
 
-class EditStage:
+class EditStage(SkipTraining):
     """Trains the skip connections of an avatar towards one reference picture.
 
     Args:
@@ -128,16 +127,10 @@ class EditStage:
         clip: tuple[Encoder, int] | None,
         seed: int,
     ) -> None:
-        self.avatar, self.step = avatar, 0
+        super().__init__(avatar, config, fit_config)
         self.discriminator = discriminator
         self._reference, self._frames = reference, frames
-        self._config, self._fit_config = config, fit_config
         self._perceptual, self._clip, self._seed = perceptual, clip, seed
-        avatar.requires_grad_(False)
-        avatar.fusion.requires_grad_(True)
-        self._skips = list(avatar.fusion.parameters())
-        self._unedited = [p.detach().clone() for p in self._skips]
-        self._optimizer = torch.optim.Adam(self._skips, lr=config.lr, betas=(0.9, 0.99))
         self._d_optimizer = torch.optim.Adam(
             discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
         )
@@ -152,33 +145,21 @@ class EditStage:
         Raises:
             UserError: a loss is not finite; nothing was updated by this step.
         """
-        config = self._config
         rng = np.random.default_rng((self._seed, 1, self.step))
         torch.manual_seed(int(rng.integers(2**31)))
         rows = self._draw_frames(rng)
         chosen = torch.from_numpy(rows).to(self._reference.device)
-        with self._autocast():
-            images = self.avatar.synthesise(self._frames.encoding.rows(chosen)).float()
+        images = self.render(self._frames.encoding.rows(chosen))
         conditions = self._frames.condition[chosen]
-        terms = self._losses(images, rows, conditions, rng)
-        total = torch.stack([weight * value for weight, value in terms.values()]).sum()
-        values = {name: float(value.detach()) for name, (_, value) in terms.items()}
-        self._refuse_non_finite(values)
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(self._skips, 10.0)
-        self._refuse_non_finite({"gradient": float(norm)})
-        for group in self._optimizer.param_groups:
-            group["lr"] = config.lr * self._rate_share()
-        self._optimizer.step()
-        if config.gan_weight > 0:
+        values = self.descend(self._losses(images, rows, conditions, rng))
+        if self.config.gan_weight > 0:
             values["discriminator"] = self._discriminator_step(images.detach(), conditions)
         self.step += 1
         return values
 
     def _draw_frames(self, rng: np.random.Generator) -> np.ndarray:
         others = len(self._frames) - 1
-        count = min(self._config.other_frames, others)
+        count = min(self.config.other_frames, others)
         drawn = 1 + rng.choice(others, size=count, replace=False) if count else np.empty(0, dtype=np.int64)
         return np.concatenate([[0], drawn]).astype(np.int64)
 
@@ -186,7 +167,7 @@ class EditStage:
         self, images: Tensor, rows: np.ndarray, conditions: Tensor, rng: np.random.Generator
     ) -> dict[str, tuple[float, Tensor]]:
         """Each term by name with its weight; scalars."""
-        config, reference = self._config, self._reference
+        config, reference = self.config, self._reference
         own = images[:1]
         terms = {"l1": (config.l1_weight, (own - reference).abs().mean())}
         if config.perceptual_weight > 0:
@@ -202,12 +183,9 @@ class EditStage:
                 terms["matched_patch"] = (config.matched_patch_weight, torch.stack(matched).mean())
         if config.gan_weight > 0:
             self.discriminator.requires_grad_(False)
-            with self._autocast():
+            with self.autocast():
                 fake = self.discriminator(images, conditions)
-            terms["adversarial"] = (config.gan_weight, generator_loss(fake, self._fit_config.gan_loss))
-        if config.anchor_weight > 0:
-            moved = [((p - q) ** 2).sum() for p, q in zip(self._skips, self._unedited, strict=True)]
-            terms["anchor"] = (config.anchor_weight, torch.stack(moved).sum())
+            terms["adversarial"] = (config.gan_weight, generator_loss(fake, self.fit_config.gan_loss))
         return terms
 
     def _patch_loss(self, image: Tensor, frame: int, rng: np.random.Generator) -> Tensor:
@@ -217,39 +195,22 @@ class EditStage:
         there = np.flatnonzero(self._pool.found[frame])
         if len(there) < 2:
             return image.sum() * 0.0
-        size = int(rng.integers(len(self._config.patch_shares)))
-        chosen = rng.choice(there, size=min(self._config.patches, len(there)), replace=False)
+        size = int(rng.integers(len(self.config.patch_shares)))
+        chosen = rng.choice(there, size=min(self.config.patches, len(there)), replace=False)
         centres = torch.from_numpy(self._pool.centres[frame][chosen]).to(image.device)
-        side_px = self._config.patch_shares[size] * image.shape[-1]
+        side_px = self.config.patch_shares[size] * image.shape[-1]
         keys = clip(cut_patches(image, centres, side_px, clip_px))
         queries = self._pool.features[size][torch.from_numpy(chosen).to(image.device)]
-        return patch_nce(queries, keys, self._config.temperature, self._config.normalize)
+        return patch_nce(queries, keys, self.config.temperature, self.config.normalize)
 
     def _discriminator_step(self, fakes: Tensor, conditions: Tensor) -> float:
         """Teach the discriminator that the reference is real and the avatar's frames are not."""
         self.discriminator.requires_grad_(True)
-        with self._autocast():
+        with self.autocast():
             real = self.discriminator(self._reference, conditions[:1])
             fake = self.discriminator(fakes, conditions)
-            loss = discriminator_loss(real, fake, self._fit_config.gan_loss)
+            loss = discriminator_loss(real, fake, self.fit_config.gan_loss)
         self._d_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._d_optimizer.step()
         return float(loss.detach())
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._reference.device.type, torch.bfloat16, enabled=self._fit_config.bf16)
-
-    def _rate_share(self) -> float:
-        warm = min((self.step + 1) / 10.0, 1.0)
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / self._config.steps)
-        last = self._config.final_lr_share
-        return warm * (last + (1.0 - last) * cosine)
-
-    def _refuse_non_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"the edit stopped at step {self.step}: {', '.join(bad)} is not finite; nothing of it is kept. "
-                "Try a lower rate (--set edit.lr=...) or a fit with --set bf16=false"
-            )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from emo_avatar.checkpointing import load_state
 from emo_avatar.clip_encoder import ClipEncoder
+from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.driving import DrivingSignals, evenly_spaced, to_frames_u8, to_unit_range
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
@@ -66,6 +67,11 @@ class EditedAvatar(Method):
             workspace.profile, base.config.preset, workspace.settings
         )
         self._editor = open_editor(style.editor, style.editor_settings, workspace.device)
+        if self.config.supervision == "dataset-update" and not self._editor.can_update:
+            raise UserError(
+                f"editor {style.editor} edits a picture once: edit.supervision=dataset-update goes with a style whose "
+                "editor is instruct-pix2pix"
+            )
         self._clip: ClipSource | None = find_clip(self.config.clip) if self._needs_clip() else None
         self._avatar: AvatarRenderer | None = None
 
@@ -90,11 +96,7 @@ class EditedAvatar(Method):
             for start in range(0, len(indices), ENCODE_BATCH)
         ]
         avatar = copy.deepcopy(base)
-        stage = EditStage(
-            avatar, self._load_discriminator(), reference, EditFrames.of(avatar, batches), self.config,
-            self.base.config, perceptual_loss(self.base.config.perceptual, device), self._open_clip(),
-            self.workspace.seed,
-        )  # fmt: skip
+        stage = self._stage(avatar, EditFrames.of(avatar, batches), reference, capture, indices)
         clock.lap("preparation")
         self._train(stage)
         clock.lap("training")
@@ -104,7 +106,37 @@ class EditedAvatar(Method):
         clock.lap("saving")
         log.info("edit of frame %d: %s", reference_frame, clock)
 
+    def _stage(
+        self,
+        avatar: AvatarRenderer,
+        frames: EditFrames,
+        reference: Tensor,
+        capture: Capture,
+        indices: list[int],
+    ) -> EditStage | DatasetUpdateStage:
+        """The training that the config asks for, over ``frames``, which are those at ``indices``."""
+        perceptual = perceptual_loss(self.base.config.perceptual, self.workspace.device)
+        if self.config.supervision == "reference":
+            return EditStage(
+                avatar, self._load_discriminator(), reference, frames, self.config, self.base.config, perceptual,
+                self._open_clip(), self.workspace.seed,
+            )  # fmt: skip
+        recorded = np.stack(list(capture.frames(indices, size=self.resolution_px)))
+
+        def update(rendering: Tensor, position: int, seed: int) -> Tensor:
+            made = self._editor.update(
+                to_frames_u8(rendering)[0], recorded[position], self.style.instruction, seed
+            )
+            return to_unit_range(made.transpose(2, 0, 1)[None].copy()).to(rendering.device)
+
+        data = to_unit_range(recorded.transpose(0, 3, 1, 2).copy()).to(self.workspace.device)
+        return DatasetUpdateStage(
+            avatar, frames, data, update, self.config, self.base.config, perceptual, self.workspace.seed
+        )
+
     def _needs_clip(self) -> bool:
+        if self.config.supervision != "reference":
+            return False
         return self.config.patch_weight > 0 or self.config.matched_patch_weight > 0
 
     def _choose_frames(self, train: Sequence[int]) -> tuple[int, list[int]]:
@@ -144,7 +176,7 @@ class EditedAvatar(Method):
         encoder = ClipEncoder(self._clip, self.workspace.device)
         return encoder, encoder.size_px
 
-    def _train(self, stage: EditStage) -> None:
+    def _train(self, stage: EditStage | DatasetUpdateStage) -> None:
         log_path = self.workspace.folder / "train.csv"
         losses = LossLog(log_path, 0)
         with track_progress(self.config.steps, f"emo-avatar: edit, {self.style.name}") as advance:

@@ -20,6 +20,8 @@ from emo_bench import assets, paths
 from emo_bench.errors import UserError
 
 Picture = np.ndarray
+# Least and greatest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
+UPDATE_NOISE = (0.02, 0.98)
 
 
 class EditorSettings(BaseModel):
@@ -32,6 +34,7 @@ class ReferenceEditor(ABC):
     """Edits a picture. Subclasses are made by :func:`open_editor`."""
 
     settings_model: ClassVar[type[EditorSettings]]
+    can_update: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -51,6 +54,18 @@ class ReferenceEditor(ABC):
             instruction: what to do, e.g. "turn him into a bronze statue"; only diffusion editors read it.
             seed: of the noise.
         """
+
+    def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
+        """Edit a rendering further, guided by the frame as recorded (Instruct-NeRF2NeRF's step).
+
+        Args:
+            rendering_u8, recorded_u8: ``uint8 [S, S, 3]`` RGB of one frame; the result has the same shape.
+            instruction, seed: as for :meth:`edit`.
+
+        Raises:
+            UserError: this editor cannot (``can_update`` is False).
+        """
+        raise UserError("this editor edits a picture once; edits of renderings are by instruct-pix2pix")
 
 
 class StyleTransferSettings(EditorSettings):
@@ -145,6 +160,11 @@ class DiffusionEditor(ReferenceEditor):
 
     pipeline: ClassVar[str]
 
+    def __init__(self, settings: Any, device: str) -> None:
+        super().__init__(settings, device)
+        self._updater: Any = None
+        self._train_timesteps = 0
+
     @classmethod
     def missing(cls, settings: DiffusionSettings) -> str | None:
         if importlib.util.find_spec("diffusers") is None:
@@ -160,14 +180,21 @@ class DiffusionEditor(ReferenceEditor):
 
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
         import torch
+
+        generator = torch.Generator("cpu").manual_seed(seed)
+        arguments = self.arguments(self._photo(picture_u8), instruction)
+        result = self._load()(**arguments, generator=generator).images[0]
+        return self._sized(result, picture_u8.shape[0])
+
+    def _photo(self, picture_u8: Picture) -> Any:
         from PIL import Image
 
-        side, settings = picture_u8.shape[0], self.settings
-        photo = Image.fromarray(picture_u8).resize((settings.size_px,) * 2, Image.Resampling.BICUBIC)
-        generator = torch.Generator("cpu").manual_seed(seed)
-        result = self._load()(**self.arguments(photo, instruction), generator=generator).images[0]
-        small = result.convert("RGB").resize((side, side), Image.Resampling.BOX)
-        return np.asarray(small, dtype=np.uint8)
+        return Image.fromarray(picture_u8).resize((self.settings.size_px,) * 2, Image.Resampling.BICUBIC)
+
+    def _sized(self, result: Any, side: int) -> Picture:
+        from PIL import Image
+
+        return np.asarray(result.convert("RGB").resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
 
     @abstractmethod
     def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
@@ -194,6 +221,7 @@ class InstructPix2PixEditor(DiffusionEditor):
 
     settings_model = InstructPix2PixSettings
     pipeline = "StableDiffusionInstructPix2PixPipeline"
+    can_update = True
 
     def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
         settings = self.settings
@@ -204,6 +232,34 @@ class InstructPix2PixEditor(DiffusionEditor):
             "guidance_scale": settings.text_scale,
             "image_guidance_scale": settings.image_scale,
         }
+
+    def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
+        """Noise the rendering to a random strength, as in2n does, and denoise it by DDIM, guided by the recorded frame."""
+        import torch
+        from diffusers import DDIMScheduler
+
+        if self._updater is None:
+            self._updater = self._load()
+            self._updater.scheduler = DDIMScheduler.from_config(self._updater.scheduler.config)
+            self._train_timesteps = int(self._updater.scheduler.config.num_train_timesteps)
+        pipeline, scheduler = self._updater, self._updater.scheduler
+        generator = torch.Generator("cpu").manual_seed(seed)
+        share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(
+            torch.rand(1, generator=generator)
+        )
+        # DDIM then spreads its steps over the noise up to that strength.
+        strength = max(round(share * self._train_timesteps), self.settings.steps + 1)
+        scheduler.register_to_config(num_train_timesteps=min(strength, self._train_timesteps))
+        scheduler.set_timesteps(self.settings.steps)
+        with torch.no_grad():
+            pixels = pipeline.image_processor.preprocess(self._photo(rendering_u8))
+            pixels = pixels.to(pipeline.vae.device, pipeline.vae.dtype)
+            clean = pipeline.vae.encode(pixels).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noised = scheduler.add_noise(clean, noise, scheduler.timesteps[:1])
+        arguments = self.arguments(self._photo(recorded_u8), instruction)
+        made = pipeline(**arguments, latents=noised, generator=generator).images[0]
+        return self._sized(made, rendering_u8.shape[0])
 
 
 class FluxKontextEditor(DiffusionEditor):

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from emo_avatar.config import EmoAvatarConfig
+from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.patch_discriminator import PatchDiscriminator
@@ -239,3 +240,61 @@ def test_features_of_clip_are_those_that_the_metric_sees(clip: Any) -> None:
     ours = clip(torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 127.5 - 1.0)
     unit = torch.nn.functional.normalize(ours, dim=1).double().numpy()
     np.testing.assert_allclose(unit, model.of_frames(picture), atol=1e-5)
+
+
+def updating(steps: int = 40, update: Any = None, **changes: Any) -> DatasetUpdateStage:
+    """The ablation's stage on four frames that were filmed grey; by default the editor paints everything red."""
+    made = avatar()
+    config = EDIT.model_copy(
+        update={"supervision": "dataset-update", "update_every_steps": 2, "steps": steps, **changes}
+    )
+    red = torch.tensor([1.0, -1.0, -1.0])[None, :, None, None].expand(1, 3, SIZE, SIZE)
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return ((a - b) ** 2).mean(dim=(1, 2, 3))
+
+    frames, recorded = EditFrames.of(made, [batch()]), torch.zeros(4, 3, SIZE, SIZE)
+    return DatasetUpdateStage(made, frames, recorded, update or (lambda *_: red), config, FIT, distance, 0)
+
+
+def test_dataset_update_edits_one_frame_after_the_other() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def update(rendering: torch.Tensor, position: int, seed: int) -> torch.Tensor:
+        assert rendering.shape == (1, 3, SIZE, SIZE) and rendering.abs().max() <= 1.0
+        assert not rendering.requires_grad
+        asked.append((position, seed))
+        return torch.full_like(rendering, position / 10)
+
+    editing = updating(update=update)
+    for _ in range(5):
+        assert set(editing.run_step()) == {"l1", "perceptual", "anchor"}
+    assert [position for position, _ in asked] == [0, 1, 2]
+    assert len({seed for _, seed in asked}) == 3, "each edit has its own noise"
+    assert editing.edited.tolist() == [True, True, True, False]
+    assert [float(picture.mean()) for picture in editing.data] == pytest.approx([0.0, 0.1, 0.2, 0.0])
+
+
+def test_dataset_update_teaches_the_skips_alone_what_the_editor_paints() -> None:
+    editing = updating(anchor_weight=0.0)
+    before = copy.deepcopy(editing.avatar.state_dict())
+
+    def redness() -> float:
+        with torch.no_grad():
+            images = editing.render(editing._frames.encoding)
+        return float((images[:, 0] - images[:, 1:].mean(dim=1)).mean())
+
+    start = redness()
+    for _ in range(40):
+        editing.run_step()
+    assert redness() > start + 0.5
+    changed = {
+        name for name, value in editing.avatar.state_dict().items() if not torch.equal(before[name], value)
+    }
+    assert changed and all(name.startswith("fusion.") for name in changed)
+
+
+def test_dataset_update_is_the_same_for_the_same_seed() -> None:
+    runs = [updating(), updating()]
+    values = [[editing.run_step() for _ in range(6)] for editing in runs]
+    assert values[0] == values[1]

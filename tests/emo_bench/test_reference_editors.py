@@ -164,6 +164,41 @@ def test_a_pipeline_loads_from_its_folder_and_edits(tiny_pipeline: Path, portrai
     assert not np.array_equal(first, editor.edit(portrait, "abc", seed=1))
 
 
+def test_an_update_starts_from_the_rendering_and_looks_at_the_recorded_frame(
+    tiny_pipeline: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With hardly any noise the rendering comes back as the autoencoder gives it; with much it does not."""
+    import torch
+
+    gentle = {"model": str(tiny_pipeline), "steps": 2, "size_px": 32, "text_scale": 1.1, "image_scale": 1.0}
+    editor = open_editor("instruct-pix2pix", gentle)
+    assert editor.can_update
+    rendering = np.ascontiguousarray(portrait[::-1])
+
+    def updated(share: float, recorded: np.ndarray = portrait, seed: int = 0) -> np.ndarray:
+        monkeypatch.setattr("emo_bench.reference_editors.UPDATE_NOISE", (share, share))
+        return editor.update(rendering, recorded, "abc", seed)
+
+    little, much = updated(0.0), updated(1.0)
+    assert little.shape == portrait.shape and little.dtype == np.uint8
+    vae, processor = editor._updater.vae, editor._updater.image_processor
+    with torch.no_grad():
+        pixels = processor.preprocess(editor._photo(rendering))
+        again = vae.decode(vae.encode(pixels).latent_dist.mode()).sample
+    whole = editor._sized(processor.postprocess(again)[0], portrait.shape[0]).astype(float)
+    assert np.abs(little - whole).mean() < 0.5 * np.abs(much - whole).mean()
+    assert np.array_equal(much, updated(1.0)), "an update leaves nothing behind in the editor"
+    assert not np.array_equal(much, updated(1.0, seed=1))
+    assert not np.array_equal(much, updated(1.0, recorded=rendering))
+
+
+def test_other_editors_do_not_update(portrait: np.ndarray, tmp_path: Path) -> None:
+    editor = open_editor("styletransfer", {})
+    assert not editor.can_update
+    with pytest.raises(UserError, match="by instruct-pix2pix"):
+        editor.update(portrait, portrait, "", 0)
+
+
 def test_a_pipeline_is_found_in_the_asset_folders(
     tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,83 @@
+"""The edit by iterative dataset update (Instruct-NeRF2NeRF, Haque et al. 2023), the ablation Ours + in2n of table 4.
+
+Instead of one edited picture, the recorded frames are the data, and every so many steps one of them is replaced by an
+edit of its current rendering that is guided by the recorded frame. Old and new ones are learned from side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emo_avatar.config import EmoAvatarConfig
+from emo_avatar.edit_config import EditConfig
+from emo_avatar.edit_stage import EditFrames
+from emo_avatar.render_stage import Perceptual
+from emo_avatar.renderer import AvatarRenderer
+from emo_avatar.skip_training import SkipTraining
+
+Update = Callable[[Tensor, int, int], Tensor]
+"""Edits a rendering ``[1, 3, R, R]`` in [-1, 1] of the frame at a position, with a seed; the same shape and range."""
+
+
+class DatasetUpdateStage(SkipTraining):
+    """Trains the skip connections of an avatar towards frames that are edited one after the other.
+
+    Args:
+        avatar: the fitted avatar; all of it but ``fusion`` is frozen here.
+        frames: what the avatar renders.
+        recorded: those frames as filmed ``[F, 3, R, R]`` in [-1, 1]; the data to begin with.
+        update: makes the edits.
+        config, fit_config: of the edit, and of the fit.
+        perceptual: distance of two batches in [-1, 1], ``[B]``.
+        seed: of the run; every step draws from it and its own number alone.
+    """
+
+    def __init__(
+        self,
+        avatar: AvatarRenderer,
+        frames: EditFrames,
+        recorded: Tensor,
+        update: Update,
+        config: EditConfig,
+        fit_config: EmoAvatarConfig,
+        perceptual: Perceptual,
+        seed: int,
+    ) -> None:
+        super().__init__(avatar, config, fit_config)
+        self.data = recorded.clone()
+        self.edited = np.zeros(len(recorded), dtype=bool)
+        self._frames, self._update = frames, update
+        self._perceptual, self._seed = perceptual, seed
+
+    def run_step(self) -> dict[str, float]:
+        """Replace a frame where it is time, take one optimisation step, and return its losses by name.
+
+        Raises:
+            UserError: a loss is not finite; nothing was updated by this step.
+        """
+        config, rng = self.config, np.random.default_rng((self._seed, 2, self.step))
+        torch.manual_seed(int(rng.integers(2**31)))
+        if self.step % config.update_every_steps == 0:
+            self._replace(self.step // config.update_every_steps % len(self.data))
+        count = min(1 + config.other_frames, len(self.data))
+        rows = torch.from_numpy(rng.choice(len(self.data), size=count, replace=False)).to(self.data.device)
+        images = self.render(self._frames.encoding.rows(rows))
+        targets = self.data[rows]
+        terms = {"l1": (config.l1_weight, (images - targets).abs().mean())}
+        if config.perceptual_weight > 0:
+            terms["perceptual"] = (config.perceptual_weight, self._perceptual(images, targets).mean())
+        values = self.descend(terms)
+        self.step += 1
+        return values
+
+    @torch.no_grad()
+    def _replace(self, position: int) -> None:
+        """Edit the current rendering of a frame, and learn from that from now on."""
+        row = torch.tensor([position], device=self.data.device)
+        rendering = self.render(self._frames.encoding.rows(row)).clamp(-1.0, 1.0)
+        self.data[position] = self._update(rendering, position, self._seed + self.step)[0]
+        self.edited[position] = True

@@ -1,0 +1,75 @@
+"""What all edits have in common: the skip connections are trained, all else is frozen."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from emo_avatar.config import EmoAvatarConfig
+from emo_avatar.edit_config import EditConfig
+from emo_avatar.renderer import AvatarRenderer, Encoding
+from emo_bench.errors import UserError
+
+
+class SkipTraining:
+    """Training of an avatar's skip connections alone: their optimiser, its rate, the distance to what they were.
+
+    Args:
+        avatar: the fitted avatar; all of it but ``fusion`` is frozen here.
+        config, fit_config: of the edit, and of the fit.
+    """
+
+    def __init__(self, avatar: AvatarRenderer, config: EditConfig, fit_config: EmoAvatarConfig) -> None:
+        self.avatar, self.step = avatar, 0
+        self.config, self.fit_config = config, fit_config
+        avatar.requires_grad_(False)
+        avatar.fusion.requires_grad_(True)
+        self._skips = list(avatar.fusion.parameters())
+        self._unedited = [p.detach().clone() for p in self._skips]
+        self._optimizer = torch.optim.Adam(self._skips, lr=config.lr, betas=(0.9, 0.99))
+
+    def render(self, encoding: Encoding) -> Tensor:
+        """Images ``[B, 3, R, R]`` float32 in about [-1, 1]."""
+        with self.autocast():
+            return self.avatar.synthesise(encoding).float()
+
+    def descend(self, terms: dict[str, tuple[float, Tensor]]) -> dict[str, float]:
+        """Add the anchor to the weighted terms, take one step down their sum, and return their values.
+
+        Raises:
+            UserError: a term is not finite; nothing was updated.
+        """
+        if self.config.anchor_weight > 0:
+            moved = [((p - q) ** 2).sum() for p, q in zip(self._skips, self._unedited, strict=True)]
+            terms = {**terms, "anchor": (self.config.anchor_weight, torch.stack(moved).sum())}
+        total = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        values = {name: float(value.detach()) for name, (_, value) in terms.items()}
+        self._refuse_non_finite(values)
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self._skips, 10.0)
+        self._refuse_non_finite({"gradient": float(norm)})
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.config.lr * self._rate_share()
+        self._optimizer.step()
+        return values
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 where the fit used it."""
+        return torch.autocast(self.avatar.pivots.device.type, torch.bfloat16, enabled=self.fit_config.bf16)
+
+    def _rate_share(self) -> float:
+        warm = min((self.step + 1) / 10.0, 1.0)
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / self.config.steps)
+        last = self.config.final_lr_share
+        return warm * (last + (1.0 - last) * cosine)
+
+    def _refuse_non_finite(self, values: dict[str, float]) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"the edit stopped at step {self.step}: {', '.join(bad)} is not finite; nothing of it is kept. "
+                "Try a lower rate (--set edit.lr=...) or a fit with --set bf16=false"
+            )
