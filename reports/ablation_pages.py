@@ -147,19 +147,18 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
 
 
 def _reasons(report: AblationReport, table: Table) -> list[str]:
-    """Notes under a table: what variants change, what is missing and why, what was shared."""
-    lines = []
+    """Notes under a table: what variants change, what is missing and why, what was shared; equal notes once."""
+    notes: dict[str, list[str]] = {}
     for title, entry in report.rows(table):
         settings = ", ".join(f"{key}={value}" for key, value in _settings(report, entry).items())
         about = "; ".join(filter(None, (entry.variant.note, f"`{settings}`" if settings else "")))
-        if about:
-            lines.append(f"{title}: {about}.")
-        for part in ("run", "edit"):
-            if reason := entry.reason(part):
-                lines.append(f"{title}: no {part}: {reason}.")
-        if entry.run is not None and (shared := entry.run.run.manifest.get("shared_stages")):
-            lines.append(f"{title}: {', '.join(shared)} was taken over from `{', '.join(shared.values())}`.")
-    return lines
+        own = [about] if about else []
+        own += [f"no {part}: {reason}" for part in ("run", "edit") if (reason := entry.reason(part))]
+        shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run is not None else {}
+        own += [f"stage {stage} was taken over from `{donor}`" for stage, donor in shared.items()]
+        for note in own:
+            notes.setdefault(note, []).append(title)
+    return [f"{', '.join(titles)}: {note.removesuffix('.')}." for note, titles in notes.items()]
 
 
 def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:

@@ -1,0 +1,347 @@
+"""Ablations through the command line, with a method whose stages leave a trace: sharing, resuming, what cannot run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from emo_bench.ablation_figures import Strip, save_figure, side_views
+from emo_bench.cli import main
+from emo_bench.store import load_run, read_manifest
+
+METHOD = """
+import os
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from emo_bench.errors import UserError
+from emo_bench.method import Method, MethodInfo
+
+TRACE = Path(__file__).with_name("trace.txt")
+
+def trace(word):
+    with TRACE.open("a") as file:
+        file.write(word + "\\n")
+
+class Staged(Method):
+    info = MethodInfo("staged", "Staged", "", "MIT", frozenset({"render", "edit"}), (), "a test")
+    resolution_px = 64
+
+    @classmethod
+    def profiles(cls):
+        return ("smoke",)
+
+    def fit(self, capture, train):
+        settings, folder = self.workspace.settings, self.workspace.folder
+        if settings.get("broken"):
+            raise UserError("this variant lacks a part")
+        init = folder / "init.txt"
+        if not init.exists():
+            trace("init " + settings.get("start", "40"))
+            init.write_text(settings.get("start", "40"))
+            ramp = np.linspace(0, 255, 32 * 5).astype(np.uint8)[None, :, None]
+            Image.fromarray(np.broadcast_to(ramp, (32, 160, 3)).copy()).save(folder / "interpolation.png")
+        if settings.get("level", "0") == os.environ.get("STOP_AT"):
+            raise KeyboardInterrupt
+        trace("fit " + settings.get("level", "0"))
+        (folder / "level.txt").write_text(str(int(init.read_text()) + int(settings.get("level", "0"))))
+
+    def stage_inputs(self):
+        return {"init": {"start": self.workspace.settings.get("start", "40")}}
+
+    def take_over(self, stage, donor):
+        assert stage == "init"
+        (self.workspace.folder / "init.txt").write_bytes((donor / "init.txt").read_bytes())
+
+    def load(self): ...
+
+    def describe(self):
+        return {"config": dict(self.workspace.settings), "stage_seconds": {"init": 2.0, "render": 3.0}}
+
+    def render(self, capture, indices):
+        level = int((self.workspace.folder / "level.txt").read_text())
+        for i in indices:
+            yield np.full((64, 64, 3), level + i % 3, np.uint8)
+
+    def edit(self, style, workspace):
+        if "supervision" in workspace.settings:
+            raise UserError(f"no model for {style.editor}")
+        return Painted(workspace)
+
+class Painted(Staged):
+    def fit(self, capture, train):
+        trace("edit " + self.workspace.settings.get("level", "0"))
+        (self.workspace.folder / "level.txt").write_text("200")
+
+    def stage_inputs(self):
+        return {}
+"""
+VARIANTS = """
+version = 1
+method = "METHOD"
+reference = "ours"
+[[table]]
+id = "parts"
+title = "Parts"
+variants = ["brighter", "darker", "other-start", "broken", "other-edit", "no-model", "ours"]
+labels = { ours = "Ours, whole" }
+[[table]]
+id = "levels"
+title = "Levels"
+variants = ["same", "brighter", "ours"]
+[[figure]]
+id = "figure-3"
+title = "Interpolation"
+kind = "interpolation"
+variants = ["ours", "other-start"]
+[[figure]]
+id = "figure-6"
+title = "Side views"
+kind = "side-views"
+variants = ["ours", "brighter"]
+[[variant]]
+name = "ours"
+title = "Ours"
+edit = {}
+[[variant]]
+name = "brighter"
+title = "Brighter"
+settings = { level = 30 }
+[[variant]]
+name = "darker"
+title = "Darker"
+by_profile.smoke = { level = "-30" }
+[[variant]]
+name = "other-start"
+title = "Other start"
+settings = { start = "10" }
+[[variant]]
+name = "broken"
+title = "Broken"
+settings = { broken = true }
+edit = {}
+[[variant]]
+name = "other-edit"
+title = "Other edit"
+edit = { level = "1" }
+[[variant]]
+name = "no-model"
+title = "No model"
+edit = { supervision = "dataset-update" }
+editor = "file"
+editor_settings = { image = "nowhere.png" }
+[[variant]]
+name = "same"
+title = "The same"
+"""
+
+
+class Ablate:
+    """Calls the command; `trace` is what the methods did so far."""
+
+    def __init__(self, folder: Path, actor: str, protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.runs = folder, folder / "runs"
+        method = folder / "staged.py"
+        method.write_text(METHOD)
+        self.config = folder / "variants.toml"
+        self.config.write_text(VARIANTS.replace("METHOD", f"{method}:Staged"))
+        self._base = ["--actor", actor, "--protocol", protocol, "--profile", "smoke", "--device", "cpu"]
+        self._capsys = capsys
+
+    def __call__(self, *options: str) -> tuple[int, str, str]:
+        base = [*self._base, "--runs", str(self.runs), "--config", str(self.config)]
+        with pytest.raises(SystemExit) as ended:
+            main(["ablate", *base, *options])
+        return int(ended.value.code or 0), *self._capsys.readouterr()
+
+    @property
+    def trace(self) -> list[str]:
+        return (self.folder / "trace.txt").read_text().split("\n")[:-1]
+
+    @property
+    def out(self) -> Path:
+        return self.runs / "quick" / "dot" / "ablation" / "smoke-s0"
+
+    def run_folder(self, settings: str = "") -> Path:
+        return self.runs / "quick" / "dot" / f"staged{settings}" / "smoke-s0"
+
+
+@pytest.fixture
+def ablate(
+    tmp_path: Path, actor: str, quick_protocol_text: str, capsys: pytest.CaptureFixture[str]
+) -> Ablate:
+    """Under the quick protocol, holding out as much as the clip of an edit takes."""
+    protocol = tmp_path / "quick.toml"
+    short, long = "held_out_frames = 12\nguard_frames = 3", "held_out_frames = 26\nguard_frames = 5"
+    assert short in quick_protocol_text
+    protocol.write_text(quick_protocol_text.replace(short, long).replace("tail-12", "tail-26"))
+    return Ablate(tmp_path, actor, str(protocol), capsys)
+
+
+def rows_of(data: dict[str, Any], table: str = "parts") -> dict[str, dict[str, Any]]:
+    found = next(entry for entry in data["tables"] if entry["id"] == table)
+    return {row["variant"]: row for row in found["rows"]}
+
+
+def test_shared_stages_are_done_once_and_give_the_same_result(ablate: Ablate) -> None:
+    code, _, err = ablate()
+    assert code == 0, err
+    assert ablate.trace == [
+        "init 40", "fit 0", "edit 0", "fit 30", "fit -30", "init 10", "fit 0", "edit 1",
+    ], "one init a start; variants of the edit and the same settings fit nothing"  # fmt: skip
+    shared = read_manifest(ablate.run_folder("+level=30"))
+    assert shared["shared_stages"] == {"init": ablate.run_folder().as_posix()}
+    assert "shared_stages" not in read_manifest(ablate.run_folder("+start=10"))
+    assert {p.name for p in (ablate.run_folder() / "edit").iterdir()} == {
+        "bronze-statue",
+        "bronze-statue+level=1",
+    }
+
+    alone = ablate.runs / "alone"
+    with pytest.raises(SystemExit):
+        main([
+            "run", "--method", str(ablate.folder / "staged.py") + ":Staged", *ablate._base, "--no-trivial", "--skip-edit",
+            "--runs", str(alone), "--set", "level=30",
+        ])  # fmt: skip
+    assert ablate.trace[-2:] == ["init 40", "fit 30"], "on its own it does the stage itself"
+    own = read_manifest(alone / "quick" / "dot" / "staged+level=30" / "smoke-s0")
+    assert own["stages"]["render"]["frames_sha256"] == shared["stages"]["render"]["frames_sha256"]
+
+
+def test_interrupted_the_same_command_goes_on(ablate: Ablate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOP_AT", "-30")
+    code, _, err = ablate("--skip-edit")
+    assert code == 130 and "goes on from here" in err
+    assert ablate.trace == ["init 40", "fit 0", "fit 30"]
+    assert "Brighter" in (ablate.out / "ablation.md").read_text(), "what is there can be read already"
+    monkeypatch.delenv("STOP_AT")
+    code, _, _ = ablate("--skip-edit")
+    assert code == 0
+    assert ablate.trace == ["init 40", "fit 0", "fit 30", "fit -30", "init 10", "fit 0"]
+    assert ablate("--skip-edit")[0] == 0
+    assert len(ablate.trace) == 6, "finished, it does nothing again"
+
+
+def test_differences_are_paired_means_and_say_which_is_better(ablate: Ablate) -> None:
+    ablate("--skip-edit")
+    rows = rows_of(json.loads((ablate.out / "ablation.json").read_text()))
+    ours, brighter = (load_run(ablate.run_folder(s)).scores for s in ("", "+level=30"))
+    measured = {m["metric"]: m for m in rows["brighter"]["metrics"]}
+    assert set(measured) == {"psnr", "ssim", "sd"}
+    gap = (brighter["psnr"] - ours["psnr"]).to_numpy()
+    assert measured["psnr"]["delta"] == pytest.approx(gap.mean())
+    assert measured["psnr"]["delta_ci95_low"] <= gap.mean() <= measured["psnr"]["delta_ci95_high"]
+    assert measured["psnr"]["verdict"] == "better" and gap.min() > 0, "the disc's ground is bright"
+    assert {m["metric"]: m["verdict"] for m in rows["darker"]["metrics"]}["psnr"] == "worse"
+    assert measured["sd"]["verdict"] == "undecided" and measured["sd"]["delta"] == 0, (
+        "flat frames, whatever their level"
+    )
+    assert "delta" not in rows["ours"]["metrics"][0]
+    assert rows["brighter"]["seconds"] == {"init": 2.0, "render_stage": 3.0, "stage_1": 5.0}
+
+
+def test_what_cannot_run_is_a_row_with_the_reason(ablate: Ablate) -> None:
+    code, out, _ = ablate()
+    assert code == 0
+    data = json.loads((ablate.out / "ablation.json").read_text())
+    rows = rows_of(data)
+    assert rows["broken"]["missing"] == {
+        "run": "this variant lacks a part",
+        "edit": "this variant lacks a part",
+    }
+    assert rows["no-model"]["missing"] == {"edit": "no model for file"}
+    assert rows["no-model"]["metrics"], "its fit is that of Ours"
+    assert rows["other-edit"]["missing"] == {}
+    text = (ablate.out / "ablation.md").read_text()
+    assert "| Broken | n/a |" in text and "Broken: no run: this variant lacks a part." in text
+    assert "no model for file" in out and "SMOKE" in out
+    table = pd.read_csv(ablate.out / "ablation.csv")
+    assert table[table["variant"] == "broken"]["reason"].unique().tolist() == ["this variant lacks a part"]
+    edits = table[(table["part"] == "edit") & (table["variant"] == "other-edit")]
+    assert set(edits["metric"]) >= {"flmd", "sd"}
+
+
+def test_pages_are_whole(ablate: Ablate) -> None:
+    _, out, _ = ablate()
+    text = (ablate.out / "ablation.md").read_text()
+    for block in (block.splitlines() for block in text.split("\n\n")):
+        if block[0].startswith("| "):
+            assert len({line.replace("\\|", "").count("|") for line in block}) == 1
+    assert "| Ours, whole |" in text and "| The same | the same run |" in text
+    command = next(line for line in text.splitlines() if line.startswith("Made with"))
+    assert "--actor dot" in command and "--seed 0" in command
+    assert (ablate.out / "ablation.md").as_posix() in out
+    for name, rows in (("figure-3", 2), ("figure-6", 3)):
+        assert f"]({name}.png)" in text
+        with Image.open(ablate.out / f"{name}.png") as picture:
+            assert picture.height >= rows * 128
+
+
+def test_only_some_variants_and_the_reference_are_run(ablate: Ablate) -> None:
+    code, out, _ = ablate("--only", "darker", "--json", "--skip-edit")
+    assert code == 0
+    data = json.loads(out)
+    assert set(rows_of(data)) == {"ours", "darker"}
+    assert [table["id"] for table in data["tables"]] == ["parts"]
+    assert ablate.trace == ["init 40", "fit 0", "fit -30"]
+    assert data["figures"] == []
+
+
+def test_settings_and_seed_reach_all_variants(ablate: Ablate) -> None:
+    ablate("--only", "brighter", "--set", "start=20", "--seed", "3", "--skip-edit")
+    assert ablate.trace == ["init 20", "fit 0", "fit 30"]
+    assert (ablate.runs / "quick" / "dot" / "staged+level=30,start=20" / "smoke-s3").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "briter"], "did you mean brighter?"),
+        (["--set", "broken=1"], "this variant lacks a part"),
+        (["--style", "nothing"], "there is no style 'nothing'"),
+        (["--config", "none.toml"], "cannot be read as TOML"),
+    ],
+)
+def test_mistakes_are_one_line(ablate: Ablate, options: list[str], message: str) -> None:
+    code, _, err = ablate(*options)
+    assert code == 2
+    assert message in err.splitlines()[-1]
+
+
+def test_an_actor_is_needed_unless_variants_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["ablate"])
+    assert ended.value.code == 2 and "--actor" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["ablate", "--list"])
+    out = capsys.readouterr().out
+    assert not ended.value.code
+    assert "freeze_stylegan=false" in out and "unaligned-inv" in out
+
+
+def test_side_views_are_the_furthest_turned_and_apart() -> None:
+    yaw = np.r_[np.linspace(-30, 30, 61), np.nan, 45.0]
+    chosen = side_views(yaw, count=2)
+    assert chosen == sorted(chosen, key=lambda i: yaw[i]) and len(set(chosen)) == 4
+    assert yaw[chosen[0]] == -30 and yaw[chosen[-1]] == 45
+    assert min(abs(a - b) for a in chosen for b in chosen if a != b) >= len(yaw) // 8
+    assert all(np.isfinite(yaw[i]) for i in chosen)
+
+
+def test_a_figure_shows_the_pictures_in_place(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (128, 128, 3), dtype=np.uint8) for _ in range(4)]
+    save_figure(tmp_path / "f.png", [Strip("a", pictures[:2]), Strip("b", pictures[2:])], ["-30°", "+30°"])
+    with Image.open(tmp_path / "f.png") as figure:
+        pixels = np.asarray(figure)
+    height, width = pixels.shape[:2]
+    left, top = width - 256, height - 2 * 132
+    np.testing.assert_array_equal(pixels[top : top + 128, left : left + 128], pictures[0])
+    np.testing.assert_array_equal(pixels[top + 132 : top + 260, left + 128 :], pictures[3])
+    assert (pixels[top : top + 128, :left] < 100).any(), "the label"
