@@ -1,0 +1,76 @@
+"""Emo-Avatar's init is shared between fits: the avatar is bit for bit the one of a fit that did it itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from emo_avatar.checkpoints import save_stylegan2
+from emo_avatar.stylegan2 import Generator, GeneratorConfig
+from emo_bench import runner
+from emo_bench.runner import RunRequest
+from emo_bench.store import load_run, read_manifest
+
+QUICK = {
+    "resolution_px": "32", "skip_resolutions": "8,16,32", "projection_steps": "6", "tuning_steps": "4", "steps": "4",
+    "checkpoint_every_steps": "2", "max_train_frames": "8", "texture_px": "32", "flow_widths": "8,8,8,8,8",
+    "gan_start_step": "2",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def request_of(tmp_path_factory: pytest.TempPathFactory, quick_protocol_text: str):  # type: ignore[no-untyped-def]
+    """Requests of quick fits on the first actor, by folder, further settings and donors."""
+    folder = tmp_path_factory.mktemp("sharing")
+    (folder / "quick.toml").write_text(quick_protocol_text)
+    torch.manual_seed(0)
+    shape = GeneratorConfig(
+        img_resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16, use_noise=True
+    )  # fmt: skip
+    save_stylegan2(folder / "prior.safetensors", Generator(shape))
+
+    def make(runs: str, settings: dict[str, str], donors: tuple[Path, ...] = ()) -> RunRequest:
+        return RunRequest(
+            "emo-avatar", "1", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / runs, device="cpu",
+            settings={**QUICK, "prior": str(folder / "prior.safetensors"), **settings}, donors=donors,
+        )  # fmt: skip
+
+    return make
+
+
+def test_a_shared_init_is_not_run_and_changes_nothing(request_of, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    ours = runner.run(request_of("shared", {}), trivial=False)[0]
+    alone = runner.run(request_of("alone", {"freeze_stylegan": "false"}), trivial=False)[0]
+    before = (ours / "init.pt").read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a step of the inversion was taken")
+
+    monkeypatch.setattr("emo_avatar.inversion._Run.step", refuse)
+    taken = runner.run(request_of("shared", {"freeze_stylegan": "false"}, (ours,)), trivial=False)[0]
+    assert read_manifest(taken)["shared_stages"] == {"init": ours.as_posix()}
+    mine, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (alone, taken))
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+    assert not torch.equal(
+        mine["generator.synthesis.b4.const"],
+        load_file(ours / "checkpoint.safetensors")["generator.synthesis.b4.const"],
+    ), "the variant trained what Ours froze"
+    hashes = [load_run(f).manifest["stages"]["render"]["frames_sha256"] for f in (alone, taken)]
+    assert hashes[0] == hashes[1]
+    assert (ours / "init.pt").read_bytes() == before
+    seconds = [read_manifest(f)["described"]["stage_seconds"] for f in (ours, taken)]
+    assert all(set(entry) == {"init", "render"} and entry["render"] > 0 for entry in seconds)
+    assert seconds[1]["init"] >= seconds[0]["init"], "the time of the shared stage is charged"
+
+
+def test_another_init_is_not_taken_over(request_of) -> None:  # type: ignore[no-untyped-def]
+    ours = runner.run(request_of("other", {}), trivial=False)[0]
+    random = runner.run(request_of("other", {"pivot_choice": "random"}, (ours,)), trivial=False)[0]
+    manifest = read_manifest(random)
+    assert "shared_stages" not in manifest
+    assert manifest["stage_keys"]["init"] != read_manifest(ours)["stage_keys"]["init"]
+    assert (random / "init.pt").read_bytes() != (ours / "init.pt").read_bytes()
