@@ -207,11 +207,11 @@ def _ranks(means: dict[int, float], direction: str) -> dict[int, int]:
 
 def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:
     infinite = np.isinf(scores)
-    finite = np.where(infinite, np.nan, scores)
+    interval = mean_interval(scores)
     return Cell(
         record=record,
-        interval=mean_interval(scores),
-        finite=mean_interval(finite),
+        interval=interval,
+        finite=mean_interval(np.where(infinite, np.nan, scores)) if infinite.any() else interval,
         infinite=int(infinite.sum()),
         dropped=int(np.isnan(scores).sum()),
     )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from reports.comparison import Group, Row, rank_averages, rank_rows
 from reports.numbers import ARROWS, LABELS, UNITLESS, group_title, number
 from reports.paper import PaperTable, paper_tables_for, table_title
-from reports.tables import read_groups
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
 % Intervals are 95 % moving-block bootstrap; to leave them out: \renewcommand{\ci}[2]{} behind this line.
@@ -26,13 +24,8 @@ FULL_WIDTH_METRICS = 6
 MATH = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 
-def latex_report(folders: Sequence[Path]) -> str:
-    """Tables of the finished runs among ``folders``: per actor, means over actors, and the published ones.
-
-    Raises:
-        UserError: none is finished, or one is damaged.
-    """
-    groups, _ = read_groups(folders)
+def latex_report(groups: Sequence[Group]) -> str:
+    """Tables per actor, of means over actors, and the published ones."""
     blocks = [HEAD]
     for position, group in enumerate(groups, start=1):
         blocks.append(_group_table(group, position))

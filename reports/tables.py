@@ -33,9 +33,14 @@ def long_table(folders: Sequence[Path]) -> pandas.DataFrame:
 
     ``mean`` counts infinite scores (it is infinite then); ``finite_mean`` leaves them out.
     """
+    groups, _ = read_groups(folders)
+    return long_rows(groups)
+
+
+def long_rows(groups: Sequence[Group]) -> pandas.DataFrame:
+    """:func:`long_table` of runs that have been read; column ``table`` counts the groups from 1."""
     import pandas
 
-    groups, _ = read_groups(folders)
     records = [
         _long_row(number, row, metric)
         for number, group in enumerate(groups, start=1)

@@ -11,7 +11,7 @@ from emo_bench.store import PREVIEW, write_bytes
 from reports.comparison import Cell, Group, best_rows
 from reports.numbers import ARROWS, group_title, heading, number, span, times
 from reports.paper import PaperTable, paper_tables_for, table_title
-from reports.tables import long_table, read_groups
+from reports.tables import long_rows, read_groups
 
 REPORT, TABLE = "report.md", "report.csv"
 
@@ -22,9 +22,13 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     Raises:
         UserError: none is finished, or one is damaged.
     """
-    groups, unfinished = read_groups(folders)
+    return write_tables(*read_groups(folders), out)
+
+
+def write_tables(groups: Sequence[Group], unfinished: Sequence[Path], out: Path) -> Path:
+    """:func:`write_report` of runs that have been read."""
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / TABLE, long_table(folders).to_csv(index=False).encode())
+    write_bytes(out / TABLE, long_rows(groups).to_csv(index=False).encode())
     write_bytes(out / REPORT, _markdown(groups, unfinished, out).encode())
     return out / REPORT
 
@@ -82,7 +86,7 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
         "subtitle": f"{first.run.manifest['protocol_title']}. Protocol hash `{protocol['hash'][:12]}`.",
         "table": _group_table(group, out),
         "averages": _average_table(group),
-        "notes": _notes(group),
+        "notes": group_notes(group),
         "metrics": [_metric_line(first.cells[metric].record) for metric in group.metrics],
     }
 
@@ -139,7 +143,7 @@ def _cell_text(cell: Cell, best: bool, frames: int) -> str:
     return f"{mean}{bracket}{remark}"
 
 
-def _notes(group: Group) -> list[str]:
+def group_notes(group: Group) -> list[str]:
     """What a reader must know of the rows: flags of the runs, broken-off fits, machines."""
     notes: dict[str, None] = {}
     for row in group.rows:

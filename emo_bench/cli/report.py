@@ -1,4 +1,4 @@
-"""``emo-bench report``: tables of finished runs."""
+"""``emo-bench report``: tables, curves and clips of finished runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from emo_bench.cli.output import Json, print_json
 
-EXAMPLE = "Example: emo-bench report runs/self_reenactment --out report"
+EXAMPLE = "Example: emo-bench report runs --out report"
 
 
 def report(
@@ -17,21 +17,30 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the report goes; default the first of RUNS.")
     ] = None,
+    videos: Annotated[
+        bool, typer.Option("--videos/--no-videos", help="Embed clips of source and ours in report.html.")
+    ] = True,
+    video_px: Annotated[
+        int, typer.Option(min=32, max=1024, help="At most so many pixels high are the embedded clips.")
+    ] = 256,
     as_json: Json = False,
 ) -> None:
-    """Write report.md and report.csv: means, confidence intervals, backends, times, the paper's table.
+    """Write report.html, .md, .csv, .tex and .json: means, intervals, curves, clips, times, commands, the paper's tables.
 
     RUNS defaults to the folder runs. Runs under different protocols, splits, resolutions or backends stand in
-    separate tables.
+    separate tables. report.html is one file that opens without a network.
     """
     from emo_bench.store import find_runs
-    from reports import long_table, summary, write_report
+    from reports import long_table, summary
+    from reports.html import PageOptions
+    from reports.publishing import publish
 
     given = runs or [Path("runs")]
     folders = find_runs(given)
-    written = write_report(folders, out or given[0])
+    written = publish(folders, out or given[0], PageOptions(clips=videos, panel_px=video_px))
     if as_json:
-        print_json({"report": written, "rows": long_table(folders).to_dict("records")})
+        print_json({"report": written[0], "files": written, "rows": long_table(folders).to_dict("records")})
         return
     print(summary(folders))
-    print(f"report   {written}")
+    for path in written:
+        print(f"report   {path}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,3 +29,40 @@ def runs_dir(actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytes
             )  # fmt: skip
             runner.run(request)
     return folder / "runs"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, from EMO_BENCH_CHROMIUM or PATH, driven by playwright; skips without either."""
+    names = (os.environ.get("EMO_BENCH_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, (shutil.which(name) for name in names if name)), None)
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium, or name one in EMO_BENCH_CHROMIUM")
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+    with api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open a file from disk without a network; the test fails on any console error, exception or failed request."""
+    contexts, trouble = [], []
+
+    def open_one(path: Path, width: int = 1280, height: int = 900, **options: Any) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, offline=True, accept_downloads=True, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)  # fmt: skip
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("requestfailed", lambda request: trouble.append(f"request of {request.url[:80]}"))
+        page.goto(path.resolve().as_uri())
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not trouble

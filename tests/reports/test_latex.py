@@ -13,6 +13,7 @@ import pytest
 from emo_bench.store import find_runs
 from reports.comparison import group_rows
 from reports.latex import _average_table, _group_table, escape, latex_report
+from reports.tables import read_groups
 from tests.reports.test_comparison import run
 
 DOCUMENT = r"""\documentclass{article}
@@ -67,7 +68,7 @@ def test_letters_that_latex_reads_are_escaped(text: str, latex: str) -> None:
 
 
 def test_tables_are_whole(runs_dir: Path) -> None:
-    text = latex_report(find_runs([runs_dir]))
+    text = latex_report(read_groups(find_runs([runs_dir]))[0])
     begun, ended = (re.findall(rf"\\{word}\{{(\w+)\}}", text) for word in ("begin", "end"))
     assert sorted(begun) == sorted(ended)
     assert re.sub(r"\\[{}]", "", text).count("{") == re.sub(r"\\[{}]", "", text).count("}")
@@ -83,7 +84,7 @@ def test_a_latex_compiles_it(runs_dir: Path, tmp_path: Path) -> None:
     latex = shutil.which("pdflatex")
     if latex is None:
         pytest.skip("no pdflatex on PATH")
-    (tmp_path / "report.tex").write_text(latex_report(find_runs([runs_dir])))
+    (tmp_path / "report.tex").write_text(latex_report(read_groups(find_runs([runs_dir]))[0]))
     (tmp_path / "main.tex").write_text(DOCUMENT)
     command = [latex, "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -1,0 +1,66 @@
+"""What makes a row again: its command, and the versions that it was made with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from emo_bench.store import MANIFEST
+from reports.comparison import Row
+
+GIVEN_PROFILE, FILE_EDITOR = "given", "file"
+
+
+def command(row: Row) -> str:
+    """The ``emo-bench`` command of a row; what the run does not know, such as the frames' folder, in capitals."""
+    identity = row.identity
+    if identity["profile"] == GIVEN_PROFILE:
+        words = ["score", "FRAMES", "--actor", identity["actor"]["name"], "--name", identity["method"]]
+        words += _protocol(identity)
+        if row.style:
+            style = identity["style"]
+            words += ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
+        return _shell(words)
+    fitted = _base_identity(row) if row.style else identity
+    words = ["run", "--method", identity["method"], "--actor", identity["actor"]["name"]]
+    words += _protocol(fitted)
+    words += ["--profile", identity["profile"], "--seed", str(identity["seed"])]
+    settings = dict(identity["settings"])
+    clip = (row.stages["score"].get("inputs") or {}).get("clip")
+    if clip:
+        settings["clip"] = clip
+        settings.pop("edit.clip", None)
+    for key, value in sorted(settings.items()):
+        words += ["--set", f"{key}={value}"]
+    words += _edit(identity["style"]) if row.style else ["--skip-edit"]
+    return _shell(words)
+
+
+def versions(row: Row) -> dict[str, Any]:
+    """Package versions, commit and machine of the stage that scored, plain JSON values."""
+    machine = row.stages["score"]["machine"]
+    return {key: machine.get(key) for key in ("emo_bench", "commit", "python", "packages", "platform")}
+
+
+def _protocol(identity: dict[str, Any]) -> list[str]:
+    return ["--protocol", identity["protocol"]["name"], "--split", identity["split"]["name"]]
+
+
+def _edit(style: dict[str, Any]) -> list[str]:
+    if style["editor"] != FILE_EDITOR:
+        return ["--style", style["name"]]
+    captions = ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
+    return ["--reference", str(style["editor_settings"]["image"]), *captions]
+
+
+def _base_identity(row: Row) -> dict[str, Any]:
+    """Of the run that was edited, two folders above; the edit's own where it has been moved away."""
+    manifest = row.run.path.parent.parent / MANIFEST
+    if not manifest.is_file():
+        return {"protocol": {"name": "self_reenactment"}, "split": {"name": "tail-500"}}
+    return dict(json.loads(manifest.read_text(encoding="utf-8"))["identity"])
+
+
+def _shell(words: list[str]) -> str:
+    return "emo-bench " + shlex.join(words)

@@ -1,0 +1,112 @@
+"""A report in every form says the same, and leads back to its runs."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+from emo_bench.errors import UserError
+from emo_bench.store import FinishedRun, find_runs, load_run
+from reports.clips import encode_webm, read_panels
+from reports.comparison import Row
+from reports.content import plain
+from reports.html import PageOptions
+from reports.publishing import publish
+from reports.reproduction import command
+from tests.reports.test_comparison import run
+
+
+def test_every_form_tells_the_same_means(runs_dir: Path, tmp_path: Path) -> None:
+    files = publish(find_runs([runs_dir]), tmp_path, PageOptions(clips=False))
+    assert sorted(f.name for f in files) == ["report.csv", "report.html", "report.json", "report.md", "report.tex", "report_wide.csv"]  # fmt: skip
+    content = json.loads((tmp_path / "report.json").read_text())
+    wide = pandas.read_csv(tmp_path / "report_wide.csv")
+    rows = {row["run"]: row for table in content["tables"] for row in table["rows"]}
+    assert len(wide) == len(rows) == 4
+    texts = [(tmp_path / name).read_text() for name in ("report.html", "report.md", "report.tex")]
+    for _, line in wide.iterrows():
+        scores = rows[line["run"]]["scores"]
+        assert line["psnr"] == pytest.approx(scores["psnr"]["mean"], rel=1e-12)
+        assert line["ssim_n"] == scores["ssim"]["n"] == 12
+        assert line["sd_ci95_low"] <= line["sd"] <= line["sd_ci95_high"]
+        assert all(f"{line['psnr']:.2f}" in text for text in texts)
+    for table in content["tables"]:
+        assert sorted(row["scores"]["psnr"]["rank"] for row in table["rows"]) == [1, 2]
+    assert {table["resolution_px"] for table in content["tables"]} == {32, 64}
+
+
+def test_json_has_no_nan() -> None:
+    assert [plain(value) for value in (np.nan, np.inf, -np.inf, 1.5)] == [None, "inf", "-inf", 1.5]
+
+
+def test_a_command_makes_the_row_again(runs_dir: Path) -> None:
+    """The command of a row names the folder that the run lies in."""
+    from emo_bench.store import RunPlace
+
+    for folder in find_runs([runs_dir]):
+        words = shlex.split(command(Row(load_run(folder))))
+        options = {name: words[i + 1] for i, name in enumerate(words) if name.startswith("--") and i + 1 < len(words)}  # fmt: skip
+        settings = dict(word.split("=") for i, word in enumerate(words) if words[i - 1] == "--set")
+        place = RunPlace(
+            options["--protocol"], None, options["--actor"], options["--method"], settings,
+            options["--profile"], int(options["--seed"]),
+        )  # fmt: skip
+        assert place.folder(runs_dir) == folder
+        assert (options["--split"], words[-1]) == ("tail-12", "--skip-edit")
+
+
+STYLE = {
+    "name": "clay", "source_caption": "a man", "target_caption": "a clay man", "instruction": "", "editor": "styletransfer",
+    "editor_settings": {"image": "my clay.png"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"identity.style": STYLE}, "emo-bench run --method some --actor 1 --protocol self_reenactment --split tail-500 --profile cpu --seed 0 --style clay"),
+        ({"identity.style": STYLE, "identity.settings": {"edit.steps": "9"}}, "emo-bench run --method some --actor 1 --protocol self_reenactment --split tail-500 --profile cpu --seed 0 --set edit.steps=9 --style clay"),
+        ({"identity.style": STYLE | {"editor": "file"}}, "emo-bench run --method some --actor 1 --protocol self_reenactment --split tail-500 --profile cpu --seed 0 --reference 'my clay.png' --source-prompt 'a man' --prompt 'a clay man'"),
+        ({"identity.profile": "given"}, "emo-bench score FRAMES --actor 1 --name some --protocol p --split tail"),
+    ],
+)  # fmt: skip
+def test_commands_of_edits_and_of_given_frames(changes: dict[str, object], text: str) -> None:
+    changed: FinishedRun = run(changes=changes)
+    manifest = copy.deepcopy(changed.manifest)
+    assert command(Row(FinishedRun(changed.path, manifest, changed.scores))) == text
+
+
+def test_clips_hold_source_and_ours(runs_dir: Path) -> None:
+    """Every frame is there, at the run's size, close to the lossless one."""
+    import av
+
+    from emo_bench.lossless import read_lossless
+
+    folder = next(path for path in find_runs([runs_dir]) if "nearest" in str(path) and "32" not in str(path))
+    loaded = load_run(folder)
+    webm = encode_webm(read_panels(loaded, 256), 25)
+    with av.open(io.BytesIO(webm)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, float(stream.average_rate)) == ("vp9", 25.0)
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert (len(frames), frames[0].shape) == (12, (64, 128, 3))
+    for clip, exact in zip(frames, read_lossless(folder / "render.mkv"), strict=True):
+        error = np.square(clip[:, 64:].astype(float) - exact).mean()
+        assert 10 * np.log10(255**2 / error) > 26
+    assert len(list(read_panels(loaded, 32, start=2, stop=5))) == 3
+    assert next(read_panels(loaded, 33)).shape == (32, 64, 3)
+    with pytest.raises(ValueError, match="no frame"):
+        encode_webm(iter(()), 25)
+
+
+def test_a_lost_preview_is_named(runs_dir: Path, tmp_path: Path) -> None:
+    loaded = load_run(find_runs([runs_dir])[0])
+    with pytest.raises(UserError, match=r"preview\.mp4 cannot be read"):
+        next(read_panels(FinishedRun(tmp_path, loaded.manifest, loaded.scores), 64))
