@@ -43,7 +43,7 @@ def mean_interval(
     if n < 2:
         mean = float(values[defined][0]) if n else np.nan
         return Interval(mean, np.nan, np.nan, n, block, resamples, level)
-    means = _resampled_means(np.where(defined, values, 0.0), defined, block, resamples, seed)
+    means = resampled_means(np.where(defined, values, 0.0), defined, block, resamples, seed)
     tail = (1.0 - level) / 2.0
     # "nearest" because an infinite PSNR must not be interpolated.
     low, high = np.nanquantile(means, [tail, 1.0 - tail], method="nearest")
@@ -51,10 +51,14 @@ def mean_interval(
     return Interval(mean, float(low), float(high), n, block, resamples, level)
 
 
-def _resampled_means(
+def resampled_means(
     values: NDArray[np.float64], defined: NDArray[np.bool_], block: int, resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Means of `resamples` series of the same length, NaN where a resample has no defined frame."""
+    """Means of `resamples` series of the same length, each of blocks of `block` neighbouring frames drawn at random.
+
+    values [N], defined [N]: a frame that is not defined keeps its place and counts in no mean; its value is 0.
+    Returns float64 [resamples], NaN where a resample has no defined frame.
+    """
     length = len(values)
     blocks = -(-length // block)
     starts = np.random.default_rng(seed).integers(0, length - block + 1, size=(resamples, blocks))
