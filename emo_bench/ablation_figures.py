@@ -20,6 +20,7 @@ from protocols.splitting import parse_frames
 INTERPOLATION = "interpolation.png"
 TILE_PX = 128
 VIEWS_A_SIDE = 4
+VIEWS_APART_DEG = 1.0
 LABEL_PX = 190
 GROUND, INK = (255, 255, 255), (20, 20, 20)
 
@@ -48,23 +49,29 @@ def interpolation_strip(run: Path, label: str) -> Strip | None:
 
 
 def side_views(yaw_deg: NDArray[np.floating], count: int = VIEWS_A_SIDE) -> list[int]:
-    """Positions of ``count`` views to either side: the furthest turned, each some way from the others in time.
+    """Positions of ``count`` views to either side: the furthest turned, each some way from the others in time and in angle.
 
     Args:
         yaw_deg: ``[N]``, of the held-out frames in order; NaN is passed over.
 
     Returns:
-        Ascending in yaw; fewer where the clip is short.
+        Ascending in yaw; fewer where the clip is short or the head hardly turns.
     """
     apart = max(len(yaw_deg) // (4 * count), 1)
     chosen: list[int] = []
+
+    def new(position: int) -> bool:
+        return all(
+            abs(position - other) >= apart and abs(yaw_deg[position] - yaw_deg[other]) >= VIEWS_APART_DEG
+            for other in chosen
+        )
+
     for sign in (-1.0, 1.0):
-        order = [int(i) for i in np.argsort(-sign * yaw_deg) if np.isfinite(yaw_deg[i])]
-        own: list[int] = []
-        for position in order:
-            if len(own) < count and all(abs(position - other) >= apart for other in [*own, *chosen]):
-                own.append(position)
-        chosen += own
+        turned = [int(i) for i in np.argsort(-sign * yaw_deg) if np.isfinite(yaw_deg[i])]
+        enough = len(chosen) + count
+        for position in turned:
+            if len(chosen) < enough and new(position):
+                chosen.append(position)
     return sorted(chosen, key=lambda position: float(yaw_deg[position]))
 
 

@@ -64,7 +64,8 @@ def print_ablation(report: AblationReport, console: Console) -> None:
             for part, metric in columns:
                 gap = report.compared(entry, part, metric)
                 value = _value(entry, part, metric)
-                below = f"\n[{colours[gap.verdict]}]{_signed(gap.interval.mean)}[/]" if gap else ""
+                known = gap is not None and not np.isnan(gap.interval.mean)
+                below = f"\n[{colours[gap.verdict]}]{_signed(gap.interval.mean)}[/]" if gap and known else ""
                 cells.append(value + below)
             shown.add_row(title, *cells, *_time_cells(entry, columns))
         console.print(shown)
@@ -127,11 +128,9 @@ def _value(entry: Entry, part: str, metric: str, with_interval: bool = False) ->
     if row is None or metric not in row.cells:
         return "n/a"
     interval = row.cells[metric].interval
-    return (
-        f"{number(interval.mean)} {span(interval.low, interval.high)}"
-        if with_interval
-        else number(interval.mean)
-    )
+    mean = number(interval.mean)
+    known = with_interval and not np.isnan(interval.mean)
+    return f"{mean} {span(interval.low, interval.high)}" if known else mean
 
 
 def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
@@ -139,7 +138,7 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
     if mine is not None and theirs is not None and mine.run.path == theirs.run.path:
         return "the same run"
     gap = report.compared(entry, part, metric)
-    if gap is None:
+    if gap is None or np.isnan(gap.interval.mean):
         return "n/a"
     interval = gap.interval
     verdict = f"*{gap.verdict}*" if gap.verdict == UNDECIDED else gap.verdict
@@ -154,11 +153,23 @@ def _reasons(report: AblationReport, table: Table) -> list[str]:
         about = "; ".join(filter(None, (entry.variant.note, f"`{settings}`" if settings else "")))
         own = [about] if about else []
         own += [f"no {part}: {reason}" for part in ("run", "edit") if (reason := entry.reason(part))]
+        own += _undefined(entry, report.columns(table))
         shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run is not None else {}
         own += [f"stage {stage} was taken over from `{donor}`" for stage, donor in shared.items()]
         for note in own:
             notes.setdefault(note, []).append(title)
     return [f"{', '.join(titles)}: {note.removesuffix('.')}." for note, titles in notes.items()]
+
+
+def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Why metrics of a finished run or edit have no value, those with one reason together."""
+    names: dict[str, list[str]] = {}
+    for part, metric in columns:
+        row = entry.row_of(part)
+        if row is not None and metric in row.cells and np.isnan(row.cells[metric].interval.mean):
+            detail = row.cells[metric].record["backend"]["detail"] or "undefined for every frame"
+            names.setdefault(detail, []).append(LABELS.get(metric, metric))
+    return [f"no {', '.join(metrics)}: {reason}" for reason, metrics in names.items()]
 
 
 def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:
