@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -143,22 +146,30 @@ title = "The same"
 
 
 class Ablate:
-    """Calls the command; `trace` is what the methods did so far."""
+    """Calls the command; `trace` is what the methods did so far, `answer` the last exit code, stdout and stderr."""
 
-    def __init__(self, folder: Path, actor: str, protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, folder: Path, protocol_text: str) -> None:
         self.folder, self.runs = folder, folder / "runs"
+        # The clip of an edit is longer than what the quick protocol holds out.
+        short, long = "held_out_frames = 12\nguard_frames = 3", "held_out_frames = 26\nguard_frames = 5"
+        assert short in protocol_text
+        protocol = folder / "quick.toml"
+        protocol.write_text(protocol_text.replace(short, long).replace("tail-12", "tail-26"))
         method = folder / "staged.py"
         method.write_text(METHOD)
         self.config = folder / "variants.toml"
         self.config.write_text(VARIANTS.replace("METHOD", f"{method}:Staged"))
-        self._base = ["--actor", actor, "--protocol", protocol, "--profile", "smoke", "--device", "cpu"]
-        self._capsys = capsys
+        self._base = ["--actor", "dot", "--protocol", str(protocol), "--profile", "smoke", "--device", "cpu"]
+        self.answer = (0, "", "")
 
-    def __call__(self, *options: str) -> tuple[int, str, str]:
-        base = [*self._base, "--runs", str(self.runs), "--config", str(self.config)]
-        with pytest.raises(SystemExit) as ended:
-            main(["ablate", *base, *options])
-        return int(ended.value.code or 0), *self._capsys.readouterr()
+    def __call__(self, *options: str, command: str = "ablate") -> tuple[int, str, str]:
+        words = [command, *self._base, "--runs", str(self.runs)]
+        words += ["--config", str(self.config)] if command == "ablate" else []
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main([*words, *options])
+        self.answer = (int(ended.value.code or 0), out.getvalue(), err.getvalue())
+        return self.answer
 
     @property
     def trace(self) -> list[str]:
@@ -173,15 +184,23 @@ class Ablate:
 
 
 @pytest.fixture
-def ablate(
-    tmp_path: Path, actor: str, quick_protocol_text: str, capsys: pytest.CaptureFixture[str]
-) -> Ablate:
-    """Under the quick protocol, holding out as much as the clip of an edit takes."""
-    protocol = tmp_path / "quick.toml"
-    short, long = "held_out_frames = 12\nguard_frames = 3", "held_out_frames = 26\nguard_frames = 5"
-    assert short in quick_protocol_text
-    protocol.write_text(quick_protocol_text.replace(short, long).replace("tail-12", "tail-26"))
-    return Ablate(tmp_path, actor, str(protocol), capsys)
+def ablate(tmp_path: Path, actor: str, quick_protocol_text: str) -> Ablate:
+    """Nothing run yet."""
+    return Ablate(tmp_path, quick_protocol_text)
+
+
+@pytest.fixture(scope="module")
+def finished(
+    actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ablate]:
+    """All variants run; to be read only."""
+    made = Ablate(tmp_path_factory.mktemp("finished"), quick_protocol_text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMO_BENCH_HOME", str(actor_home))
+        patch.setenv("EMO_BENCH_OFFLINE", "1")
+        made()
+        assert made.answer[0] == 0, made.answer[2]
+        yield made
 
 
 def rows_of(data: dict[str, Any], table: str = "parts") -> dict[str, dict[str, Any]]:
@@ -189,28 +208,26 @@ def rows_of(data: dict[str, Any], table: str = "parts") -> dict[str, dict[str, A
     return {row["variant"]: row for row in found["rows"]}
 
 
-def test_shared_stages_are_done_once_and_give_the_same_result(ablate: Ablate) -> None:
-    code, _, err = ablate()
-    assert code == 0, err
-    assert ablate.trace == [
+def test_shared_stages_are_done_once(finished: Ablate) -> None:
+    assert finished.trace == [
         "init 40", "fit 0", "edit 0", "fit 30", "fit -30", "init 10", "fit 0", "edit 1",
     ], "one init a start; variants of the edit and the same settings fit nothing"  # fmt: skip
-    shared = read_manifest(ablate.run_folder("+level=30"))
-    assert shared["shared_stages"] == {"init": ablate.run_folder().as_posix()}
-    assert "shared_stages" not in read_manifest(ablate.run_folder("+start=10"))
-    assert {p.name for p in (ablate.run_folder() / "edit").iterdir()} == {
-        "bronze-statue",
-        "bronze-statue+level=1",
-    }
+    shared = read_manifest(finished.run_folder("+level=30"))
+    assert shared["shared_stages"] == {"init": finished.run_folder().as_posix()}
+    assert "shared_stages" not in read_manifest(finished.run_folder("+start=10"))
+    edits = {path.name for path in (finished.run_folder() / "edit").iterdir()}
+    assert edits == {"bronze-statue", "bronze-statue+level=1"}
 
-    alone = ablate.runs / "alone"
-    with pytest.raises(SystemExit):
-        main([
-            "run", "--method", str(ablate.folder / "staged.py") + ":Staged", *ablate._base, "--no-trivial", "--skip-edit",
-            "--runs", str(alone), "--set", "level=30",
-        ])  # fmt: skip
-    assert ablate.trace[-2:] == ["init 40", "fit 30"], "on its own it does the stage itself"
-    own = read_manifest(alone / "quick" / "dot" / "staged+level=30" / "smoke-s0")
+
+def test_a_run_that_shares_nothing_has_the_same_frames(ablate: Ablate) -> None:
+    ablate("--only", "brighter", "--skip-edit")
+    shared = read_manifest(ablate.run_folder("+level=30"))
+    assert ablate.trace == ["init 40", "fit 0", "fit 30"] and shared["shared_stages"]
+    ablate.runs = ablate.folder / "alone"
+    method = f"{ablate.folder / 'staged.py'}:Staged"
+    ablate("--method", method, "--no-trivial", "--skip-edit", "--set", "level=30", command="run")
+    assert ablate.trace[3:] == ["init 40", "fit 30"], "on its own it does the stage itself"
+    own = read_manifest(ablate.run_folder("+level=30"))
     assert own["stages"]["render"]["frames_sha256"] == shared["stages"]["render"]["frames_sha256"]
 
 
@@ -221,17 +238,15 @@ def test_interrupted_the_same_command_goes_on(ablate: Ablate, monkeypatch: pytes
     assert ablate.trace == ["init 40", "fit 0", "fit 30"]
     assert "Brighter" in (ablate.out / "ablation.md").read_text(), "what is there can be read already"
     monkeypatch.delenv("STOP_AT")
-    code, _, _ = ablate("--skip-edit")
-    assert code == 0
+    assert ablate("--skip-edit")[0] == 0
     assert ablate.trace == ["init 40", "fit 0", "fit 30", "fit -30", "init 10", "fit 0"]
     assert ablate("--skip-edit")[0] == 0
     assert len(ablate.trace) == 6, "finished, it does nothing again"
 
 
-def test_differences_are_paired_means_and_say_which_is_better(ablate: Ablate) -> None:
-    ablate("--skip-edit")
-    rows = rows_of(json.loads((ablate.out / "ablation.json").read_text()))
-    ours, brighter = (load_run(ablate.run_folder(s)).scores for s in ("", "+level=30"))
+def test_differences_are_paired_means_and_say_which_is_better(finished: Ablate) -> None:
+    rows = rows_of(json.loads((finished.out / "ablation.json").read_text()))
+    ours, brighter = (load_run(finished.run_folder(s)).scores for s in ("", "+level=30"))
     measured = {m["metric"]: m for m in rows["brighter"]["metrics"]}
     assert set(measured) == {"psnr", "ssim", "sd"}
     gap = (brighter["psnr"] - ours["psnr"]).to_numpy()
@@ -239,47 +254,42 @@ def test_differences_are_paired_means_and_say_which_is_better(ablate: Ablate) ->
     assert measured["psnr"]["delta_ci95_low"] <= gap.mean() <= measured["psnr"]["delta_ci95_high"]
     assert measured["psnr"]["verdict"] == "better" and gap.min() > 0, "the disc's ground is bright"
     assert {m["metric"]: m["verdict"] for m in rows["darker"]["metrics"]}["psnr"] == "worse"
-    assert measured["sd"]["verdict"] == "undecided" and measured["sd"]["delta"] == 0, (
-        "flat frames, whatever their level"
-    )
+    flat = measured["sd"]
+    assert flat["verdict"] == "undecided" and flat["delta"] == 0, "flat frames, whatever their level"
     assert "delta" not in rows["ours"]["metrics"][0]
     assert rows["brighter"]["seconds"] == {"init": 2.0, "render_stage": 3.0, "stage_1": 5.0}
 
 
-def test_what_cannot_run_is_a_row_with_the_reason(ablate: Ablate) -> None:
-    code, out, _ = ablate()
-    assert code == 0
-    data = json.loads((ablate.out / "ablation.json").read_text())
-    rows = rows_of(data)
-    assert rows["broken"]["missing"] == {
-        "run": "this variant lacks a part",
-        "edit": "this variant lacks a part",
-    }
+def test_what_cannot_run_is_a_row_with_the_reason(finished: Ablate) -> None:
+    _, out, _ = finished.answer
+    rows = rows_of(json.loads((finished.out / "ablation.json").read_text()))
+    lacking = "this variant lacks a part"
+    assert rows["broken"]["missing"] == {"run": lacking, "edit": lacking}
     assert rows["no-model"]["missing"] == {"edit": "no model for file"}
     assert rows["no-model"]["metrics"], "its fit is that of Ours"
     assert rows["other-edit"]["missing"] == {}
-    text = (ablate.out / "ablation.md").read_text()
-    assert "| Broken | n/a |" in text and "Broken: no run: this variant lacks a part." in text
+    text = (finished.out / "ablation.md").read_text()
+    assert "| Broken | n/a |" in text and f"Broken: no run: {lacking}." in text
     assert "no model for file" in out and "SMOKE" in out
-    table = pd.read_csv(ablate.out / "ablation.csv")
-    assert table[table["variant"] == "broken"]["reason"].unique().tolist() == ["this variant lacks a part"]
+    table = pd.read_csv(finished.out / "ablation.csv")
+    assert table[table["variant"] == "broken"]["reason"].unique().tolist() == [lacking]
     edits = table[(table["part"] == "edit") & (table["variant"] == "other-edit")]
     assert set(edits["metric"]) >= {"flmd", "sd"}
 
 
-def test_pages_are_whole(ablate: Ablate) -> None:
-    _, out, _ = ablate()
-    text = (ablate.out / "ablation.md").read_text()
+def test_pages_are_whole(finished: Ablate) -> None:
+    _, out, _ = finished.answer
+    text = (finished.out / "ablation.md").read_text()
     for block in (block.splitlines() for block in text.split("\n\n")):
         if block[0].startswith("| "):
             assert len({line.replace("\\|", "").count("|") for line in block}) == 1
     assert "| Ours, whole |" in text and "| The same | the same run |" in text
     command = next(line for line in text.splitlines() if line.startswith("Made with"))
     assert "--actor dot" in command and "--seed 0" in command
-    assert (ablate.out / "ablation.md").as_posix() in out
+    assert (finished.out / "ablation.md").as_posix() in out
     for name, rows in (("figure-3", 2), ("figure-6", 3)):
         assert f"]({name}.png)" in text
-        with Image.open(ablate.out / f"{name}.png") as picture:
+        with Image.open(finished.out / f"{name}.png") as picture:
             assert picture.height >= rows * 128
 
 
