@@ -39,6 +39,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--styles-per-head", type=int, default=plan.styles_per_head)
     parser.add_argument("--styles-per-held-out", type=int, default=plan.styles_per_held_out)
     parser.add_argument("--steps", type=int, default=config.steps)
+    parser.add_argument("--refine-steps", type=int, default=config.refine_steps)
     parser.add_argument("--batch", type=int, default=config.batch)
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
     parser.add_argument("--seed", type=int, default=config.seed)
@@ -78,7 +79,7 @@ def _run(given: argparse.Namespace, command: str) -> None:
     bank = open_styled_bank(styled)
     if "train" in stages:
         config = ClipConfig(
-            steps=given.steps, batch=given.batch, learning_rate=given.learning_rate, seed=given.seed,
+            steps=given.steps, refine_steps=given.refine_steps, batch=given.batch, learning_rate=given.learning_rate, seed=given.seed,
             warmup_steps=min(ClipConfig().warmup_steps, given.steps // 10),
         )  # fmt: skip
         train(bank, given.out, config, given.device, weights=weights)

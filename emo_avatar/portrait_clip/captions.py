@@ -68,9 +68,9 @@ class Attributes:
         return cls(**words, smile=float(str(row["smile"])), smiling=bool(row["smiling"]))
 
 
-def caption(style: Style, seen: Attributes, rng: np.random.Generator) -> str:
-    """A training caption: the style and a random part of what is seen."""
-    who = subject(style, seen, rng)
+def caption(style: Style, seen: Attributes, rng: np.random.Generator, tell_smile: bool = False) -> str:
+    """A training caption: the style and a random part of what is seen, with ``tell_smile`` always the smile."""
+    who = subject(style, seen, rng, tell_smile)
     wordings = len(style.nouns) + len(style.phrases)
     wording = int(rng.integers(wordings))
     if wording >= len(style.nouns):
@@ -79,10 +79,10 @@ def caption(style: Style, seen: Attributes, rng: np.random.Generator) -> str:
     return TEMPLATES[int(rng.integers(len(TEMPLATES)))].format(noun=with_article(noun), who=who)
 
 
-def subject(style: Style, seen: Attributes, rng: np.random.Generator) -> str:
+def subject(style: Style, seen: Attributes, rng: np.random.Generator, tell_smile: bool = False) -> str:
     """Somebody in words, "a smiling young woman with red hair"; no more than the style lets see."""
     told = 0.65 if style.name == PHOTO else 0.4
-    if not style.face or rng.random() < (0.05 if style.name == PHOTO else 0.35):
+    if not tell_smile and (not style.face or rng.random() < (0.05 if style.name == PHOTO else 0.35)):
         return _pick(ANYBODY, rng)
     before: list[str] = []
     after: list[str] = []
@@ -90,7 +90,7 @@ def subject(style: Style, seen: Attributes, rng: np.random.Generator) -> str:
     def tell(words: str) -> None:
         (after if words.startswith(("with", "who")) else before).append(words)
 
-    if rng.random() < told and (seen.smiling or seen.smile < SERIOUS_BELOW):
+    if (tell_smile or rng.random() < told) and (seen.smiling or seen.smile < SERIOUS_BELOW):
         tell(_pick(SMILING if seen.smiling else SERIOUS, rng))
     if rng.random() < 0.6 * told:
         before.append(seen.age)

@@ -7,12 +7,13 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_avatar.portrait_clip.captions import Attributes
+from emo_avatar.portrait_clip.captions import SERIOUS_BELOW, Attributes
 from emo_avatar.portrait_clip.styles import NAMES, PHOTO
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
@@ -42,12 +43,13 @@ class StyledPlan:
 
 @dataclass(frozen=True)
 class StyledBank:
-    """``images_u8`` ``[M, S, S, 3]``, memory-mapped, with the style, attributes and split of each."""
+    """``images_u8`` ``[M, S, S, 3]``, memory-mapped, with the style, attributes, person and split of each."""
 
     path: Path
     images_u8: NDArray[np.uint8]
     style: NDArray[np.int64]
     attributes: list[Attributes]
+    person: NDArray[np.int64]
     held_out: NDArray[np.bool_]
     source: str
 
@@ -60,6 +62,25 @@ class StyledBank:
     def styled(self) -> NDArray[np.int64]:
         """Rows of styled pictures to train on."""
         return np.flatnonzero(~self.held_out & (self.style != NAMES.index(PHOTO)))
+
+    @cached_property
+    def smiling_and_serious(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Of each training person who has both: rows of smiling photos and of serious ones."""
+        found: dict[int, tuple[list[int], list[int]]] = {}
+        for row in self.photos.tolist():
+            seen = self.attributes[row]
+            if seen.smiling or seen.smile < SERIOUS_BELOW:
+                found.setdefault(int(self.person[row]), ([], []))[0 if seen.smiling else 1].append(row)
+        both = [pair for pair in found.values() if all(pair)]
+        return [(np.array(smiling), np.array(serious)) for smiling, serious in both]
+
+    def smile_pairs(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows ``[2 * count]`` of photos: of each of ``count`` drawn people a smiling one and a serious one."""
+        people = self.smiling_and_serious
+        if not people:
+            raise UserError(f"{self.path} shows nobody both smiling and serious: give it more heads")
+        chosen = rng.integers(len(people), size=count)
+        return np.array([rng.choice(rows) for k in chosen for rows in people[k]], dtype=np.int64)
 
 
 def make_styled_bank(out: Path, plan: StyledPlan, processes: int) -> None:
@@ -113,7 +134,7 @@ def open_styled_bank(path: Path) -> StyledBank:
     if not (path.is_file() and beside.is_file()):
         raise UserError(f"{path} is no styled bank: the file or its .parquet is missing")
     images, table = np.load(path, mmap_mode="r"), pd.read_parquet(beside)
-    lacking = {"style", "held_out", "head", *ATTRIBUTES} - set(table.columns)
+    lacking = {"style", "held_out", "head", "person", *ATTRIBUTES} - set(table.columns)
     if lacking or images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
         raise UserError(f"{path} is no styled bank: {sorted(lacking) or 'pictures and table differ'}")
     rows = table[list(ATTRIBUTES)].to_dict("records")
@@ -122,6 +143,7 @@ def open_styled_bank(path: Path) -> StyledBank:
         images,
         np.array([NAMES.index(name) for name in table["style"]], dtype=np.int64),
         [Attributes.of_row(row) for row in rows],
+        table["person"].to_numpy(dtype=np.int64),
         table["held_out"].to_numpy(dtype=bool),
         f"{len(table):,} pictures of {table['head'].nunique():,} heads of {table['person'].nunique():,} people",
     )

@@ -19,7 +19,7 @@ from emo_avatar import checkpointing
 from emo_avatar.portrait_clip.augmentation import views
 from emo_avatar.portrait_clip.captions import caption, training_words
 from emo_avatar.portrait_clip.styled_bank import StyledBank
-from emo_avatar.portrait_clip.styles import PHOTO, STYLES
+from emo_avatar.portrait_clip.styles import NAMES, PHOTO, STYLES
 from emo_avatar.portrait_clip.towers import (
     DEVIATION,
     MEAN,
@@ -41,7 +41,10 @@ class ClipConfig:
     """How it is trained; a resumed training must have the same one.
 
     Attributes:
-        steps: of the whole training; the learning rate ends at zero there.
+        steps: of the first part; the learning rate ends at zero there.
+        refine_steps: of a second part, whose photos come in pairs of one person, smiling and serious, with captions
+            that say so: what tells them apart is small, and is learned only where nothing else does.
+        refine_learning_rate: the largest of the second part, which ends at zero again.
         batch: pictures a step.
         photo_share: of a batch; photos are each other's hard negatives, told apart by attributes alone.
         learning_rate: the largest.
@@ -51,7 +54,9 @@ class ClipConfig:
         seed: of everything random.
     """
 
-    steps: int = 5000
+    steps: int = 3000
+    refine_steps: int = 1200
+    refine_learning_rate: float = 5e-4
     batch: int = 128
     photo_share: float = 0.5
     learning_rate: float = 1e-3
@@ -59,6 +64,11 @@ class ClipConfig:
     weight_decay: float = 0.05
     autocast: bool = True
     seed: int = 0
+
+    @property
+    def all_steps(self) -> int:
+        """Of both parts."""
+        return self.steps + self.refine_steps
 
 
 @dataclass
@@ -101,7 +111,7 @@ def train(
     _cut_log(out / "log.csv", state.step)
     loss_of = require_open_clip().ClipLoss()
     tokenize = tokenizer_of_portraits()
-    end = min(config.steps, until if until is not None else config.steps)
+    end = min(config.all_steps, until if until is not None else config.all_steps)
     if state.step == 0:
         _write_captions(bank, config, out / "captions.txt")
     start_s, start_step, saved = state.seconds, state.step, time.monotonic()
@@ -119,7 +129,7 @@ def train(
             save_state(out / "state.pt", state)
             saved = time.monotonic()
     save_state(out / "state.pt", state)
-    if state.step >= config.steps:
+    if state.step >= config.all_steps:
         save_model(weights or out / "clip-portraits", state.model)
         parameters = sum(p.numel() for p in state.model.parameters())
         facts = {"config": asdict(config), "seconds": state.seconds, "parameters": parameters}
@@ -137,13 +147,17 @@ def read_facts(out: Path) -> dict[str, Any]:
 def batch_of(bank: StyledBank, config: ClipConfig, step: int) -> tuple[Tensor, Tensor, list[str]]:
     """Pictures uint8 ``[B, S, S, 3]``, which are photos (bool ``[B]``), and captions of a step."""
     rng = np.random.default_rng((config.seed, step))
-    photos = round(config.photo_share * config.batch)
-    rows = np.concatenate([rng.choice(bank.photos, photos), rng.choice(bank.styled, config.batch - photos)])
-    captions = [caption(STYLES[bank.style[row]], bank.attributes[row], rng) for row in rows]
+    count, refining = round(config.photo_share * config.batch), step >= config.steps
+    photos = bank.smile_pairs(count // 2, rng) if refining else rng.choice(bank.photos, count)
+    rows = np.concatenate([photos, rng.choice(bank.styled, config.batch - len(photos))])
+    captions = [
+        caption(STYLES[bank.style[row]], bank.attributes[row], rng, tell_smile=refining and k < len(photos))
+        for k, row in enumerate(rows)
+    ]
     order = np.argsort(rows, kind="stable")
     pictures = np.empty((config.batch, *bank.images_u8.shape[1:]), dtype=np.uint8)
     pictures[order] = bank.images_u8[rows[order]]
-    photo = STYLES.index(next(style for style in STYLES if style.name == PHOTO))
+    photo = NAMES.index(PHOTO)
     return torch.from_numpy(pictures), torch.from_numpy(bank.style[rows] == photo), captions
 
 
@@ -178,10 +192,14 @@ def _step(
 
 
 def _rate(config: ClipConfig, step: int) -> float:
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    first, last, highest = config.warmup_steps, config.steps, config.learning_rate
+    if step >= config.steps:
+        step, last, highest = step - config.steps, config.refine_steps, config.refine_learning_rate
+        first = min(first, last // 4)
+    if step < first:
+        return highest * (step + 1) / first
+    progress = (step - first) / max(last - first, 1)
+    return highest * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def _optimizer(model: nn.Module, config: ClipConfig) -> torch.optim.AdamW:
@@ -241,7 +259,7 @@ def _log(path: Path, state: ClipState, loss: float, accuracy: float, speed: floa
         round(speed, 1),
         round(loss, 4),
         round(accuracy, 4),
-        round(float(state.model.logit_scale.exp()), 2),
+        round(float(state.model.logit_scale.detach().exp()), 2),
         f"{_rate(state.config, state.step - 1):.2e}",
     )
     fresh = not path.exists()
@@ -251,7 +269,7 @@ def _log(path: Path, state: ClipState, loss: float, accuracy: float, speed: floa
             writer.writerow(COLUMNS)
         writer.writerow(values)
     numbers = ", ".join(f"{name} {value}" for name, value in zip(COLUMNS[2:], values[2:], strict=True))
-    print(f"portrait clip: step {state.step}/{state.config.steps}, {numbers}", flush=True)
+    print(f"portrait clip: step {state.step}/{state.config.all_steps}, {numbers}", flush=True)
 
 
 def _cut_log(path: Path, step: int) -> None:

