@@ -35,7 +35,7 @@ class StyledPlan:
     """
 
     heads: Path
-    size_px: int = 128
+    size_px: int = 96
     styles_per_head: int = 2
     styles_per_held_out: int = 4
     seed: int = 0
