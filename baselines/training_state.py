@@ -1,0 +1,140 @@
+"""Training that may be killed at any moment and goes on to the same result: states, losses, progress."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from emo_bench.errors import UserError
+from emo_bench.progress import track_progress
+
+STATE, CHECKPOINT, LOSSES = "train.pt", "checkpoint.safetensors", "train.csv"
+
+
+class Training(Protocol):
+    """Steps whose every random number comes from the seed and the step's number.
+
+    ``state`` holds everything the next step depends on, in tensors, plain values and containers of them, and
+    ``restore`` goes back to it.
+    """
+
+    step: int
+
+    def run_step(self) -> Mapping[str, float]: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+def run_training(training: Training, folder: Path, steps: int, checkpoint_every: int, label: str) -> None:
+    """Run ``training`` up to ``steps``, from the state in ``folder`` if there is one.
+
+    Leaves the state (``train.pt``) and a row of losses a step (``train.csv``) in ``folder``.
+
+    Args:
+        training: at its start.
+        folder: of the run.
+        steps: in all.
+        checkpoint_every: steps between two states on disk.
+        label: of the progress display.
+    """
+    state = load_state(folder / STATE)
+    if state is not None:
+        training.restore(state)
+    log = LossLog(folder / LOSSES, training.step)
+    with track_progress(steps, label) as advance:
+        if training.step:
+            advance(training.step)
+        while training.step < steps:
+            values = training.run_step()
+            log.add(training.step - 1, values)
+            advance(1, **dict(list(values.items())[:2]))
+            if training.step % checkpoint_every == 0 or training.step == steps:
+                log.flush()
+                save_state(folder / STATE, training.state())
+    log.close()
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a nested dict of tensors and plain values so that a kill at any moment leaves a whole file."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_state(path: Path) -> dict[str, Any] | None:
+    """Read a state back, or None where there is none. Executes nothing from the file."""
+    if not path.exists():
+        return None
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: str) -> None:
+    """Write the fitted avatar, whole or not at all."""
+    path = folder / CHECKPOINT
+    temporary = path.with_name(path.name + ".part")
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(plain, temporary, metadata={"config": config_json})
+    os.replace(temporary, path)
+
+
+def load_checkpoint(folder: Path, config_json: str) -> dict[str, Tensor]:
+    """Read the fitted avatar.
+
+    Raises:
+        UserError: there is none, or it was fitted with another configuration.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the fit first")
+    with safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("config") != config_json:
+            raise UserError(f"{path} was fitted with other settings: use the settings in its run.json")
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+class LossLog:
+    """``train.csv``: one row a step; rows past a restored step are dropped, so that none appears twice."""
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        kept: list[dict[str, str]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"] or 0) < first_step]
+        temporary = path.with_suffix(".csv.part")
+        with temporary.open("w", newline="") as file:
+            if kept:
+                writer = csv.DictWriter(file, fieldnames=list(kept[0]))
+                writer.writeheader()
+                writer.writerows(kept)
+        os.replace(temporary, path)
+        self._file = path.open("a", newline="")
+        self._needs_header = not kept
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Append a row."""
+        writer = csv.DictWriter(self._file, fieldnames=["step", *values])
+        if self._needs_header:
+            writer.writeheader()
+            self._needs_header = False
+        writer.writerow({"step": step, **{k: f"{v:.6g}" for k, v in values.items()}})
+
+    def flush(self) -> None:
+        """Write buffered rows through to the file."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
