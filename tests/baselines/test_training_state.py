@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.training_state import load_checkpoint, load_state, save_checkpoint
+from baselines.training_state import load_checkpoint, load_state, run_training, save_checkpoint
 from emo_bench.errors import UserError
 
 
