@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from emo_bench import __version__
-from emo_bench.cli import ablate, actors, assets, checks, drive, listings, report, run, score
+from emo_bench.cli import ablate, actors, assets, checks, compare, drive, listings, report, run, score, study
 
 # Plain help: rich would cost a tenth of a second and break lines that are to be copied.
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("drive", epilog=drive.EXAMPLE)(drive.drive)
 app.command("ablate", epilog=ablate.EXAMPLE)(ablate.ablate)
 app.command("score", epilog=score.EXAMPLE)(score.score)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("doctor", epilog=checks.EXAMPLE)(checks.doctor)
 app.add_typer(actors.app, name="actors")
@@ -41,3 +42,4 @@ app.add_typer(listings.methods, name="methods")
 app.add_typer(listings.metrics, name="metrics")
 app.add_typer(listings.protocols, name="protocols")
 app.add_typer(assets.app, name="assets")
+app.add_typer(study.app, name="study")

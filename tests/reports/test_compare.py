@@ -1,0 +1,178 @@
+"""`emo-bench compare` on finished runs: sides, verdicts, clusters, seeds, and what must not be mixed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+from emo_bench.cli import main
+from emo_bench.metrics.differences import SubjectScores, compare_scores
+
+QUICK = Path("quick/dot")
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        assert isinstance(ended.value.code, int)
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def runs(runs_dir: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(runs_dir, tmp_path / "runs"))
+
+
+def derived(
+    source: Path,
+    target: Path,
+    identity: Callable[[dict[str, Any]], None] = lambda _: None,
+    scores: Callable[[pandas.DataFrame], None] = lambda _: None,
+) -> Path:
+    """A copy of a run with another identity or other scores."""
+    shutil.copytree(source, target)
+    manifest = json.loads((target / "run.json").read_text())
+    identity(manifest["identity"])
+    (target / "run.json").write_text(json.dumps(manifest))
+    table = pandas.read_parquet(target / "frames.parquet")
+    scores(table)
+    table.to_parquet(target / "frames.parquet")
+    return target
+
+
+def seeded(number: int) -> Callable[[dict[str, Any]], None]:
+    return lambda identity: identity.update(seed=number)
+
+
+def test_two_runs(runs: Path, call: Any) -> None:
+    """The numbers are those of the frames; the nearest frame is better than their mean on a disc that moves."""
+    a, b = runs / QUICK / "nearest-frame/smoke-s0", runs / QUICK / "mean-frame/smoke-s0"
+    code, out, err = call("compare", a, b, "--json")
+    assert (code, err) == (0, "")
+    (comparison,) = json.loads(out)["comparisons"]
+    (psnr,) = [entry for entry in comparison["metrics"] if entry["metric"] == "psnr"]
+    tables = [pandas.read_parquet(folder / "frames.parquet")["psnr"].to_numpy() for folder in (a, b)]
+    assert psnr["difference"] == pytest.approx((tables[0] - tables[1]).mean())
+    expected = compare_scores([SubjectScores(tables[0][None], tables[1][None])], "higher")
+    assert (psnr["low"], psnr["high"], psnr["verdict"]) == (expected.low, expected.high, expected.verdict)
+    assert comparison["a"]["name"] == "nearest-frame (smoke)"
+    code, out, _ = call("compare", a, b)
+    assert code == 0
+    line = next(line for line in out.splitlines() if "PSNR" in line)
+    assert f"{expected.verdict}" in line and f"{expected.difference:+.3f}"[:5] in line
+    assert "SMOKE, not a result" in out and "one seed on a side" in out
+
+
+def test_a_run_with_itself_is_undecided(runs: Path, call: Any) -> None:
+    folder = runs / QUICK / "nearest-frame/smoke-s0"
+    copy = derived(folder, runs.parent / "again")
+    metrics = json.loads(call("compare", folder, copy, "--json")[1])["comparisons"][0]["metrics"]
+    assert {(m["metric"], m["difference"], m["verdict"]) for m in metrics} == {
+        (name, 0.0, "undecided") for name in ("psnr", "ssim", "sd")
+    }
+
+
+def test_folders_pair_namesakes(runs: Path, call: Any) -> None:
+    before = Path(shutil.copytree(runs, runs.parent / "before"))
+    found = json.loads(call("compare", before, runs, "--json")[1])["comparisons"]
+    assert len(found) == 4  # two methods at two resolutions
+    assert {str(before) in c["a"]["name"] and str(runs) in c["b"]["name"] for c in found} == {True}
+    found = json.loads(call("compare", before, runs, "--method", "mean-*", "--json")[1])["comparisons"]
+    assert len(found) == 2
+
+
+def test_actors_are_clusters_and_seeds_give_a_spread(runs: Path, call: Any) -> None:
+    rng = np.random.default_rng(0)
+    given = []
+    for method, gain in (("nearest-frame", 1.0), ("mean-frame", 0.0)):
+        for actor in ("dot", "dash", "comma"):
+            for seed in (0, 1):
+
+                def identity(known: dict[str, Any], actor: str = actor, seed: int = seed) -> None:
+                    known["actor"] = {"name": actor, "sha256": actor}
+                    known["seed"] = seed
+
+                def scores(table: pandas.DataFrame, gain: float = gain, seed: int = seed) -> None:
+                    table["psnr"] = 30 + gain + 0.2 * seed + 0.01 * rng.normal(size=len(table))
+
+                source = runs / QUICK / method / "smoke-s0"
+                given.append(derived(source, runs.parent / f"{method}-{actor}-{seed}", identity, scores))
+    found = json.loads(call("compare", *given, "--json")[1])["comparisons"][0]
+    psnr = next(m for m in found["metrics"] if m["metric"] == "psnr")
+    assert found["actors"] == ["dot", "dash", "comma"]
+    assert (psnr["verdict"], psnr["subjects"], psnr["seeds_a"], psnr["n"]) == ("better", 3, 2, 36)
+    assert psnr["difference"] == pytest.approx(1.0, abs=0.02)
+    assert psnr["spread_a"] == pytest.approx(0.2 / np.sqrt(2), abs=0.02)
+    assert psnr["by_actor"].keys() == {"dot", "dash", "comma"}
+    code, out, _ = call("compare", *given, "--per-actor")
+    assert code == 0
+    assert "actors like these 3" in out and "standard deviation between seeds" in out and "  dash" in out
+    # With the same actor, method and seed twice the sides are not clear.
+    code, _, err = call("compare", *given, derived(given[0], runs.parent / "twice"))
+    assert code == 2 and "same contestant, actor and seed" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda known: known["protocol"].update(hash="0" * 64), "protocol hash: "),
+        (lambda known: known["split"].update(name="random-12"), "split: 'tail-12' and 'random-12'"),
+        (lambda known: known["split"].update(sha256="0" * 64), "split sha256"),
+        (lambda known: known.update(resolution_px=32), "resolution_px: 64 and 32"),
+        (lambda known: known["actor"].update(name="dash"), "actor: 'dot' and 'dash'"),
+    ],
+)
+def test_what_must_not_be_mixed_is_refused(change: Any, reason: str, runs: Path, call: Any) -> None:
+    folder = runs / QUICK / "nearest-frame/smoke-s0"
+    other = derived(runs / QUICK / "mean-frame/smoke-s0", runs.parent / "other", change)
+    code, out, err = call("compare", folder, other)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert reason in err
+    third = derived(folder, runs.parent / "third", seeded(1))
+    code, out, err = call("compare", folder, third, other)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert reason in err
+
+
+def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any) -> None:
+    folder = runs / QUICK / "nearest-frame/smoke-s0"
+    other = derived(runs / QUICK / "mean-frame/smoke-s0", runs.parent / "other")
+    manifest = json.loads((other / "run.json").read_text())
+    records = manifest["stages"]["score"]["records"]
+    records["ssim"]["backend"] = {"name": "another", "sha256": None, "detail": ""}
+    records["sd"]["backend"] = {"name": "n/a", "sha256": None, "detail": "needs asset x"}
+    (other / "run.json").write_text(json.dumps(manifest))
+    metrics = {
+        m["metric"]: m
+        for m in json.loads(call("compare", folder, other, "--json")[1])["comparisons"][0]["metrics"]
+    }
+    assert "verdict" in metrics["psnr"]
+    assert "verdict" not in metrics["ssim"] and "backend name" in metrics["ssim"]["reason"]
+    assert "needs asset x" in metrics["sd"]["reason"]
+    records["psnr"]["version"] = "0"
+    (other / "run.json").write_text(json.dumps(manifest))
+    code, out, err = call("compare", folder, other)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "no comparable metric" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [(["."], "needs two runs"), (["absent", "absent2"], "no such folder")],
+)
+def test_a_mistake_is_one_line(arguments: list[str], line: str, call: Any) -> None:
+    code, out, err = call("compare", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert line in err
