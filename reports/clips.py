@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -47,16 +47,17 @@ def read_panels(
         raise UserError(f"{path} cannot be read ({error}): give the run's command again") from error
 
 
-def encode_webm(frames: Iterator[FrameU8], fps: float) -> bytes:
-    """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; a ValueError where there is none."""
+def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str] = OPTIONS) -> bytes:
+    """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; ``options`` are libvpx's. ValueError without a frame."""
     import av
 
     file = io.BytesIO()
-    with av.open(file, "w", format="webm") as container:
+    # Without bitexact the container gets a random number, and the same clip another SHA-256 each time.
+    with av.open(file, "w", format="webm", options={"fflags": "+bitexact"}) as container:
         stream: Any = None
         for frame in frames:
             if stream is None:
-                stream = container.add_stream("libvpx-vp9", rate=_rate(fps), options=OPTIONS)
+                stream = container.add_stream("libvpx-vp9", rate=_rate(fps), options=dict(options))
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.thread_count = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -66,3 +67,22 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not trouble
+
+
+@pytest.fixture(scope="session")
+def edits_dir(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods' edits of one actor in two styles: real runs of 64 px under the name of an edit."""
+    folder = tmp_path_factory.mktemp("edited")
+    for source in runs_dir.rglob("run.json"):
+        if "resolution_px" in source.as_posix():
+            continue
+        for style in ("clay", "ink"):
+            copied = folder / f"{source.parent.parent.name}-{style}"
+            shutil.copytree(source.parent, copied)
+            manifest = json.loads((copied / "run.json").read_text())
+            manifest["identity"]["style"] = {
+                "name": style, "source_caption": "a disc", "target_caption": f"a disc in {style}",
+                "instruction": "", "editor": "file", "editor_settings": {"image": f"{style}.png"},
+            }  # fmt: skip
+            (copied / "run.json").write_text(json.dumps(manifest))
+    return folder
