@@ -55,7 +55,7 @@ class ClipConfig:
     """
 
     steps: int = 3000
-    refine_steps: int = 1200
+    refine_steps: int = 900
     refine_learning_rate: float = 5e-4
     batch: int = 128
     photo_share: float = 0.5
