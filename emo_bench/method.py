@@ -149,6 +149,7 @@ class Method(ABC):
 
         Two keys belong to what the run *is*, so they must not change by fitting, and a finished run does not
         serve another value of them: ``config`` (the resolved configuration) and ``assets`` (SHA-256 by name).
-        ``stage_seconds``, after the fit, says what its parts took.
+        ``stage_seconds``, after the fit, says what its parts took. ``flags``, a list of sentences, is what a reader
+        of the scores must know; reports show it as notes.
         """
         return {}

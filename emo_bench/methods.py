@@ -22,6 +22,8 @@ _BUILT_IN = {
     "emo-avatar": "emo_avatar.method:EmoAvatar",
     "mean-frame": "baselines.mean_frame:MeanFrame",
     "nearest-frame": "baselines.nearest_frame:NearestFrame",
+    "insta": "baselines.insta.method:Insta",
+    "point-avatar": "baselines.point_avatar.method:PointAvatar",
 }
 
 

@@ -219,6 +219,7 @@ def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
         flags.append(
             f"reference frames are enlarged from {plan.capture.size_px} to {method.resolution_px} px"
         )
+    flags += [str(flag) for flag in method.describe().get("flags", [])]  # type: ignore[attr-defined]
     return {
         "title": info.title,
         "smoke": _is_smoke(plan),

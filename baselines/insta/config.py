@@ -1,0 +1,67 @@
+"""Every choice of INSTA as a field; the profiles."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class InstaConfig(BaseModel):
+    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what paper or release have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
+    background: Literal["plate", "white"] = Field("plate", description="published: white")
+    max_train_frames: int = Field(400, ge=1, description="evenly spread over the training frames")
+
+    # geometry
+    samples: int = Field(14, ge=2, description="of a ray, inside the shell")
+    shell_face_m: float = Field(0.006, gt=0, description="the shell outside the skin of the face")
+    shell_farthest_m: float = Field(0.07, gt=0, description="the farthest hair and clothes")
+    shell_margin_m: float = Field(0.006, ge=0, description="added to the visual hull")
+    shell_inner_m: float = Field(0.008, gt=0, description="how far rays go on behind the mesh")
+    longest_chord_m: float = Field(0.14, gt=0, description="of rays that pass the mesh by")
+    occupancy_cells: int = Field(96, ge=8, description="cells a side of the occupancy grid")
+    occupancy_start: int = Field(150, ge=0, description="from this step empty samples are skipped")
+
+    # field
+    levels: int = Field(10, ge=1, description="published: 16")
+    features: int = Field(2, ge=1, description="published: 8")
+    log2_rows: int = Field(16, ge=8, le=24, description="published: 18")
+    coarsest: int = Field(16, ge=2, description="published: 16")
+    finest: int = Field(384, ge=2, description="cells a side of the finest grid")
+    width: int = Field(64, ge=4, description="published: 64")
+    expression_width: int = Field(16, ge=1, description="published: 16 coefficients")
+
+    # losses
+    huber_delta: float = Field(0.1, gt=0, description="published: 0.1")
+    mouth_weight: float = Field(12.0, ge=1, description="published: 40")
+    depth_weight: float = Field(1.25, ge=0, description="published: 1.25")
+    mask_weight: float = Field(0.05, ge=0, description="opacity against the matte, in front of a plate")
+
+    # optimisation
+    steps: int = Field(2400, ge=1, description="published: 20,000 in insta.json, 33,000 in the readme")
+    rays: int = Field(1536, ge=1, description="of a step")
+    frames_a_step: int = Field(4, ge=1)
+    lr: float = Field(8e-3, gt=0, description="published: 1.75e-3")
+    final_lr_share: float = Field(0.05, gt=0, le=1)
+    ema_decay: float = Field(0.95, ge=0, lt=1, description="published: 0.95")
+    checkpoint_every_steps: int = Field(200, ge=1)
+    render_rays: int = Field(8192, ge=1, description="rendered at once")
+
+
+_SMOKE: dict[str, Any] = {
+    "resolution_px": 64, "max_train_frames": 24, "samples": 8, "levels": 6, "log2_rows": 13, "finest": 96,
+    "width": 32, "steps": 100, "rays": 512, "frames_a_step": 2, "checkpoint_every_steps": 20, "occupancy_start": 40,
+    "occupancy_cells": 48, "lr": 1.5e-2,
+}  # fmt: skip
+_PAPER: dict[str, Any] = {
+    "resolution_px": 512, "max_train_frames": 20000, "samples": 48, "levels": 16, "features": 8, "log2_rows": 18,
+    "finest": 2048, "mouth_weight": 40.0, "steps": 20000, "rays": 4096, "frames_a_step": 4, "lr": 1.75e-3,
+    "final_lr_share": 1.0, "checkpoint_every_steps": 1000, "occupancy_start": 500, "occupancy_cells": 128,
+    "render_rays": 16384,
+}  # fmt: skip
+
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}

@@ -1,0 +1,128 @@
+"""The radiance field in canonical space: hash grid, density and colour networks, expression for the mouth."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.insta.config import InstaConfig
+from baselines.insta.hash_grid import HashGrid
+from emo_bench.tracking.head_rig import EXPRESSIONS
+
+GEOMETRY_FEATURES = 15
+DIRECTION_FEATURES = 16
+# Density is exp(x + this) a box side: a fresh field is half opaque across the shell, so gradients reach all of it.
+DENSITY_OFFSET = 3.5
+
+
+class RadianceField(nn.Module):
+    """Density and colour of canonical points.
+
+    Args:
+        config: sizes.
+        low, side: corner ``[3]`` and side of the canonical cube, metres.
+        device: decides between Warp's hash grid and tiny-cuda-nn's.
+    """
+
+    def __init__(self, config: InstaConfig, low: np.ndarray, side: float, device: str) -> None:
+        super().__init__()
+        self.low: Tensor
+        self.side: Tensor
+        self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32))
+        self.register_buffer("side", torch.tensor(float(side)))
+        self.grid = _grid(config, device)
+        self.expression = nn.Linear(len(EXPRESSIONS), config.expression_width, bias=False)
+        inputs = config.levels * config.features + config.expression_width
+        width = config.width
+        self.density = _network(inputs, width, 2, 1 + GEOMETRY_FEATURES)
+        self.colour = _network(GEOMETRY_FEATURES + DIRECTION_FEATURES, width, 3, 3)
+
+    def unit(self, points: Tensor) -> Tensor:
+        """Canonical points ``[M, 3]`` in metres to the unit cube, clamped."""
+        return ((points - self.low) / self.side).clamp(0.0, 1.0)
+
+    def forward(
+        self, unit: Tensor, directions: Tensor, expression: Tensor, mouth: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Density and colour.
+
+        Args:
+            unit: ``[M, 3]`` in the unit cube.
+            directions: ``[M, 3]`` canonical viewing directions, of any length.
+            expression: ``[M, E]`` codes from :meth:`encode`.
+            mouth: ``[M]`` bool; elsewhere the expression is not seen.
+
+        Returns:
+            Density ``[M]`` in 1 / metres and colours ``[M, 3]`` in [0, 1].
+        """
+        code = expression * mouth[:, None]
+        features = self.density(torch.cat((self.grid(unit).float(), code), dim=1))
+        density = torch.exp((features[:, 0] + DENSITY_OFFSET).clamp(max=12.0)) / self.side
+        seen = torch.cat(
+            (features[:, 1:], spherical_harmonics(nn.functional.normalize(directions, dim=1))), dim=1
+        )
+        return density, torch.sigmoid(self.colour(seen))
+
+    def encode(self, expression: Tensor) -> Tensor:
+        """ARKit coefficients ``[B, 52]`` to codes ``[B, E]``."""
+        code: Tensor = self.expression(expression)
+        return code
+
+
+def _network(inputs: int, width: int, hidden: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for layer in range(hidden):
+        layers += [nn.Linear(inputs if layer == 0 else width, width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(width, outputs))
+
+
+def uses_tiny_cuda_nn(device: str) -> bool:
+    """Whether the hash grid is tiny-cuda-nn's: on a GPU, where the package is installed."""
+    return device.startswith("cuda") and importlib.util.find_spec("tinycudann") is not None
+
+
+def _grid(config: InstaConfig, device: str) -> nn.Module:
+    if not uses_tiny_cuda_nn(device):
+        return HashGrid(config.levels, config.features, config.log2_rows, config.coarsest, config.finest)
+    import tinycudann
+
+    growth = (config.finest / config.coarsest) ** (1.0 / max(config.levels - 1, 1))
+    encoding: dict[str, Any] = {
+        "otype": "HashGrid",
+        "n_levels": config.levels,
+        "n_features_per_level": config.features,
+        "log2_hashmap_size": config.log2_rows,
+        "base_resolution": config.coarsest,
+        "per_level_scale": growth,
+    }
+    module: nn.Module = tinycudann.Encoding(3, encoding)
+    return module
+
+
+def spherical_harmonics(directions: Tensor) -> Tensor:
+    """Real spherical harmonics up to degree 3 (four bands) of unit vectors ``[M, 3]``: ``[M, 16]``."""
+    x, y, z = directions.unbind(-1)
+    xx, yy, zz = x * x, y * y, z * z
+    bands = (
+        0.28209479 * torch.ones_like(x),
+        0.48860251 * y,
+        0.48860251 * z,
+        0.48860251 * x,
+        1.09254843 * x * y,
+        1.09254843 * y * z,
+        0.31539157 * (3.0 * zz - 1.0),
+        1.09254843 * x * z,
+        0.54627422 * (xx - yy),
+        0.59004359 * y * (3.0 * xx - yy),
+        2.89061144 * x * y * z,
+        0.45704580 * y * (5.0 * zz - 1.0),
+        0.37317633 * z * (5.0 * zz - 3.0),
+        0.45704580 * x * (5.0 * zz - 1.0),
+        1.44530572 * z * (xx - yy),
+        0.59004359 * x * (xx - 3.0 * yy),
+    )
+    return torch.stack(bands, dim=-1)

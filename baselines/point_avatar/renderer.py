@@ -1,0 +1,108 @@
+"""The avatar: a frame's signals to a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.point_avatar.cloud import PointCloud, radius_ndc
+from baselines.point_avatar.config import PointAvatarConfig
+from baselines.point_avatar.networks import CanonicalNetwork, Deformer, Residuals, Shading
+from baselines.point_avatar.rig_surface import FrameDrive, RigSurface
+from baselines.point_avatar.splatting import composite, rasterise
+from emo_bench.tracking.head_rig import HeadRig, project
+
+LEAST_RADIUS_PX = 0.8
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole at the method's resolution, px."""
+
+    focal_px: float
+    center_px: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and what losses need besides.
+
+    Attributes:
+        image: ``[S, S, 3]`` in front of the background, [0, 1].
+        opacity: ``[S, S]``.
+        seen: ``[N]`` greatest weight of each point.
+        distance, gradient: ``[N]`` and ``[N, 3]`` of the canonical distance at the points.
+        residuals: of the deformer.
+    """
+
+    image: Tensor
+    opacity: Tensor
+    seen: Tensor
+    distance: Tensor
+    gradient: Tensor
+    residuals: Residuals
+
+
+class PointAvatarModel(nn.Module):
+    """Points, networks, plate of one person.
+
+    Args:
+        rig: the mesh.
+        rest, joints: ``[V, 3]`` and ``[2, 3]`` metres, the person at rest.
+        plate: ``[S, S, 3]`` in [0, 1], what lies behind.
+        config: everything else.
+        device: of the tensors.
+    """
+
+    def __init__(
+        self,
+        rig: HeadRig,
+        rest: np.ndarray,
+        joints: np.ndarray,
+        plate: np.ndarray,
+        config: PointAvatarConfig,
+        device: str,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.surface = RigSurface(rig, rest, joints, device)
+        self.rest: Tensor
+        self.joints: Tensor
+        self.plate: Tensor
+        for name, array in (("rest", rest), ("joints", joints), ("plate", plate)):
+            self.register_buffer(name, torch.as_tensor(np.asarray(array, np.float32)))
+        head = rest[rig.skin_weights[:, 2] > 0.9]
+        center = torch.as_tensor(np.asarray(0.5 * (head.min(axis=0) + head.max(axis=0)), np.float32))
+        self.deformer = Deformer(config, self.surface)
+        self.canonical = CanonicalNetwork(config, center)
+        self.shading = Shading(config.shading_width)
+        self.cloud: PointCloud
+        self.to(device)
+
+    @property
+    def radius_px(self) -> float:
+        """Of the cloud's discs at the method's resolution."""
+        radius = radius_ndc(len(self.cloud), self.config.radius_scale) * self.config.resolution_px / 2
+        return max(radius, LEAST_RADIUS_PX)
+
+    def forward(self, drive: FrameDrive, camera: Camera) -> Drawing:
+        """Draw a frame."""
+        config, cloud = self.config, self.cloud
+        distance, gradient, albedo = self.canonical.with_gradient(cloud.places)
+        if config.albedo == "points":
+            albedo = torch.sigmoid(cloud.albedo)
+        residuals = self.deformer.residuals(cloud.places)
+        posed = self.deformer(cloud.places, cloud.at, residuals, drive)
+        normals = nn.functional.normalize(gradient, dim=1, eps=1e-6)
+        normals = self.surface.turn(drive.vertices, cloud.at, normals)
+        colour = (2.0 * self.shading(normals) * albedo).clamp(0.0, 1.0)
+        center = torch.tensor(camera.center_px, device=posed.device, dtype=posed.dtype)
+        pixels = project(posed, camera.focal_px, center)
+        found = rasterise(pixels, posed[:, 2], self.radius_px, config.resolution_px, config.points_a_pixel)
+        drawn = composite(found, pixels, self.radius_px, colour, config.points_a_pixel)
+        behind = self.plate if config.background == "plate" else torch.ones_like(self.plate)
+        image = drawn.features + (1.0 - drawn.opacity)[..., None] * behind
+        return Drawing(image, drawn.opacity, drawn.seen, distance, gradient, residuals)

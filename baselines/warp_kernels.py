@@ -1,0 +1,155 @@
+"""The baselines' kernels in Warp's language: hash grid, canonical map, nearest place on a mesh."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from emo_bench.tracking.raycast import warp
+
+# The primes of the spatial hash of Teschner et al. 2003, as in Instant NGP.
+_PRIME_Y, _PRIME_Z = 2654435761, 805459861
+
+
+class Kernels(NamedTuple):
+    """``look_up`` and ``scatter`` of :mod:`baselines.insta.hash_grid`, ``carry`` of ``canonical``, ``nearest`` place."""
+
+    look_up: Any
+    scatter: Any
+    carry: Any
+    nearest: Any
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Kernels:
+    """All of them at once, because Warp compiles a module as a whole."""
+    wp = warp()
+    prime_y, prime_z = wp.constant(wp.uint32(_PRIME_Y)), wp.constant(wp.uint32(_PRIME_Z))
+
+    @wp.func
+    def row(x: int, y: int, z: int, side: int, size: int) -> int:
+        dense = side * side * side
+        if side <= 1290 and dense <= size:
+            return x + side * (y + side * z)
+        hashed = wp.uint32(x) ^ (wp.uint32(y) * prime_y) ^ (wp.uint32(z) * prime_z)
+        return int(hashed % wp.uint32(size))
+
+    @wp.func
+    def corner_weight(f: float, bit: int) -> float:
+        if bit == 1:
+            return f
+        return 1.0 - f
+
+    @wp.kernel
+    def look_up(
+        points: wp.array(dtype=wp.vec3),
+        sides: wp.array(dtype=wp.int32),
+        table: wp.array3d(dtype=float),
+        features: wp.array2d(dtype=float),
+    ):
+        i, level = wp.tid()
+        cells = sides[level] - 1
+        x = points[i] * float(cells)
+        bx = wp.clamp(int(wp.floor(x[0])), 0, cells - 1)
+        by = wp.clamp(int(wp.floor(x[1])), 0, cells - 1)
+        bz = wp.clamp(int(wp.floor(x[2])), 0, cells - 1)
+        fx = wp.clamp(x[0] - float(bx), 0.0, 1.0)
+        fy = wp.clamp(x[1] - float(by), 0.0, 1.0)
+        fz = wp.clamp(x[2] - float(bz), 0.0, 1.0)
+        width = table.shape[2]
+        for corner in range(8):
+            dx = corner & 1
+            dy = (corner >> 1) & 1
+            dz = (corner >> 2) & 1
+            weight = corner_weight(fx, dx) * corner_weight(fy, dy) * corner_weight(fz, dz)
+            at = row(bx + dx, by + dy, bz + dz, cells + 1, table.shape[1])
+            for k in range(width):
+                features[i, level * width + k] = features[i, level * width + k] + weight * table[level, at, k]
+
+    @wp.kernel
+    def scatter(
+        points: wp.array(dtype=wp.vec3),
+        sides: wp.array(dtype=wp.int32),
+        gradient: wp.array2d(dtype=float),
+        table_gradient: wp.array3d(dtype=float),
+    ):
+        i, level = wp.tid()
+        cells = sides[level] - 1
+        x = points[i] * float(cells)
+        bx = wp.clamp(int(wp.floor(x[0])), 0, cells - 1)
+        by = wp.clamp(int(wp.floor(x[1])), 0, cells - 1)
+        bz = wp.clamp(int(wp.floor(x[2])), 0, cells - 1)
+        fx = wp.clamp(x[0] - float(bx), 0.0, 1.0)
+        fy = wp.clamp(x[1] - float(by), 0.0, 1.0)
+        fz = wp.clamp(x[2] - float(bz), 0.0, 1.0)
+        width = table_gradient.shape[2]
+        for corner in range(8):
+            dx = corner & 1
+            dy = (corner >> 1) & 1
+            dz = (corner >> 2) & 1
+            weight = corner_weight(fx, dx) * corner_weight(fy, dy) * corner_weight(fz, dz)
+            at = row(bx + dx, by + dy, bz + dz, cells + 1, table_gradient.shape[1])
+            for k in range(width):
+                wp.atomic_add(table_gradient, level, at, k, weight * gradient[i, level * width + k])
+
+    @wp.kernel
+    def carry(
+        mesh: wp.uint64,
+        faces: wp.array2d(dtype=wp.int32),
+        rest: wp.array(dtype=wp.vec3),
+        points: wp.array(dtype=wp.vec3),
+        directions: wp.array(dtype=wp.vec3),
+        reach: float,
+        canonical: wp.array(dtype=wp.vec3),
+        turned: wp.array(dtype=wp.vec3),
+        face: wp.array(dtype=wp.int32),
+    ):
+        i = wp.tid()
+        found = wp.mesh_query_point_no_sign(mesh, points[i], reach)
+        face[i] = -1
+        if found.result:
+            f = found.face
+            face[i] = f
+            u = found.u
+            v = found.v
+            posed = wp.mesh_get(mesh)
+            p0 = posed.points[faces[f, 0]]
+            p1 = posed.points[faces[f, 1]]
+            p2 = posed.points[faces[f, 2]]
+            c0 = rest[faces[f, 0]]
+            c1 = rest[faces[f, 1]]
+            c2 = rest[faces[f, 2]]
+            offset = points[i] - (u * p0 + v * p1 + (1.0 - u - v) * p2)
+            tangent = wp.normalize(p1 - p0)
+            normal = wp.normalize(wp.cross(p1 - p0, p2 - p0))
+            bitangent = wp.cross(normal, tangent)
+            tangent_c = wp.normalize(c1 - c0)
+            normal_c = wp.normalize(wp.cross(c1 - c0, c2 - c0))
+            bitangent_c = wp.cross(normal_c, tangent_c)
+            foot = u * c0 + v * c1 + (1.0 - u - v) * c2
+            canonical[i] = (
+                foot
+                + wp.dot(offset, tangent) * tangent_c
+                + wp.dot(offset, bitangent) * bitangent_c
+                + wp.dot(offset, normal) * normal_c
+            )
+            d = directions[i]
+            turned[i] = (
+                wp.dot(d, tangent) * tangent_c
+                + wp.dot(d, bitangent) * bitangent_c
+                + wp.dot(d, normal) * normal_c
+            )
+
+    @wp.kernel
+    def nearest(
+        mesh: wp.uint64,
+        points: wp.array(dtype=wp.vec3),
+        face: wp.array(dtype=wp.int32),
+        barycentric: wp.array(dtype=wp.vec3),
+    ):
+        i = wp.tid()
+        found = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e6)
+        face[i] = found.face
+        barycentric[i] = wp.vec3(found.u, found.v, 1.0 - found.u - found.v)
+
+    return Kernels(look_up, scatter, carry, nearest)
