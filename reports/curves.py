@@ -91,7 +91,7 @@ def loss_charts(row: Row) -> list[Markup]:
     path = row.run.path / LOSSES
     if not path.is_file():
         return []
-    names, table = _read_losses(path)
+    names, table = read_losses(path)
     edges = np.linspace(0, len(table), min(LOSS_POINTS, len(table)) + 1).astype(int)
     points = np.stack([table[a:b].mean(axis=0) for a, b in pairwise(edges)])
     charts = []
@@ -126,7 +126,7 @@ def _binned(degrees: Floats, scores: Floats) -> tuple[Floats, Floats, Floats, Fl
     return (numbers + 0.5) * BIN_DEG, values[0], values[1], values[2]
 
 
-def _read_losses(path: Path) -> tuple[list[str], Floats]:
+def read_losses(path: Path) -> tuple[list[str], Floats]:
     """Names of the columns and ``[N, columns]``; the first column counts steps."""
     with path.open(newline="", encoding="utf-8") as file:
         names, *lines = csv.reader(file)

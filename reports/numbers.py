@@ -21,6 +21,7 @@ LABELS = {
     "warping_error": "warping error",
 }
 UNITLESS = "1"
+SMALL = 0.001
 
 
 def group_title(group: Group) -> str:
@@ -58,11 +59,13 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits; NaN and infinity as a reader expects them."""
+    """Four significant digits, four decimals at most; below ``SMALL`` as a power of ten; NaN and infinity in words."""
     if math.isnan(value):
         return "n/a"
     if math.isinf(value):
         return "∞"
+    if 0 < abs(value) < SMALL:
+        return f"{value:.2e}"
     digits = 3 - math.floor(math.log10(abs(value))) if value else 3
     return f"{value:.{min(max(digits, 0), 4)}f}"
 

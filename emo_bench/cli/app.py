@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from emo_bench import __version__
-from emo_bench.cli import ablate, actors, assets, checks, compare, drive, listings, report, run, score, study
+from emo_bench.cli import (
+    ablate,
+    actors,
+    assets,
+    checks,
+    compare,
+    drive,
+    listings,
+    report,
+    run,
+    score,
+    show,
+    study,
+)
 
 # Plain help: rich would cost a tenth of a second and break lines that are to be copied.
 app = typer.Typer(
@@ -35,6 +48,7 @@ app.command("drive", epilog=drive.EXAMPLE)(drive.drive)
 app.command("ablate", epilog=ablate.EXAMPLE)(ablate.ablate)
 app.command("score", epilog=score.EXAMPLE)(score.score)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
+app.command("show", epilog=show.EXAMPLE)(show.show)
 app.command("report", epilog=report.EXAMPLE)(report.report)
 app.command("doctor", epilog=checks.EXAMPLE)(checks.doctor)
 app.add_typer(actors.app, name="actors")

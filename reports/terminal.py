@@ -1,0 +1,204 @@
+"""A run on one screen of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.store import LOG, MANIFEST, PREVIEW, STAGES, is_finished, load_run, read_manifest
+from reports.comparison import Group, Row, best_rows, group_rows
+from reports.curves import LOSSES, read_losses
+from reports.numbers import duration, heading, number, span
+from reports.reproduction import command
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+BARS = "▁▂▃▄▅▆▇█"
+SPARK_WIDTH = 16
+PLAIN_WIDTH = 110
+NUMBER_WIDTHS = {"n": 3, "95 % interval": 16, "over the frames": SPARK_WIDTH}
+
+
+def show_run(folder: Path, console: Console) -> None:
+    """Print what the run in ``folder`` is, how far it got, its scores beside the stand-ins', its losses and its files.
+
+    Raises:
+        UserError: there is no run.
+    """
+    from rich.console import Group as Lines
+    from rich.panel import Panel
+
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"{folder} is no run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED")  # fmt: skip
+    manifest = read_manifest(folder)
+    parts: list[RenderableType] = [_about(manifest), _stages(manifest)]
+    if is_finished(folder):
+        row = Row(load_run(folder))
+        parts.append(_scores(row, _beside(row)))
+        closing = command(row)
+    else:
+        closing = "not finished: its emo-bench run command goes on where it stopped"
+    parts += [line for line in (_losses(folder), _edits(folder), _flags(manifest), _files(folder)) if line]
+    parts.append(f"[dim]{_plain(closing)}[/]")
+    console.print(Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim"))
+
+
+def run_record(folder: Path) -> dict[str, Any]:
+    """The run as in report.json, with the state of its stages."""
+    from reports.content import report_content
+
+    manifest = read_manifest(folder)
+    record: dict[str, Any] = {"run": folder.as_posix(), "finished": is_finished(folder)}
+    record["stages"] = {name: _state(manifest, name) for name in STAGES}
+    if record["finished"]:
+        content = report_content(group_rows([load_run(folder)]), [])
+        (table,) = content["tables"]
+        record |= {"metrics": table["metrics"], **table["rows"][0]}
+    return record
+
+
+def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
+    """Means of ``width`` equal parts as bars from the lowest to the highest; a blank where nothing is finite."""
+    if not len(values):
+        return ""
+    parts = np.array_split(values, min(width, len(values)))
+    means = np.array(
+        [part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts]
+    )
+    if np.isnan(means).all():
+        return " " * len(means)
+    low, high = np.nanmin(means), np.nanmax(means)
+    share = (means - low) / (high - low) if high > low else np.where(np.isnan(means), np.nan, 0.5)
+    return "".join(" " if s != s else BARS[round(s * (len(BARS) - 1))] for s in share)
+
+
+def _title(manifest: dict[str, Any]) -> str:
+    identity = manifest["identity"]
+    style = f", {identity['style']['name']}" if "style" in identity else ""
+    return f"[bold]{_plain(manifest['title'])}[/] on actor [bold]{_plain(identity['actor']['name'])}{_plain(style)}[/]"
+
+
+def _about(manifest: dict[str, Any]) -> str:
+    identity = manifest["identity"]
+    protocol, split = identity["protocol"], manifest["split"]
+    settings = "".join(f", {key}={value}" for key, value in sorted(identity["settings"].items()))
+    first = (
+        f"{protocol['name']} v{protocol['version']} ({protocol['hash'][:8]}), split {split['name']}, "
+        f"{identity['resolution_px']} px, profile {identity['profile']}, seed {identity['seed']}{settings}"
+    )
+    return _plain(first)
+
+
+def _stages(manifest: dict[str, Any]) -> RenderableType:
+    table = _table("stage", "state", "time", "frames", "memory", "device")
+    for name in STAGES:
+        state = _state(manifest, name)
+        memory = state.get("memory_mib")
+        table.add_row(
+            name,
+            "[green]done[/]" if state["done"] else "[yellow]begun[/]" if state["attempts"] else "[dim]not begun[/]",
+            "" if state["seconds"] is None else duration(state["seconds"]),
+            str(state.get("frames") or ""),
+            "" if memory is None else f"{memory / 1024:.1f} GiB",
+            state.get("device") or "",
+        )  # fmt: skip
+    return table
+
+
+def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
+    entry = manifest["stages"].get(stage, {})
+    return {
+        "done": bool(entry.get("finished_at")),
+        "attempts": entry.get("attempts", 0),
+        "seconds": entry.get("seconds"),
+        "frames": entry.get("frames"),
+        "memory_mib": entry.get("memory_mib"),
+        "device": entry.get("machine", {}).get("device"),
+    }
+
+
+def _beside(row: Row) -> list[Row]:
+    """The finished stand-ins of the same actor, profile and seed that may be compared with the row."""
+    place = row.run.path
+    folders = [path.parent for path in sorted(place.parent.parent.glob(f"*/*/{MANIFEST}"))]
+    rows = [Row(load_run(folder)) for folder in folders if folder != place and is_finished(folder)]
+    group: Group = next(
+        group
+        for group in group_rows([row.run, *(r.run for r in rows if r.trivial)])
+        if any(other.run.path == place for other in group.rows)
+    )
+    return [
+        other
+        for other in group.rows
+        if other.trivial and other.run.path != place and other.subject == row.subject
+    ]
+
+
+def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
+    table = _table("metric", "mean", "95 % interval", "n", "over the frames", *(other.title for other in beside), "backend")  # fmt: skip
+    for metric, cell in row.cells.items():
+        best = 0 in best_rows([row, *beside], metric)
+        mean = number(cell.interval.mean)
+        interval = span(cell.interval.low, cell.interval.high) if cell.interval.n else ""
+        table.add_row(
+            heading(cell),
+            f"[bold green]{mean}[/]" if best else mean,
+            _plain(interval),
+            str(cell.interval.n),
+            f"[cyan]{sparkline(row.scores(metric))}[/]",
+            *(number(other.cells[metric].interval.mean) for other in beside),
+            _plain(cell.record["backend"]["name"]),
+        )
+    return table
+
+
+def _losses(folder: Path) -> str:
+    if not (folder / LOSSES).is_file():
+        return ""
+    names, table = read_losses(folder / LOSSES)
+    if not len(table):
+        return ""
+    last = ", ".join(f"{name} {value:.3g}" for name, value in zip(names[1:], table[-1, 1:], strict=True))
+    return f"[dim]losses at {names[0]} {table[-1, 0]:.0f}:[/] {_plain(last)}"
+
+
+def _edits(folder: Path) -> str:
+    found = [
+        f"{path.parent.name}{'' if is_finished(path.parent) else ' (not finished)'}"
+        for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))
+    ]
+    return f"[dim]edits:[/] {_plain(', '.join(found))}" if found else ""
+
+
+def _flags(manifest: dict[str, Any]) -> str:
+    return "\n".join(f"[yellow]note:[/] {_plain(flag)}" for flag in manifest["flags"])
+
+
+def _files(folder: Path) -> str:
+    there = [folder / name for name in (PREVIEW, LOG) if (folder / name).is_file()]
+    return f"[dim]look at:[/] {_plain(', '.join(path.as_posix() for path in there))}" if there else ""
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        right = column in ("mean", "n", "time", "frames", "memory")
+        # Names give way on a narrow terminal, numbers never.
+        least = None if column in ("metric", "backend", "device") else NUMBER_WIDTHS.get(column, 7)
+        table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
+    return table
+
+
+def _plain(text: str) -> str:
+    """Text in which no bracket is markup."""
+    from rich.markup import escape
+
+    return escape(text)
