@@ -24,6 +24,7 @@ _BUILT_IN = {
     "nearest-frame": "baselines.nearest_frame:NearestFrame",
     "insta": "baselines.insta.method:Insta",
     "point-avatar": "baselines.point_avatar.method:PointAvatar",
+    "deep-video-portraits": "baselines.deep_video_portraits.method:DeepVideoPortraits",
 }
 
 

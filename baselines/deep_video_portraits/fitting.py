@@ -1,0 +1,132 @@
+"""Training of Deep Video Portraits: losses, steps; its state between any two steps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.deep_video_portraits.conditioning import CHANNELS, Conditioning
+from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
+from baselines.deep_video_portraits.networks import PatchCritic
+from baselines.training_frames import TrainingFrames
+from emo_bench.errors import UserError
+
+
+class DeepVideoPortraitsFit:
+    """Trains the translation network against a conditional patch discriminator, step by step.
+
+    A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
+    ends with the weights of an undisturbed one.
+
+    Args:
+        network: what is trained, on its device.
+        frames, conditioning: what it is trained on.
+        config: weights, rates, steps.
+        seed: of the run.
+        device: of the network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        frames: TrainingFrames,
+        conditioning: Conditioning,
+        config: DeepVideoPortraitsConfig,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.network, self.step = network, 0
+        self._frames, self._conditioning, self._config = frames, conditioning, config
+        self._seed, self._device = seed, device
+        self._seen = CHANNELS * config.discriminator_window
+        critic = PatchCritic(3 + self._seen, config.discriminator_width)
+        self._critic = critic.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, betas=(0.5, 0.999))
+        self._critic_optimizer = torch.optim.Adam(
+            self._critic.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
+        )
+
+    def run_step(self) -> dict[str, float]:
+        """Take one optimisation step; its losses by name, before weighting.
+
+        Raises:
+            UserError: a loss is not finite; nothing was updated by this step.
+        """
+        config = self._config
+        rng = np.random.default_rng((self._seed, self.step))
+        # For dropout.
+        torch.manual_seed(int(rng.integers(2**31)))
+        rows = rng.integers(len(self._frames), size=config.batch)
+        target = self._frames.images(rows, self._device)
+        volume = self._conditioning.batch(self._frames.indices[rows], self._device)
+        volume = volume.contiguous(memory_format=torch.channels_last)
+        condition = volume[:, -self._seen :]
+        self.network.train()
+        with self._precision():
+            image = self.network(volume)
+            losses = {"l1": F.l1_loss(image, target), "adversarial": image.new_zeros(())}
+            if config.gan_weight > 0:
+                self._critic.requires_grad_(False)
+                losses["adversarial"] = F.softplus(-self._critic(image, condition)).mean()
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        self._refuse_non_finite(values)
+        self._set_rates()
+        self._optimizer.zero_grad(set_to_none=True)
+        (config.l1_weight * losses["l1"] + config.gan_weight * losses["adversarial"]).backward()
+        self._optimizer.step()
+        values["discriminator"] = self._critic_step(image.detach(), target, condition)
+        self.step += 1
+        return values
+
+    def _critic_step(self, image: Tensor, target: Tensor, condition: Tensor) -> float:
+        if self._config.gan_weight == 0:
+            return 0.0
+        self._critic.requires_grad_(True)
+        with self._precision():
+            real, fake = self._critic(target, condition), self._critic(image, condition)
+            loss = 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+        self._critic_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._critic_optimizer.step()
+        return float(loss.detach())
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.split(":")[0], torch.bfloat16, enabled=self._config.bf16)
+
+    def _set_rates(self) -> None:
+        config = self._config
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
+        share = config.final_lr_share + (1.0 - config.final_lr_share) * cosine
+        self._optimizer.param_groups[0]["lr"] = config.lr * share
+        self._critic_optimizer.param_groups[0]["lr"] = config.discriminator_lr * share
+
+    def _refuse_non_finite(self, values: dict[str, float]) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"deep-video-portraits: training stopped at step {self.step}: {', '.join(bad)} is not finite; "
+                "try --set lr=... or --set bf16=false"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "critic": self._critic.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "critic_optimizer": self._critic_optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        self._critic.load_state_dict(state["critic"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._critic_optimizer.load_state_dict(state["critic_optimizer"])
