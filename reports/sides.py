@@ -78,12 +78,13 @@ class Side:
         return [row for rows in self.by_subject.values() for row in rows]
 
 
-def read_rows(paths: Sequence[Path], method: str | None = None) -> list[Row]:
+def read_rows(paths: Sequence[Path], method: str | None = None, *, finished_only: bool = True) -> list[Row]:
     """The finished runs at the given paths: a run's folder is that run alone, another one all runs below it.
 
     Args:
         paths: folders.
         method: a glob that the name of the method must match.
+        finished_only: leave out what is not finished below a folder, instead of refusing it.
 
     Raises:
         UserError: there is none, or one is not finished.
@@ -93,7 +94,7 @@ def read_rows(paths: Sequence[Path], method: str | None = None) -> list[Row]:
         if (path / MANIFEST).is_file():
             folders.append(path)
         else:
-            folders += [folder for folder in find_runs([path]) if is_finished(folder)]
+            folders += [folder for folder in find_runs([path]) if not finished_only or is_finished(folder)]
     rows = [Row(load_run(folder)) for folder in dict.fromkeys(folders)]
     chosen = [row for row in rows if method is None or fnmatch.fnmatchcase(row.identity["method"], method)]
     if not chosen:

@@ -9,6 +9,7 @@ from emo_bench.cli import (
     ablate,
     actors,
     assets,
+    check,
     checks,
     compare,
     drive,
@@ -47,6 +48,7 @@ app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("drive", epilog=drive.EXAMPLE)(drive.drive)
 app.command("ablate", epilog=ablate.EXAMPLE)(ablate.ablate)
 app.command("score", epilog=score.EXAMPLE)(score.score)
+app.command("check", epilog=check.EXAMPLE)(check.check)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("show", epilog=show.EXAMPLE)(show.show)
 app.command("report", epilog=report.EXAMPLE)(report.report)

@@ -86,3 +86,50 @@ def edits_dir(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             }  # fmt: skip
             (copied / "run.json").write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A command in this process: exit code, stdout, stderr."""
+    from emo_bench.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        assert isinstance(ended.value.code, int)
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def runs(runs_dir: Path, tmp_path: Path) -> Path:
+    """A copy of `runs_dir` that a test may change."""
+    return Path(shutil.copytree(runs_dir, tmp_path / "runs"))
+
+
+@pytest.fixture
+def derived() -> Callable[..., Path]:
+    """Copy a run, changing its identity and its scores in place."""
+    return derive
+
+
+def derive(
+    source: Path,
+    target: Path,
+    identity: Callable[[dict[str, Any]], Any] | None = None,
+    scores: Callable[[Any], None] | None = None,
+) -> Path:
+    """A copy of a run at `target`; `identity` changes the manifest's entry, `scores` the table."""
+    import pandas
+
+    shutil.copytree(source, target)
+    manifest = json.loads((target / "run.json").read_text())
+    table = pandas.read_parquet(target / "frames.parquet")
+    if identity is not None:
+        identity(manifest["identity"])
+    if scores is not None:
+        scores(table)
+    (target / "run.json").write_text(json.dumps(manifest))
+    table.to_parquet(target / "frames.parquet")
+    return target

@@ -12,51 +12,16 @@ import numpy as np
 import pandas
 import pytest
 
-from emo_bench.cli import main
 from emo_bench.metrics.differences import SubjectScores, compare_scores
 
 QUICK = Path("quick/dot")
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        assert isinstance(ended.value.code, int)
-        return (ended.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def runs(runs_dir: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
-    return Path(shutil.copytree(runs_dir, tmp_path / "runs"))
-
-
-def derived(
-    source: Path,
-    target: Path,
-    identity: Callable[[dict[str, Any]], None] = lambda _: None,
-    scores: Callable[[pandas.DataFrame], None] = lambda _: None,
-) -> Path:
-    """A copy of a run with another identity or other scores."""
-    shutil.copytree(source, target)
-    manifest = json.loads((target / "run.json").read_text())
-    identity(manifest["identity"])
-    (target / "run.json").write_text(json.dumps(manifest))
-    table = pandas.read_parquet(target / "frames.parquet")
-    scores(table)
-    table.to_parquet(target / "frames.parquet")
-    return target
 
 
 def seeded(number: int) -> Callable[[dict[str, Any]], None]:
     return lambda identity: identity.update(seed=number)
 
 
-def test_two_runs(runs: Path, call: Any) -> None:
+def test_two_runs(runs: Path, call: Any, derived: Any) -> None:
     """The numbers are those of the frames; the nearest frame is better than their mean on a disc that moves."""
     a, b = runs / QUICK / "nearest-frame/smoke-s0", runs / QUICK / "mean-frame/smoke-s0"
     code, out, err = call("compare", a, b, "--json")
@@ -75,7 +40,7 @@ def test_two_runs(runs: Path, call: Any) -> None:
     assert "SMOKE, not a result" in out and "one seed on a side" in out
 
 
-def test_a_run_with_itself_is_undecided(runs: Path, call: Any) -> None:
+def test_a_run_with_itself_is_undecided(runs: Path, call: Any, derived: Any) -> None:
     folder = runs / QUICK / "nearest-frame/smoke-s0"
     copy = derived(folder, runs.parent / "again")
     metrics = json.loads(call("compare", folder, copy, "--json")[1])["comparisons"][0]["metrics"]
@@ -84,7 +49,7 @@ def test_a_run_with_itself_is_undecided(runs: Path, call: Any) -> None:
     }
 
 
-def test_folders_pair_namesakes(runs: Path, call: Any) -> None:
+def test_folders_pair_namesakes(runs: Path, call: Any, derived: Any) -> None:
     before = Path(shutil.copytree(runs, runs.parent / "before"))
     found = json.loads(call("compare", before, runs, "--json")[1])["comparisons"]
     assert len(found) == 4  # two methods at two resolutions
@@ -93,7 +58,7 @@ def test_folders_pair_namesakes(runs: Path, call: Any) -> None:
     assert len(found) == 2
 
 
-def test_actors_are_clusters_and_seeds_give_a_spread(runs: Path, call: Any) -> None:
+def test_actors_are_clusters_and_seeds_give_a_spread(runs: Path, call: Any, derived: Any) -> None:
     rng = np.random.default_rng(0)
     given = []
     for method, gain in (("nearest-frame", 1.0), ("mean-frame", 0.0)):
@@ -134,7 +99,9 @@ def test_actors_are_clusters_and_seeds_give_a_spread(runs: Path, call: Any) -> N
         (lambda known: known["actor"].update(name="dash"), "actor: 'dot' and 'dash'"),
     ],
 )
-def test_what_must_not_be_mixed_is_refused(change: Any, reason: str, runs: Path, call: Any) -> None:
+def test_what_must_not_be_mixed_is_refused(
+    change: Any, reason: str, runs: Path, call: Any, derived: Any
+) -> None:
     folder = runs / QUICK / "nearest-frame/smoke-s0"
     other = derived(runs / QUICK / "mean-frame/smoke-s0", runs.parent / "other", change)
     code, out, err = call("compare", folder, other)
@@ -146,7 +113,7 @@ def test_what_must_not_be_mixed_is_refused(change: Any, reason: str, runs: Path,
     assert reason in err
 
 
-def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any) -> None:
+def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any, derived: Any) -> None:
     folder = runs / QUICK / "nearest-frame/smoke-s0"
     other = derived(runs / QUICK / "mean-frame/smoke-s0", runs.parent / "other")
     manifest = json.loads((other / "run.json").read_text())

@@ -1,0 +1,110 @@
+"""``emo-bench check``: the gate of a CI."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emo_bench.cli.output import Json, print_columns, print_json
+
+if TYPE_CHECKING:
+    from reports.baseline import ScoredRuns
+    from reports.thresholds import ThresholdFile
+
+EXAMPLE = "Example: emo-bench check --thresholds thresholds.toml --junit check.xml --markdown check.md runs"
+
+
+def check(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders above them.")
+    ],
+    thresholds: Annotated[Path, typer.Option(metavar="FILE", help="A threshold file; see docs/ci.md.")],
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="A baseline file or a folder of runs; default the threshold file's."
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the outcomes as JUnit XML.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a summary for a pull request.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Make the runs the new baseline, and show what changes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Hold finished runs against thresholds, absolute or relative to a baseline. Exit code 1 when one fails.
+
+    A metric that is n/a or was not measured fails its threshold; a threshold that matches nothing is a mistake (exit code 2).
+    """
+    from reports.baseline import group_seeds, load_baseline
+    from reports.gate import check_runs
+    from reports.sides import read_rows
+    from reports.thresholds import load_thresholds
+
+    file = load_thresholds(thresholds)
+    groups = group_seeds(read_rows(runs, finished_only=False))
+    place = baseline or file.baseline
+    if update:
+        if junit or markdown:
+            raise typer.BadParameter("--update only writes a baseline: leave out --junit and --markdown")
+        _update(file, groups, place, as_json)
+        return
+    relative = any(threshold.relative for threshold in file.threshold)
+    if relative and place is None:
+        raise typer.BadParameter(
+            "is needed: a threshold is relative, and the file names none", param_hint="--baseline"
+        )
+    stored = load_baseline(place) if relative and place is not None else {}
+    outcomes = check_runs(groups, file, stored)
+    absent = [f"the baseline also has {group.title}" for key, group in stored.items()
+              if key not in {given.key for given in groups}]  # fmt: skip
+    from emo_bench.store import write_bytes
+    from reports import gate_pages
+
+    if junit is not None:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(junit, gate_pages.junit(outcomes))
+    if markdown is not None:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(markdown, gate_pages.markdown(outcomes, absent).encode())
+    if as_json:
+        print_json({"passed": all(o.passed for o in outcomes), "outcomes": outcomes, "notes": absent})
+    else:
+        from rich.console import Console
+
+        # A pipe has no width: 180 columns hold the table.
+        gate_pages.print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
+        for note in absent:
+            print(f"note: {note}")
+    if not all(outcome.passed for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | None, as_json: bool) -> None:
+    """Write the runs that a threshold is about into the baseline; its other runs stay."""
+    from reports.baseline import load_baseline, write_baseline
+    from reports.gate import matched
+    from reports.gate_pages import update_lines
+
+    if place is None or place.is_dir():
+        raise typer.BadParameter("must name a file that --update can write", param_hint="--baseline")
+    chosen = {
+        group.key: group
+        for number, threshold in enumerate(file.threshold, start=1)
+        for group in matched(groups, threshold, number)
+    }
+    before = load_baseline(place) if place.exists() else {}
+    lines = update_lines(before, chosen.values())
+    write_baseline(place, {**before, **chosen}.values())
+    if as_json:
+        names = ("runs", "metric", "before", "after", "change", "verdict")
+        changes = [dict(zip(names, line, strict=True)) for line in lines]
+        print_json({"baseline": place, "changes": changes})
+        return
+    print_columns(("runs", "metric", "before", "after", "change", ""), lines)
+    print(f"baseline {place}")
