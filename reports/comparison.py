@@ -135,6 +135,14 @@ class Group:
             if len(subjects) > 1 and len(rows) == len(subjects) and contestant not in doubled
         ]
 
+    def repeated(self) -> list[list[Row]]:
+        """Rows that differ in nothing but the seed, on one subject, where there are several."""
+        alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+        for rows in self.subjects:
+            for row in rows:
+                alike[(row.subject, *row.contestant[:-1])].append(row)
+        return [rows for rows in alike.values() if len({row.identity["seed"] for row in rows}) > 1]
+
     def averages(self) -> list[tuple[Row, dict[str, float]]]:
         """Means over the actors of the actors' means, for contestants that ran on all of several actors."""
         return [

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emo_bench import __version__
 from reports.comparison import Cell, Group, Row, rank_averages, rank_rows
 from reports.numbers import ARROWS, LABELS, UNITLESS, group_title, heading
@@ -55,6 +57,7 @@ def _table(group: Group, position: int) -> dict[str, Any]:
         "metrics": [_metric(first.cells[metric]) for metric in group.metrics],
         "rows": rows,
         "means": _means(group),
+        "seeds": [_spread(rows) for rows in group.repeated()],
         "notes": group_notes(group),
     }
 
@@ -152,6 +155,22 @@ def _means(group: Group) -> list[dict[str, Any]]:
         }
         for i, (row, means) in enumerate(group.averages())
     ]
+
+
+def _spread(rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean over seeds, and the standard deviation between them (n - 1)."""
+    first = rows[0]
+    return {
+        "actor": first.identity["actor"]["name"],
+        "style": first.style or None,
+        "title": first.title,
+        "profile": first.identity["profile"],
+        "seeds": [row.identity["seed"] for row in rows],
+        "scores": {
+            metric: {"mean": plain(float(np.mean(values))), "sd": plain(float(np.std(values, ddof=1)))}
+            for metric, values in _by_metric(rows).items()
+        },
+    }
 
 
 def _by_metric(rows: Sequence[Row]) -> dict[str, list[float]]:

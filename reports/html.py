@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.progress import track_progress
+from emo_bench.store import PREVIEW
 from reports.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
 from reports.comparison import Group, Row
 from reports.curves import ANGLES, angle_chart, frame_chart, head_angles, label, loss_charts, strokes
@@ -47,7 +48,7 @@ def render_page(groups: Sequence[Group], content: dict[str, Any], options: PageO
     ]
     return render_template(
         "report.html.jinja",
-        content=content | {"tables": tables},
+        content=content | {"tables": tables, "clips_wanted": options.clips},
         training=training,
         clips=list(clips.values()),
         environments=_environments(content),
@@ -77,7 +78,8 @@ def _rows_with_clips(groups: Sequence[Group]) -> list[Row]:
     chosen: list[Row] = []
     for group in groups:
         for rows in group.subjects:
-            chosen += [row for row in rows if not row.trivial] or list(rows)
+            here = [row for row in rows if (row.run.path / PREVIEW).is_file()]
+            chosen += [row for row in here if not row.trivial] or here
     return chosen
 
 

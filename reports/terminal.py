@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.store import LOG, MANIFEST, PREVIEW, STAGES, is_finished, load_run, read_manifest
-from reports.comparison import Group, Row, best_rows, group_rows
+from reports.comparison import Group, Row, best_rows, group_rows, rank_rows
 from reports.curves import LOSSES, read_losses
-from reports.numbers import duration, heading, number, span
+from reports.numbers import duration, group_title, heading, number, span, times
 from reports.reproduction import command
 
 if TYPE_CHECKING:
@@ -47,6 +47,33 @@ def show_run(folder: Path, console: Console) -> None:
     parts += [line for line in (_losses(folder), _edits(folder), _flags(manifest), _files(folder)) if line]
     parts.append(f"[dim]{_plain(closing)}[/]")
     console.print(Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim"))
+
+
+def print_tables(groups: Sequence[Group], console: Console) -> None:
+    """The tables of a report: best of each actor bold, second underlined."""
+    marks = {1: "bold green", 2: "underline"}
+    for group in groups:
+        table = _table(
+            "actor", "method", *(heading(group.rows[0].cells[m]) for m in group.metrics), "fit", "render"
+        )
+        table.title, table.title_justify = _plain(group_title(group)), "left"
+        for rows in group.subjects:
+            ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
+            for i, row in enumerate(rows):
+                cells = [
+                    f"[{marks[rank]}]{mean}[/]" if (rank := ranks[m].get(i, 0)) in marks else mean
+                    for m in group.metrics
+                    for mean in (number(row.cells[m].interval.mean),)
+                ]
+                table.add_row(
+                    _plain(row.subject_title),
+                    _plain(row.title),
+                    *cells,
+                    *times(row),
+                    style="dim" if row.trivial else None,
+                )
+            table.add_section()
+        console.print(table)
 
 
 def run_record(folder: Path) -> dict[str, Any]:
@@ -192,7 +219,11 @@ def _table(*columns: str) -> Any:
     for column in columns:
         right = column in ("mean", "n", "time", "frames", "memory")
         # Names give way on a narrow terminal, numbers never.
-        least = None if column in ("metric", "backend", "device") else NUMBER_WIDTHS.get(column, 7)
+        least = (
+            None
+            if column in ("actor", "method", "metric", "backend", "device")
+            else NUMBER_WIDTHS.get(column, 7)
+        )
         table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
     return table
 

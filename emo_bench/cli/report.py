@@ -1,5 +1,6 @@
 """``emo-bench report``: tables, curves and clips of finished runs."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,14 @@ def report(
     if as_json:
         print_json({"report": written[0], "files": written, "rows": long_table(folders).to_dict("records")})
         return
-    print(summary(folders))
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        from reports.tables import read_groups
+        from reports.terminal import print_tables
+
+        print_tables(read_groups(folders)[0], Console(highlight=False))
+    else:
+        print(summary(folders))
     for path in written:
         print(f"report   {path}")

@@ -14,6 +14,12 @@ from emo_bench.store import find_runs
 from reports.publishing import publish
 
 OpenPage = Callable[..., Any]
+DARKEST_AND_BRIGHTEST = """canvas => {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const sums = [];
+  for (let i = 0; i < data.length; i += 4) sums.push(data[i] + data[i + 1] + data[i + 2]);
+  return [Math.min(...sums.slice(0, 5000)), sums.reduce((a, b) => Math.max(a, b))];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +71,8 @@ def test_clips_play_and_seek(page_file: Path, open_page: OpenPage) -> None:
         player.locator(".view").select_option(view)
         assert player.locator("canvas").evaluate(colours) > 20, view
     assert not player.locator("label.wipe").is_visible()
+    ground, disc = player.locator("canvas").evaluate(DARKEST_AND_BRIGHTEST)
+    assert ground < 40 and disc > 200, "still ground cancels out, the moved disc does not"
 
 
 def test_curves_show_values_and_lead_to_the_frame(page_file: Path, open_page: OpenPage) -> None:

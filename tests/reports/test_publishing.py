@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ import pytest
 from emo_bench.errors import UserError
 from emo_bench.store import FinishedRun, find_runs, load_run
 from reports.clips import encode_webm, read_panels
-from reports.comparison import Row
-from reports.content import plain
+from reports.comparison import Row, group_rows
+from reports.content import _spread, plain
 from reports.html import PageOptions
 from reports.publishing import publish
 from reports.reproduction import command
@@ -110,3 +111,23 @@ def test_a_lost_preview_is_named(runs_dir: Path, tmp_path: Path) -> None:
     loaded = load_run(find_runs([runs_dir])[0])
     with pytest.raises(UserError, match=r"preview\.mp4 cannot be read"):
         next(read_panels(FinishedRun(tmp_path, loaded.manifest, loaded.scores), 64))
+
+
+def test_seeds_have_a_spread() -> None:
+    runs = [run(np.full(40, value), {"identity.seed": seed}) for seed, value in enumerate((20.0, 22.0, 27.0))]
+    runs.append(run(np.full(40, 5.0), {"identity.actor.name": "2"}))
+    (group,) = group_rows(runs)
+    (rows,) = group.repeated()
+    spread = _spread(rows)
+    assert (spread["seeds"], spread["actor"]) == ([0, 1, 2], "1")
+    assert spread["scores"]["psnr"] == {"mean": 23.0, "sd": pytest.approx(np.std([20, 22, 27], ddof=1))}
+
+
+def test_a_run_without_its_preview_is_reported_all_the_same(runs_dir: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "runs"
+    shutil.copytree(runs_dir, copied)
+    for preview in copied.rglob("preview.mp4"):
+        preview.unlink()
+    page = publish(find_runs([copied]), tmp_path / "out")[0].read_text()
+    assert "No clip: preview.mp4 is not in the folder of the run." in page
+    assert 'class="player"' not in page

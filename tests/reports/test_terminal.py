@@ -17,7 +17,9 @@ from rich.console import Console
 
 from emo_bench.cli import main
 from emo_bench.errors import UserError
-from reports.terminal import BARS, run_record, show_run, sparkline
+from emo_bench.store import find_runs
+from reports.tables import read_groups
+from reports.terminal import BARS, print_tables, run_record, show_run, sparkline
 
 
 def shown(folder: Path, width: int = 100) -> str:
@@ -97,3 +99,14 @@ def test_a_sparkline_rises_with_its_values(values: np.ndarray) -> None:
         assert line[int(np.argmax(np.where(finite, values, -np.inf)))] == BARS[-1]
         assert line[int(np.argmin(np.where(finite, values, np.inf)))] == BARS[0]
         assert [letter == " " for letter in line] == (~finite).tolist()
+
+
+def test_tables_by_rich(runs_dir: Path) -> None:
+    """Both resolutions, each row's means; the best of an actor is bold."""
+    out = io.StringIO()
+    groups, _ = read_groups(find_runs([runs_dir]))
+    print_tables(groups, Console(file=out, width=120, force_terminal=True, color_system="standard"))
+    text = out.getvalue()
+    best = max(row.cells["psnr"].interval.mean for row in groups[1].rows)
+    assert f"\x1b[1;32m{best:.2f}\x1b[0m" in text.replace("\x1b[2;1;32m", "\x1b[1;32m").replace("\x1b[1;2;32m", "\x1b[1;32m")  # fmt: skip
+    assert text.count("Nearest frame") == 2
