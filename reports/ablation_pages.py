@@ -148,11 +148,12 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
 def _reasons(report: AblationReport, table: Table) -> list[str]:
     """Notes under a table: what variants change, what is missing and why, what was shared; equal notes once."""
     notes: dict[str, list[str]] = {}
+    parts = dict.fromkeys(part for part, _ in report.columns(table))
     for title, entry in report.rows(table):
         settings = ", ".join(f"{key}={value}" for key, value in _settings(report, entry).items())
         about = "; ".join(filter(None, (entry.variant.note, f"`{settings}`" if settings else "")))
         own = [about] if about else []
-        own += [f"no {part}: {reason}" for part in ("run", "edit") if (reason := entry.reason(part))]
+        own += [f"no {part}: {reason}" for part in parts if (reason := entry.reason(part))]
         own += _undefined(entry, report.columns(table))
         shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run is not None else {}
         own += [f"stage {stage} was taken over from `{donor}`" for stage, donor in shared.items()]
@@ -167,8 +168,11 @@ def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
     for part, metric in columns:
         row = entry.row_of(part)
         if row is not None and metric in row.cells and np.isnan(row.cells[metric].interval.mean):
-            detail = row.cells[metric].record["backend"]["detail"] or "undefined for every frame"
-            names.setdefault(detail, []).append(LABELS.get(metric, metric))
+            backend = row.cells[metric].record["backend"]
+            reason = (
+                backend["detail"] if backend["name"] == "n/a" else f"undefined for every frame of the {part}"
+            )
+            names.setdefault(reason, []).append(LABELS.get(metric, metric))
     return [f"no {', '.join(metrics)}: {reason}" for reason, metrics in names.items()]
 
 

@@ -1,16 +1,23 @@
-"""Emo-Avatar's init is shared between fits: the avatar is bit for bit the one of a fit that did it itself."""
+"""Fits that share their init give the avatar of a fit that did it itself, bit for bit; an edit by dataset update."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from emo_avatar.checkpoints import save_stylegan2
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench import runner
+from emo_bench.actors import load
+from emo_bench.editing import open_method
+from emo_bench.errors import UserError
+from emo_bench.method import EditStyle, Workspace
+from emo_bench.reference_editors import EDITORS, EditorSettings, ReferenceEditor
 from emo_bench.runner import RunRequest
 from emo_bench.store import load_run, read_manifest
 
@@ -74,3 +81,58 @@ def test_another_init_is_not_taken_over(request_of) -> None:  # type: ignore[no-
     assert "shared_stages" not in manifest
     assert manifest["stage_keys"]["init"] != read_manifest(ours)["stage_keys"]["init"]
     assert (random / "init.pt").read_bytes() != (ours / "init.pt").read_bytes()
+
+
+class RedEditor(ReferenceEditor):
+    """Paints the left half of what it is given red."""
+
+    settings_model = EditorSettings
+    can_update = True
+
+    @classmethod
+    def missing(cls, settings: EditorSettings) -> None:
+        return None
+
+    def edit(self, picture_u8: np.ndarray, instruction: str, seed: int) -> np.ndarray:
+        return self.update(picture_u8, picture_u8, instruction, seed)
+
+    def update(
+        self, rendering_u8: np.ndarray, recorded_u8: np.ndarray, instruction: str, seed: int
+    ) -> np.ndarray:
+        assert rendering_u8.shape == recorded_u8.shape and rendering_u8.dtype == recorded_u8.dtype == np.uint8
+        made = rendering_u8.copy()
+        made[:, : made.shape[1] // 2] = (255, 0, 0)
+        return made
+
+
+def test_an_edit_by_dataset_update_goes_through_the_method(
+    request_of, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setitem(EDITORS, "red", RedEditor)
+    folder = runner.run(request_of("shared", {}), trivial=False)[0]
+    base, _ = open_method(folder, "cpu")
+    settings = {
+        "supervision": "dataset-update", "update_every_steps": "1", "steps": "60", "frame_pool": "4", "lr": "0.02",
+        "anchor_weight": "0",
+    }  # fmt: skip
+    workspace = Workspace(tmp_path, "smoke", 0, "cpu", settings)
+    style = EditStyle("red", "a photo", "a red photo", "paint it red", "red")
+    edited = base.edit(style, workspace)
+    capture, train = load("1"), list(range(0, 80, 10))
+    edited.fit(capture.restricted(train), train)
+    before, after = (next(iter(m.render(capture.restricted(()), [100]))).astype(int) for m in (base, edited))
+    redness = [picture[:, :16, 0].mean() - picture[:, :16, 1:].mean() for picture in (before, after)]
+    assert redness[1] > redness[0] + 40
+    with Image.open(tmp_path / "reference.png") as picture:
+        assert (np.asarray(picture)[:, :64] == (255, 0, 0)).all()
+    again = base.edit(style, workspace)
+    again.load()
+    np.testing.assert_array_equal(next(iter(again.render(capture.restricted(()), [100]))), after)
+
+
+def test_dataset_update_needs_an_editor_that_can(request_of, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    base, _, _, _ = runner.planned(request_of("shared", {}))
+    workspace = Workspace(tmp_path, "smoke", 0, "cpu", {"supervision": "dataset-update"})
+    style = EditStyle("x", "a", "b", "c", "styletransfer")
+    with pytest.raises(UserError, match="whose editor is instruct-pix2pix"):
+        base.edit(style, workspace)
