@@ -11,8 +11,8 @@ import numpy as np
 import pandas
 
 from emo_bench.ablation import VariantResult
-from emo_bench.metrics import Interval, mean_interval
 from emo_bench.metrics.comparability import difference
+from emo_bench.metrics.differences import Difference, SubjectScores, compare_scores
 from emo_bench.store import load_run
 from protocols.ablation import Ablation, Table, Variant
 from reports.comparison import Row
@@ -21,15 +21,6 @@ from reports.comparison import Row
 OF_RUN = (("lpips", "st-lpips"), ("psnr",), ("sd",), ("flmd",))
 OF_EDIT = (("clip_d",), ("clip_dv",))
 PENDING = "not run yet"
-BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Variant minus reference on the frames that both have, with its paired interval and what follows from it."""
-
-    interval: Interval
-    verdict: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +69,7 @@ class AblationReport:
         done = {result.variant.name: result for result in results}
         self.entries = {v.name: _entry(v, done.get(v.name)) for v in ablation.variant}
         self.chosen = set(done)
+        self._compared: dict[tuple[str, str, str], Difference | None] = {}
 
     @property
     def reference(self) -> Entry:
@@ -110,6 +102,12 @@ class AblationReport:
 
     def compared(self, entry: Entry, part: str, metric: str) -> Difference | None:
         """The entry against the reference; None for the reference itself, and where the two do not compare."""
+        key = (entry.variant.name, part, metric)
+        if key not in self._compared:
+            self._compared[key] = self._compare(entry, part, metric)
+        return self._compared[key]
+
+    def _compare(self, entry: Entry, part: str, metric: str) -> Difference | None:
         mine, theirs = entry.row_of(part), self.reference.row_of(part)
         if mine is None or theirs is None or mine.run.path == theirs.run.path:
             return None
@@ -118,7 +116,8 @@ class AblationReport:
         records = mine.cells[metric].record, theirs.cells[metric].record
         if difference(*records) is not None or not mine.run.scores.index.equals(theirs.run.scores.index):
             return None
-        return _difference(mine.scores(metric), theirs.scores(metric), records[0]["direction"])
+        pair = SubjectScores(mine.scores(metric)[None], theirs.scores(metric)[None])
+        return compare_scores([pair], records[0]["direction"])
 
 
 def long_table(report: AblationReport) -> pandas.DataFrame:
@@ -170,16 +169,6 @@ def _entry(variant: Variant, result: VariantResult | None) -> Entry:
     return Entry(variant, rows[0], rows[1], result.missing)
 
 
-def _difference(mine: np.ndarray, theirs: np.ndarray, direction: str) -> Difference:
-    """Bootstrap over the differences of a frame's two scores, which keeps the pairs together."""
-    with np.errstate(invalid="ignore"):
-        gaps = mine - theirs
-    interval = mean_interval(np.where(np.isfinite(gaps), gaps, np.nan))
-    if not (interval.low > 0 or interval.high < 0):
-        return Difference(interval, UNDECIDED)
-    return Difference(interval, BETTER if (interval.mean > 0) == (direction == "higher") else WORSE)
-
-
 def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> dict[str, Any]:
     row = entry.row_of(part)
     assert row is not None
@@ -187,8 +176,8 @@ def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> d
     backend = cell.record["backend"]
     own = {"mean": cell.interval.mean, "ci95_low": cell.interval.low, "ci95_high": cell.interval.high}
     delta = (
-        {"delta": gap.interval.mean, "delta_ci95_low": gap.interval.low, "delta_ci95_high": gap.interval.high,
-         "delta_n": gap.interval.n, "verdict": gap.verdict}
+        {"delta": gap.difference, "delta_ci95_low": gap.low, "delta_ci95_high": gap.high,
+         "delta_n": gap.n, "verdict": gap.verdict}
         if gap else {}
     )  # fmt: skip
     return {

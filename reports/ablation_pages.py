@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emo_bench.metrics.differences import BETTER, UNDECIDED, WORSE
 from emo_bench.store import write_bytes, write_json
 from protocols.ablation import Table
-from reports.ablation import BETTER, UNDECIDED, WORSE, AblationReport, Entry, as_json, is_smoke, long_table
+from reports.ablation import AblationReport, Entry, as_json, is_smoke, long_table
 from reports.numbers import ARROWS, LABELS, duration, number, span
 from reports.paper import SOURCE, load_paper_tables
 
@@ -64,8 +65,8 @@ def print_ablation(report: AblationReport, console: Console) -> None:
             for part, metric in columns:
                 gap = report.compared(entry, part, metric)
                 value = _value(entry, part, metric)
-                known = gap is not None and not np.isnan(gap.interval.mean)
-                below = f"\n[{colours[gap.verdict]}]{_signed(gap.interval.mean)}[/]" if gap and known else ""
+                known = gap is not None and not np.isnan(gap.difference)
+                below = f"\n[{colours[gap.verdict]}]{_signed(gap.difference)}[/]" if gap and known else ""
                 cells.append(value + below)
             shown.add_row(title, *cells, *_time_cells(entry, columns))
         console.print(shown)
@@ -138,11 +139,10 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
     if mine is not None and theirs is not None and mine.run.path == theirs.run.path:
         return "the same run"
     gap = report.compared(entry, part, metric)
-    if gap is None or np.isnan(gap.interval.mean):
+    if gap is None or np.isnan(gap.difference):
         return "n/a"
-    interval = gap.interval
     verdict = f"*{gap.verdict}*" if gap.verdict == UNDECIDED else gap.verdict
-    return f"{_signed(interval.mean)} [{_signed(interval.low)}, {_signed(interval.high)}] {verdict}"
+    return f"{_signed(gap.difference)} [{_signed(gap.low)}, {_signed(gap.high)}] {verdict}"
 
 
 def _reasons(report: AblationReport, table: Table) -> list[str]:
