@@ -25,6 +25,7 @@ _BUILT_IN = {
     "insta": "baselines.insta.method:Insta",
     "point-avatar": "baselines.point_avatar.method:PointAvatar",
     "deep-video-portraits": "baselines.deep_video_portraits.method:DeepVideoPortraits",
+    "style-avatar": "baselines.style_avatar.method:StyleAvatar",
 }
 
 

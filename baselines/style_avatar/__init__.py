@@ -1,0 +1,23 @@
+"""StyleAvatar (Wang et al., SIGGRAPH 2023): two StyleUNets with neural textures of face and background.
+
+Faithful (methods.md D.2): StyleGAN trunks with batch normalisation give a face texture and a background from one
+learned code each; the first StyleUNet turns a rendering of the tracked head into base features; face features are
+warped by the UV map, and a tanh mask fuses base, face and background; the second StyleUNet, which starts at 8 px
+without a learned constant and joins the encoder's features at each size, decodes Haar wavelets; the style is a time
+code of the frame's number through four layers; the discriminator is StyleGAN2's on wavelets of picture and rendering;
+the window slides on even steps; L1, adversarial, mask and perceptual losses, R1 every 16 steps, AdamW without momentum,
+gradients clipped at 1, averaged weights, textures frozen after 10,000 steps. ``--set perceptual_gradient=released``
+leaves the perceptual loss out of the gradient, as the released trainer does. Profile ``paper`` has the published
+sizes, weights and schedule.
+
+Replaced: FaceVerse by the open head rig (Anny) as the benchmark tracks it, with a texture and one light gathered from
+training frames; FaceVerse's VGG loss by the project's perceptual distance on VGG; the mask is taught by the track's
+foreground. The benchmark's frames have no margin, so the sliding window reaches beyond them, and what lies there is
+left out of all losses; the background's texture covers half a frame more than the frame.
+
+Left out: the pre-trained start of all networks (training starts from scratch), and noise maps, which the release fuses
+like features. Held-out frames get the time code of the last training frame unless ``time_code=index``: the release
+trains on the whole video's numbers.
+
+Open, settled here: the frequencies of the time code, where the window may stand (whole feature pixels).
+"""
