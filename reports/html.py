@@ -69,7 +69,13 @@ def render_template(name: str, **context: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["source"] = lambda file: Markup((PAGES / file).read_text(encoding="utf-8"))
-    environment.filters |= {"number": _number, "span": _span, "duration": duration, "gib": _gib}
+    environment.filters |= {
+        "number": _number,
+        "span": _span,
+        "duration": duration,
+        "gib": _gib,
+        "raised": _raised,
+    }
     return environment.get_template(name).render(**context)
 
 
@@ -143,3 +149,12 @@ def _span(ends: Sequence[float | str | None]) -> str:
 
 def _gib(mib: float | None) -> str:
     return "" if mib is None else f"{mib / 1024:.1f} GiB"
+
+
+def _raised(text: str) -> Any:
+    """``CLIP-D^v`` with a raised v."""
+    from markupsafe import Markup
+
+    before, caret, after = text.partition("^")
+    letter, space, rest = after.partition(" ")
+    return Markup("{}<sup>{}</sup>{}{}").format(before, letter, space, rest) if caret else text

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 16
 PLAIN_WIDTH = 110
+NAME_WIDTH = 14
 NUMBER_WIDTHS = {"n": 3, "95 % interval": 16, "over the frames": SPARK_WIDTH}
 
 
@@ -51,12 +52,23 @@ def show_run(folder: Path, console: Console) -> None:
 
 def print_tables(groups: Sequence[Group], console: Console) -> None:
     """The tables of a report: best of each actor bold, second underlined."""
+    from rich.table import Table
+
     marks = {1: "bold green", 2: "underline"}
     for group in groups:
-        table = _table(
-            "actor", "method", *(heading(group.rows[0].cells[m]) for m in group.metrics), "fit", "render"
-        )
-        table.title, table.title_justify = _plain(group_title(group)), "left"
+        title = _plain(group_title(group))
+        table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left")
+        for name, texts in (
+            ("actor", [row.subject_title for row in group.rows]),
+            ("method", [row.title for row in group.rows]),
+        ):
+            table.add_column(name, no_wrap=True, min_width=min(NAME_WIDTH, max(map(len, texts))))
+        # Headings break between words, numbers stay whole.
+        for metric in group.metrics:
+            widest = max(len(number(row.cells[metric].interval.mean)) for row in group.rows)
+            table.add_column(heading(group.rows[0].cells[metric]), min_width=widest, justify="right")
+        for name in ("fit", "render"):
+            table.add_column(name, no_wrap=True, min_width=8, justify="right")
         for rows in group.subjects:
             ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
             for i, row in enumerate(rows):
@@ -73,7 +85,9 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
                     style="dim" if row.trivial else None,
                 )
             table.add_section()
-        console.print(table)
+        # A terminal too narrow for the numbers breaks the lines; none is left out.
+        least = console.measure(table).minimum
+        console.print(table, width=max(console.width, least), crop=False, soft_wrap=True)
 
 
 def run_record(folder: Path) -> dict[str, Any]:
