@@ -65,8 +65,9 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
             table.add_column(name, no_wrap=True, min_width=min(NAME_WIDTH, max(map(len, texts))))
         # Headings break between words, numbers stay whole.
         for metric in group.metrics:
-            widest = max(len(number(row.cells[metric].interval.mean)) for row in group.rows)
-            table.add_column(heading(group.rows[0].cells[metric]), min_width=widest, justify="right")
+            name = heading(group.rows[0].cells[metric])
+            means = [number(row.cells[metric].interval.mean) for row in group.rows]
+            table.add_column(name, min_width=max(map(len, [*means, *name.split()])), justify="right")
         for name in ("fit", "render"):
             table.add_column(name, no_wrap=True, min_width=8, justify="right")
         for rows in group.subjects:
