@@ -64,6 +64,7 @@ class CanonicalMap:
         wp = warp()
         self._mesh.points.assign(self._array(vertices))
         self._mesh.refit()
+        points, directions = points.contiguous(), directions.contiguous()
         canonical, turned = torch.zeros_like(points), torch.zeros_like(points)
         face = torch.empty(len(points), dtype=torch.int32, device=points.device)
         if len(points):
@@ -74,8 +75,8 @@ class CanonicalMap:
                     self._mesh.id,
                     self._faces,
                     self._rest,
-                    wp.from_torch(points.contiguous(), dtype=wp.vec3),
-                    wp.from_torch(directions.contiguous(), dtype=wp.vec3),
+                    wp.from_torch(points, dtype=wp.vec3),
+                    wp.from_torch(directions, dtype=wp.vec3),
                     self._reach_m,
                 ],
                 outputs=[

@@ -14,7 +14,7 @@ class InstaConfig(BaseModel):
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")
-    max_train_frames: int = Field(400, ge=1, description="evenly spread over the training frames")
+    max_train_frames: int = Field(300, ge=1, description="evenly spread over the training frames")
 
     # geometry
     samples: int = Field(14, ge=2, description="of a ray, inside the shell")
@@ -42,7 +42,7 @@ class InstaConfig(BaseModel):
     mask_weight: float = Field(0.05, ge=0, description="opacity against the matte, in front of a plate")
 
     # optimisation
-    steps: int = Field(2400, ge=1, description="published: 20,000 in insta.json, 33,000 in the readme")
+    steps: int = Field(1000, ge=1, description="published: 20,000 in insta.json, 33,000 in the readme")
     rays: int = Field(1536, ge=1, description="of a step")
     frames_a_step: int = Field(4, ge=1)
     lr: float = Field(8e-3, gt=0, description="published: 1.75e-3")
@@ -53,9 +53,9 @@ class InstaConfig(BaseModel):
 
 
 _SMOKE: dict[str, Any] = {
-    "resolution_px": 64, "max_train_frames": 24, "samples": 8, "levels": 6, "log2_rows": 13, "finest": 96,
-    "width": 32, "steps": 100, "rays": 512, "frames_a_step": 2, "checkpoint_every_steps": 20, "occupancy_start": 40,
-    "occupancy_cells": 48, "lr": 1.5e-2,
+    "resolution_px": 64, "max_train_frames": 24, "samples": 8, "levels": 6, "log2_rows": 14, "finest": 192,
+    "width": 32, "steps": 120, "rays": 768, "frames_a_step": 2, "checkpoint_every_steps": 20, "occupancy_start": 40,
+    "occupancy_cells": 48, "lr": 3e-2, "final_lr_share": 0.3,
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "max_train_frames": 20000, "samples": 48, "levels": 16, "features": 8, "log2_rows": 18,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.hull import vertex_normals
 from baselines.point_avatar.config import PointAvatarConfig
-from baselines.point_avatar.rig_surface import RigSurface
+from baselines.point_avatar.rig_surface import Attachment, RigSurface
 from emo_bench.tracking.head_rig import HeadRig
 
 # Of the first points of start=hull, the share on the skin; the others fill what lies between it and the hull.
@@ -36,7 +36,16 @@ class PointCloud(nn.Module):
         self.places, self.albedo = nn.Parameter(places), nn.Parameter(albedo)
         self.seen: Tensor
         self.register_buffer("seen", torch.zeros(len(places), device=places.device))
-        self.at = surface.attach(places)
+        self.face: Tensor
+        self.barycentric: Tensor
+        at = surface.attach(places)
+        self.register_buffer("face", at.face)
+        self.register_buffer("barycentric", at.barycentric)
+
+    @property
+    def at(self) -> Attachment:
+        """Where the points sat on the rig when the cloud was made."""
+        return Attachment(self.face, self.barycentric)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -73,7 +82,7 @@ class PointCloud(nn.Module):
         """The cloud of a saved state, whatever its size."""
         device = surface.rest.device
         cloud = cls(state["places"].to(device).clone(), state["albedo"].to(device).clone(), surface)
-        cloud.seen.copy_(state["seen"])
+        cloud.load_state_dict(dict(state))
         return cloud
 
 

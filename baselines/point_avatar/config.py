@@ -56,10 +56,10 @@ class PointAvatarConfig(BaseModel):
     eikonal_weight: float = Field(0.1, ge=0, description="published: 0.1")
 
     # optimisation
-    steps: int = Field(1000, ge=1, description="published: 62 epochs")
-    lr: float = Field(1e-3, gt=0, description="published: 1e-4")
+    steps: int = Field(900, ge=1, description="published: 62 epochs")
+    lr: float = Field(2e-3, gt=0, description="published: 1e-4")
     point_lr: float = Field(2e-4, gt=0, description="metres a step; published: 1e-4")
-    albedo_lr: float = Field(2e-2, gt=0, description="of the points' own albedo")
+    albedo_lr: float = Field(5e-2, gt=0, description="of the points' own albedo")
     final_lr_share: float = Field(0.05, gt=0, le=1)
     checkpoint_every_steps: int = Field(100, ge=1)
 

@@ -142,7 +142,8 @@ class PointAvatar(Method):
             "flags": [TEST_OPTIMISATION] if config.test_optimisation else [],
         }
         if self._fitted is not None:
-            buffers = {"rest", "joints", "plate", "cloud.seen", "canonical.center"}
+            buffers = {"rest", "joints", "plate", "canonical.center"}
+            buffers |= {"cloud.seen", "cloud.face", "cloud.barycentric"}
             described["points"] = len(self._fitted["cloud.places"])
             described["parameters"] = sum(
                 tensor.numel() for name, tensor in self._fitted.items() if name not in buffers

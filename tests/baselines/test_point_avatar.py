@@ -1,0 +1,234 @@
+"""PointAvatar: splatting against a loop over pixels, deformation against the rig, the whole on a few frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from baselines.point_avatar.cloud import PointCloud, radius_ndc
+from baselines.point_avatar.config import PROFILES, PointAvatarConfig
+from baselines.point_avatar.method import PointAvatar
+from baselines.point_avatar.networks import CanonicalNetwork, Deformer
+from baselines.point_avatar.rig_surface import RigSurface, frame_drive
+from baselines.point_avatar.splatting import composite, rasterise
+from emo_bench import actors
+from emo_bench.actors.capture import Capture
+from emo_bench.method import Workspace
+from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig
+
+TINY = {
+    "resolution_px": "32", "first_points": "600", "most_points": "1500", "deformer_width": "16",
+    "canonical_width": "16", "shading_width": "16", "checkpoint_every_steps": "4",
+}  # fmt: skip
+
+
+def method(folder: Path, **changed: str) -> PointAvatar:
+    folder.mkdir(exist_ok=True)
+    return PointAvatar(Workspace(folder, "smoke", seed=5, settings={**TINY, **changed}))
+
+
+def surface_of(head: Head, rig: HeadRig) -> RigSurface:
+    return RigSurface(rig, head.rest_vertices, head.joints, "cpu")
+
+
+def by_hand(
+    pixels: Tensor, depth: Tensor, features: Tensor, radius: float, size: int, most: int
+) -> np.ndarray:
+    """The definition, a pixel at a time: features, then opacity."""
+    picture = np.zeros((size, size, features.shape[1] + 1))
+    for row in range(size):
+        for column in range(size):
+            gap = ((pixels - torch.tensor([column + 0.5, row + 0.5])) ** 2).sum(dim=1)
+            hit = [int(i) for i in torch.argsort(depth) if gap[i] < radius**2 and depth[i] > 0][:most]
+            passed = 1.0
+            for i in hit:
+                alpha = min(1.0 - float(gap[i]) / radius**2, 0.999)
+                picture[row, column, :-1] += passed * alpha * features[i].numpy()
+                passed *= 1.0 - alpha
+            picture[row, column, -1] = 1.0 - passed
+    return picture
+
+
+def test_splatting_is_its_definition() -> None:
+    torch.manual_seed(0)
+    count, size, radius, most = 120, 9, 1.7, 4
+    pixels, depth = torch.rand(count, 2) * 11 - 1, torch.rand(count) - 0.1
+    features = torch.rand(count, 3)
+    drawn = composite(rasterise(pixels, depth, radius, size, most), pixels, radius, features, most)
+    expected = by_hand(pixels, depth, features, radius, size, most)
+    np.testing.assert_allclose(drawn.features, expected[..., :-1], atol=1e-5)
+    np.testing.assert_allclose(drawn.opacity, expected[..., -1], atol=1e-5)
+
+
+def test_gradients_of_splatting_are_those_of_finite_differences() -> None:
+    torch.manual_seed(1)
+    pixels = (torch.rand(14, 2, dtype=torch.float64) * 5).requires_grad_(True)
+    features = torch.rand(14, 2, dtype=torch.float64, requires_grad=True)
+    found = rasterise(pixels.detach(), torch.rand(14, dtype=torch.float64), 1.4, 5, 10)
+
+    def draw(places: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+        drawn = composite(found, places, 1.4, colours, 10)
+        return drawn.features, drawn.opacity
+
+    assert torch.autograd.gradcheck(draw, (pixels, features), eps=1e-7, atol=1e-5)
+
+
+def test_the_nearer_point_hides_the_farther_and_is_seen() -> None:
+    pixels = torch.tensor([[2.5, 2.5], [2.5, 2.5]])
+    colours = torch.eye(2)
+    for depth, front in ((torch.tensor([1.0, 2.0]), 0), (torch.tensor([2.0, 1.0]), 1)):
+        drawn = composite(rasterise(pixels, depth, 1.0, 5, 10), pixels, 1.0, colours, 10)
+        assert float(drawn.features[2, 2, front]) > 0.99
+        assert float(drawn.features[2, 2, 1 - front]) < 0.01
+        assert float(drawn.seen[front]) > 0.99 and float(drawn.seen[1 - front]) < 0.01
+
+
+def test_a_pixel_keeps_the_nearest_ten() -> None:
+    pixels = torch.full((12, 2), 0.6)  # not at the centre, so that light passes each of them
+    depth = torch.arange(12, 0, -1).float()
+    features = torch.zeros(12, 1)
+    features[:2] = 1.0  # the two farthest
+    drawn = composite(rasterise(pixels, depth, 0.3, 1, 10), pixels, 0.3, features, 10)
+    assert float(drawn.features.sum()) == 0.0
+    assert float(drawn.opacity) > 0.99
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (0.02, -0.01, 0.1)])
+def test_untrained_deformation_of_rig_vertices_is_the_rigs(shift: tuple[float, float, float]) -> None:
+    """Expressions, skinning and the shift of the torso; the track's own vertices are the reference."""
+    rig, track = load_head_rig(), actors.load("1").track
+    track.torso_shift[200] = shift
+    try:
+        surface = surface_of(track.head, rig)
+        deformer = Deformer(PointAvatarConfig(), surface)
+        corners = rig.faces[rig.face_region < 2]
+        points = surface.rest[torch.from_numpy(corners[:, 0].astype(np.int64))]
+        drive = frame_drive(rig, track, 200, "cpu")
+        at = surface.attach(points)
+        with torch.no_grad():
+            posed = deformer(points, at, deformer.residuals(points), drive)
+        gap = np.linalg.norm(posed.numpy() - track.vertices(200)[corners[:, 0]], axis=1)
+        # The least skinning weight, 1e-4, moves a vertex by hundredths of a millimetre.
+        assert np.quantile(gap, 0.99) < 1e-4, np.quantile(gap, [0.5, 0.9, 0.99, 1.0])
+    finally:
+        track.torso_shift[200] = 0.0
+
+
+def test_vectors_turn_with_the_triangles() -> None:
+    rig, track = load_head_rig(), actors.load("1").track
+    surface = surface_of(track.head, rig)
+    chosen = np.arange(0, len(rig.faces), 37)
+    at = surface.attach(surface.rest[surface.faces[chosen]].mean(dim=1))
+
+    def normals(mesh: np.ndarray) -> np.ndarray:
+        corners = mesh[rig.faces[at.face.numpy()]]
+        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        return normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+    moved = track.vertices(300)
+    resting = torch.from_numpy(normals(track.head.rest_vertices))
+    turned = surface.turn(torch.from_numpy(moved), at, resting)
+    np.testing.assert_allclose(turned, normals(moved), atol=1e-3)
+
+
+def test_the_distance_starts_as_a_sphere() -> None:
+    torch.manual_seed(0)
+    network = CanonicalNetwork(PointAvatarConfig(canonical_width=256, canonical_layers=4), torch.zeros(3))
+    directions = torch.nn.functional.normalize(torch.randn(500, 3), dim=1)
+    for radius_m in (0.05, 0.125, 0.25):  # a quarter metre is one unit; the sphere's radius is half a unit
+        distance, gradient, _ = (x.detach() for x in network.with_gradient(directions * radius_m))
+        assert float(distance.mean()) == pytest.approx(radius_m / 0.25 - 0.5, abs=0.12)
+        if radius_m > 0.1:  # the softplus is round near the middle
+            assert float((gradient * directions).sum(dim=1).mean()) == pytest.approx(1.0, abs=0.25)
+
+
+def test_growth_doubles_up_to_the_most_and_pruning_drops_the_unseen() -> None:
+    rig = load_head_rig()
+    surface = surface_of(actors.load("1").track.head, rig)
+    cloud = PointCloud(surface.rest[:100].clone(), torch.randn(100, 3), surface)
+    rng = np.random.default_rng(0)
+    grown = cloud.doubled(1000, 0.002, rng)
+    assert len(grown) == 200
+    gap = torch.cdist(grown.places[100:], cloud.places).min(dim=1).values
+    assert 0 < float(gap.detach().max()) <= 0.002 * 3**0.5
+    assert len(grown.doubled(250, 0.002, rng)) == 250
+    cloud.notice(torch.linspace(0, 1, 100))
+    cloud.notice(torch.zeros(100))
+    assert len(cloud.pruned(0.5)) == 50
+    assert radius_ndc(400, 1.0) == pytest.approx(0.3 * 0.75**2)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[PointAvatar, Capture, list[int]]:
+    capture = actors.load("1")
+    train = [0, 150, 300, 450]
+    avatar = method(tmp_path_factory.mktemp("fitted"), steps="160", lr="0.002")
+    avatar.fit(capture.restricted(train), train)
+    return avatar, capture, train
+
+
+def test_it_learns_a_few_frames(fitted: tuple[PointAvatar, Capture, list[int]]) -> None:
+    avatar, capture, train = fitted
+    truth = np.stack(list(capture.frames(train, size=32))).astype(float)
+    rendered = np.stack(list(avatar.render(capture.restricted(()), train)))
+    error = np.square(rendered - truth).mean()
+    playing_mean = np.square(truth.mean(axis=0) - truth).mean()
+    assert error < 0.3 * playing_mean, (error, playing_mean)
+    other = PointAvatar(avatar.workspace)
+    other.load()
+    np.testing.assert_array_equal(next(iter(other.render(capture.restricted(()), [150]))), rendered[1])
+
+
+def test_fitting_to_held_out_pictures_is_off_and_owned_up_to(
+    fitted: tuple[PointAvatar, Capture, list[int]], tmp_path: Path
+) -> None:
+    avatar, capture, _ = fitted
+    assert avatar.describe()["flags"] == []
+    changed = {"test_optimisation": "true", "test_optimisation_steps": "8", "steps": "160", "lr": "0.002"}
+    looking = method(tmp_path, **changed)
+    assert "held-out" in str(looking.describe()["flags"])
+    looking._fitted = avatar._fitted
+    (truth,) = capture.frames([700], size=32)
+    plain, looked = (
+        np.abs(next(iter(m.render(capture.restricted(()), [700]))).astype(float) - truth).mean()
+        for m in (avatar, looking)
+    )
+    assert looked < plain
+
+
+def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Across a growth of the cloud, so that sizes on disk differ from those at the start."""
+    from safetensors.numpy import load_file
+
+    from baselines.point_avatar.fitting import PointAvatarFit
+
+    train = list(range(0, 40, 10))
+    capture = actors.load("1").restricted(train)
+    method(tmp_path / "whole", steps="12").fit(capture, train)
+    step = PointAvatarFit.run_step
+
+    def dies(self: PointAvatarFit) -> dict[str, float]:
+        if self.step == 10:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PointAvatarFit, "run_step", dies)
+        with pytest.raises(KeyboardInterrupt):
+            method(tmp_path / "parts", steps="12").fit(capture, train)
+    method(tmp_path / "parts", steps="12").fit(capture, train)
+    whole, parts = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
+    assert len(whole["cloud.places"]) > 600 * 0.5
+    assert len(whole["cloud.places"]) != 600
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+
+
+def test_the_paper_profile_has_the_published_sizes(tmp_path: Path) -> None:
+    avatar = PointAvatarConfig(**PROFILES["paper"])
+    assert avatar.first_points * 2**avatar.growths == avatar.most_points == 409600
+    assert avatar.points_a_pixel == 10
