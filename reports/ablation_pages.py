@@ -18,6 +18,9 @@ from reports.paper import SOURCE, load_paper_tables
 if TYPE_CHECKING:
     from rich.console import Console
 
+# Columns of a terminal from which on all times are shown.
+WIDE = 130
+COLOURS = {BETTER: "green", WORSE: "red", UNDECIDED: "dim"}
 REPORT, TABLE, DATA = "ablation.md", "ablation.csv", "ablation.json"
 
 
@@ -50,28 +53,54 @@ def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path
 
 
 def print_ablation(report: AblationReport, console: Console) -> None:
-    """Show the tables on a terminal: value, and below it the difference to the reference."""
+    """Show the tables on a terminal: value, and below it the difference to the reference.
+
+    A narrow one shows the time of stage 1 as a whole.
+    """
+    from rich import box
     from rich.table import Table as RichTable
 
-    colours = {BETTER: "green", WORSE: "red", UNDECIDED: "dim"}
     for table in report.tables():
         columns = report.columns(table)
         smoke = "SMOKE, not a result: " if is_smoke(report) else ""
-        shown = RichTable(title=f"{smoke}{table.title}", title_justify="left")
-        for heading in _headings(report, table, columns):
-            shown.add_column(heading, justify="left" if heading == "variant" else "right")
-        for title, entry in report.rows(table):
-            cells = []
-            for part, metric in columns:
-                gap = report.compared(entry, part, metric)
-                value = _value(entry, part, metric)
-                known = gap is not None and not np.isnan(gap.difference)
-                below = f"\n[{colours[gap.verdict]}]{_signed(gap.difference)}[/]" if gap and known else ""
-                cells.append(value + below)
-            shown.add_row(title, *cells, *_time_cells(entry, columns))
+        shown = RichTable(
+            title=f"{smoke}{table.title}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
+        headings = _headings(report, table, columns)
+        rows = [
+            [title, *(_two_lines(report, entry, *column) for column in columns), *_time_cells(entry, columns)]
+            for title, entry in report.rows(table)
+        ]
+        parts = slice(1 + len(columns), 3 + len(columns))
+        if console.width < WIDE:
+            for cells in (headings, *rows):
+                del cells[parts]
+        for position, heading in enumerate(headings):
+            words = [
+                *heading.split(),
+                *(line for row in rows for line in _unmarked(row[position]).split("\n")),
+            ]
+            least = max(map(len, words)) if position else None
+            shown.add_column(heading, justify="right" if position else "left", min_width=least)
+        for row in rows:
+            shown.add_row(*row)
         console.print(shown)
         for line in _reasons(report, table):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _two_lines(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
+    """The value, and in rich's markup the difference, green where better."""
+    value, gap = _value(entry, part, metric), report.compared(entry, part, metric)
+    if gap is None or np.isnan(gap.difference):
+        return value
+    return f"{value}\n[{COLOURS[gap.verdict]}]{_signed(gap.difference)}[/]"
+
+
+def _unmarked(cell: str) -> str:
+    from rich.text import Text
+
+    return Text.from_markup(cell).plain
 
 
 def _about(report: AblationReport, command: str) -> list[str]:
