@@ -91,7 +91,9 @@ class InstaFit:
             )
         )
         if config.background == "plate":
-            pixels = torch.from_numpy(np.concatenate([batch.rays.pixels for batch in batches])).to(device)
+            pixels = (
+                torch.from_numpy(np.concatenate([batch.rays.pixels for batch in batches])).long().to(device)
+            )
             behind, target = self.avatar.plate[pixels], rgb
             mask = (seen.opacity - inside.float()).abs().mean()
         else:

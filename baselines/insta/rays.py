@@ -55,7 +55,7 @@ class TrainingRays:
                 rays = shell.rays(index)
                 self._rays.append(rays)
                 weights = np.where(rays.mouth, config.mouth_weight, 1.0)
-                self._reach.append(np.cumsum(weights, dtype=np.float64))
+                self._reach.append(np.cumsum(weights, dtype=np.float32))
                 advance()
 
     def __len__(self) -> int:

@@ -154,7 +154,7 @@ class InstaAvatar(nn.Module):
                 every.vertices,
             )
             colours = self.shade(self.sample([rays], None), code, skip_empty=True)
-            at = torch.from_numpy(rays.pixels).to(self._device)
+            at = torch.from_numpy(rays.pixels).long().to(self._device)
             picture[at] = colours.over(picture[at])
         rounded = (picture.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
         return rounded.reshape(size, size, 3).cpu().numpy()

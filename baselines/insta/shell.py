@@ -21,7 +21,7 @@ class ShellRays:
     """The rays of a frame that enter the shell, K of them.
 
     Attributes:
-        pixels: ``[K]`` int64, row times the picture's side plus column.
+        pixels: ``[K]`` int32, row times the picture's side plus column.
         near, far: ``[K]`` float32 metres along the optical axis.
         prior: ``[K]`` float32, depth of the mesh where it is face, else 0.
         mouth: ``[K]`` bool, the mesh is mouth there.
@@ -89,7 +89,12 @@ class Shell:
         prior = np.where(on_skin & self._face[face], skin, 0.0)
         mouth = on_skin & self.mouth[face]
         return ShellRays(
-            pixels, near.astype(np.float32), far.astype(np.float32), prior.astype(np.float32), mouth, vertices
+            pixels.astype(np.int32),
+            near.astype(np.float32),
+            far.astype(np.float32),
+            prior.astype(np.float32),
+            mouth,
+            vertices,
         )
 
 

@@ -30,7 +30,10 @@ class PointAvatarConfig(BaseModel):
         0.45, gt=0, le=1, description="the last doubling comes at this share of the steps"
     )
     prune_below: float = Field(0.15, ge=0, lt=1, description="of greatest weight; published: 0.5")
-    prune_until_share: float = Field(0.75, ge=0, le=1)
+    prunings: int = Field(0, ge=0, description="besides those before a doubling; published: one an epoch")
+    prune_least_radius: float = Field(
+        0.006, ge=0, description="no pruning below this radius; published: 0.006"
+    )
     points_a_pixel: int = Field(10, ge=1, description="published: 10")
     radius_scale: float = Field(0.75, gt=0, description="of the published radius 0.3 * 0.75^log2(N / 100)")
 
@@ -56,11 +59,15 @@ class PointAvatarConfig(BaseModel):
     eikonal_weight: float = Field(0.1, ge=0, description="published: 0.1")
 
     # optimisation
-    steps: int = Field(900, ge=1, description="published: 62 epochs")
+    steps: int = Field(900, ge=1, description="published: 62 epochs, of 2,000 frames 15,500 batches")
+    batch: int = Field(1, ge=1, description="frames of a step; published: 8 at most")
     lr: float = Field(2e-3, gt=0, description="published: 1e-4")
     point_lr: float = Field(2e-4, gt=0, description="metres a step; published: 1e-4")
     albedo_lr: float = Field(5e-2, gt=0, description="of the points' own albedo")
-    final_lr_share: float = Field(0.05, gt=0, le=1)
+    final_lr_share: float = Field(0.05, gt=0, le=1, description="cosine to this share; published: 1")
+    lr_halved_at: tuple[float, ...] = Field(
+        (), description="shares of the steps; published: epochs 40, 60 of 62"
+    )
     checkpoint_every_steps: int = Field(100, ge=1)
 
 
@@ -71,9 +78,9 @@ _SMOKE: dict[str, Any] = {
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "max_train_frames": 20000, "start": "sphere", "first_points": 400,
-    "most_points": 409600, "growths": 10, "prune_below": 0.5, "radius_scale": 1.0, "perceptual_every": 1, "growth_share": 0.81, "prune_until_share": 1.0, "deformer_width": 128,
+    "most_points": 409600, "growths": 10, "prune_below": 0.5, "radius_scale": 1.0, "perceptual_every": 1, "growth_share": 0.81, "prunings": 62, "deformer_width": 128,
     "deformer_layers": 4, "canonical_width": 256, "canonical_layers": 8, "albedo": "network",
-    "perceptual": "lpips-vgg", "steps": 100000, "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
+    "perceptual": "lpips-vgg", "steps": 15500, "batch": 8, "final_lr_share": 1.0, "lr_halved_at": (40 / 62, 60 / 62), "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
 }  # fmt: skip
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}

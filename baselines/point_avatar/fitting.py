@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.point_avatar.cloud import PointCloud
+from baselines.point_avatar.cloud import PointCloud, radius_ndc
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
 from baselines.point_avatar.renderer import Camera, Drawing, PointAvatarModel
@@ -52,7 +52,7 @@ def camera_at(track: Track, size_px: int) -> Camera:
 
 
 class PointAvatarFit:
-    """Trains a model step by step, one frame a step and its points pruned and doubled on the way.
+    """Trains a model step by step, its points pruned and doubled on the way.
 
     A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
     ends with the weights of an undisturbed one.
@@ -88,6 +88,10 @@ class PointAvatarFit:
             for k in range(config.growths)
         }
 
+        self._pruning_steps = {
+            round(config.steps * (k + 1) / (config.prunings + 1)) for k in range(config.prunings)
+        }
+
     def _point_optimizer(self) -> torch.optim.Adam:
         cloud, config = self.model.cloud, self._config
         groups = [
@@ -102,33 +106,43 @@ class PointAvatarFit:
         Raises:
             UserError: a loss is not finite; nothing was updated by this step.
         """
-        config = self._config
         rng = np.random.default_rng((self._seed, self.step))
         if self.step in self._growth_steps:
             self._grow(rng)
-        picture, mask, drive = self._pictures.row(int(rng.integers(len(self._pictures))))
-        self.model.train()
-        drawing = self.model(drive, self._camera)
-        losses = self._losses(drawing, picture, mask)
-        weights = {name: getattr(config, f"{name}_weight") for name in losses}
-        weights["rig"] *= 0.5 ** sum(self.step >= share * config.steps for share in RIG_HALVED_AT)
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        elif self.step in self._pruning_steps:
+            self._replace(self._pruned())
+        for optimizer in (self._networks, self._points):
+            optimizer.zero_grad(set_to_none=True)
+        values = self._backward(rng)
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
                 f"point-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
             )
-        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
-        for optimizer in (self._networks, self._points):
-            optimizer.zero_grad(set_to_none=True)
-        total.backward()
         self._set_rates()
         for optimizer in (self._networks, self._points):
             optimizer.step()
-        self.model.cloud.notice(drawing.seen)
         self.step += 1
         values.setdefault("perceptual", math.nan)
         return {**values, "points": float(len(self.model.cloud))}
+
+    def _backward(self, rng: np.random.Generator) -> dict[str, float]:
+        """Add up the gradients of a batch, frame by frame; the means of its losses."""
+        config = self._config
+        values: dict[str, float] = {}
+        self.model.train()
+        for row in rng.integers(len(self._pictures), size=config.batch):
+            picture, mask, drive = self._pictures.row(int(row))
+            drawing = self.model(drive, self._camera)
+            losses = self._losses(drawing, picture, mask)
+            weights = {name: getattr(config, f"{name}_weight") for name in losses}
+            weights["rig"] *= 0.5 ** sum(self.step >= share * config.steps for share in RIG_HALVED_AT)
+            total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+            (total / config.batch).backward()
+            self.model.cloud.notice(drawing.seen)
+            for name, loss in losses.items():
+                values[name] = values.get(name, 0.0) + float(loss.detach()) / config.batch
+        return values
 
     def _losses(self, drawing: Drawing, picture: Tensor, mask: Tensor) -> dict[str, Tensor]:
         config = self._config
@@ -149,20 +163,25 @@ class PointAvatarFit:
             losses["perceptual"] = config.perceptual_every * self._perceptual(ours, theirs).mean()
         return losses
 
+    def _pruned(self) -> PointCloud:
+        config, cloud = self._config, self.model.cloud
+        small = radius_ndc(len(cloud), config.radius_scale) < config.prune_least_radius
+        return cloud if small else cloud.pruned(config.prune_below)
+
     def _grow(self, rng: np.random.Generator) -> None:
         """Prune what was never seen, then double; the radius shrinks with the number of points."""
-        config, model = self._config, self.model
-        cloud = model.cloud
-        if self.step <= config.prune_until_share * config.steps:
-            cloud = cloud.pruned(config.prune_below)
-        jitter_m = 0.5 * model.radius_px * self._pixel_m
-        model.cloud = cloud.doubled(config.most_points, jitter_m, rng)
+        jitter_m = 0.5 * self.model.radius_px * self._pixel_m
+        self._replace(self._pruned().doubled(self._config.most_points, jitter_m, rng))
+
+    def _replace(self, cloud: PointCloud) -> None:
+        self.model.cloud = cloud
         self._points = self._point_optimizer()
 
     def _set_rates(self) -> None:
         config = self._config
         cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
         share = config.final_lr_share + (1.0 - config.final_lr_share) * cosine
+        share *= 0.5 ** sum(self.step >= at * config.steps for at in config.lr_halved_at)
         self._networks.param_groups[0]["lr"] = config.lr * share
         for group, rate in zip(self._points.param_groups, (config.point_lr, config.albedo_lr), strict=True):
             group["lr"] = rate * share

@@ -201,14 +201,15 @@ def test_fitting_to_held_out_pictures_is_off_and_owned_up_to(
 
 
 def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Across a growth of the cloud, so that sizes on disk differ from those at the start."""
+    """Across growth and pruning of the cloud, so that sizes on disk differ from those at the start."""
     from safetensors.numpy import load_file
 
     from baselines.point_avatar.fitting import PointAvatarFit
 
     train = list(range(0, 40, 10))
     capture = actors.load("1").restricted(train)
-    method(tmp_path / "whole", steps="12").fit(capture, train)
+    changed = {"steps": "12", "prunings": "2", "batch": "2", "prune_below": "0.01"}
+    method(tmp_path / "whole", **changed).fit(capture, train)
     step = PointAvatarFit.run_step
 
     def dies(self: PointAvatarFit) -> dict[str, float]:
@@ -219,8 +220,8 @@ def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(PointAvatarFit, "run_step", dies)
         with pytest.raises(KeyboardInterrupt):
-            method(tmp_path / "parts", steps="12").fit(capture, train)
-    method(tmp_path / "parts", steps="12").fit(capture, train)
+            method(tmp_path / "parts", **changed).fit(capture, train)
+    method(tmp_path / "parts", **changed).fit(capture, train)
     whole, parts = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
     assert len(whole["cloud.places"]) > 600 * 0.5
     assert len(whole["cloud.places"]) != 600
