@@ -25,7 +25,7 @@ ALLOWED = {
     "lossless": {"errors"},
     "tracking": LEAVES,
     "actors": LEAVES | {"tracking"},
-    "reference_editors": {"errors", "paths"},
+    "reference_editors": {"assets", "errors", "paths"},
     "method": {"actors", "errors"},
     "metrics": {"assets", "perceptual", "tracking", "errors"},
     "methods": {"method", "command_method", "errors"},
