@@ -22,6 +22,7 @@ from reports.sides import facts, read_rows
 from reports.thresholds import selectors
 
 FORMAT = 1
+AGAIN = "remove it and make it again with --update"
 # More digits than a score has, fewer than a repository should keep.
 DIGITS = 12
 
@@ -90,12 +91,12 @@ def load_baseline(path: Path) -> dict[Key, ScoredRuns]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
-            raise UserError(f"{path} has format {content['format']}, this emo-bench reads {FORMAT}: --update")
+            raise UserError(f"{path} has format {content['format']}, this emo-bench reads {FORMAT}: {AGAIN}")
         groups = [_from_json(entry) for entry in content["runs"]]
     except FileNotFoundError as error:
         raise UserError(f"there is no baseline {path}: make it with --update") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the baseline {path} cannot be read ({error!r}): make it with --update") from error
+        raise UserError(f"the baseline {path} cannot be read ({error!r}): {AGAIN}") from error
     return {group.key: group for group in groups}
 
 

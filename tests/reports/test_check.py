@@ -13,6 +13,7 @@ import pandas
 import pytest
 
 from reports.baseline import load_baseline
+from reports.thresholds import load_thresholds
 
 RUN = Path("quick/dot/nearest-frame/smoke-s0")
 MEAN = Path("quick/dot/mean-frame/smoke-s0")
@@ -233,3 +234,14 @@ def test_a_damaged_baseline_is_one_line(runs: Path, call: Any, thresholds: Any) 
         file.with_name("baseline.json").write_text(text)
         code, out, err = call("check", "--thresholds", file, runs / RUN)
         assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_the_gate_of_this_project_has_a_baseline_for_all_that_it_holds() -> None:
+    file = load_thresholds(Path(__file__).parents[2] / "protocols" / "thresholds" / "smoke.toml")
+    assert file.baseline is not None
+    stored = {dict(key)["method"]: runs for key, runs in load_baseline(file.baseline).items()}
+    assert stored.keys() == {"emo-avatar", "mean-frame", "nearest-frame"}
+    for threshold in file.threshold:
+        for method in threshold.method:
+            for metric in threshold.metric:
+                assert np.isfinite(stored[method].metrics[metric].scores).all()
