@@ -54,17 +54,23 @@ def notes(comparison: Comparison) -> list[str]:
     first = next(result.overall for result in compared if result.overall is not None)
     if first.subjects > 1:
         lines.append(f"the interval is about actors like these {first.subjects}, which are its clusters")
-    if min(first.seeds_a, first.seeds_b) < 2:
+    sides = (("A", comparison.a, first.seeds_a), ("B", comparison.b, first.seeds_b))
+    # A stand-in draws no random number.
+    single = [name for name, side, seeds in sides if seeds < 2 and not all(row.trivial for row in side.rows)]
+    if single:
+        of_side = " and ".join(single)
         lines.append(
-            "one seed on a side: the verdict is about these fitted avatars, not yet about the methods"
+            f"one seed of {of_side}: the verdict is about these fitted avatars, not yet about the methods"
         )
     spreads = [
-        f"{r.metric} {' and '.join(number(s) for s in (r.overall.spread_a, r.overall.spread_b))}"
+        f"{r.metric} {name} {number(spread)}"
         for r in compared
-        if r.overall is not None and not math.isnan(r.overall.spread_a + r.overall.spread_b)
+        if r.overall is not None
+        for name, spread in (("A", r.overall.spread_a), ("B", r.overall.spread_b))
+        if not math.isnan(spread)
     ]
     if spreads:
-        lines.append(f"standard deviation between seeds, A and B: {'; '.join(spreads)}")
+        lines.append(f"standard deviation between seeds: {', '.join(spreads)}")
     for result in compared:
         found = result.overall
         if found is not None and found.n < found.n_frames:

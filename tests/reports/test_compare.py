@@ -37,7 +37,7 @@ def test_two_runs(runs: Path, call: Any, derived: Any) -> None:
     assert code == 0
     line = next(line for line in out.splitlines() if "PSNR" in line)
     assert f"{expected.verdict}" in line and f"{expected.difference:+.3f}"[:5] in line
-    assert "SMOKE, not a result" in out and "one seed on a side" in out
+    assert "SMOKE, not a result" in out and "one seed" not in out
 
 
 def test_a_run_with_itself_is_undecided(runs: Path, call: Any, derived: Any) -> None:
@@ -47,6 +47,15 @@ def test_a_run_with_itself_is_undecided(runs: Path, call: Any, derived: Any) -> 
     assert {(m["metric"], m["difference"], m["verdict"]) for m in metrics} == {
         (name, 0.0, "undecided") for name in ("psnr", "ssim", "sd")
     }
+
+
+def test_one_seed_says_so_unless_nothing_is_drawn(runs: Path, call: Any, derived: Any) -> None:
+    def fitted(known: dict[str, Any]) -> None:
+        known["method"] = "mine"
+
+    mine = derived(runs / QUICK / "nearest-frame/smoke-s0", runs.parent / "mine", fitted)
+    _, out, _ = call("compare", mine, runs / QUICK / "mean-frame/smoke-s0")
+    assert "one seed of A: the verdict is about these fitted avatars" in out
 
 
 def test_folders_pair_namesakes(runs: Path, call: Any, derived: Any) -> None:
