@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.hull import vertex_normals
+from baselines.hull import face_vertices, vertex_normals
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.rig_surface import Attachment, RigSurface
 from emo_bench.tracking.head_rig import HeadRig
@@ -18,6 +18,8 @@ from emo_bench.tracking.head_rig import HeadRig
 SKIN_SHARE = 0.65
 # Only where the hull is this far from the skin is there anything between them.
 LEAST_GAP_M = 0.008
+# Eyes and mouth are small and are looked at: so many more points for their area.
+FACE_DENSITY = 4.0
 SPHERE_RADIUS_M = 0.125
 
 
@@ -120,7 +122,9 @@ def _between_skin_and_hull(
     on_skin = round(SKIN_SHARE * count) if apart.any() else count
     normals = vertex_normals(rest, rig.faces)
     parts = []
-    for weight, number, lift in ((area, on_skin, False), (apart, count - on_skin, True)):
+    face_triangles = face_vertices(rig, rest)[rig.faces].all(axis=1)
+    skin = area * np.where(face_triangles, FACE_DENSITY, 1.0)
+    for weight, number, lift in ((skin, on_skin, False), (apart, count - on_skin, True)):
         if number == 0:
             continue
         face = rng.choice(len(area), size=number, p=weight / weight.sum())

@@ -23,7 +23,7 @@ class PointAvatarConfig(BaseModel):
 
     # points
     start: Literal["hull", "sphere"] = Field("hull", description="published: sphere of radius 0.5")
-    first_points: int = Field(6000, ge=16, description="published: 400")
+    first_points: int = Field(9000, ge=16, description="published: 400")
     most_points: int = Field(20000, ge=16, description="published: 409,600")
     growths: int = Field(2, ge=0, description="doublings; published: every 5 epochs, 10 in all")
     growth_share: float = Field(
