@@ -1,5 +1,6 @@
 """``emo-bench check``: the gate of a CI."""
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from emo_bench.cli.output import Json, print_columns, print_json
 
 if TYPE_CHECKING:
     from reports.baseline import ScoredRuns
+    from reports.gate import Outcome
     from reports.thresholds import ThresholdFile
 
 EXAMPLE = "Example: emo-bench check --thresholds thresholds.toml --junit check.xml --markdown check.md runs"
@@ -61,28 +63,44 @@ def check(
         )
     stored = load_baseline(place) if relative and place is not None else {}
     outcomes = check_runs(groups, file, stored)
-    absent = [f"the baseline also has {group.title}" for key, group in stored.items()
-              if key not in {given.key for given in groups}]  # fmt: skip
+    given = {group.key for group in groups}
+    absent = [f"the baseline also has {group.title}" for key, group in stored.items() if key not in given]
+    _write(outcomes, absent, junit, markdown)
+    _show(outcomes, absent, as_json)
+    if not all(outcome.passed for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _write(outcomes: "list[Outcome]", notes: list[str], junit: Path | None, markdown: Path | None) -> None:
     from emo_bench.store import write_bytes
     from reports import gate_pages
 
+    for path in filter(None, (junit, markdown)):
+        path.parent.mkdir(parents=True, exist_ok=True)
     if junit is not None:
-        junit.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(junit, gate_pages.junit(outcomes))
     if markdown is not None:
-        markdown.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(markdown, gate_pages.markdown(outcomes, absent).encode())
-    if as_json:
-        print_json({"passed": all(o.passed for o in outcomes), "outcomes": outcomes, "notes": absent})
-    else:
-        from rich.console import Console
+        write_bytes(markdown, gate_pages.markdown(outcomes, notes).encode())
 
-        # A pipe has no width: 180 columns hold the table.
-        gate_pages.print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
-        for note in absent:
-            print(f"note: {note}")
-    if not all(outcome.passed for outcome in outcomes):
-        raise typer.Exit(1)
+
+def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
+    if as_json:
+        passed = all(outcome.passed for outcome in outcomes)
+        # JSON has no infinity; an infinite PSNR is none.
+        plain = [
+            {name: None if value in (math.inf, -math.inf) else value for name, value in vars(outcome).items()}
+            for outcome in outcomes
+        ]
+        print_json({"passed": passed, "outcomes": plain, "notes": notes})
+        return
+    from rich.console import Console
+
+    from reports.gate_pages import print_outcomes
+
+    # A pipe has no width: 180 columns hold the table.
+    print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
+    for note in notes:
+        print(f"note: {note}")
 
 
 def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | None, as_json: bool) -> None:
