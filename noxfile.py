@@ -1,4 +1,7 @@
-"""Sessions: tests, lint, types, demo. Each builds its own environment with the versions of constraints.txt."""
+"""Sessions: tests, gate, lint, types, demo. Each builds its own environment with the versions of constraints.txt."""
+
+import shutil
+from pathlib import Path
 
 import nox
 
@@ -17,6 +20,33 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[offline,studio,clip,dev]", *CONSTRAINTS)
     session.install(*CARRIERS, *CONSTRAINTS)
     session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "2"})
+
+
+@nox.session(venv_backend="none")
+def gate(session: nox.Session) -> None:
+    """Hold a run in miniature against protocols/thresholds/smoke.toml, in the environment that tests made."""
+    bench = Path(".nox/tests/bin/emo-bench").absolute()
+    if not bench.exists():
+        session.error("nox -s tests makes the environment that this needs")
+    runs, out = Path("build/gate/runs"), Path("build/gate")
+    # A finished run would not be made again.
+    shutil.rmtree(out, ignore_errors=True)
+    wanted = (
+        "--method",
+        "emo-avatar",
+        "--actor",
+        "1",
+        "--profile",
+        "smoke",
+        "--device",
+        "cpu",
+        "--skip-edit",
+    )
+    env = {"OMP_NUM_THREADS": "2", "EMO_BENCH_OFFLINE": "1"}
+    session.run(str(bench), "run", *wanted, "--runs", str(runs), env=env, external=True)
+    written = ("--junit", str(out / "check.xml"), "--markdown", str(out / "check.md"))
+    thresholds = ("--thresholds", "protocols/thresholds/smoke.toml")
+    session.run(str(bench), "check", *thresholds, *written, str(runs), env=env, external=True)
 
 
 @nox.session
