@@ -67,7 +67,7 @@ class StyleAvatarConfig(BaseModel):
     # optimisation
     steps: int = Field(1200, ge=1, description="published: 800,000; the paper says two hours suffice")
     batch: int = Field(4, ge=1, description="published: 3")
-    lr: float = Field(6e-3, gt=0, description="published: 2e-3")
+    lr: float = Field(8e-3, gt=0, description="published: 2e-3")
     final_lr_share: float = Field(
         0.05, gt=0, le=1, description="the rate falls to it as a cosine; published: 1"
     )

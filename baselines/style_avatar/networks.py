@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from baselines.style_avatar.config import BOTTOM_PX
 from baselines.style_avatar.wavelet import haar, inverse_haar
 from emo_avatar.stylegan2.fir import upsample
-from emo_avatar.stylegan2.layers import Conv, FullyConnected, SynthesisLayer, ToRgb
+from emo_avatar.stylegan2.layers import Conv, FullyConnected, ModulatedConv, SynthesisLayer, ToRgb
 
 BANDS = 12
 MAPPING_LR_MULTIPLIER = 0.01
@@ -100,6 +100,10 @@ class StyleUNet(nn.Module):
             self.refine[key] = SynthesisLayer(width, width, style_dim, size, use_noise=False)
             if pictures:
                 self.to_bands[key] = ToRgb(width, BANDS, style_dim)
+        # Styles start out the same for all frames: trained from scratch, a random one a frame is learned away slowly.
+        for layer in self.modules():
+            if isinstance(layer, ModulatedConv):
+                nn.init.zeros_(layer.affine.weight)
 
     def forward(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor | None]:
         """Input ``[B, C, input, input]`` and style ``[B, D]`` to features at the top size and wavelets ``[B, 12, ...]``."""
