@@ -111,12 +111,11 @@ class PointAvatar(Method):
         model.eval()
         size, device, rig = self.config.resolution_px, self.workspace.device, load_head_rig()
         camera = camera_at(capture.track, size)
-        # The capture of a rendering has no readable frame; the published protocol hazard is to read them all the same.
-        open_capture = dataclasses.replace(capture, readable=None)
         for index in indices:
             drive = frame_drive(rig, capture.track, int(index), device)
             if self.config.test_optimisation:
-                (truth,) = open_capture.frames([int(index)], size=size)
+                # A rendering's capture has no readable frame; the published protocol hazard is to read them.
+                (truth,) = dataclasses.replace(capture, readable=None).frames([int(index)], size=size)
                 target = torch.from_numpy(truth.astype(np.float32) / 255.0).to(device)
                 drive = fitted_to_picture(model, camera, drive, target, self.config.test_optimisation_steps)
             with torch.no_grad():
