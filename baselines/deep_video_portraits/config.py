@@ -38,7 +38,7 @@ class DeepVideoPortraitsConfig(BaseModel):
     gan_weight: float = Field(1.0, ge=0, description="published: 1")
 
     # optimisation
-    steps: int = Field(1500, ge=1, description="published: 31,000")
+    steps: int = Field(1100, ge=1, description="published: 31,000")
     batch: int = Field(8, ge=2, description="published: 16")
     lr: float = Field(1e-3, gt=0, description="published: 2e-4")
     discriminator_lr: float = Field(2e-4, gt=0, description="published: 2e-4")

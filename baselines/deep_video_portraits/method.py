@@ -40,7 +40,7 @@ class DeepVideoPortraits(Method):
         capabilities=frozenset({"render"}),
         requirements=(),
         fidelity="network, conditioning volume and losses of the paper on the open Anny rig, one light for the whole "
-        "video; profile cpu has half the widths and a twentieth of the steps",
+        "video; profile cpu has half the widths and far fewer steps",
     )
 
     def __init__(self, workspace: Workspace) -> None:

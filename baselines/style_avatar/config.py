@@ -28,7 +28,7 @@ class StyleAvatarConfig(BaseModel):
     feature_channels: int = Field(32, ge=1, description="published: 256")
     warp: Literal["nearest", "bilinear"] = Field("bilinear", description="published: nearest")
     freeze_step: int = Field(
-        900, ge=0, description="after it the textures' generators stay; published: 10,000"
+        750, ge=0, description="after it the textures' generators stay; published: 10,000"
     )
 
     # StyleUNets
@@ -65,7 +65,7 @@ class StyleAvatarConfig(BaseModel):
     discriminator_max: int = Field(64, ge=8, description="published: 512")
 
     # optimisation
-    steps: int = Field(1200, ge=1, description="published: 800,000; the paper says two hours suffice")
+    steps: int = Field(950, ge=1, description="published: 800,000; the paper says two hours suffice")
     batch: int = Field(4, ge=1, description="published: 3")
     lr: float = Field(8e-3, gt=0, description="published: 2e-3")
     final_lr_share: float = Field(

@@ -43,7 +43,7 @@ class StyleAvatar(Method):
         capabilities=frozenset({"render"}),
         requirements=(),
         fidelity="full model of the paper on the open Anny rig instead of FaceVerse, trained from scratch; profile cpu "
-        "has narrower networks, heavier reconstruction losses and a hundredth of the steps",
+        "has narrower networks, heavier reconstruction losses and far fewer steps",
     )
 
     def __init__(self, workspace: Workspace) -> None:
