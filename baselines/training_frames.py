@@ -36,7 +36,7 @@ class TrainingFrames:
 
 def to_unit_range(images_u8: Tensor) -> Tensor:
     """uint8 to float32 in [-1, 1]."""
-    return images_u8.float() / 127.5 - 1.0
+    return images_u8.float().div_(127.5).sub_(1.0)
 
 
 def to_frames_u8(images: Tensor) -> np.ndarray:

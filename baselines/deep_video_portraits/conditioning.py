@@ -54,9 +54,10 @@ class Conditioning:
         self._maps: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def batch(self, indices: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
-        """Volumes ``[B, 9 * window, S, S]`` float32 in [-1, 1], oldest frame first."""
+        """Volumes ``[B, 9 * window, S, S]`` float32 in [-1, 1], oldest frame first, channels last in memory."""
         volumes = [np.concatenate([self.frame(i) for i in self.window_of(int(k))]) for k in indices]
-        return to_unit_range(torch.from_numpy(np.stack(volumes)).to(device))
+        stacked = torch.from_numpy(np.stack(volumes)).contiguous(memory_format=torch.channels_last)
+        return to_unit_range(stacked.to(device))
 
     def window_of(self, index: int) -> list[int]:
         """The frames of the volume of frame ``index``; before the start of the video its first frame repeats."""

@@ -64,7 +64,6 @@ class DeepVideoPortraitsFit:
         rows = rng.integers(len(self._frames), size=config.batch)
         target = self._frames.images(rows, self._device)
         volume = self._conditioning.batch(self._frames.indices[rows], self._device)
-        volume = volume.contiguous(memory_format=torch.channels_last)
         condition = volume[:, -self._seen :]
         self.network.train()
         with self._precision():

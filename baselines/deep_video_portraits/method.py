@@ -97,7 +97,7 @@ class DeepVideoPortraits(Method):
         for start in range(0, len(indices), RENDER_BATCH):
             volume = conditioning.batch(indices[start : start + RENDER_BATCH], device)
             with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-                image = network(volume.contiguous(memory_format=torch.channels_last))
+                image = network(volume)
             yield from to_frames_u8(image)
 
     def load(self) -> None:
