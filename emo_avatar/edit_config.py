@@ -40,8 +40,8 @@ class EditConfig(BaseModel):
     temperature: float = Field(0.07, gt=0)
     normalize: bool = True
     uv_limit: float = Field(0.02, gt=0, description="farthest that a matched spot may lie, in UV")
-    patch_weight: float = Field(0.2, ge=0, description="L_patch on the reference's frame")
-    matched_patch_weight: float = Field(0.2, ge=0, description="L_patch on other frames, matched through UV")
+    patch_weight: float = Field(0.05, ge=0, description="L_patch on the reference's frame")
+    matched_patch_weight: float = Field(0.05, ge=0, description="L_patch on other frames, matched through UV")
 
     # the other terms
     l1_weight: float = Field(10.0, ge=0)
@@ -53,7 +53,7 @@ class EditConfig(BaseModel):
     steps: int = Field(80, ge=1)
     other_frames: int = Field(1, ge=1, description="frames of a step beside the reference's")
     frame_pool: int = Field(32, ge=1, description="frames to draw them from")
-    lr: float = Field(1.2e-3, gt=0)
+    lr: float = Field(1e-3, gt=0)
     final_lr_share: float = 0.05
     discriminator_lr: float = Field(1e-4, gt=0)
 
