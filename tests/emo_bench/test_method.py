@@ -38,6 +38,9 @@ def plug_in(tmp_path: Path) -> Path:
     return file
 
 
+PUBLISHED_PX = {"deep-video-portraits": 256, "style-avatar": 1024}
+
+
 @pytest.mark.parametrize("name", list(methods.known_methods()))
 def test_every_built_in_method_keeps_the_interface(name: str, tmp_path: Path) -> None:
     cls = methods.method_class(name)
@@ -45,7 +48,8 @@ def test_every_built_in_method_keeps_the_interface(name: str, tmp_path: Path) ->
     assert cls.info.name == name
     assert {"smoke", "cpu", "paper"} <= set(cls.profiles())
     sizes = {p: cls(Workspace(tmp_path, p, seed=0)).resolution_px for p in ("smoke", "cpu", "paper")}
-    assert sizes == {"smoke": 64, "cpu": 128, "paper": 512}
+    assert sizes["smoke"] <= 64
+    assert (sizes["cpu"], sizes["paper"]) == (128, PUBLISHED_PX.get(name, 512))
     assert not list(tmp_path.iterdir()), "building a method must not write"
 
 
