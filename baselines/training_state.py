@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from emo_avatar.checkpointing import load_state, save_state
+from emo_avatar.loss_log import LossLog
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 
@@ -64,23 +64,6 @@ def run_training(training: Training, folder: Path, steps: int, checkpoint_every:
     log.close()
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a nested dict of tensors and plain values so that a kill at any moment leaves a whole file."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def load_state(path: Path) -> dict[str, Any] | None:
-    """Read a state back, or None where there is none. Executes nothing from the file."""
-    if not path.exists():
-        return None
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
-
-
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: str) -> None:
     """Write the fitted avatar, whole or not at all."""
     path = folder / CHECKPOINT
@@ -103,38 +86,3 @@ def load_checkpoint(folder: Path, config_json: str) -> dict[str, Tensor]:
         if (file.metadata() or {}).get("config") != config_json:
             raise UserError(f"{path} was fitted with other settings: use the settings in its run.json")
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-class LossLog:
-    """``train.csv``: one row a step; rows past a restored step are dropped, so that none appears twice."""
-
-    def __init__(self, path: Path, first_step: int) -> None:
-        kept: list[dict[str, str]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"] or 0) < first_step]
-        temporary = path.with_suffix(".csv.part")
-        with temporary.open("w", newline="") as file:
-            if kept:
-                writer = csv.DictWriter(file, fieldnames=list(kept[0]))
-                writer.writeheader()
-                writer.writerows(kept)
-        os.replace(temporary, path)
-        self._file = path.open("a", newline="")
-        self._needs_header = not kept
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Append a row."""
-        writer = csv.DictWriter(self._file, fieldnames=["step", *values])
-        if self._needs_header:
-            writer.writeheader()
-            self._needs_header = False
-        writer.writerow({"step": step, **{k: f"{v:.6g}" for k, v in values.items()}})
-
-    def flush(self) -> None:
-        """Write buffered rows through to the file."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()

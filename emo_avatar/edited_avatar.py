@@ -21,10 +21,10 @@ from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.driving import DrivingSignals, evenly_spaced, to_frames_u8, to_unit_range
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
+from emo_avatar.loss_log import LossLog
 from emo_avatar.method import EmoAvatar, rendered
 from emo_avatar.patch_discriminator import PatchDiscriminator
 from emo_avatar.prior import sha256_of
-from emo_avatar.render_stage import LossLog
 from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.sheets import save_sheet
 from emo_bench.actors.capture import Capture, resize_area

@@ -18,8 +18,9 @@ from emo_avatar.checkpointing import link_file, load_state, save_state
 from emo_avatar.config import PROFILES, resolve_config
 from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, to_frames_u8
 from emo_avatar.initialization import INIT_FIELDS, INIT_STATE, Initialization, initialize
+from emo_avatar.loss_log import LossLog
 from emo_avatar.prior import prior_path, sha256_of
-from emo_avatar.render_stage import LossLog, RenderStage
+from emo_avatar.render_stage import RenderStage
 from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.sheets import difference, save_sheet
 from emo_avatar.stage_clock import StageClock, read_seconds, write_seconds

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.training_state import load_checkpoint, load_state, run_training, save_checkpoint
+from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from emo_avatar.checkpointing import load_state
 from emo_bench.errors import UserError
 
 
