@@ -7,6 +7,7 @@ goes on from the end. Where the bank holds identities out, the snapshot nearest 
 
 import argparse
 import csv
+import dataclasses
 import json
 import math
 import sys
@@ -32,8 +33,18 @@ from emo_avatar.pretrain_adversarial import (
 from emo_avatar.pretrain_bank import ImageBank, open_bank
 from emo_avatar.pretrain_card import write_model_card
 from emo_avatar.pretrain_frechet import FrechetJudge
+from emo_avatar.pretrain_recipes import (
+    COARSE,
+    RecipeEncoder,
+    check_code,
+    cool,
+    paint,
+    recipe_step,
+    teach_mapping,
+)
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
 from emo_avatar.pretrain_warmup import warmup_step
+from emo_avatar.stylegan2.fir import upsample
 from emo_bench.errors import UserError
 
 COLUMNS = (
@@ -41,6 +52,8 @@ COLUMNS = (
     "seconds",
     "images_per_s",
     "mse",
+    "l1",
+    "perceptual",
     "loss_d",
     "loss_g",
     "loss_f",
@@ -49,6 +62,7 @@ COLUMNS = (
     "fake_logit",
     "frechet",
 )
+RECIPE_IMAGES = 80000
 GRID_COLUMNS = 10
 GRID_PSI = (1.0, 1.0, 1.0, 0.7, 0.7, 0.7)
 
@@ -106,18 +120,20 @@ def train(
             logged_images, logged_s = state.images, state.seconds
             due["log"] = now + pace.log_s
         if now >= due["grid"]:
-            _write_samples(state, out)
+            _write_samples(state, bank, out)
             due["grid"] = now + pace.grid_s
-        if now >= due["judge"] and judge is not None:
+        if now >= due["judge"] and judge is not None and state.draws():
             losses |= _judge(state, judge, bank_facts, out)
             _log(out / "log.csv", state, losses, 0.0, pace)
             due["judge"] = time.monotonic() + pace.judge_s
         if now >= due["state"]:
             _save(state, None if judge else bank_facts, out)
             due["state"] = time.monotonic() + pace.checkpoint_s
+    if state.encoder is not None and not state.draws() and state.images >= config.warmup_images:
+        _end_warmup(state, bank, device)
     if worked or not (out / f"{_name(state)}.safetensors").exists():
-        _write_samples(state, out)
-        if judge is not None:
+        _write_samples(state, bank, out)
+        if judge is not None and state.draws():
             _judge(state, judge, bank_facts, out)
         _save(state, None if judge else bank_facts, out)
     return state
@@ -141,15 +157,16 @@ def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tenso
     """One batch through the stage at hand; UserError when a loss is NaN or infinite."""
     config = state.config
     if state.encoder is not None and state.images >= config.warmup_images:
-        state.end_warmup()
+        _end_warmup(state, bank, device)
+    by_recipe = isinstance(state.encoder, RecipeEncoder)
     indices = torch.randint(len(bank), (config.batch,), generator=state.rng)
-    flips = torch.rand(config.batch, generator=state.rng) < (0.5 if config.flip else 0.0)
+    flips = torch.rand(config.batch, generator=state.rng) < (0.5 if config.flip and not by_recipe else 0.0)
     real = bank.batch(indices, flips, device)
     z = torch.randn(2, config.batch, config.z_dim, generator=state.rng).to(device)
     game = config.adversarial
-    if state.encoder is not None and state.optimizer_warmup is not None:
-        losses = warmup_step(
-            state.generator, state.encoder, state.optimizer_warmup, real, z[0], game.autocast
+    if state.encoder is not None:
+        losses = _warmup(
+            state, real, z[0], None if bank.recipes is None else bank.recipes_of(indices, device)
         )
     else:
         judge = state.judge()
@@ -172,10 +189,34 @@ def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tenso
     return losses
 
 
+def _warmup(state: PretrainState, real: Tensor, epsilon: Tensor, recipes: Tensor | None) -> dict[str, Tensor]:
+    """One batch of reconstruction, from recipes or from the pictures themselves."""
+    assert state.optimizer_warmup is not None
+    config, autocast = state.config, state.config.adversarial.autocast
+    if isinstance(state.encoder, RecipeEncoder):
+        assert recipes is not None and state.perceptual is not None
+        progress = state.images / config.warmup_images
+        cool(state.optimizer_warmup, progress)
+        parts = state.generator, state.encoder, state.perceptual, state.optimizer_warmup
+        return recipe_step(*parts, real, recipes, progress < COARSE, autocast)
+    assert state.encoder is not None
+    return warmup_step(state.generator, state.encoder, state.optimizer_warmup, real, epsilon, autocast)
+
+
+def _end_warmup(state: PretrainState, bank: ImageBank, device: str) -> None:
+    if isinstance(state.encoder, RecipeEncoder):
+        share = teach_mapping(state.generator.mapping, state.encoder, bank, state.config.seed, device)
+        print(
+            f"pretrain: the mapping explains {share:.3f} of the variance of w over held-out recipes",
+            flush=True,
+        )
+    state.end_warmup()
+
+
 def _save(state: PretrainState, bank_facts: str | None, out: Path) -> None:
     """Save the state, and, where there is no judge, the network itself."""
     save_state(out / "state.pt", state)
-    if bank_facts is not None:
+    if bank_facts is not None and state.draws():
         _export(state, bank_facts, out)
 
 
@@ -200,16 +241,29 @@ def _export(state: PretrainState, bank_facts: str, out: Path) -> None:
 
 
 @torch.no_grad()
-def _write_samples(state: PretrainState, out: Path) -> None:
-    """A grid of the same latents every time; the lower half truncated to psi 0.7."""
-    rng = torch.Generator().manual_seed(1)
+def _write_samples(state: PretrainState, bank: ImageBank, out: Path) -> None:
+    """A grid of the same latents every time, the lower half truncated to psi 0.7.
+
+    While the warm-up by recipes is on: held-out pictures, each row above what the generator makes of their recipes.
+    """
+    path = out / f"samples-{state.images:08d}.png"
+    device = state.generator.mapping.w_avg.device
     generator = state.shown()
-    device = generator.mapping.w_avg.device
     rows = []
-    for psi in GRID_PSI:
-        z = torch.randn(GRID_COLUMNS, state.config.z_dim, generator=rng).to(device)
-        rows.append(generator(z, truncation_psi=psi).cpu())
-    _write_grid(torch.stack(rows), out / f"samples-{state.images:08d}.png")
+    if isinstance(state.encoder, RecipeEncoder) and bank.recipes is not None:
+        known = bank.held_out if len(bank.held_out) else bank.training
+        shown = known[np.linspace(0, len(known) - 1, len(GRID_PSI) // 2 * GRID_COLUMNS).astype(np.int64)]
+        coarse = state.images < COARSE * state.config.warmup_images
+        for part in np.split(shown, len(GRID_PSI) // 2):
+            recipes = torch.from_numpy(bank.recipes[part]).to(device)
+            made = paint(generator, state.encoder, recipes, coarse).cpu()
+            rows += [bank.images(part, "cpu"), upsample(made) if coarse else made]
+    else:
+        rng = torch.Generator().manual_seed(1)
+        for psi in GRID_PSI:
+            z = torch.randn(GRID_COLUMNS, state.config.z_dim, generator=rng).to(device)
+            rows.append(generator(z, truncation_psi=psi).cpu())
+    _write_grid(torch.stack(rows), path)
 
 
 def _write_reals(bank: ImageBank, path: Path) -> None:
@@ -261,7 +315,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--resolution", type=int, default=default.resolution)
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all restarts")
     parser.add_argument(
-        "--warmup-images", type=int, default=default.warmup_images, help="images of reconstruction first"
+        "--warmup-images",
+        type=int,
+        help=f"images of reconstruction first; default {RECIPE_IMAGES} where the bank has recipes, else {default.warmup_images}",
     )
     parser.add_argument("--init", type=Path, help="prior of this or a lower resolution to start from")
     parser.add_argument("--batch", type=int, default=default.batch)
@@ -288,6 +344,14 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def _with_warmup(config: PretrainConfig, bank: ImageBank, warmup_images: int | None) -> PretrainConfig:
+    """The warm-up that the bank allows, for as many images as stated, or else as that warm-up wants."""
+    recipe_dim = 0 if bank.recipes is None else bank.recipes.shape[1]
+    usual = RECIPE_IMAGES if recipe_dim else config.warmup_images
+    images = usual if warmup_images is None else warmup_images
+    return dataclasses.replace(config, recipe_dim=recipe_dim, warmup_images=images)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 2 is the exit code for a mistake of the user."""
     given = _arguments().parse_args(arguments)
@@ -308,11 +372,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             critic_share=given.critic_share,
             batch=given.batch,
             flip=not given.no_flip,
-            warmup_images=given.warmup_images,
             seed=given.seed,
             adversarial=game,
         )
         bank = open_bank(given.images, given.resolution)
+        check_code(bank, config.z_dim)
+        config = _with_warmup(config, bank, given.warmup_images)
         state = train(bank, given.out, config, pace, given.device, given.init)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

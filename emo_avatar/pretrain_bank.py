@@ -17,7 +17,9 @@ from emo_bench.errors import UserError
 class ImageBank:
     """``images_u8`` [N, S, S, 3], memory-mapped; ``factor`` shrinks them to the training resolution.
 
-    ``training`` and ``held_out`` are the rows to train on and those of identities that training never sees.
+    ``training`` and ``held_out`` are the rows to train on and those of identities that training never sees. ``recipes``
+    [N, D] and ``codes`` [N, K], float32, say what each picture was rendered from, as numbers and as independent standard
+    normals (`emo_bench.actors.studio.recipe`), where that is known.
     """
 
     path: Path
@@ -25,6 +27,8 @@ class ImageBank:
     factor: int
     training: NDArray[np.int64]
     held_out: NDArray[np.int64]
+    recipes: NDArray[np.float32] | None = None
+    codes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """How many images there are to train on."""
@@ -41,6 +45,11 @@ class ImageBank:
         x = self.images(self.training[indices.numpy()], device)
         return torch.where(flips.to(device)[:, None, None, None], x.flip(3), x)
 
+    def recipes_of(self, indices: Tensor, device: str) -> Tensor:
+        """Recipes ``[B, D]`` of training images, each index below ``len``."""
+        assert self.recipes is not None
+        return torch.from_numpy(self.recipes[self.training[indices.numpy()]]).to(device)
+
     def sha256(self) -> str:
         """Hash of the whole file."""
         with self.path.open("rb") as file:
@@ -50,8 +59,9 @@ class ImageBank:
 def open_bank(path: Path, resolution: int) -> ImageBank:
     """Map the bank for training at ``resolution`` px.
 
-    Rows whose ``held_out`` is true in the ``.parquet`` beside it are kept from training. Raises UserError when the file is missing, not uint8 [N, S, S, 3], nearly empty, or when S is not a
-    multiple of the resolution.
+    Rows whose ``held_out`` is true in the ``.parquet`` beside it are kept from training. Raises UserError when the
+    file is missing, not uint8 [N, S, S, 3], nearly empty, when S is not a multiple of the resolution, or when what lies
+    beside it describes another number of images.
     """
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -70,7 +80,22 @@ def open_bank(path: Path, resolution: int) -> ImageBank:
         raise UserError(f"the image bank's {images.shape[1]} px are not a multiple of {resolution} px.")
     held_out = _held_out(path, len(images))
     rows = np.arange(len(images), dtype=np.int64)
-    return ImageBank(path, images, images.shape[1] // resolution, rows[~held_out], rows[held_out])
+    recipes, codes = _recipes(path, len(images))
+    return ImageBank(
+        path, images, images.shape[1] // resolution, rows[~held_out], rows[held_out], recipes, codes
+    )
+
+
+def _recipes(path: Path, count: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Recipes and codes in the ``.recipe.npz`` beside the bank; None without one."""
+    file = path.with_suffix(".recipe.npz")
+    if not file.exists():
+        return None, None
+    with np.load(file, allow_pickle=False) as content:
+        recipes, codes = content["recipe"], content["code"]
+    if len(recipes) != count or len(codes) != count:
+        raise UserError(f"{file} describes {len(recipes)} images, the bank beside it holds {count}.")
+    return recipes, codes
 
 
 def _held_out(path: Path, count: int) -> NDArray[np.bool_]:

@@ -14,10 +14,12 @@ from emo_avatar import checkpointing
 from emo_avatar.checkpoints import load_stylegan2
 from emo_avatar.pretrain_adversarial import AdversarialConfig, FeatureJudge, lazy_adam
 from emo_avatar.pretrain_features import FeatureDiscriminator
+from emo_avatar.pretrain_recipes import BACKEND, RecipeEncoder, recipe_optimizer
 from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
 from emo_bench.errors import UserError
+from emo_bench.perceptual import PerceptualDistance
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class PretrainConfig:
 
     Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches. The
     discriminator has ``critic_share`` of the generator's widths: its work is shared with the judge of features.
-    The first ``warmup_images`` are spent on reconstruction (0: none). ``flip`` mirrors half of the images.
+    The first ``warmup_images`` are spent on reconstruction (0: none), from recipes of ``recipe_dim`` numbers where the
+    bank has some (0: it has none), else as an autoencoder. ``flip`` mirrors half of the images, but not those of recipes.
     Raises UserError for sizes that `GeneratorConfig` refuses.
     """
 
@@ -40,6 +43,7 @@ class PretrainConfig:
     batch: int = 16
     flip: bool = True
     warmup_images: int = 8000
+    recipe_dim: int = 0
     seed: int = 0
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
 
@@ -74,8 +78,9 @@ class PretrainState:
     average: Generator
     optimizer_g: torch.optim.Adam
     optimizer_d: torch.optim.Adam
-    encoder: Encoder | None
+    encoder: Encoder | RecipeEncoder | None
     optimizer_warmup: torch.optim.Adam | None
+    perceptual: PerceptualDistance | None
     features: FeatureDiscriminator | None
     optimizer_f: torch.optim.Adam | None
     rng: torch.Generator
@@ -95,12 +100,16 @@ class PretrainState:
         """The generator to look at and to ship: the averaged one once the game is on."""
         return self.average if self.encoder is None else self.generator
 
+    def draws(self) -> bool:
+        """Whether the generator at hand makes pictures from z: not before its mapping has learned the recipes."""
+        return not isinstance(self.encoder, RecipeEncoder)
+
     def end_warmup(self) -> None:
-        """Hand the encoder's trunk to the discriminator and start the averaged generator afresh."""
-        assert self.encoder is not None
-        self.encoder.hand_over(self.discriminator)
+        """Hand an image encoder's trunk to the discriminator and start the averaged generator afresh."""
+        if isinstance(self.encoder, Encoder):
+            self.encoder.hand_over(self.discriminator)
         self.average.load_state_dict(self.generator.state_dict())
-        self.encoder, self.optimizer_warmup = None, None
+        self.encoder, self.optimizer_warmup, self.perceptual = None, None, None
 
 
 def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> PretrainState:
@@ -110,7 +119,11 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
     """
     torch.manual_seed(config.seed)
     generator, discriminator = Generator(config.generator()), Discriminator(config.discriminator())
-    encoder = Encoder(config.discriminator(), config.z_dim) if config.warmup_images > 0 else None
+    encoder: Encoder | RecipeEncoder | None = None
+    if config.warmup_images > 0 and config.recipe_dim > 0:
+        encoder = RecipeEncoder(config.recipe_dim, config.w_dim)
+    elif config.warmup_images > 0:
+        encoder = Encoder(config.discriminator(), config.z_dim)
     if init is not None:
         generator, discriminator = _grown(config, init, discriminator)
     elif encoder is not None:
@@ -131,13 +144,24 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
         optimizer_g=torch.optim.Adam(generator.parameters(), lr=rate, betas=(0.0, 0.99), fused=True),
         optimizer_d=lazy_adam(list(discriminator.parameters()), rate, interval),
         encoder=encoder,
-        optimizer_warmup=None if encoder is None else warmup_optimizer(generator, encoder),
+        optimizer_warmup=_warmup_optimizer(generator, encoder),
+        perceptual=PerceptualDistance.from_assets(BACKEND, device)
+        if isinstance(encoder, RecipeEncoder)
+        else None,
         features=features,
         optimizer_f=None
         if features is None
         else torch.optim.Adam(features.parameters(), lr=rate, betas=(0.0, 0.99), fused=True),
         rng=torch.Generator().manual_seed(config.seed),
     )
+
+
+def _warmup_optimizer(
+    generator: Generator, encoder: Encoder | RecipeEncoder | None
+) -> torch.optim.Adam | None:
+    if isinstance(encoder, RecipeEncoder):
+        return recipe_optimizer(generator, encoder)
+    return None if encoder is None else warmup_optimizer(generator, encoder)
 
 
 def _grown(
@@ -192,7 +216,7 @@ def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState
         )
     state = new_state(config, device)
     if content["encoder"] is None:
-        state.encoder, state.optimizer_warmup = None, None
+        state.encoder, state.optimizer_warmup, state.perceptual = None, None, None
     for name in (*NETWORKS, *OPTIMIZERS):
         if content[name] is not None:
             getattr(state, name).load_state_dict(content[name])

@@ -119,13 +119,16 @@ class Synthesis(nn.Module):
         for resolution in config.resolutions:
             setattr(self, f"b{resolution}", SynthesisBlock(config, resolution))
 
-    def forward(self, ws: Tensor, noise_mode: NoiseMode = "const", fuse: Fuse | None = None) -> Tensor:
+    def forward(
+        self, ws: Tensor, noise_mode: NoiseMode = "const", fuse: Fuse | None = None, until: int | None = None
+    ) -> Tensor:
         """Render ``ws`` [B, num_ws, w_dim] to images [B, img_channels, R, R], float32, about [-1, 1].
 
         ``noise_mode``: "const" uses the stored noise, "random" draws it from torch's global generator,
         "none" leaves it out. ``fuse(r, x, rgb)`` is called after ``conv1`` of each block, before its torgb,
         with the features x [B, C, r, r] and the rgb so far upsampled to r (None at 4 px, and always for
-        the resnet and orig architectures), and returns what takes their place.
+        the resnet and orig architectures), and returns what takes their place. ``until`` stops a skip architecture
+        at that resolution, whose rgb is the image then.
 
         Raises ValueError for a wrong shape of ``ws`` or an unknown noise mode.
         """
@@ -138,6 +141,8 @@ class Synthesis(nn.Module):
         rgb: Tensor | None = None
         first = 0
         for resolution in config.resolutions:
+            if until is not None and resolution > until:
+                break
             block: SynthesisBlock = getattr(self, f"b{resolution}")
             block_ws = ws[:, first : first + block.num_conv + 1]
             x, rgb = block(x, rgb, block_ws, noise_mode, fuse)

@@ -114,7 +114,7 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
                 vertices, normals, face_uv, person.spec.light, wall, FOCAL_PX, CENTER_PX, samples=4
             )
             writer.write(picture)
-            landmarks[index] = project_px(landmarks_camera_m(person, pose), FOCAL_PX, CENTER_PX)
+            landmarks[index] = project_px(landmarks_camera_m(person.head, pose), FOCAL_PX, CENTER_PX)
             block = SIZE_PX // FOREGROUND_PX
             small = coverage.reshape(FOREGROUND_PX, block, FOREGROUND_PX, block).mean(axis=(1, 3))
             masks[index] = small >= 0.5

@@ -7,18 +7,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from emo_bench.actors.studio.scene import Person, Pose, part_transforms
+from emo_bench.actors.studio.scene import Pose, part_transforms
 from emo_bench.tracking.fit_landmarks import landmark_places
-from emo_bench.tracking.head_rig import load_head_rig
+from emo_bench.tracking.head_rig import Head, load_head_rig
 from emo_bench.tracking.landmarks import MEDIAPIPE_TO_68
 
 
-def landmarks_camera_m(person: Person, pose: Pose) -> np.ndarray:
+def landmarks_camera_m(head: Head, pose: Pose) -> np.ndarray:
     """MediaPipe's 478 landmarks on the posed surface, ``[478, 3]`` metres, camera space."""
     corners, weights, deltas, skin = _landmarks()
-    rest = (person.head.rest_vertices[corners] * weights[..., None]).sum(axis=1)
+    rest = (head.rest_vertices[corners] * weights[..., None]).sum(axis=1)
     rest = rest + np.einsum("e,elc->lc", pose.expression, deltas)
-    rotations, shifts = part_transforms(person.head.joints, pose)
+    rotations, shifts = part_transforms(head.joints, pose)
     moved = np.einsum("pij,lj->lpi", rotations, rest) + shifts
     return np.einsum("lp,lpi->li", skin, moved).astype(np.float32)
 

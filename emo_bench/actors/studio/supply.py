@@ -19,6 +19,7 @@ from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 
 if TYPE_CHECKING:
+    from emo_bench.actors.studio.casting import Traits
     from emo_bench.actors.studio.moments import Moment
     from emo_bench.actors.studio.people import PersonSpec
     from emo_bench.actors.studio.raytrace import TexelStore
@@ -56,20 +57,15 @@ def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tup
     Returns:
         FFHQ-aligned pictures, uint8 ``[count, S, S, 3]``, and their attributes (docs/studio.md).
     """
-    from emo_bench.actors.studio.casting import elsewhere, random_person
     from emo_bench.actors.studio.framing import aligned_view, landmarks_camera_m
-    from emo_bench.actors.studio.moments import random_moment
     from emo_bench.actors.studio.scene import Person
 
-    rng = np.random.default_rng((seed, 7))
-    spec, traits = random_person(rng)
-    person = Person(spec, _store())
+    traits, shots = draw_person(seed, count)
+    person = Person(shots[0][0], _store())
     pictures = np.empty((count, size_px, size_px, 3), dtype=np.uint8)
     rows: list[Row] = []
-    for k in range(count):
-        moment = random_moment(rng)
-        placed = elsewhere(spec, rng) if k else spec
-        view = aligned_view(landmarks_camera_m(person, moment.pose), size_px)
+    for k, (placed, moment) in enumerate(shots):
+        view = aligned_view(landmarks_camera_m(person.head, moment.pose), size_px)
         vertices, normals, face_uv = person.posed(moment.pose)
         pictures[k], _ = person.tracer.render(
             vertices @ view.rotation.T, normals @ view.rotation.T, face_uv, placed.light,
@@ -77,6 +73,20 @@ def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tup
         )  # fmt: skip
         rows.append({"person": seed, **asdict(traits), **_moment_row(moment), **_spec_row(placed)})
     return pictures, rows
+
+
+def draw_person(seed: int, count: int) -> tuple[Traits, list[tuple[PersonSpec, Moment]]]:
+    """One random person, and ``count`` times where they are and what they do there."""
+    from emo_bench.actors.studio.casting import elsewhere, random_person
+    from emo_bench.actors.studio.moments import random_moment
+
+    rng = np.random.default_rng((seed, 7))
+    spec, traits = random_person(rng)
+    shots: list[tuple[PersonSpec, Moment]] = []
+    for k in range(count):
+        moment = random_moment(rng)
+        shots.append((elsewhere(spec, rng) if k else spec, moment))
+    return traits, shots
 
 
 @lru_cache(maxsize=1)

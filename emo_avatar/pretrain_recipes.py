@@ -1,0 +1,150 @@
+"""Warm-up by recipes: where it is known what each picture was rendered from, the generator learns it by regression.
+
+An encoder maps a picture's recipe (`emo_bench.actors.studio.recipe`) to w and the synthesis learns to paint that very
+picture, as Dosovitskiy et al. (2015) taught a network to paint chairs. Nothing has to be guessed, so the pictures are
+sharp long before an adversary could make them so. Afterwards the mapping learns the encoder's w from the recipe's
+Gaussian code, so that z ~ N(0, 1) draws recipes.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from emo_avatar.pretrain_bank import ImageBank
+from emo_avatar.stylegan2 import Generator
+from emo_avatar.stylegan2.generator import Mapping
+from emo_bench.errors import UserError
+from emo_bench.perceptual import PerceptualDistance
+
+BACKEND = "stlpips-alex"
+WIDTH = 512
+LEARNING_RATE = 2e-3
+ENCODER_RATE = 5e-4
+COARSE = 0.45
+"""The first share of the warm-up: half resolution and L1 alone, until things are in their places.
+
+A perceptual distance is satisfied by edges in the wrong places long before they are in the right ones.
+"""
+COOLING = 0.35
+"""The last share of the warm-up over which the rates fall to nothing."""
+MAPPING_STEPS = 6000
+MAPPING_BATCH = 256
+MAPPING_RATE = 3e-2
+
+
+class RecipeEncoder(nn.Module):
+    """Recipes ``[B, D]`` of unit deviation to w ``[B, w_dim]``, float32."""
+
+    def __init__(self, recipe_dim: int, w_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(recipe_dim, WIDTH), nn.LayerNorm(WIDTH), nn.GELU(),
+            nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH), nn.GELU(),
+            nn.Linear(WIDTH, w_dim), nn.LayerNorm(w_dim, elementwise_affine=False),
+        )  # fmt: skip
+
+    def forward(self, recipes: Tensor) -> Tensor:
+        with torch.autocast(recipes.device.type, enabled=False):
+            found: Tensor = self.layers(recipes.float())
+        return found
+
+
+def recipe_optimizer(generator: Generator, encoder: RecipeEncoder) -> torch.optim.Adam:
+    """Adam for the synthesis at the rate its equalised weights bear, and for the encoder at a usual one."""
+    groups = [
+        {"params": list(generator.synthesis.parameters()), "lr": LEARNING_RATE, "peak": LEARNING_RATE},
+        {"params": list(encoder.parameters()), "lr": ENCODER_RATE, "peak": ENCODER_RATE},
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+
+
+def cool(optimizer: torch.optim.Optimizer, progress: float) -> None:
+    """Set the rates for ``progress`` in [0, 1] of the warm-up: constant, then falling along a cosine."""
+    late = max(0.0, progress - (1.0 - COOLING)) / COOLING
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(late, 1.0))))
+
+
+def paint(generator: Generator, encoder: RecipeEncoder, recipes: Tensor, coarse: bool = False) -> Tensor:
+    """The pictures of ``recipes`` [B, D], ``[B, 3, R, R]``, or half as large if ``coarse``."""
+    w, config = encoder(recipes), generator.config
+    until = config.img_resolution // 2 if coarse else None
+    return generator.synthesis(w[:, None].expand(-1, config.num_ws, -1), until=until)
+
+
+def recipe_step(
+    generator: Generator,
+    encoder: RecipeEncoder,
+    perceptual: PerceptualDistance,
+    optimizer: torch.optim.Optimizer,
+    real: Tensor,
+    recipes: Tensor,
+    coarse: bool,
+    autocast: bool,
+) -> dict[str, Tensor]:
+    """One step of the pictures of ``recipes`` [B, D] towards ``real`` [B, 3, R, R].
+
+    By L1 and perceptual distance; by L1 at half resolution if ``coarse``.
+    """
+    losses = {}
+    with torch.autocast(real.device.type, torch.bfloat16, enabled=autocast):
+        images = paint(generator, encoder, recipes, coarse)
+        losses["l1"] = (images - (F.avg_pool2d(real, 2) if coarse else real)).abs().mean()
+        if not coarse:
+            with torch.no_grad():
+                wanted = perceptual.features(real)
+            losses["perceptual"] = perceptual.between(perceptual.features(images), wanted).mean()
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).sum().backward()
+    optimizer.step()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def check_code(bank: ImageBank, z_dim: int) -> None:
+    """Raises UserError when the bank's codes do not fit into z."""
+    if bank.codes is not None and bank.codes.shape[1] > z_dim:
+        raise UserError(f"the bank's codes have {bank.codes.shape[1]} numbers: more than z_dim={z_dim}.")
+
+
+def teach_mapping(
+    mapping: Mapping,
+    encoder: RecipeEncoder,
+    bank: ImageBank,
+    seed: int,
+    device: str,
+    steps: int = MAPPING_STEPS,
+) -> float:
+    """Teach the mapping the encoder's w from the codes, the rest of z being noise; sets its average w.
+
+    Returns:
+        The share of w's variance over held-out recipes that the mapping explains (training ones where none are).
+    """
+    assert bank.recipes is not None and bank.codes is not None
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        wanted = torch.cat([encoder(part.to(device)) for part in torch.from_numpy(bank.recipes).split(1024)])
+    mapping.w_avg.copy_(wanted[bank.training].mean(dim=0))
+    codes, training = torch.from_numpy(bank.codes), torch.from_numpy(bank.training)
+    rate = MAPPING_RATE / mapping.config.mapping_lr_multiplier
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.05)
+    for _ in range(steps):
+        rows = training[torch.randint(len(training), (MAPPING_BATCH,), generator=rng)]
+        z = complete(codes[rows], mapping.config.z_dim, rng).to(device)
+        loss = (mapping.to_w(z) - wanted[rows]).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    rows = torch.from_numpy(bank.held_out if len(bank.held_out) > 1 else bank.training)
+    with torch.no_grad():
+        found = mapping.to_w(complete(codes[rows], mapping.config.z_dim, rng).to(device))
+    return float(1.0 - (found - wanted[rows]).square().sum() / (wanted[rows] - mapping.w_avg).square().sum())
+
+
+def complete(codes: Tensor, z_dim: int, rng: torch.Generator) -> Tensor:
+    """Codes ``[B, K]`` to z ``[B, z_dim]``: what the codes do not fill is noise."""
+    noise = torch.randn(len(codes), z_dim - codes.shape[1], generator=rng)
+    return torch.cat([codes, noise], dim=1)
