@@ -70,3 +70,14 @@ def demo(session: nox.Session) -> None:
     session.install("-e", ".[offline]", *CONSTRAINTS)
     session.run("emo-bench", "run", "--method", "emo-avatar", "--actor", "1", "--profile", "smoke")
     session.run("emo-bench", "report", "runs/self_reenactment-mini/1", "--out", "runs/demo")
+
+
+@nox.session
+def gallery(session: nox.Session) -> None:
+    """Make docs/gallery anew: the first two bundled actors, three edits each (an hour on two cores)."""
+    session.install("-e", ".[offline]", *CONSTRAINTS)
+    for actor in ("1", "2"):
+        for style in ("bronze-statue", "oil-painting", "cartoon"):
+            words = ("--method", "emo-avatar", "--actor", actor, "--style", style, "--profile", "cpu")
+            session.run("emo-bench", "run", *words, "--runs", "build/gallery")
+    session.run("python", "-m", "reports.gallery", "build/gallery", "--out", "docs/gallery")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 FrameU8 = NDArray[np.uint8]
 
-DIFFERENCE_GAIN = 4
+DIFFERENCE_GAIN = 4.0
+EDIT_GAIN = 0.5
+"""An edit is meant to differ: nothing of the difference is cut off."""
 PANEL_PX = 256
 LABEL_PX = 28
 
@@ -25,12 +27,11 @@ class PreviewWriter:
     """Writes an H.264 MP4, one picture a held-out frame; use as a context manager.
 
     The file appears under its name only when the block ends without an exception. Small frames are shown
-    at a multiple of their size. The difference is shown ``DIFFERENCE_GAIN`` times around mid-grey, so that
-    grey means equal.
+    at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that grey means equal.
     """
 
-    def __init__(self, path: Path, title: str, fps: float) -> None:
-        self._path, self._title, self._fps = path, title, fps
+    def __init__(self, path: Path, title: str, fps: float, gain: float = DIFFERENCE_GAIN) -> None:
+        self._path, self._title, self._fps, self._gain = path, title, fps, gain
         self._temporary = path.with_name(f"{path.name}.part")
         self._stream: Any = None
         self._header: FrameU8 | None = None
@@ -64,17 +65,17 @@ class PreviewWriter:
 
     def picture(self, source: FrameU8, ours: FrameU8) -> FrameU8:
         """One picture of the video: header and three panels, both sides even."""
-        gap = (ours.astype(np.int16) - source.astype(np.int16)) * DIFFERENCE_GAIN + 128
+        gap = (ours.astype(np.int16) - source.astype(np.int16)) * self._gain + 128
         panels = [source, ours, np.clip(gap, 0, 255).astype(np.uint8)]
         scale = max(1, -(-PANEL_PX // source.shape[0]))
         row = np.concatenate([panel.repeat(scale, 0).repeat(scale, 1) for panel in panels], axis=1)
         row = row[: row.shape[0] // 2 * 2, : row.shape[1] // 2 * 2]
         if self._header is None:
-            self._header = _header(row.shape[1], self._title)
+            self._header = _header(row.shape[1], self._title, self._gain)
         return np.concatenate([self._header, row])
 
 
-def _header(width: int, title: str) -> FrameU8:
+def _header(width: int, title: str, gain: float) -> FrameU8:
     """Two lines of text ``[2 * LABEL_PX, width, 3]``: the title, and a label over each panel."""
     from PIL import Image, ImageDraw
 
@@ -83,7 +84,7 @@ def _header(width: int, title: str) -> FrameU8:
     font = _font()
     middle = LABEL_PX / 2
     draw.text((width / 2, middle), title, fill="white", anchor="mm", font=font)
-    for i, label in enumerate(("source", "ours", f"ours - source, x{DIFFERENCE_GAIN}")):
+    for i, label in enumerate(("source", "ours", f"ours - source, x{gain:g}")):
         draw.text((width * (2 * i + 1) / 6, LABEL_PX + middle), label, fill="white", anchor="mm", font=font)
     return np.asarray(image)
 

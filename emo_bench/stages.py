@@ -19,7 +19,7 @@ from emo_bench.machine import MemoryPeak, describe_machine
 from emo_bench.method import EditStyle, Method
 from emo_bench.metrics import Captions, Scorer, Settings
 from emo_bench.metrics.registry import metric_class
-from emo_bench.preview import PreviewWriter
+from emo_bench.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
 from emo_bench.progress import track_progress
 from emo_bench.store import PREVIEW, RENDER, SCORES, RunFolder, write_bytes
 from protocols import Protocol, Split
@@ -129,8 +129,9 @@ def _score_frames(job: Job, scorer: Scorer) -> str:
     smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
     style = f", {job.style.name}" if job.style else ""
     title = f"{job.method.info.title}{style}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
+    gain = EDIT_GAIN if job.style else DIFFERENCE_GAIN
     with (
-        PreviewWriter(path / PREVIEW, title, job.capture.fps) as preview,
+        PreviewWriter(path / PREVIEW, title, job.capture.fps, gain) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,
     ):
         for start in range(0, len(test), SCORE_BATCH):

@@ -1,0 +1,145 @@
+"""Contact sheets of finished runs, with a page that says what each shows: ``python -m reports.gallery RUNS --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.store import find_runs, write_bytes
+from reports.clips import read_panels
+from reports.comparison import Row
+from reports.numbers import group_title, heading, number
+from reports.reproduction import command
+from reports.tables import read_groups
+
+FrameU8 = NDArray[np.uint8]
+COLUMNS = 8
+PANEL_PX = 128
+DIFFERENCE_GAIN = 4
+JPEG_QUALITY = 90
+PAGE = "README.md"
+
+
+def make_gallery(folders: Sequence[Path], out: Path) -> Path:
+    """One sheet (JPEG) of every finished run among ``folders`` that is not a stand-in, and a page; returns the page.
+
+    Raises:
+        UserError: none is finished, or the preview of one is missing.
+    """
+    groups, _ = read_groups(find_runs(folders))
+    out.mkdir(parents=True, exist_ok=True)
+    blocks = [
+        "# Gallery",
+        "",
+        "Real output, made by `nox -s gallery`. Frames are spread evenly over the held-out ones.",
+    ]
+    for group in groups:
+        blocks += ["", f"## {group_title(group)}, hash `{group.rows[0].identity['protocol']['hash'][:12]}`"]
+        for row in group.rows:
+            if row.trivial:
+                continue
+            name = f"{_file_name(row)}.jpg"
+            write_bytes(out / name, _jpeg(sheet(row)))
+            blocks += [
+                "",
+                f"### {row.title}, actor {row.subject_title}",
+                "",
+                f"![{_rows(row)}]({name})",
+                "",
+                _caption(row),
+            ]
+    write_bytes(out / PAGE, ("\n".join(blocks) + "\n").encode())
+    return out / PAGE
+
+
+def sheet(row: Row) -> FrameU8:
+    """The run at a glance, uint8 ``[H, W, 3]``.
+
+    Of a reenactment: recorded frames, the rendered ones, their difference about grey. Of an edit: the frame that was
+    edited by hand or by an editor and the result, then recorded frames above edited ones.
+    """
+    frames = row.stages["render"]["frames"]
+    wanted = {int(n) for n in np.linspace(0, frames - 1, COLUMNS)}
+    pairs = [pair for n, pair in enumerate(read_panels(row.run, PANEL_PX)) if n in wanted]
+    side = pairs[0].shape[0]
+    recorded, rendered = [pair[:, :side] for pair in pairs], [pair[:, side:] for pair in pairs]
+    if row.style:
+        recorded.insert(0, _picture(row.run.path / "source.png", side))
+        rendered.insert(0, _picture(row.run.path / "reference.png", side))
+        rows = [recorded, rendered]
+    else:
+        rows = [recorded, rendered, [_difference(a, b) for a, b in zip(recorded, rendered, strict=True)]]
+    return np.concatenate([np.concatenate(pictures, axis=1) for pictures in rows], axis=0)
+
+
+def _rows(row: Row) -> str:
+    if row.style:
+        return "above: the frame that was edited, recorded frames; below: its edit, edited frames"
+    return f"recorded, rendered, their difference x{DIFFERENCE_GAIN} about grey"
+
+
+def _caption(row: Row) -> str:
+    """Means of all metrics, and what made them."""
+    scores = [f"{heading(cell)} {number(cell.interval.mean)}" for cell in row.cells.values()]
+    machine = row.stages["fit"]["machine"]
+    frames = row.stages["render"]["frames"]
+    return f"{_rows(row).capitalize()}.\n{frames} frames: {', '.join(scores)}.\n`{command(row)}`, commit {machine['commit'][:7]}."
+
+
+def _file_name(row: Row) -> str:
+    identity = row.identity
+    words = [
+        identity["method"],
+        *sorted(f"{k}-{v}" for k, v in identity["settings"].items()),
+        identity["actor"]["name"],
+    ]
+    name = "-".join([*words, row.style or identity["split"]["name"]])
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+
+
+def _difference(recorded: FrameU8, rendered: FrameU8) -> FrameU8:
+    gap = (rendered.astype(np.int16) - recorded.astype(np.int16)) * DIFFERENCE_GAIN + 128
+    return np.clip(gap, 0, 255).astype(np.uint8)
+
+
+def _picture(path: Path, side: int) -> FrameU8:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BOX))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}): give the run's command again") from error
+
+
+def _jpeg(picture: FrameU8) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return file.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 2 is the exit code for a mistake of the user."""
+    parser = argparse.ArgumentParser(prog="python -m reports.gallery", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="folders with finished runs")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    try:
+        print(make_gallery(given.runs, given.out))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
