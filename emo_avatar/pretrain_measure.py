@@ -187,8 +187,13 @@ def measure_frechet(generator: Generator, bank: ImageBank) -> dict[str, float | 
     }
 
 
-def measure(prior: Path, bank: ImageBank, names: Sequence[str], out: Path, pictures: Path) -> dict[str, Any]:
-    """Measure, write everything, and return the figures. Raises UserError for what is missing."""
+def measure(
+    prior: Path, bank: ImageBank, names: Sequence[str], out: Path, pictures: Path, good: int | None = None
+) -> dict[str, Any]:
+    """Measure, write everything, and return the figures; ``good`` samples of `SAMPLES` were counted by eye.
+
+    Raises UserError for what is missing.
+    """
     checkpoint = load_stylegan2(prior)
     generator = checkpoint.generator.eval().requires_grad_(False)
     if "config" not in checkpoint.metadata:
@@ -211,6 +216,7 @@ def measure(prior: Path, bank: ImageBank, names: Sequence[str], out: Path, pictu
         "frechet": frechet,
         "pti": [{**asdict(row), "reduction": row.reduction} for row in pti],
         "random_pairs": RANDOM_PAIRS,
+        "good": good,
         "pictures": {kind: os.path.relpath(path, out) for kind, path in sheets.items()},
     }
     (out / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
@@ -227,6 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--actors", default="1,2,3,4", help="for PTI, with commas between them")
     parser.add_argument("--out", type=Path, default=root / "weights")
     parser.add_argument("--pictures", type=Path, default=root.parent / "docs" / "images")
+    parser.add_argument(
+        "--good", type=int, help=f"how many of the {SAMPLES} samples you count as without a defect"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     given = parser.parse_args(arguments)
     if given.threads:
@@ -234,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         resolution = load_stylegan2(given.prior).generator.config.img_resolution
         bank = open_bank(given.images, resolution)
-        figures = measure(given.prior, bank, given.actors.split(","), given.out, given.pictures)
+        figures = measure(given.prior, bank, given.actors.split(","), given.out, given.pictures, given.good)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

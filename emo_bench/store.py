@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,16 +126,36 @@ class RunFolder:
 
 @contextmanager
 def lock_folder(path: Path) -> Iterator[None]:
-    """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing."""
+    """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing.
+
+    A folder that was made here goes again when the block fails before there is a run in it.
+    """
     import fcntl
 
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     with (path / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"another process is at work in {path}: wait for it or end it") from error
-        yield
+        try:
+            yield
+        except BaseException:
+            if not (path / MANIFEST).exists():
+                _remove_empty(path, made)
+            raise
+
+
+def _remove_empty(path: Path, made: list[Path]) -> None:
+    """Remove the folders ``made`` for a run that never began, innermost first, as far as nothing else is in them."""
+    if path not in made:
+        return
+    for name in (LOCK, LOG):
+        (path / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 @dataclass(frozen=True)

@@ -131,3 +131,20 @@ def test_a_damaged_manifest_is_one_clear_line(text: str, message: str, tmp_path:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(UserError, match=message):
         read_manifest(tmp_path)
+
+
+def test_a_run_that_never_began_leaves_no_folder_and_one_that_did_stays(tmp_path: Path) -> None:
+    refused = tmp_path / "runs" / "p" / "1" / "m" / "cpu-s0"
+    with pytest.raises(UserError, match="no such prior"), lock_folder(refused):
+        (refused / "log.txt").write_text("no such prior\n")
+        raise UserError("no such prior")
+    assert list(tmp_path.iterdir()) == []
+    beside = tmp_path / "runs" / "p" / "1" / "other"
+    beside.mkdir(parents=True)
+    with pytest.raises(UserError), lock_folder(refused):
+        raise UserError("no such prior")
+    assert list((tmp_path / "runs" / "p" / "1").iterdir()) == [beside]
+    with pytest.raises(UserError), lock_folder(refused):
+        RunFolder.open(refused, IDENTITY, {})
+        raise UserError("stopped later")
+    assert read_manifest(refused)["identity"] == IDENTITY
