@@ -133,18 +133,24 @@ def test_a_damaged_manifest_is_one_clear_line(text: str, message: str, tmp_path:
         read_manifest(tmp_path)
 
 
-def test_a_run_that_never_began_leaves_no_folder_and_one_that_did_stays(tmp_path: Path) -> None:
-    refused = tmp_path / "runs" / "p" / "1" / "m" / "cpu-s0"
-    with pytest.raises(UserError, match="no such prior"), lock_folder(refused):
-        (refused / "log.txt").write_text("no such prior\n")
+def refused_run(folder: Path, begun: bool = False) -> None:
+    with lock_folder(folder):
+        (folder / "log.txt").write_text("no such prior\n")
+        if begun:
+            RunFolder.open(folder, IDENTITY, {})
         raise UserError("no such prior")
+
+
+def test_a_run_that_never_began_leaves_no_folder_and_one_that_did_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "p" / "1" / "m" / "cpu-s0"
+    with pytest.raises(UserError, match="no such prior"):
+        refused_run(folder)
     assert list(tmp_path.iterdir()) == []
     beside = tmp_path / "runs" / "p" / "1" / "other"
     beside.mkdir(parents=True)
-    with pytest.raises(UserError), lock_folder(refused):
-        raise UserError("no such prior")
+    with pytest.raises(UserError, match="no such prior"):
+        refused_run(folder)
     assert list((tmp_path / "runs" / "p" / "1").iterdir()) == [beside]
-    with pytest.raises(UserError), lock_folder(refused):
-        RunFolder.open(refused, IDENTITY, {})
-        raise UserError("stopped later")
-    assert read_manifest(refused)["identity"] == IDENTITY
+    with pytest.raises(UserError, match="no such prior"):
+        refused_run(folder, begun=True)
+    assert read_manifest(folder)["identity"] == IDENTITY
