@@ -8,22 +8,35 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
+def cut_rows(path: Path, column: str, last: int) -> int:
+    """Drop the rows of a table past ``last`` in ``column``, which a killed training wrote after its last checkpoint.
+
+    The file is at any moment the old or the new one; with no row left it goes. Returns how many rows are left.
+    """
+    if not path.exists():
+        return 0
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        kept = [row for row in reader if int(row[column]) <= last]
+        names = list(reader.fieldnames or ())
+    if not kept:
+        path.unlink()
+        return 0
+    temporary = path.with_name(f"{path.name}.part")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(kept)
+    os.replace(temporary, path)
+    return len(kept)
+
+
 class LossLog:
     """``train.csv``: one row a step; rows past a restored step are dropped, so that none appears twice."""
 
     def __init__(self, path: Path, first_step: int) -> None:
-        kept: list[dict[str, str]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) < first_step]
         self._path = path
-        temporary = path.with_suffix(".csv.part")
-        with temporary.open("w", newline="") as file:
-            if kept:
-                writer = csv.DictWriter(file, fieldnames=list(kept[0]))
-                writer.writeheader()
-                writer.writerows(kept)
-        os.replace(temporary, path)
+        kept = cut_rows(path, "step", first_step - 1)
         self._file = path.open("a", newline="")
         self._needs_header = not kept
 

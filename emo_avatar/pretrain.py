@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from emo_avatar.checkpoints import save_stylegan2
+from emo_avatar.loss_log import cut_rows
 from emo_avatar.pretrain_adversarial import (
     AdversarialConfig,
     discriminator_step,
@@ -97,7 +98,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.pt"
     state = load_state(state_path, config, device) if state_path.exists() else new_state(config, device, init)
-    _cut_log(out / "log.csv", state.images)
+    cut_rows(out / "log.csv", "images", state.images)
     _write_reals(bank, out / "reals.png")
     bank_facts = json.dumps({"file": bank.path.name, "images": len(bank), "sha256": bank.sha256()})
     judge = FrechetJudge.open(bank, device)
@@ -293,18 +294,6 @@ def _log(path: Path, state: PretrainState, losses: Mapping[str, Tensor], speed: 
     numbers = " ".join(f"{name} {float(value):.3f}" for name, value in losses.items())
     minutes = f"{state.seconds / 60:.1f}/{pace.minutes:g} min"
     print(f"pretrain: {minutes}, {state.images} images, {speed:.1f} images/s, {numbers}", flush=True)
-
-
-def _cut_log(path: Path, images: int) -> None:
-    """Drop the rows that a killed training wrote after its last checkpoint."""
-    if not path.exists():
-        return
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["images"]) <= images]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _arguments() -> argparse.ArgumentParser:

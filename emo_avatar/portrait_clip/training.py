@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from emo_avatar import checkpointing
+from emo_avatar.loss_log import cut_rows
 from emo_avatar.portrait_clip.augmentation import views
 from emo_avatar.portrait_clip.captions import caption, training_words
 from emo_avatar.portrait_clip.styled_bank import StyledBank
@@ -109,7 +110,7 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     state = load_state(out / "state.pt", config, device)
-    _cut_log(out / "log.csv", state.step)
+    cut_rows(out / "log.csv", COLUMNS[0], state.step)
     loss_of = require_open_clip().ClipLoss()
     tokenize = tokenizer_of_portraits()
     end = min(config.all_steps, until if until is not None else config.all_steps)
@@ -295,12 +296,3 @@ def _log(path: Path, state: ClipState, measured: list[float], speed: float) -> N
         writer.writerow(values)
     numbers = ", ".join(f"{name} {value}" for name, value in zip(COLUMNS[2:], values[2:], strict=True))
     print(f"portrait clip: step {state.step}/{state.config.all_steps}, {numbers}", flush=True)
-
-
-def _cut_log(path: Path, step: int) -> None:
-    """Drop the rows that a killed training wrote after its last checkpoint."""
-    if not path.exists():
-        return
-    header, *rows = path.read_text().splitlines()
-    kept = [row for row in rows if int(row.split(",")[0]) <= step]
-    path.write_text("\n".join([header, *kept]) + "\n")
