@@ -6,23 +6,16 @@ goes on from the end. Where the bank holds identities out, the snapshot nearest 
 """
 
 import argparse
-import csv
 import dataclasses
 import json
-import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from emo_avatar.checkpoints import save_stylegan2
-from emo_avatar.loss_log import cut_rows
 from emo_avatar.pretrain_adversarial import (
     AdversarialConfig,
     discriminator_step,
@@ -32,52 +25,21 @@ from emo_avatar.pretrain_adversarial import (
     update_average,
 )
 from emo_avatar.pretrain_bank import ImageBank, open_bank
-from emo_avatar.pretrain_card import write_model_card
 from emo_avatar.pretrain_frechet import FrechetJudge
 from emo_avatar.pretrain_recipes import (
     COARSE,
     RecipeEncoder,
     check_code,
     cool,
-    paint,
     recipe_step,
     teach_mapping,
 )
-from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
+from emo_avatar.pretrain_record import Pace, TrainingRecord
+from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state
 from emo_avatar.pretrain_warmup import warmup_step
-from emo_avatar.stylegan2.fir import upsample
 from emo_bench.errors import UserError
 
-COLUMNS = (
-    "images",
-    "seconds",
-    "images_per_s",
-    "mse",
-    "l1",
-    "perceptual",
-    "loss_d",
-    "loss_g",
-    "loss_f",
-    "r1",
-    "real_logit",
-    "fake_logit",
-    "frechet",
-)
 RECIPE_IMAGES = 80000
-GRID_COLUMNS = 10
-GRID_PSI = (1.0, 1.0, 1.0, 0.7, 0.7, 0.7)
-
-
-@dataclass(frozen=True)
-class Pace:
-    """When training stops and how often it writes; ``max_images`` None leaves it to the minutes."""
-
-    minutes: float
-    max_images: int | None = None
-    checkpoint_s: float = 120.0
-    grid_s: float = 300.0
-    log_s: float = 30.0
-    judge_s: float = 1800.0
 
 
 def train(
@@ -98,55 +60,24 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.pt"
     state = load_state(state_path, config, device) if state_path.exists() else new_state(config, device, init)
-    cut_rows(out / "log.csv", "images", state.images)
-    _write_reals(bank, out / "reals.png")
     bank_facts = json.dumps({"file": bank.path.name, "images": len(bank), "sha256": bank.sha256()})
-    judge = FrechetJudge.open(bank, device)
-    if judge is None:
-        print(f"pretrain: the last snapshot is kept, not the best: {FrechetJudge.obstacle(bank)}", flush=True)
+    record = TrainingRecord(bank, out, pace, bank_facts, FrechetJudge.open(bank, device))
+    record.open(state)
     clock = time.monotonic()
-    due = {"state": clock + pace.checkpoint_s, "grid": clock + 30.0, "log": clock + pace.log_s}
-    due["judge"] = clock + pace.judge_s
-    logged_images, logged_s = state.images, state.seconds
     worked = False
     while not _finished(state, pace):
+        drew = state.draws()
         losses = _step(state, bank, device)
         worked = True
         now = time.monotonic()
         state.seconds += now - clock
         clock = now
-        if now >= due["log"]:
-            speed = (state.images - logged_images) / max(state.seconds - logged_s, 1e-9)
-            _log(out / "log.csv", state, losses, speed, pace)
-            logged_images, logged_s = state.images, state.seconds
-            due["log"] = now + pace.log_s
-        if now >= due["grid"]:
-            _write_samples(state, bank, out)
-            due["grid"] = now + pace.grid_s
-        if now >= due["judge"] and judge is not None and state.draws():
-            losses |= _judge(state, judge, bank_facts, out)
-            _log(out / "log.csv", state, losses, 0.0, pace)
-            due["judge"] = time.monotonic() + pace.judge_s
-        if now >= due["state"]:
-            _save(state, None if judge else bank_facts, out)
-            due["state"] = time.monotonic() + pace.checkpoint_s
-    if state.encoder is not None and not state.draws() and state.images >= config.warmup_images:
+        record.note(state, losses, judge_now=state.draws() and not drew)
+    if state.images >= config.warmup_images and not state.draws():
         _end_warmup(state, bank, device)
-    if worked or not (out / f"{_name(state)}.safetensors").exists():
-        _write_samples(state, bank, out)
-        if judge is not None and state.draws():
-            _judge(state, judge, bank_facts, out)
-        _save(state, None if judge else bank_facts, out)
+    if worked or not record.exported(state):
+        record.close(state)
     return state
-
-
-def _judge(state: PretrainState, judge: FrechetJudge, bank_facts: str, out: Path) -> dict[str, Tensor]:
-    """Measure the snapshot at hand and export it if it is the best so far."""
-    distance = judge.distance(state.shown())
-    if distance < state.best:
-        state.best = distance
-        _export(state, bank_facts, out)
-    return {"frechet": torch.tensor(distance)}
 
 
 def _finished(state: PretrainState, pace: Pace) -> bool:
@@ -212,88 +143,6 @@ def _end_warmup(state: PretrainState, bank: ImageBank, device: str) -> None:
             flush=True,
         )
     state.end_warmup()
-
-
-def _save(state: PretrainState, bank_facts: str | None, out: Path) -> None:
-    """Save the state, and, where there is no judge, the network itself."""
-    save_state(out / "state.pt", state)
-    if bank_facts is not None and state.draws():
-        _export(state, bank_facts, out)
-
-
-def _name(state: PretrainState) -> str:
-    return f"portraits-{state.config.resolution}"
-
-
-def _export(state: PretrainState, bank_facts: str, out: Path) -> None:
-    name = _name(state)
-    facts = {
-        "images": str(state.images),
-        "minutes": f"{state.seconds / 60:.1f}",
-        "config": json.dumps(asdict(state.config), sort_keys=True),
-        "bank": bank_facts,
-        "licence": "Apache-2.0",
-    }
-    if math.isfinite(state.best):
-        facts["frechet"] = f"{state.best:.5f}"
-    generator = state.shown()
-    save_stylegan2(out / f"{name}.safetensors", generator, state.discriminator, facts, half=True)
-    write_model_card(out / f"{name}.md", generator, facts)
-
-
-@torch.no_grad()
-def _write_samples(state: PretrainState, bank: ImageBank, out: Path) -> None:
-    """A grid of the same latents every time, the lower half truncated to psi 0.7.
-
-    While the warm-up by recipes is on: held-out pictures, each row above what the generator makes of their recipes.
-    """
-    path = out / f"samples-{state.images:08d}.png"
-    device = state.generator.mapping.w_avg.device
-    generator = state.shown()
-    rows = []
-    if isinstance(state.encoder, RecipeEncoder) and bank.recipes is not None:
-        known = bank.held_out if len(bank.held_out) else bank.training
-        shown = known[np.linspace(0, len(known) - 1, len(GRID_PSI) // 2 * GRID_COLUMNS).astype(np.int64)]
-        coarse = state.images < COARSE * state.config.warmup_images
-        for part in np.split(shown, len(GRID_PSI) // 2):
-            recipes = torch.from_numpy(bank.recipes[part]).to(device)
-            made = paint(generator, state.encoder, recipes, coarse).cpu()
-            rows += [bank.images(part, "cpu"), upsample(made) if coarse else made]
-    else:
-        rng = torch.Generator().manual_seed(1)
-        for psi in GRID_PSI:
-            z = torch.randn(GRID_COLUMNS, state.config.z_dim, generator=rng).to(device)
-            rows.append(generator(z, truncation_psi=psi).cpu())
-    _write_grid(torch.stack(rows), path)
-
-
-def _write_reals(bank: ImageBank, path: Path) -> None:
-    count = len(GRID_PSI) * GRID_COLUMNS
-    indices = torch.linspace(0, len(bank) - 1, count).long()
-    images = bank.batch(indices, torch.zeros(count, dtype=torch.bool), "cpu")
-    _write_grid(images.reshape(len(GRID_PSI), GRID_COLUMNS, *images.shape[1:]), path)
-
-
-def _write_grid(images: Tensor, path: Path) -> None:
-    """Write ``images`` [rows, columns, 3, R, R] in [-1, 1] as one PNG."""
-    rows, columns, _, height, width = images.shape
-    grid = images.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
-    pixels: np.ndarray = ((grid + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-    Image.fromarray(pixels).save(path)
-
-
-def _log(path: Path, state: PretrainState, losses: Mapping[str, Tensor], speed: float, pace: Pace) -> None:
-    row: dict[str, float] = {name: round(float(value), 5) for name, value in losses.items()}
-    row |= {"images": state.images, "seconds": round(state.seconds, 1), "images_per_s": round(speed, 2)}
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
-    numbers = " ".join(f"{name} {float(value):.3f}" for name, value in losses.items())
-    minutes = f"{state.seconds / 60:.1f}/{pace.minutes:g} min"
-    print(f"pretrain: {minutes}, {state.images} images, {speed:.1f} images/s, {numbers}", flush=True)
 
 
 def _arguments() -> argparse.ArgumentParser:

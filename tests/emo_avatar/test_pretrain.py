@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 
 from emo_avatar.checkpoints import load_stylegan2
-from emo_avatar.pretrain import Pace, main, train
+from emo_avatar.pretrain import main, train
 from emo_avatar.pretrain_adversarial import AdversarialConfig, r1_step
 from emo_avatar.pretrain_bank import open_bank
 from emo_avatar.pretrain_features import BACKEND, FeatureDiscriminator
+from emo_avatar.pretrain_record import Pace
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state, save_state
 from emo_avatar.pretrain_warmup import Encoder, blank_rgb, warmup_optimizer, warmup_step
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
@@ -151,7 +152,8 @@ def test_killed_process_goes_on(bank_path: Path, tmp_path: Path) -> None:
         "import sys, torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\n"
         "from tests_pretrain_config import TINY\n"
-        "from emo_avatar.pretrain import Pace, train\n"
+        "from emo_avatar.pretrain import train\n"
+        "from emo_avatar.pretrain_record import Pace\n"
         "from emo_avatar.pretrain_bank import open_bank\n"
         "bank, out = map(Path, sys.argv[1:])\n"
         "train(open_bank(bank, 32), out, TINY, Pace(5, checkpoint_s=0.0, log_s=0.0))\n"

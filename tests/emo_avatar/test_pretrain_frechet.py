@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from emo_avatar.pretrain import Pace, train
+from emo_avatar.pretrain import train
 from emo_avatar.pretrain_adversarial import AdversarialConfig
 from emo_avatar.pretrain_bank import open_bank
 from emo_avatar.pretrain_frechet import FrechetJudge, Moments, frechet_distance, moments
+from emo_avatar.pretrain_record import Pace
 from emo_avatar.pretrain_state import PretrainConfig
 from emo_bench.errors import UserError
 from emo_bench.perceptual import missing_assets

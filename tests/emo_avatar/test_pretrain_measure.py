@@ -12,7 +12,7 @@ from PIL import Image
 
 from emo_avatar import pretrain_measure
 from emo_avatar.checkpoints import load_stylegan2
-from emo_avatar.pretrain import Pace, train
+from emo_avatar.pretrain import train
 from emo_avatar.pretrain_adversarial import AdversarialConfig
 from emo_avatar.pretrain_bank import open_bank
 from emo_avatar.pretrain_measure import (
@@ -23,6 +23,7 @@ from emo_avatar.pretrain_measure import (
     run_pti,
     save_picture,
 )
+from emo_avatar.pretrain_record import Pace
 from emo_avatar.pretrain_state import PretrainConfig
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.perceptual import missing_assets

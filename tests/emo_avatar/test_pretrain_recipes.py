@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from emo_avatar.pretrain import Pace, main, train
+from emo_avatar.pretrain import main, train
 from emo_avatar.pretrain_adversarial import AdversarialConfig
 from emo_avatar.pretrain_bank import open_bank
 from emo_avatar.pretrain_recipes import (
@@ -21,6 +21,7 @@ from emo_avatar.pretrain_recipes import (
     recipe_optimizer,
     teach_mapping,
 )
+from emo_avatar.pretrain_record import Pace
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState
 from emo_avatar.stylegan2 import Generator
 from emo_bench.errors import UserError
