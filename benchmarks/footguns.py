@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
 from emo_bench.metrics.conventions import Convention, lay_on
@@ -66,6 +67,7 @@ def lines(f: np.ndarray, r: np.ndarray, inside: np.ndarray) -> list[tuple[str, f
         [structural_similarity(b, a, channel_axis=2, data_range=255) for a, b in zip(f, r, strict=True)]
     )
     wrapped = np.mean([10 * np.log10(255**2 / np.mean((a - b) ** 2)) for a, b in zip(f, r, strict=True)])
+    grey = np.repeat(np.round(255 * rgb2gray(f)).astype(np.uint8)[..., None], 3, axis=-1)
     rows: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         ("PSNR: mean of frames / of the mean MSE", lambda: mean_of("psnr", f, r), lambda: mean_of("psnr_global", f, r)),
         ("PSNR: full frame as filmed / over white", lambda: mean_of("psnr", f, r), lambda: mean_of("psnr", *white)),
@@ -80,6 +82,7 @@ def lines(f: np.ndarray, r: np.ndarray, inside: np.ndarray) -> list[tuple[str, f
         ("ST-LPIPS: own size / the same frames doubled", lambda: mean_of("st-lpips", f, r), lambda: mean_of("st-lpips", *double)),
         ("F-LMD: as the paper / centred", lambda: mean_of("flmd", f, r), lambda: mean_of("flmd_centred", f, r)),
         ("F-LMD: px at 256 px / px at the frames' own size", lambda: mean_of("flmd", f, r), lambda: mean_of("flmd-native", f, r)),
+        ("F-LMD: as rendered / the same frames made grey", lambda: mean_of("flmd", f, r), lambda: mean_of("flmd", grey, r)),
         ("LMD of lips: mean / sum over 20 points", lambda: mean_of("lmd_lips", f, r), lambda: mean_of("lmd_atvg", f, r)),
         ("BRISQUE of the frames: as filmed / over white", lambda: mean_of("brisque", f, r), lambda: mean_of("brisque", *white)),
     ]  # fmt: skip

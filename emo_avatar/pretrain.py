@@ -27,7 +27,6 @@ from emo_avatar.pretrain_adversarial import (
 from emo_avatar.pretrain_bank import ImageBank, open_bank
 from emo_avatar.pretrain_frechet import FrechetJudge
 from emo_avatar.pretrain_recipes import (
-    COARSE,
     RecipeEncoder,
     check_code,
     cool,
@@ -39,7 +38,7 @@ from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state,
 from emo_avatar.pretrain_warmup import warmup_step
 from emo_bench.errors import UserError
 
-RECIPE_IMAGES = 80000
+RECIPE_IMAGES = 150000
 
 
 def train(
@@ -130,7 +129,7 @@ def _warmup(state: PretrainState, real: Tensor, epsilon: Tensor, recipes: Tensor
         progress = state.images / config.warmup_images
         cool(state.optimizer_warmup, progress)
         parts = state.generator, state.encoder, state.perceptual, state.optimizer_warmup
-        return recipe_step(*parts, real, recipes, progress < COARSE, autocast)
+        return recipe_step(*parts, real, recipes, progress, autocast)
     assert state.encoder is not None
     return warmup_step(state.generator, state.encoder, state.optimizer_warmup, real, epsilon, autocast)
 

@@ -22,11 +22,15 @@ BACKEND = "stlpips-alex"
 WIDTH = 512
 LEARNING_RATE = 2e-3
 ENCODER_RATE = 5e-4
-COARSE = 0.45
+PLACING = 0.25
 """The first share of the warm-up: half resolution and L1 alone, until things are in their places.
 
 A perceptual distance is satisfied by edges in the wrong places long before they are in the right ones.
 """
+COARSE = 0.6
+"""Until here at half resolution, where a step costs half as much."""
+SMALLEST_PX = 32
+"""No smaller pictures: the perceptual distance's last stages need some pixels."""
 COOLING = 0.35
 """The last share of the warm-up over which the rates fall to nothing."""
 MAPPING_STEPS = 6000
@@ -67,6 +71,11 @@ def cool(optimizer: torch.optim.Optimizer, progress: float) -> None:
         group["lr"] = group["peak"] * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(late, 1.0))))
 
 
+def is_coarse(resolution: int, progress: float) -> bool:
+    """Whether a generator of ``resolution`` px is at half of it at ``progress`` in [0, 1] of the warm-up."""
+    return progress < COARSE and resolution // 2 >= SMALLEST_PX
+
+
 def paint(generator: Generator, encoder: RecipeEncoder, recipes: Tensor, coarse: bool = False) -> Tensor:
     """The pictures of ``recipes`` [B, D], ``[B, 3, R, R]``, or half as large if ``coarse``."""
     w, config = encoder(recipes), generator.config
@@ -81,18 +90,21 @@ def recipe_step(
     optimizer: torch.optim.Optimizer,
     real: Tensor,
     recipes: Tensor,
-    coarse: bool,
+    progress: float,
     autocast: bool,
 ) -> dict[str, Tensor]:
-    """One step of the pictures of ``recipes`` [B, D] towards ``real`` [B, 3, R, R].
+    """One step of the pictures of ``recipes`` [B, D] towards ``real`` [B, 3, R, R], by L1 and perceptual distance.
 
-    By L1 and perceptual distance; by L1 at half resolution if ``coarse``.
+    ``progress`` in [0, 1] of the warm-up decides the resolution and whether L1 is alone.
     """
     losses = {}
+    coarse = is_coarse(generator.config.img_resolution, progress)
+    if coarse:
+        real = F.avg_pool2d(real, 2)
     with torch.autocast(real.device.type, torch.bfloat16, enabled=autocast):
         images = paint(generator, encoder, recipes, coarse)
-        losses["l1"] = (images - (F.avg_pool2d(real, 2) if coarse else real)).abs().mean()
-        if not coarse:
+        losses["l1"] = (images - real).abs().mean()
+        if progress >= PLACING:
             with torch.no_grad():
                 wanted = perceptual.features(real)
             losses["perceptual"] = perceptual.between(perceptual.features(images), wanted).mean()

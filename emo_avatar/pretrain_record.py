@@ -18,7 +18,7 @@ from emo_avatar.loss_log import cut_rows
 from emo_avatar.pretrain_bank import ImageBank
 from emo_avatar.pretrain_card import write_model_card
 from emo_avatar.pretrain_frechet import FrechetJudge
-from emo_avatar.pretrain_recipes import COARSE, RecipeEncoder, paint
+from emo_avatar.pretrain_recipes import RecipeEncoder, is_coarse, paint
 from emo_avatar.pretrain_state import PretrainState, save_state
 from emo_avatar.stylegan2.fir import upsample
 
@@ -170,7 +170,7 @@ def _write_samples(state: PretrainState, bank: ImageBank, out: Path) -> None:
     if isinstance(state.encoder, RecipeEncoder) and bank.recipes is not None:
         known = bank.held_out if len(bank.held_out) else bank.training
         shown = known[np.linspace(0, len(known) - 1, len(GRID_PSI) // 2 * GRID_COLUMNS).astype(np.int64)]
-        coarse = state.images < COARSE * state.config.warmup_images
+        coarse = is_coarse(state.config.resolution, state.images / state.config.warmup_images)
         for part in np.split(shown, len(GRID_PSI) // 2):
             recipes = torch.from_numpy(bank.recipes[part]).to(device)
             made = paint(generator, state.encoder, recipes, coarse).cpu()
