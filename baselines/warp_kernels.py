@@ -35,10 +35,31 @@ def kernels() -> Kernels:
         return int(hashed % wp.uint32(size))
 
     @wp.func
-    def corner_weight(f: float, bit: int) -> float:
+    def cell_of(x: wp.vec3, cells: int) -> wp.vec3i:
+        last = cells - 1
+        return wp.vec3i(
+            wp.clamp(int(wp.floor(x[0])), 0, last),
+            wp.clamp(int(wp.floor(x[1])), 0, last),
+            wp.clamp(int(wp.floor(x[2])), 0, last),
+        )
+
+    @wp.func
+    def share(place: float, bit: int) -> float:
+        inside = wp.clamp(place, 0.0, 1.0)
         if bit == 1:
-            return f
-        return 1.0 - f
+            return inside
+        return 1.0 - inside
+
+    @wp.func
+    def corner_of(x: wp.vec3, cell: wp.vec3i, corner: int, side: int, size: int):
+        bits = wp.vec3i(corner & 1, (corner >> 1) & 1, (corner >> 2) & 1)
+        weight = (
+            share(x[0] - float(cell[0]), bits[0])
+            * share(x[1] - float(cell[1]), bits[1])
+            * share(x[2] - float(cell[2]), bits[2])
+        )
+        at = cell + bits
+        return row(at[0], at[1], at[2], side, size), weight
 
     @wp.kernel
     def look_up(
@@ -50,19 +71,10 @@ def kernels() -> Kernels:
         i, level = wp.tid()
         cells = sides[level] - 1
         x = points[i] * float(cells)
-        bx = wp.clamp(int(wp.floor(x[0])), 0, cells - 1)
-        by = wp.clamp(int(wp.floor(x[1])), 0, cells - 1)
-        bz = wp.clamp(int(wp.floor(x[2])), 0, cells - 1)
-        fx = wp.clamp(x[0] - float(bx), 0.0, 1.0)
-        fy = wp.clamp(x[1] - float(by), 0.0, 1.0)
-        fz = wp.clamp(x[2] - float(bz), 0.0, 1.0)
+        cell = cell_of(x, cells)
         width = table.shape[2]
         for corner in range(8):
-            dx = corner & 1
-            dy = (corner >> 1) & 1
-            dz = (corner >> 2) & 1
-            weight = corner_weight(fx, dx) * corner_weight(fy, dy) * corner_weight(fz, dz)
-            at = row(bx + dx, by + dy, bz + dz, cells + 1, table.shape[1])
+            at, weight = corner_of(x, cell, corner, cells + 1, table.shape[1])
             for k in range(width):
                 features[i, level * width + k] = features[i, level * width + k] + weight * table[level, at, k]
 
@@ -76,19 +88,10 @@ def kernels() -> Kernels:
         i, level = wp.tid()
         cells = sides[level] - 1
         x = points[i] * float(cells)
-        bx = wp.clamp(int(wp.floor(x[0])), 0, cells - 1)
-        by = wp.clamp(int(wp.floor(x[1])), 0, cells - 1)
-        bz = wp.clamp(int(wp.floor(x[2])), 0, cells - 1)
-        fx = wp.clamp(x[0] - float(bx), 0.0, 1.0)
-        fy = wp.clamp(x[1] - float(by), 0.0, 1.0)
-        fz = wp.clamp(x[2] - float(bz), 0.0, 1.0)
+        cell = cell_of(x, cells)
         width = table_gradient.shape[2]
         for corner in range(8):
-            dx = corner & 1
-            dy = (corner >> 1) & 1
-            dz = (corner >> 2) & 1
-            weight = corner_weight(fx, dx) * corner_weight(fy, dy) * corner_weight(fz, dz)
-            at = row(bx + dx, by + dy, bz + dz, cells + 1, table_gradient.shape[1])
+            at, weight = corner_of(x, cell, corner, cells + 1, table_gradient.shape[1])
             for k in range(width):
                 wp.atomic_add(table_gradient, level, at, k, weight * gradient[i, level * width + k])
 

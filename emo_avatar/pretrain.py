@@ -38,7 +38,7 @@ from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state,
 from emo_avatar.pretrain_warmup import warmup_step
 from emo_bench.errors import UserError
 
-RECIPE_IMAGES = 150000
+RECIPE_IMAGES = 170000
 
 
 def train(

@@ -27,8 +27,12 @@ PLACING = 0.25
 
 A perceptual distance is satisfied by edges in the wrong places long before they are in the right ones.
 """
-COARSE = 0.6
+COARSE = 0.75
 """Until here at half resolution, where a step costs half as much."""
+FACE = (0.38, 0.85, 0.28, 0.72)
+"""Top, bottom, left and right of eyes to mouth in a head aligned as FFHQ, as shares of the picture."""
+FACE_WEIGHT = 5.0
+"""What a pixel there counts in L1 by one elsewhere: eyes are one pixel in a hundred, and what people look at first."""
 SMALLEST_PX = 32
 """No smaller pictures: the perceptual distance's last stages need some pixels."""
 COOLING = 0.35
@@ -83,6 +87,15 @@ def paint(generator: Generator, encoder: RecipeEncoder, recipes: Tensor, coarse:
     return generator.synthesis(w[:, None].expand(-1, config.num_ws, -1), until=until)
 
 
+def absolute_error(images: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of aligned heads ``[B, 3, R, R]``, a scalar, that counts the face `FACE_WEIGHT` times."""
+    error = (images - wanted).abs()
+    top, bottom, left, right = (round(share * error.shape[-1]) for share in FACE)
+    face = error[:, :, top:bottom, left:right]
+    extra = (FACE_WEIGHT - 1.0) * face.numel() / error.numel()
+    return (error.mean() + extra * face.mean()) / (1.0 + extra)
+
+
 def recipe_step(
     generator: Generator,
     encoder: RecipeEncoder,
@@ -103,7 +116,7 @@ def recipe_step(
         real = F.avg_pool2d(real, 2)
     with torch.autocast(real.device.type, torch.bfloat16, enabled=autocast):
         images = paint(generator, encoder, recipes, coarse)
-        losses["l1"] = (images - real).abs().mean()
+        losses["l1"] = absolute_error(images, real)
         if progress >= PLACING:
             with torch.no_grad():
                 wanted = perceptual.features(real)

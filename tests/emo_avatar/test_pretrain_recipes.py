@@ -14,7 +14,9 @@ from emo_avatar.pretrain_adversarial import AdversarialConfig
 from emo_avatar.pretrain_bank import open_bank
 from emo_avatar.pretrain_recipes import (
     BACKEND,
+    FACE_WEIGHT,
     RecipeEncoder,
+    absolute_error,
     complete,
     cool,
     paint,
@@ -55,6 +57,17 @@ def bank_path(tmp_path: Path) -> Path:
 
 def run_to(out: Path, bank: Path, images: int, config: PretrainConfig = CONFIG) -> PretrainState:
     return train(open_bank(bank, SIZE), out, config, Pace(minutes=60, max_images=images))
+
+
+def test_the_face_counts_more_than_what_is_round_it() -> None:
+    wanted, images = torch.zeros(2, 3, 100, 100), torch.zeros(2, 3, 100, 100)
+    assert float(absolute_error(images + 0.5, wanted)) == pytest.approx(0.5)
+    images[:, :, 40:50, 40:50] = 1.0
+    at_an_eye = float(absolute_error(images, wanted))
+    images = images.roll((-35, -35), (2, 3))
+    assert at_an_eye == pytest.approx(FACE_WEIGHT * float(absolute_error(images, wanted)))
+    weighed = 10000 + (FACE_WEIGHT - 1.0) * 47 * 44
+    assert at_an_eye == pytest.approx(FACE_WEIGHT * 100 / weighed, rel=1e-5)
 
 
 def error(images: torch.Tensor, wanted: torch.Tensor) -> float:
