@@ -46,8 +46,8 @@ class EditConfig(BaseModel):
     # the other terms
     l1_weight: float = Field(10.0, ge=0)
     perceptual_weight: float = Field(1.0, ge=0)
-    gan_weight: float = Field(0.03, ge=0)
-    anchor_weight: float = Field(0.02, ge=0, description="squared distance to the unedited skips")
+    gan_weight: float = Field(0.005, ge=0)
+    anchor_weight: float = Field(0.1, ge=0, description="squared distance to the unedited skips")
 
     # optimisation
     steps: int = Field(80, ge=1)

@@ -30,6 +30,8 @@ from emo_avatar.pretrain_recipes import (
     RecipeEncoder,
     check_code,
     cool,
+    finish,
+    finishing_steps,
     recipe_step,
     teach_mapping,
 )
@@ -141,6 +143,9 @@ def _end_warmup(state: PretrainState, bank: ImageBank, device: str) -> None:
             f"pretrain: the mapping explains {share:.3f} of the variance of w over held-out recipes",
             flush=True,
         )
+        config = state.config
+        steps = finishing_steps(config.warmup_images, config.batch)
+        finish(state.generator, bank, config.seed, device, config.adversarial.autocast, config.batch, steps)
     state.end_warmup()
 
 

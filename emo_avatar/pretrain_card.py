@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_avatar.pretrain_frechet import describe
+from emo_avatar.pretrain_recipes import finishing_steps
 from emo_avatar.stylegan2 import Generator
 
 CARD = """# {name}
@@ -16,11 +17,10 @@ checkpoint is at hand.
 
 | | |
 |---|---|
-| networks | generator of {parameters:.2f} M parameters, averaged over training |
+| networks | generator of {parameters:.2f} M parameters |
 | generator | {size_mb:.1f} MB as float16; widths {widths} |
 | latents | z {z_dim}, w {w_dim}, mapping of {mapping_layers} layers, {num_ws} layers of w, no noise inputs |
-| training | {images} images shown, {minutes} minutes, batch {batch}, lazy R1 {r1_gamma} every {r1_interval} \
-steps, learning rate {learning_rate}, the first {warmup_images} by {warmup} |
+| training | {course}; {minutes} minutes, batch {batch} |
 | data | {bank_images} images of rendered heads (`{bank_file}`, SHA-256 `{bank_sha256}`) |
 | licence | weights {licence} |
 
@@ -51,7 +51,7 @@ By `{command} --prior ... --images ...`.
 
 ![samples]({samples})
 
-Between two random codes (first {pairs} rows), then for each actor between the pivots of least and greatest yaw:
+Between two random codes (first {pairs} rows), then for each bundled actor between the pivots of least and greatest yaw:
 from this prior, and below it from the untrained generator:
 
 ![interpolation]({interpolation})
@@ -91,6 +91,23 @@ def measured_section(figures: Mapping[str, Any]) -> str:
     )
 
 
+def _course(images: int, config: Mapping[str, Any]) -> str:
+    """What so many images went through, one part of the training after the other."""
+    warmup, game, batch = config["warmup_images"], config["adversarial"], config["batch"]
+    parts = []
+    if warmup:
+        how = "regression from recipes" if config.get("recipe_dim") else "reconstruction"
+        parts.append(f"{min(images, warmup):,} images by {how}")
+    if config.get("recipe_dim"):
+        parts.append(f"{batch * finishing_steps(warmup, batch):,} from their codes")
+    if images > warmup:
+        parts.append(
+            f"{images - warmup:,} of the adversarial game (averaged, lazy R1 {game['r1_gamma']} every "
+            f"{game['r1_interval']} steps, learning rate {game['learning_rate']})"
+        )
+    return ", then ".join(parts)
+
+
 def write_model_card(
     path: Path, generator: Generator, facts: Mapping[str, str], figures: Mapping[str, Any] | None = None
 ) -> None:
@@ -102,7 +119,6 @@ def write_model_card(
     sizes = generator.config
     config = json.loads(facts["config"])
     bank = json.loads(facts["bank"])
-    game = config["adversarial"]
     parameters = sum(p.numel() for p in generator.parameters())
     text = CARD.format(
         name=path.stem,
@@ -115,14 +131,9 @@ def write_model_card(
         w_dim=sizes.w_dim,
         mapping_layers=sizes.mapping_layers,
         num_ws=sizes.num_ws,
-        images=f"{int(facts['images']):,}",
+        course=_course(int(facts["images"]), config),
         minutes=facts["minutes"],
         batch=config["batch"],
-        r1_gamma=game["r1_gamma"],
-        r1_interval=game["r1_interval"],
-        learning_rate=game["learning_rate"],
-        warmup_images=f"{config['warmup_images']:,}",
-        warmup="regression from recipes" if config.get("recipe_dim") else "reconstruction",
         bank_images=f"{bank['images']:,}",
         bank_file=bank["file"],
         bank_sha256=bank["sha256"],

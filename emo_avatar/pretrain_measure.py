@@ -154,7 +154,11 @@ def save_picture(rows: Sequence[Tensor], path: Path, cell_px: int = CELL_PX) -> 
 
 
 def measure_actors(generator: Generator, names: Sequence[str]) -> tuple[list[PtiFigures], list[Tensor]]:
-    """PTI of each actor from the prior and from an untrained generator; figures and interpolation rows."""
+    """PTI of each actor from the prior and from an untrained generator; figures, and interpolation rows of bundled actors.
+
+    Who was filmed is measured but not shown: pictures of a card are published.
+    """
+    shown = {actor.name for actor in actors.list_actors() if actor.bundled}
     settings = cpu_inversion()
     perceptual = perceptual_loss(EmoAvatarConfig().perceptual)
     figures, rows = [], []
@@ -166,7 +170,8 @@ def measure_actors(generator: Generator, names: Sequence[str]) -> tuple[list[Pti
             theirs, start, end = run_pti(untrained_like(generator), crops, settings, perceptual)
             advance(1, perceptual=end)
             figures.append(PtiFigures(name, projected, tuned, start, end))
-            rows += [interpolated(ours), interpolated(theirs)]
+            if name in shown:
+                rows += [interpolated(ours), interpolated(theirs)]
     return figures, rows
 
 

@@ -135,7 +135,13 @@ def test_outputs(bank_path: Path, tmp_path: Path) -> None:
         expected = state.average(z)
         assert (checkpoint.generator(z) - expected).abs().max() < 1e-2 * expected.abs().max()
     card = (out / "portraits-32.md").read_text()
-    for fact in ("12 images shown", "CC0", "Apache-2.0", "64 images", checkpoint.metadata["bank"][-66:-2]):
+    for fact in (
+        "12 of the adversarial game",
+        "CC0",
+        "Apache-2.0",
+        "64 images",
+        checkpoint.metadata["bank"][-66:-2],
+    ):
         assert fact in card
     assert Image.open(out / "samples-00000012.png").size == (320, 192)
     reals = np.asarray(Image.open(out / "reals.png"))

@@ -19,12 +19,15 @@ from emo_avatar.pretrain_recipes import (
     absolute_error,
     complete,
     cool,
+    finish,
+    finishing_steps,
     paint,
     recipe_optimizer,
     teach_mapping,
 )
 from emo_avatar.pretrain_record import Pace
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState
+from emo_avatar.pretrain_warmup import blank_rgb
 from emo_avatar.stylegan2 import Generator
 from emo_bench.errors import UserError
 from emo_bench.perceptual import missing_assets
@@ -88,6 +91,8 @@ def test_it_paints_held_out_recipes_and_z_draws_such_discs(bank_path: Path, tmp_
 
     state = run_to(tmp_path / "out", bank_path, CONFIG.warmup_images)
     assert state.draws() and (tmp_path / "out" / "portraits-32.safetensors").exists()
+    card = (tmp_path / "out" / "portraits-32.md").read_text()
+    assert "| training | 1,600 images by regression from recipes, then 224 from their codes; " in card
     codes = torch.from_numpy(bank.codes[bank.held_out])
     with torch.no_grad():
         drawn = state.shown()(complete(codes, CONFIG.z_dim, torch.Generator().manual_seed(3)))
@@ -113,6 +118,29 @@ def test_mapping_learns_the_encoders_w(bank_path: Path) -> None:
     short = teach_mapping(mapping, encoder, bank, 0, "cpu", steps=1)
     assert teach_mapping(mapping, encoder, bank, 0, "cpu", steps=600) > max(0.6, short)
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
+
+
+def test_finish_teaches_the_pictures_of_held_out_codes(bank_path: Path) -> None:
+    torch.manual_seed(0)
+    bank = open_bank(bank_path, SIZE)
+    assert bank.codes is not None
+    generator = Generator(CONFIG.generator())
+    blank_rgb(generator)
+    held_out, codes = bank.images(bank.held_out, "cpu"), torch.from_numpy(bank.codes[bank.held_out])
+    finish(generator, bank, 0, "cpu", autocast=False, batch=8, steps=120)
+    with torch.no_grad():
+        drawn = generator(complete(codes, CONFIG.z_dim, torch.Generator().manual_seed(3)))
+        training = torch.from_numpy(bank.codes[bank.training])
+        rng = torch.Generator().manual_seed(4)
+        w = torch.cat([generator.mapping.to_w(complete(training, CONFIG.z_dim, rng)) for _ in range(20)])
+    average = held_out.mean(dim=0, keepdim=True).expand_as(held_out)
+    assert error(drawn, held_out) < error(average, held_out)
+    assert error(drawn, held_out) < 0.9 * error(drawn.roll(1, 0), held_out)
+    assert torch.allclose(generator.mapping.w_avg, w.mean(dim=0), atol=0.1)
+
+
+def test_the_shipped_finish_is_24000_images() -> None:
+    assert finishing_steps(170_000, 8) * 8 == 24_000
 
 
 def test_rates_stay_then_fall(bank_path: Path) -> None:

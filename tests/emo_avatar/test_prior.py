@@ -61,13 +61,14 @@ def test_the_larger_prior_is_the_default_where_it_is_here(own_folder: Path) -> N
     assert resolve_config("cpu", {"prior": "ffhq-256"}).prior == "ffhq-256"
 
 
-def test_the_bundled_prior_is_checked_and_cut_or_grown_to_size() -> None:
-    path = prior_path("portraits-64")
-    asset = assets.find_asset("portraits-64")
+@pytest.mark.parametrize("name", ["portraits-64", "portraits-128"])
+def test_a_bundled_prior_is_checked_and_cut_or_grown_to_size(name: str) -> None:
+    path = prior_path(name)
+    asset = assets.find_asset(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == asset.sha256
     assert path.with_suffix(".md").is_file(), "its card lies beside it"
     for side in (32, 64, 128):
-        generator = load_prior("portraits-64", side)
+        generator = load_prior(name, side)
         picture = generator.synthesis(generator.mapping(torch.zeros(1, generator.config.z_dim)))
         assert picture.shape == (1, 3, side, side)
 

@@ -1,0 +1,112 @@
+"""What an edit costs and brings: ``python benchmarks/edits.py RUN`` prints the table of docs/editing.md.
+
+RUN is the folder of a finished Emo-Avatar run with edits. On the held-out clip of each edit three videos are scored
+against the recorded frames: the edit, the same avatar unedited, and the recorded frames edited one at a time by the
+editor that made the reference. ``--sheets DIR`` writes a picture of each edit to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from emo_bench.lossless import read_lossless
+from emo_bench.metrics import Captions, Settings, score
+from emo_bench.metrics.conventions import Convention
+from emo_bench.progress import track_progress
+from emo_bench.reference_editors import open_editor
+from emo_bench.rescoring import run_sources
+from emo_bench.store import RENDER, load_run
+
+METRICS = ("flmd", "clip_d", "flicker")
+COLUMNS = 8
+WHOLE = Convention("all", "", (), ())
+Frames = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--sheets", type=Path, help="folder for a picture of each edit")
+    parser.add_argument("--clip", default="auto", help="CLIP model of CLIP-D")
+    given = parser.parse_args()
+    edits = sorted(manifest.parent for manifest in (given.run / "edit").glob("*/run.json"))
+    print(f"{given.run}, by `python benchmarks/edits.py`\n")
+    print(
+        "| edit | F-LMD: edit / unedited / frame by frame | CLIP-D: edit / frame by frame | flicker: the same |"
+    )
+    print("|---|---|---|---|")
+    for edit in edits:
+        videos = clips(given.run, edit)
+        print(row(edit.name, videos, style_of(edit), given.clip), flush=True)
+        if given.sheets:
+            given.sheets.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(sheet(edit, videos)).save(given.sheets / f"{edit.name}.png")
+
+
+def style_of(edit: Path) -> dict[str, Any]:
+    style: dict[str, Any] = load_run(edit).manifest["identity"]["style"]
+    return style
+
+
+def clips(run: Path, edit: Path) -> dict[str, Frames]:
+    """The edit's clip as recorded, edited, rendered without the edit, and edited frame by frame, uint8 [N, S, S, 3]."""
+    frames, recorded, _ = run_sources(edit, WHOLE)
+    assert frames is not None and recorded is not None
+    source = np.stack(list(recorded.open()))
+    places = {int(i): n for n, i in enumerate(load_run(run).scores.index)}
+    style, alone = style_of(edit), []
+    editor = open_editor(style["editor"], style["editor_settings"])
+    with track_progress(len(source), f"{edit.name}, frame by frame") as advance:
+        for frame in source:
+            alone.append(editor.edit(frame, style["instruction"], 0))
+            advance(1)
+    return {
+        "source": source,
+        "edit": np.stack(list(frames.open())),
+        "unedited": np.stack(list(read_lossless(run / RENDER, [places[int(i)] for i in frames.names]))),
+        "alone": np.stack(alone),
+    }
+
+
+def row(name: str, videos: dict[str, Frames], style: dict[str, Any], clip: str) -> str:
+    settings = Settings(clip=clip, captions=Captions(style["source_caption"], style["target_caption"]))
+    means = {
+        kind: score(videos[kind], videos["source"], metrics=METRICS, settings=settings).mean(
+            numeric_only=True
+        )
+        for kind in ("edit", "unedited", "alone")
+    }
+    flmd, clip_d, flicker = (
+        {kind: float(mean[metric]) for kind, mean in means.items()} for metric in METRICS
+    )
+    return (
+        f"| {name} | {flmd['edit']:.3f} / {flmd['unedited']:.3f} / {flmd['alone']:.3f} "
+        f"(x{flmd['edit'] / flmd['unedited']:.2f}) | {clip_d['edit']:.3f} / {clip_d['alone']:.3f} "
+        f"| {flicker['edit']:.2f} / {flicker['alone']:.2f} |"
+    )
+
+
+def sheet(edit: Path, videos: dict[str, Frames]) -> Frames:
+    """The frame that was edited and its edit, then frames as recorded, edited, and edited frame by frame."""
+    chosen = np.linspace(0, len(videos["source"]) - 1, COLUMNS).astype(int)
+    side = videos["source"].shape[1]
+    first = [
+        np.asarray(Image.open(edit / name).convert("RGB").resize((side, side), Image.Resampling.BOX))
+        for name in ("source.png", "reference.png", "reference.png")
+    ]
+    rows = [
+        np.concatenate([start, *videos[kind][chosen]], axis=1)
+        for start, kind in zip(first, ("source", "edit", "alone"), strict=True)
+    ]
+    return np.concatenate(rows)
+
+
+if __name__ == "__main__":
+    main()
