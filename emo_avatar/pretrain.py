@@ -157,6 +157,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--resolution", type=int, default=default.resolution)
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all restarts")
     parser.add_argument(
+        "--max-images", type=int, help="stop earlier, after so many images of warm-up and game"
+    )
+    parser.add_argument(
         "--warmup-images",
         type=int,
         help=f"images of reconstruction first; default {RECIPE_IMAGES} where the bank has recipes, else {default.warmup_images}",
@@ -205,7 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         autocast=not given.no_autocast,
         feature_weight=given.feature_weight,
     )
-    pace = Pace(given.minutes, grid_s=given.grid_minutes * 60, judge_s=given.judge_minutes * 60)
+    pace = Pace(
+        given.minutes,
+        max_images=given.max_images,
+        grid_s=given.grid_minutes * 60,
+        judge_s=given.judge_minutes * 60,
+    )
     try:
         config = PretrainConfig(
             resolution=given.resolution,
