@@ -287,6 +287,14 @@ def test_bank_is_shrunk_and_mirrored(tmp_path: Path) -> None:
     assert torch.equal(batch[1], batch[0].flip(2))
 
 
+def test_max_images_end_it_before_its_minutes(
+    bank_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--images", str(bank_path), "--out", str(tmp_path / "out"), *FLAGS, "--minutes", "60"]
+    assert main([*flags, "--max-images", "8"]) == 0
+    assert "done, 8 images" in capsys.readouterr().out
+
+
 def test_mistakes_get_one_line(bank_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     floats = tmp_path / "floats.npy"
     np.save(floats, np.zeros((4, 32, 32, 3), np.float32))
