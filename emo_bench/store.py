@@ -128,7 +128,8 @@ class RunFolder:
 def lock_folder(path: Path) -> Iterator[None]:
     """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing.
 
-    A folder that was made here goes again when the block fails before there is a run in it.
+    A folder that was made here goes again when the block fails before there is a run in it, or is refused (UserError)
+    before the run has anything to show: the same command, mended, must not find a run made with the mistake.
     """
     import fcntl
 
@@ -141,17 +142,23 @@ def lock_folder(path: Path) -> Iterator[None]:
             raise UserError(f"another process is at work in {path}: wait for it or end it") from error
         try:
             yield
-        except BaseException:
-            if not (path / MANIFEST).exists():
+        except BaseException as error:
+            refused = isinstance(error, UserError)
+            if path in made and (not (path / MANIFEST).exists() or (refused and _has_nothing(path))):
                 _remove_empty(path, made)
             raise
 
 
+def _has_nothing(path: Path) -> bool:
+    """Whether a run has finished no stage and left no file besides its manifest and log."""
+    stages = read_manifest(path)["stages"].values()
+    names = {file.name for file in path.iterdir()}
+    return names <= {LOCK, LOG, MANIFEST} and not any(stage.get("finished_at") for stage in stages)
+
+
 def _remove_empty(path: Path, made: list[Path]) -> None:
     """Remove the folders ``made`` for a run that never began, innermost first, as far as nothing else is in them."""
-    if path not in made:
-        return
-    for name in (LOCK, LOG):
+    for name in (MANIFEST, LOG, LOCK):
         (path / name).unlink(missing_ok=True)
     with suppress(OSError):
         for folder in made:

@@ -20,6 +20,7 @@ from protocols.splitting import parse_frames
 
 BROKEN = """
 import numpy as np
+from emo_bench.errors import UserError
 from emo_bench.method import Method, MethodInfo
 
 class Base(Method):
@@ -54,6 +55,10 @@ class TooMany(Base):
 
 class WrongShape(Base):
     shape = (32, 32, 3)
+
+class RefusesToFit(Base):
+    def fit(self, capture, train):
+        raise UserError("no such prior")
 
 class Impostor(Base):
     info = MethodInfo("mean-frame", "Impostor", "", "MIT", frozenset({"render"}), (), "a test")
@@ -221,6 +226,18 @@ def test_a_method_that_breaks_the_rules_is_told_which(
         make(request_, method=f"{file}:{cls}")
     scored = list((tmp_path / "runs").rglob("frames.parquet"))
     assert not scored
+
+
+def test_a_fit_that_was_refused_at_once_is_not_in_the_way_of_the_mended_one(
+    request_: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(BROKEN)
+    with pytest.raises(UserError, match="no such prior"):
+        make(request_, method=f"{file}:RefusesToFit")
+    assert not (tmp_path / "runs").exists()
+    file.write_text(BROKEN.replace('raise UserError("no such prior")', "..."))
+    assert load_run(make(request_, method=f"{file}:RefusesToFit")).scores.shape[0] == 12
 
 
 def test_an_edited_method_file_does_not_serve_the_old_run(request_: dict[str, Any], tmp_path: Path) -> None:

@@ -133,24 +133,37 @@ def test_a_damaged_manifest_is_one_clear_line(text: str, message: str, tmp_path:
         read_manifest(tmp_path)
 
 
-def refused_run(folder: Path, begun: bool = False) -> None:
+def refused_run(folder: Path, begun: bool = False, kept: str | None = None) -> None:
     with lock_folder(folder):
         (folder / "log.txt").write_text("no such prior\n")
         if begun:
-            RunFolder.open(folder, IDENTITY, {})
+            RunFolder.open(folder, IDENTITY, {}).start("fit")
+        if kept:
+            (folder / kept).write_text("steps\n")
         raise UserError("no such prior")
 
 
-def test_a_run_that_never_began_leaves_no_folder_and_one_that_did_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_refused_run_leaves_no_folder(begun: bool, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "p" / "1" / "m" / "cpu-s0"
     with pytest.raises(UserError, match="no such prior"):
-        refused_run(folder)
+        refused_run(folder, begun)
     assert list(tmp_path.iterdir()) == []
     beside = tmp_path / "runs" / "p" / "1" / "other"
     beside.mkdir(parents=True)
     with pytest.raises(UserError, match="no such prior"):
-        refused_run(folder)
+        refused_run(folder, begun)
     assert list((tmp_path / "runs" / "p" / "1").iterdir()) == [beside]
+
+
+def test_a_run_that_has_something_to_show_stays_when_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such prior"):
-        refused_run(folder, begun=True)
-    assert read_manifest(folder)["identity"] == IDENTITY
+        refused_run(tmp_path / "run", begun=True, kept="train.csv")
+    assert read_manifest(tmp_path / "run")["identity"] == IDENTITY
+    with lock_folder(tmp_path / "fitted"):
+        run = RunFolder.open(tmp_path / "fitted", IDENTITY, {})
+        run.start("fit")
+        run.finish("fit")
+    with pytest.raises(UserError, match="no such prior"):
+        refused_run(tmp_path / "fitted", begun=False)
+    assert read_manifest(tmp_path / "fitted")["stages"]["fit"]["finished_at"]
