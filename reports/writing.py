@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.store import PREVIEW, write_bytes
-from reports.comparison import Cell, Group, best_rows
+from reports.comparison import Cell, Group, Row, best_rows
 from reports.numbers import ARROWS, group_title, heading, number, span, times
 from reports.paper import PaperTable, paper_tables_for, table_title
 from reports.tables import long_rows, read_groups
@@ -104,12 +104,18 @@ def _group_table(group: Group, out: Path) -> str:
             identity = row.identity
             about = f"{identity['profile']}, {identity['seed']}"
             memory = f"{row.stages['fit']['memory_mib'] / 1024:.1f} GiB"
-            # os.path.relpath, because Path.relative_to cannot climb before Python 3.12.
-            link = f"[video]({Path(os.path.relpath(row.run.path / PREVIEW, out)).as_posix()})"
-            lines.append(
-                [row.subject_title, row.title, about, str(frames), *cells, *times(row), memory, link]
-            )
+            about_run = [row.subject_title, row.title, about, str(frames)]
+            lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
     return _pipes(lines)
+
+
+def _preview_link(row: Row, out: Path) -> str:
+    """Empty where a run came without its videos."""
+    preview = row.run.path / PREVIEW
+    if not preview.is_file():
+        return ""
+    # os.path.relpath, because Path.relative_to cannot climb before Python 3.12.
+    return f"[video]({Path(os.path.relpath(preview, out)).as_posix()})"
 
 
 def _average_table(group: Group) -> str:

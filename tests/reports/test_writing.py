@@ -31,6 +31,13 @@ def test_report_has_a_table_a_resolution_and_the_papers_own(runs_dir: Path, tmp_
             assert (tmp_path / link).resolve().is_file()
 
 
+def test_a_run_that_came_without_its_videos_has_no_dead_link(runs: Path, tmp_path: Path) -> None:
+    previews = sorted(runs.rglob("preview.mp4"))
+    previews[0].unlink()
+    text = write_report(find_runs([runs]), tmp_path / "out").read_text()
+    assert text.count("[video](") == len(previews) - 1
+
+
 def test_markdown_tables_are_whole(runs_dir: Path, tmp_path: Path) -> None:
     """Every row of a table has as many cells as its head, and no template mark is left."""
     text = write_report(find_runs([runs_dir]), tmp_path).read_text()
