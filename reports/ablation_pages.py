@@ -12,6 +12,7 @@ from emo_bench.metrics.differences import BETTER, UNDECIDED, WORSE
 from emo_bench.store import write_bytes, write_json
 from protocols.ablation import Table
 from reports.ablation import AblationReport, Entry, as_json, is_smoke, long_table
+from reports.markdown import errata, pipe_table, published_table
 from reports.numbers import ARROWS, LABELS, duration, number, span
 from reports.paper import SOURCE, load_paper_tables
 
@@ -126,15 +127,20 @@ def _about(report: AblationReport, command: str) -> list[str]:
 def _markdown_tables(report: AblationReport, table: Table) -> list[str]:
     columns = report.columns(table)
     header = _headings(report, table, columns)
-    lines = [header, ["---"] * len(header)]
+    rows, gaps = [], []
     for title, entry in report.rows(table):
         values = [_value(entry, part, metric, with_interval=True) for part, metric in columns]
-        lines.append([title, *values, *_time_cells(entry, columns)])
-    gaps = [["difference", *header[1 : 1 + len(columns)]], ["---"] * (1 + len(columns))]
-    for title, entry in report.rows(table):
+        rows.append([title, *values, *_time_cells(entry, columns)])
         if entry is not report.reference:
             gaps.append([title, *(_gap(report, entry, part, metric) for part, metric in columns)])
-    return [*_pipes(lines), "", *_pipes(gaps), "", *(f"- {line}" for line in _reasons(report, table))]
+    differences = pipe_table(["difference", *header[1 : 1 + len(columns)]], gaps)
+    return [
+        *pipe_table(header, rows),
+        "",
+        *differences,
+        "",
+        *(f"- {line}" for line in _reasons(report, table)),
+    ]
 
 
 def _headings(report: AblationReport, table: Table, columns: Sequence[tuple[str, str]]) -> list[str]:
@@ -216,22 +222,9 @@ def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:
 def _paper_lines() -> list[str]:
     """Table 4 as printed, with its errata."""
     table = load_paper_tables()["table-4"]
-    marks = {name: f"[{count}]" for count, name in enumerate(table.errata, start=1)}
-    lines = [["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)]]
-    lines.append(["---"] * len(lines[0]))
-    for row in table.rows:
-        flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
-        lines.append(
-            [row.method, *(f"{value} {flag}".strip() for value, flag in zip(row.values, flags, strict=True))]
-        )
     about = f"{SOURCE}, Table 4, as its authors measured it on their own videos: not ranked with ours, and no gain is computed from it."
-    errata = [f"- {marks[name]} {text}" for name, text in table.errata.items()]
-    return [about, "", *_pipes(lines), "", *errata]
+    return [about, "", *published_table(table), "", *(f"- {line}" for line in errata(table))]
 
 
 def _signed(value: float) -> str:
     return number(value) if np.isnan(value) else f"{'+' if value >= 0 else '-'}{number(abs(value))}"
-
-
-def _pipes(lines: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]

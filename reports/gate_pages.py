@@ -12,6 +12,7 @@ import numpy as np
 from emo_bench.metrics.differences import SubjectScores, compare_scores
 from reports.baseline import Key, ScoredRuns
 from reports.gate import Outcome
+from reports.markdown import escaped, pipe_table
 from reports.numbers import ARROWS, LABELS, number, span
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def markdown(outcomes: Sequence[Outcome], notes: Iterable[str] = ()) -> str:
             "",
             "</details>",
         ]
-    lines += ["", *(f"- {_escaped(note)}" for note in notes)]
+    lines += ["", *(f"- {escaped(note)}" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -127,13 +128,7 @@ def _cells(outcome: Outcome) -> list[str]:
 
 
 def _markdown_table(outcomes: Sequence[Outcome]) -> list[str]:
-    headings = [*HEADINGS[1:], "why"]
-    rows = [[_escaped(cell) for cell in (*_cells(outcome), outcome.reason)] for outcome in outcomes]
-    return [
-        f"| {' | '.join(headings)} |",
-        f"|{'|'.join('---' for _ in headings)}|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
+    return pipe_table([*HEADINGS[1:], "why"], [[*_cells(outcome), outcome.reason] for outcome in outcomes])
 
 
 def _counts(outcomes: Sequence[Outcome]) -> dict[str, str]:
@@ -147,10 +142,6 @@ def _mean(scores: np.ndarray) -> float:
 
 def _or_none(value: float | None) -> str:
     return "none" if value is None else number(value)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _legal(text: str) -> str:

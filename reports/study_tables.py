@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from emo_bench.store import write_bytes
 from reports.latex import escape
-from reports.numbers import ARROWS
+from reports.markdown import errata, pipe_table, published_table
 from reports.paper import load_paper_tables, table_title
 from reports.study import StudyKey
 from reports.study_scoring import Opinion, StudyScores, as_json
@@ -38,9 +37,9 @@ def study_markdown(key: StudyKey, scores: StudyScores) -> str:
     """Mean opinions, agreement, who counts, and the published table."""
     labels = [f"{label} ↑" for label in _labels()]
     lines = ["# User study", "", _about(key, scores), ""]
-    lines += _pipes(["method", "clips", "ratings", *labels], _rows(key, scores, "**{}**"))
+    lines += pipe_table(["method", "clips", "ratings", *labels], _rows(key, scores, "**{}**"))
     lines += ["", "Agreement of the participants, Krippendorff's ordinal alpha (1: full, 0: chance):", ""]
-    lines += _pipes(_labels(), [[_two(scores.alpha[statement.id]) for statement in key.statements]])
+    lines += pipe_table(_labels(), [[_two(scores.alpha[statement.id]) for statement in key.statements]])
     notes = [f"Participant {name} does not count: {reason}." for name, reason in scores.excluded.items()]
     lines += ["", *(f"- {note}" for note in (*notes, *scores.notes))]
     lines += ["", *_published()]
@@ -106,23 +105,12 @@ def _labels() -> list[str]:
 
 def _published() -> list[str]:
     table = load_paper_tables()[PAPER_TABLE]
-    numbers = {name: number for number, name in enumerate(table.errata, start=1)}
-    rows = [
-        [row.method, *(f"{value} [{numbers[row.flags[m.id]]}]" if m.id in row.flags else value
-                       for m, value in zip(table.metrics, row.values, strict=True))]
-        for row in table.rows
-    ]  # fmt: skip
     return [
         f"## {table_title(table)}",
         "",
         "12 participants and 25 clips of the authors' own: not ranked with ours.",
         "",
-        *_pipes(["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)], rows),
+        *published_table(table),
         "",
-        *(f"- [{number}] {table.errata[name]}" for name, number in numbers.items()),
+        *(f"- {line}" for line in errata(table)),
     ]
-
-
-def _pipes(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return [f"| {' | '.join(row)} |" for row in (list(header), ["---"] * len(header), *escaped)]

@@ -9,8 +9,9 @@ from typing import Any
 
 from emo_bench.store import PREVIEW, write_bytes
 from reports.comparison import Cell, Group, Row, best_rows
-from reports.numbers import ARROWS, group_title, heading, number, span, times
-from reports.paper import PaperTable, paper_tables_for, table_title
+from reports.markdown import errata, pipe_table, published_table
+from reports.numbers import group_title, heading, number, span, times
+from reports.paper import paper_tables_for, table_title
 from reports.tables import long_rows, read_groups
 
 REPORT, TABLE = "report.md", "report.csv"
@@ -69,8 +70,8 @@ def _markdown(groups: Sequence[Group], unfinished: Sequence[Path], out: Path) ->
         papers=[
             {
                 "title": table_title(table),
-                "table": _paper_table(table),
-                "errata": _errata(table),
+                "table": "\n".join(published_table(table)),
+                "errata": errata(table),
             }
             for table in paper_tables_for(groups)
         ],
@@ -95,7 +96,7 @@ def _group_table(group: Group, out: Path) -> str:
     metrics = group.metrics
     headings = [heading(group.rows[0].cells[metric]) for metric in metrics]
     header = ["actor", "method", "profile, seed", "n", *headings, "fit", "render", "memory", "preview"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for rows in group.subjects:
         best = {metric: best_rows(rows, metric) for metric in metrics}
         for position, row in enumerate(rows):
@@ -106,7 +107,7 @@ def _group_table(group: Group, out: Path) -> str:
             memory = f"{row.stages['fit']['memory_mib'] / 1024:.1f} GiB"
             about_run = [row.subject_title, row.title, about, str(frames)]
             lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
-    return _pipes(lines)
+    return "\n".join(pipe_table(header, lines))
 
 
 def _preview_link(row: Row, out: Path) -> str:
@@ -124,11 +125,11 @@ def _average_table(group: Group) -> str:
         return ""
     metrics = group.metrics
     header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in metrics)]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for row, means in averages:
         about = f"{row.identity['profile']}, {row.identity['seed']}"
         lines.append([row.title, about, *(number(means[m]) for m in metrics)])
-    return _pipes(lines)
+    return "\n".join(pipe_table(header, lines))
 
 
 def _cell_text(cell: Cell, best: bool, frames: int) -> str:
@@ -180,23 +181,3 @@ def _metric_line(record: dict[str, Any]) -> list[str]:
     detail = f" ({backend['detail']})" if backend["detail"] else ""
     named = f"{backend['name']}{detail}{sha256}"
     return [record["metric"], record["version"], record["direction"], record["unit"], named]
-
-
-def _paper_table(table: PaperTable) -> str:
-    header = ["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)]
-    marks = {name: f"[{number}]" for number, name in enumerate(table.errata, start=1)}
-    lines = [header, ["---"] * len(header)]
-    for row in table.rows:
-        flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
-        cells = [f"{value} {flag}".strip() for value, flag in zip(row.values, flags, strict=True)]
-        lines.append([row.method, *cells])
-    return _pipes(lines)
-
-
-def _errata(table: PaperTable) -> list[str]:
-    return [f"[{number}] {text}" for number, text in enumerate(table.errata.values(), start=1)]
-
-
-def _pipes(lines: Sequence[Sequence[str]]) -> str:
-    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

@@ -1,0 +1,110 @@
+"""Results to publish: scores and manifests of finished runs without their pictures, and a page with their table.
+
+``python -m reports.results RUNS --out DIR`` takes the runs below RUNS into DIR, beside those that are there. DIR is read
+by ``emo-bench report`` and ``emo-bench compare`` as any folder of runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from emo_bench.errors import UserError
+from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, write_bytes
+from reports.comparison import Group, Row, best_rows
+from reports.markdown import pipe_table
+from reports.numbers import group_title, heading, number, times
+from reports.tables import read_groups
+
+PAGE = "README.md"
+
+
+def publish_results(runs: Path, out: Path) -> Path:
+    """Copy ``run.json`` and ``frames.parquet`` of each finished run below ``runs`` into ``out``; returns the page.
+
+    A run keeps its place below ``runs`` and replaces an older one of that place. The page's tables are of all that is
+    in ``out``.
+
+    Raises:
+        UserError: none is finished.
+    """
+    finished = [path for path in find_runs([runs]) if is_finished(path)]
+    if not finished:
+        raise UserError(f"no run below {runs} is finished: give its emo-bench run command again")
+    for path in finished:
+        target = out / path.relative_to(runs)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (SCORES, MANIFEST):
+            write_bytes(target / name, (path / name).read_bytes())
+    groups, _ = read_groups(find_runs([out]))
+    write_bytes(out / PAGE, results_page(groups).encode())
+    return out / PAGE
+
+
+def results_page(groups: Sequence[Group]) -> str:
+    """The page of a folder of results: a table for each kind of numbers."""
+    blocks = [
+        "# Results",
+        "",
+        "Means over held-out frames; bold is the best of one actor. Written by `python -m reports.results`; per-frame",
+        "scores, versions, machine and split of each row are in its folder here. `emo-bench report` on this folder adds",
+        "intervals, curves and charts, `emo-bench compare` holds a run of yours against a row. Runs of different protocol,",
+        "split, resolution or backend stand in different tables. Times are of the machine and the load that the run met.",
+    ]
+    for group in groups:
+        protocol = group.rows[0].identity["protocol"]
+        cells = group.rows[0].cells.values()
+        backends = [f"{heading(cell).split()[0]} by {cell.record['backend']['name']}" for cell in cells]
+        blocks += [
+            "",
+            f"## {group_title(group)}",
+            "",
+            f"Protocol hash `{protocol['hash'][:12]}`; {', '.join(backends)}.",
+            "",
+            *_table(group),
+        ]
+    return "\n".join(blocks) + "\n"
+
+
+def _table(group: Group) -> list[str]:
+    headings = [heading(group.rows[0].cells[metric]) for metric in group.metrics]
+    header = ["actor", "method", "profile", "n", *headings, "fit", "render", "memory", "parameters", "commit"]
+    lines = []
+    for rows in group.subjects:
+        best = {metric: best_rows(rows, metric) for metric in group.metrics}
+        for position, row in enumerate(rows):
+            means = [
+                f"**{number(row.cells[m].interval.mean)}**" if position in best[m] else number(row.cells[m].interval.mean)
+                for m in group.metrics
+            ]  # fmt: skip
+            profile, frames = row.identity["profile"], str(row.stages["score"]["frames"])
+            lines.append([row.subject_title, row.title, profile, frames, *means, *times(row), *_costs(row)])
+    return pipe_table(header, lines)
+
+
+def _costs(row: Row) -> list[str]:
+    """Peak memory of the fit, number of parameters where the method tells it, commit of the code that fitted."""
+    fit = row.stages["fit"]
+    parameters = row.run.manifest.get("described", {}).get("parameters")
+    counted = f"{parameters / 1e6:.2f} M" if parameters else ""
+    return [f"{fit['memory_mib'] / 1024:.1f} GiB", counted, str(fit["machine"]["commit"] or "")[:7]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; 2 is the exit code for a mistake of the user."""
+    parser = argparse.ArgumentParser(prog="python -m reports.results", description=__doc__)
+    parser.add_argument("runs", type=Path, help="folder with finished runs")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    try:
+        print(publish_results(given.runs, given.out))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

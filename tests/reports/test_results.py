@@ -1,0 +1,61 @@
+"""Published results: what is copied, the page's numbers against the scores, and the ones that this project publishes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas
+import pytest
+
+from emo_bench.errors import UserError
+from emo_bench.store import find_runs, load_run
+from protocols import load_protocol
+from reports.results import main, publish_results, results_page
+from reports.tables import read_groups
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "results"
+
+
+def test_scores_and_manifests_are_taken_and_no_picture(runs_dir: Path, tmp_path: Path) -> None:
+    page = publish_results(runs_dir, tmp_path / "results")
+    files = {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()}
+    assert files == {"run.json", "frames.parquet", page.name}
+    made, taken = find_runs([runs_dir]), find_runs([tmp_path / "results"])
+    assert [p.relative_to(runs_dir) for p in made] == [p.relative_to(tmp_path / "results") for p in taken]
+    for ours, theirs in zip(made, taken, strict=True):
+        pandas.testing.assert_frame_equal(load_run(ours).scores, load_run(theirs).scores)
+
+
+def test_runs_of_later_come_beside_those_that_are_there(runs: Path, tmp_path: Path) -> None:
+    first, second = sorted(path.parent for path in runs.glob("*/*/*"))[:2]
+    for name in ("one", "other"):
+        shutil.copytree(first if name == "one" else second, tmp_path / name / "quick" / "dot" / name)
+        publish_results(tmp_path / name, tmp_path / "results")
+    assert len(find_runs([tmp_path / "results"])) == len(find_runs([tmp_path / "one", tmp_path / "other"]))
+
+
+def test_nothing_finished_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        publish_results(tmp_path, tmp_path / "results")
+    assert main([str(tmp_path), "--out", str(tmp_path / "results")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_page_shows_the_means_of_the_scores(runs_dir: Path, tmp_path: Path) -> None:
+    lines = publish_results(runs_dir, tmp_path / "results").read_text().splitlines()
+    for path in find_runs([runs_dir]):
+        run = load_run(path)
+        mean, memory = run.scores["psnr"].mean(), run.manifest["stages"]["fit"]["memory_mib"] / 1024
+        shown = [line for line in lines if line.startswith(f"| dot | {run.manifest['title']} |")]
+        assert any(f"{mean:.2f}" in line and f"{memory:.1f} GiB" in line for line in shown)
+
+
+def test_what_this_project_publishes_is_of_todays_protocol_and_its_page_is_up_to_date() -> None:
+    groups, unfinished = read_groups(find_runs([PUBLISHED]))
+    assert groups and not unfinished
+    for group in groups:
+        assert not group.rows[0].run.manifest["smoke"]
+        named = group.rows[0].identity["protocol"]
+        assert load_protocol(named["name"]).hash() == named["hash"]
+    assert results_page(groups) == (PUBLISHED / "README.md").read_text()
