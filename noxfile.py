@@ -1,4 +1,4 @@
-"""Sessions: tests, gate, lint, types, demo. Each builds its own environment with the versions of constraints.txt."""
+"""Sessions: tests, gate, lint, types, demo, gallery, prior, clip. Each builds its own environment with the versions of constraints.txt."""
 
 import shutil
 from pathlib import Path
@@ -81,3 +81,32 @@ def gallery(session: nox.Session) -> None:
             words = ("--method", "emo-avatar", "--actor", actor, "--style", style, "--profile", "cpu")
             session.run("emo-bench", "run", *words, "--runs", "build/gallery")
     session.run("python", "-m", "reports.gallery", "build/gallery", "--out", "docs/gallery")
+
+
+@nox.session
+def prior(session: nox.Session) -> None:
+    """Train the StyleGAN2 prior from scratch in build/prior (four hours on two cores); see docs/priors.md."""
+    session.install("-e", ".[offline,studio]", *CONSTRAINTS)
+    heads, out = _heads(session), "build/prior"
+    session.run("python", "-m", "emo_bench.actors.studio.recipe", heads)
+    budget = ("--batch", "8", "--minutes", "300", "--max-images", "170000")
+    session.run("python", "-m", "emo_avatar.pretrain", "--images", heads, "--out", out, *budget)
+    weights = ("--prior", f"{out}/portraits-128.safetensors", "--images", heads)
+    session.run("python", "-m", "emo_avatar.pretrain_measure", *weights, "--out", out, "--pictures", out)
+
+
+@nox.session
+def clip(session: nox.Session) -> None:
+    """Train the small CLIP from scratch in build/clip (two hours on two cores); videos after -- are measured on too."""
+    session.install("-e", ".[offline,studio,clip]", *CONSTRAINTS)
+    videos = ("--video", *session.posargs) if session.posargs else ()
+    out = ("--out", "build/clip", *videos)
+    session.run("python", "-m", "emo_avatar.portrait_clip", "--heads", _heads(session), *out)
+
+
+def _heads(session: nox.Session) -> str:
+    """The bank of heads that both networks learn from, rendered once."""
+    heads = Path("build/heads.npy")
+    if not heads.exists():
+        session.run("python", "-m", "emo_bench.actors.studio.supply", "--out", str(heads))
+    return str(heads)
