@@ -77,7 +77,7 @@ def gallery(session: nox.Session) -> None:
     """Make docs/gallery anew: the first two bundled actors, four edits each (an hour on two cores)."""
     session.install("-e", ".[offline]", *CONSTRAINTS)
     for actor in ("1", "2"):
-        for style in ("bronze-statue", "oil-painting", "cartoon", "watercolour"):
+        for style in ("bronze-statue", "oil-painting", "cartoon", "comic"):
             words = ("--method", "emo-avatar", "--actor", actor, "--style", style, "--profile", "cpu")
             session.run("emo-bench", "run", *words, "--runs", "build/gallery")
     session.run("python", "-m", "reports.gallery", "build/gallery", "--out", "docs/gallery")

@@ -21,7 +21,7 @@ from emo_bench.metrics.conventions import Convention
 from emo_bench.progress import track_progress
 from emo_bench.reference_editors import open_editor
 from emo_bench.rescoring import run_sources
-from emo_bench.store import RENDER, load_run
+from emo_bench.store import RENDER, is_finished, load_run
 
 METRICS = ("flmd", "clip_d", "flicker")
 COLUMNS = 8
@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, help="folder for a picture of each edit")
     parser.add_argument("--clip", default="auto", help="CLIP model of CLIP-D")
     given = parser.parse_args()
-    edits = sorted(manifest.parent for manifest in (given.run / "edit").glob("*/run.json"))
+    made = sorted(manifest.parent for manifest in (given.run / "edit").glob("*/run.json"))
+    edits = [edit for edit in made if is_finished(edit)]
     print(f"{given.run}, by `python benchmarks/edits.py`\n")
     print(
         "| edit | F-LMD: edit / unedited / frame by frame | CLIP-D: edit / frame by frame | flicker: the same |"

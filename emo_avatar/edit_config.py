@@ -48,6 +48,11 @@ class EditConfig(BaseModel):
     perceptual_weight: float = Field(1.0, ge=0)
     gan_weight: float = Field(0.005, ge=0)
     anchor_weight: float = Field(0.1, ge=0, description="squared distance to the unedited skips")
+    structure_weight: float = Field(
+        4.0,
+        ge=0,
+        description="facial features stay where the unedited frames have them; 0 is the paper's loss",
+    )
 
     # optimisation
     steps: int = Field(80, ge=1)
@@ -63,7 +68,7 @@ _PAPER: dict[str, Any] = {
     "steps": 400, "patches": 64, "patch_pool": 512, "patch_shares": (0.125, 0.25), "other_frames": 2,
     "frame_pool": 64, "lr": 5e-4,
 }  # fmt: skip
-_LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False}
+_LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False, "structure_weight": 0.0}
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}

@@ -10,11 +10,14 @@ from torch import Tensor
 
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.edit_config import EditConfig
+from emo_avatar.face_structure import FaceStructure
 from emo_avatar.patch_contrast import Encoder, cut_patches, draw_centres, matching_centres, patch_nce
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.render_stage import Perceptual, condition
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
 from emo_avatar.skip_training import SkipTraining
+
+RENDER_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class EditStage(SkipTraining):
         perceptual: distance of two batches in [-1, 1], ``[B]``.
         clip: image encoder with gradients, and the side of the pictures it takes; None only where no term needs it.
         seed: of the run; every step draws from it and its own number alone.
+        landmarks68_px: of the frames, ``[F, 68, 2]`` at the avatar's size.
     """
 
     def __init__(
@@ -126,6 +130,7 @@ class EditStage(SkipTraining):
         perceptual: Perceptual,
         clip: tuple[Encoder, int] | None,
         seed: int,
+        landmarks68_px: Tensor,
     ) -> None:
         super().__init__(avatar, config, fit_config)
         self.discriminator = discriminator
@@ -134,10 +139,18 @@ class EditStage(SkipTraining):
         self._d_optimizer = torch.optim.Adam(
             discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
         )
+        self._structure: FaceStructure | None = None
+        if config.structure_weight > 0:
+            self._structure = FaceStructure.of(self._unedited_images(), landmarks68_px)
         self._pool: PatchPool | None = None
         if clip is not None:
             rng = np.random.default_rng((seed, 0))
             self._pool = PatchPool.draw(reference, frames, config, *clip, rng)
+
+    @torch.no_grad()
+    def _unedited_images(self) -> Tensor:
+        rows = torch.arange(len(self._frames), device=self._reference.device).split(RENDER_BATCH)
+        return torch.cat([self.render(self._frames.encoding.rows(part)) for part in rows])
 
     def run_step(self) -> dict[str, float]:
         """Take one optimisation step and return its losses by name.
@@ -172,6 +185,9 @@ class EditStage(SkipTraining):
         terms = {"l1": (config.l1_weight, (own - reference).abs().mean())}
         if config.perceptual_weight > 0:
             terms["perceptual"] = (config.perceptual_weight, self._perceptual(own, reference).mean())
+        if self._structure is not None:
+            chosen = torch.from_numpy(rows).to(images.device)
+            terms["structure"] = (config.structure_weight, self._structure.loss(images, chosen))
         if self._pool is not None:
             if config.patch_weight > 0:
                 terms["patch"] = (config.patch_weight, self._patch_loss(own, 0, rng))

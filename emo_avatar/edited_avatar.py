@@ -119,7 +119,7 @@ class EditedAvatar(Method):
         if self.config.supervision == "reference":
             return EditStage(
                 avatar, self._load_discriminator(), reference, frames, self.config, self.base.config, perceptual,
-                self._open_clip(), self.workspace.seed,
+                self._open_clip(), self.workspace.seed, self._landmarks_px(capture, indices),
             )  # fmt: skip
         recorded = np.stack(list(capture.frames(indices, size=self.resolution_px)))
 
@@ -133,6 +133,10 @@ class EditedAvatar(Method):
         return DatasetUpdateStage(
             avatar, frames, data, update, self.config, self.base.config, perceptual, self.workspace.seed
         )
+
+    def _landmarks_px(self, capture: Capture, indices: list[int]) -> Tensor:
+        landmarks = capture.track.landmarks68[indices] * (self.resolution_px / capture.size_px)
+        return torch.from_numpy(np.asarray(landmarks, dtype=np.float32))
 
     def _needs_clip(self) -> bool:
         if self.config.supervision != "reference":

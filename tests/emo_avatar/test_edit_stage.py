@@ -89,6 +89,13 @@ def batch(frames: int = 4) -> DrivingBatch:
     )
 
 
+def landmarks(frames: int = 4) -> torch.Tensor:
+    """Sixty-eight points on a ring that moves with the surface of :func:`batch`."""
+    turn = torch.arange(68) / 68 * 2 * torch.pi
+    ring = 13.0 + 6.0 * torch.stack((turn.cos(), turn.sin()), dim=-1)
+    return ring + 2.0 * torch.arange(frames)[:, None, None]
+
+
 def stage(
     clip: Any, config: EditConfig = EDIT, reference: torch.Tensor | None = None, seed: int = 0
 ) -> EditStage:
@@ -102,7 +109,7 @@ def stage(
         return ((a - b) ** 2).mean(dim=(1, 2, 3))
 
     found = None if clip is None else (clip, clip.size_px)
-    return EditStage(made, discriminator, picture, frames, config, FIT, distance, found, seed)
+    return EditStage(made, discriminator, picture, frames, config, FIT, distance, found, seed, landmarks())
 
 
 def test_only_the_skips_and_the_discriminator_change(clip: Any) -> None:
@@ -112,9 +119,8 @@ def test_only_the_skips_and_the_discriminator_change(clip: Any) -> None:
     critic_before = copy.deepcopy(editing.discriminator.state_dict())
     for _ in range(3):
         values = editing.run_step()
-    assert {"l1", "perceptual", "patch", "matched_patch", "adversarial", "anchor", "discriminator"} == set(
-        values
-    )
+    terms = {"l1", "perceptual", "structure", "patch", "matched_patch", "adversarial", "anchor"}
+    assert terms | {"discriminator"} == set(values)
     after = editing.avatar.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     skips = {name for name in before if name.startswith("fusion.")}
@@ -132,6 +138,7 @@ def only(**weights: float) -> EditConfig:
             "perceptual_weight",
             "gan_weight",
             "anchor_weight",
+            "structure_weight",
             "patch_weight",
             "matched_patch_weight",
         ),
@@ -205,7 +212,7 @@ def test_without_clip_and_patch_terms_it_still_edits() -> None:
 
 def test_literal_is_equation_3_and_settings_reach_every_field() -> None:
     literal = resolve_edit_config("cpu", "literal", {})
-    assert (literal.temperature, literal.normalize) == (1.0, False)
+    assert (literal.temperature, literal.normalize, literal.structure_weight) == (1.0, False, 0.0)
     assert resolve_edit_config("cpu", "literal", {"preset": "recommended"}).temperature == 0.07
     chosen = resolve_edit_config(
         "cpu", "recommended", {"patch_shares": "0.2,0.3", "steps": "7", "normalize": "false"}
