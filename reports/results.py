@@ -61,11 +61,21 @@ def results_page(groups: Sequence[Group]) -> str:
             "",
             f"## {group_title(group)}",
             "",
-            f"Protocol hash `{protocol['hash'][:12]}`; {', '.join(backends)}.",
+            f"Protocol hash `{protocol['hash'][:12]}`; {', '.join(backends)}. Actors: {'; '.join(_actors(group))}.",
             "",
             *_table(group),
         ]
     return "\n".join(blocks) + "\n"
+
+
+def _actors(group: Group) -> list[str]:
+    """``1 (studio, 1500 frames at 25 fps)``, each once."""
+    found: dict[str, None] = {}
+    for rows in group.subjects:
+        capture = rows[0].run.manifest["capture"]
+        facts = f"{capture['source']}, {capture['frames']} frames at {capture['fps']:g} fps"
+        found[f"{rows[0].subject[0]} ({facts})"] = None
+    return list(found)
 
 
 def _table(group: Group) -> list[str]:
