@@ -1,8 +1,9 @@
 """What an edit costs and brings: ``python benchmarks/edits.py RUN`` prints the table of docs/editing.md.
 
-RUN is the folder of a finished Emo-Avatar run with edits. On the held-out clip of each edit three videos are scored
-against the recorded frames: the edit, the same avatar unedited, and the recorded frames edited one at a time by the
-editor that made the reference. ``--sheets DIR`` writes a picture of each edit to look at.
+RUN is the folder of a finished Emo-Avatar run with edits. On the held-out clip of each edit four videos are scored
+against the recorded frames: the edit, the same avatar unedited, that in the edit's colours (the affine map of RGB that
+leads the frame that was edited to its edit), and the recorded frames edited one at a time by the editor that made the
+reference. ``--sheets DIR`` writes a picture of each edit to look at.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def main() -> None:
     edits = [edit for edit in made if is_finished(edit)]
     print(f"{given.run}, by `python benchmarks/edits.py`\n")
     print(
-        "| edit | F-LMD: edit / unedited / frame by frame | CLIP-D: edit / frame by frame | flicker: the same |"
+        "| edit | F-LMD: edit / unedited / recoloured / frame by frame | CLIP-D: edit / frame by frame "
+        "| flicker: the same |"
     )
     print("|---|---|---|---|")
     for edit in edits:
@@ -68,12 +70,32 @@ def clips(run: Path, edit: Path) -> dict[str, Frames]:
         for frame in source:
             alone.append(editor.edit(frame, style["instruction"], 0))
             advance(1)
+    unedited = np.stack(list(read_lossless(run / RENDER, [places[int(i)] for i in frames.names])))
     return {
         "source": source,
         "edit": np.stack(list(frames.open())),
-        "unedited": np.stack(list(read_lossless(run / RENDER, [places[int(i)] for i in frames.names]))),
+        "unedited": unedited,
+        "recoloured": recoloured(
+            unedited, *(picture(edit / name) for name in ("source.png", "reference.png"))
+        ),
         "alone": np.stack(alone),
     }
+
+
+def picture(path: Path) -> Frames:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def recoloured(frames: Frames, before: Frames, after: Frames) -> Frames:
+    """Frames through the affine map of colours that comes nearest to leading one picture to the other."""
+
+    def homogeneous(colours: Frames) -> NDArray[np.float64]:
+        flat = colours.reshape(-1, 3).astype(np.float64)
+        return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+
+    colours, *_ = np.linalg.lstsq(homogeneous(before), after.reshape(-1, 3).astype(np.float64), rcond=None)
+    made = homogeneous(frames) @ colours
+    return made.clip(0, 255).round().astype(np.uint8).reshape(frames.shape)
 
 
 def row(name: str, videos: dict[str, Frames], style: dict[str, Any], clip: str) -> str:
@@ -82,13 +104,13 @@ def row(name: str, videos: dict[str, Frames], style: dict[str, Any], clip: str) 
         kind: score(videos[kind], videos["source"], metrics=METRICS, settings=settings).mean(
             numeric_only=True
         )
-        for kind in ("edit", "unedited", "alone")
+        for kind in ("edit", "unedited", "recoloured", "alone")
     }
     flmd, clip_d, flicker = (
         {kind: float(mean[metric]) for kind, mean in means.items()} for metric in METRICS
     )
     return (
-        f"| {name} | {flmd['edit']:.3f} / {flmd['unedited']:.3f} / {flmd['alone']:.3f} "
+        f"| {name} | {flmd['edit']:.3f} / {flmd['unedited']:.3f} / {flmd['recoloured']:.3f} / {flmd['alone']:.3f} "
         f"(x{flmd['edit'] / flmd['unedited']:.2f}) | {clip_d['edit']:.3f} / {clip_d['alone']:.3f} "
         f"| {flicker['edit']:.2f} / {flicker['alone']:.2f} |"
     )
@@ -99,7 +121,7 @@ def sheet(edit: Path, videos: dict[str, Frames]) -> Frames:
     chosen = np.linspace(0, len(videos["source"]) - 1, COLUMNS).astype(int)
     side = videos["source"].shape[1]
     first = [
-        np.asarray(Image.open(edit / name).convert("RGB").resize((side, side), Image.Resampling.BOX))
+        np.asarray(Image.fromarray(picture(edit / name)).resize((side, side), Image.Resampling.BOX))
         for name in ("source.png", "reference.png", "reference.png")
     ]
     rows = [
