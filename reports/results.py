@@ -15,7 +15,7 @@ from emo_bench.errors import UserError
 from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, write_bytes
 from reports.comparison import Group, Row, best_rows
 from reports.markdown import pipe_table
-from reports.numbers import group_title, heading, number, times
+from reports.numbers import LABELS, group_title, heading, number, times
 from reports.tables import read_groups
 
 PAGE = "README.md"
@@ -56,7 +56,10 @@ def results_page(groups: Sequence[Group]) -> str:
     for group in groups:
         protocol = group.rows[0].identity["protocol"]
         cells = group.rows[0].cells.values()
-        backends = [f"{heading(cell).split()[0]} by {cell.record['backend']['name']}" for cell in cells]
+        backends = [
+            f"{LABELS.get(cell.record['metric'], cell.record['metric'])} by {cell.record['backend']['name']}"
+            for cell in cells
+        ]
         blocks += [
             "",
             f"## {group_title(group)}",
