@@ -191,7 +191,7 @@ def test_the_anchor_holds_the_skips(clip: Any) -> None:
         for _ in range(20):
             editing.run_step()
         after = editing.avatar.fusion.parameters()
-        return sum(float(((p - q) ** 2).sum()) for p, q in zip(after, before, strict=True))
+        return sum(float(((p - q) ** 2).sum().detach()) for p, q in zip(after, before, strict=True))
 
     assert distance(10.0) < 0.5 * distance(0.0)
 
