@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, exit_code
 from emo_bench.store import find_runs, write_bytes
 from reports.clips import read_panels
 from reports.comparison import Row
@@ -133,12 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", help="folders with finished runs")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
-    try:
-        print(make_gallery(given.runs, given.out))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: make_gallery(given.runs, given.out))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, exit_code
 from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, write_bytes
 from reports.comparison import Group, Row, best_rows
 from reports.markdown import pipe_table
@@ -111,12 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, help="folder with finished runs")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
-    try:
-        print(publish_results(given.runs, given.out))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: publish_results(given.runs, given.out))
 
 
 if __name__ == "__main__":

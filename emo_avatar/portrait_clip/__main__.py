@@ -20,7 +20,7 @@ from emo_avatar.portrait_clip.card import write_card
 from emo_avatar.portrait_clip.evaluation import evaluate
 from emo_avatar.portrait_clip.styled_bank import StyledPlan, make_styled_bank, open_styled_bank
 from emo_avatar.portrait_clip.training import ClipConfig, read_facts, train
-from emo_bench.errors import UserError
+from emo_bench.errors import exit_code
 
 STAGES = ("styles", "train", "evaluate")
 PROGRAM = "python -m emo_avatar.portrait_clip"
@@ -59,12 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _arguments().parse_args(words)
     if given.threads:
         torch.set_num_threads(given.threads)
-    try:
-        _run(given, f"{PROGRAM} {shlex.join(words)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _run(given, f"{PROGRAM} {shlex.join(words)}"))
 
 
 def _run(given: argparse.Namespace, command: str) -> None:

@@ -22,7 +22,7 @@ from emo_bench.actors.studio.beards import STYLES
 from emo_bench.actors.studio.casting import FEMALE_CLOTHES, FEMALE_HAIR, MALE_CLOTHES, MALE_HAIR, Traits
 from emo_bench.actors.studio.gaussian_code import code_labels, code_numbers, principal, uncorrelated
 from emo_bench.actors.studio.materials import EYES
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, exit_code
 from emo_bench.progress import track_progress
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
@@ -245,12 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bank", type=Path, help="the .npy file of a bank, its .parquet beside it")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
-    try:
-        print(describe_bank(given.bank, given.processes))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: describe_bank(given.bank, given.processes))
 
 
 if __name__ == "__main__":

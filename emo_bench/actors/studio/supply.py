@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, exit_code
 from emo_bench.progress import track_progress
 
 if TYPE_CHECKING:
@@ -189,12 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     plan = BankPlan(-(-given.count // POSES_PER_PERSON), given.size, given.seed)
-    try:
-        make_bank(given.out, plan, given.processes)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: make_bank(given.out, plan, given.processes))
 
 
 if __name__ == "__main__":
