@@ -17,6 +17,7 @@ from reports.comparison import Group, Row, best_rows
 from reports.markdown import pipe_table
 from reports.numbers import LABELS, group_title, heading, number, times
 from reports.tables import read_groups
+from reports.writing import group_notes
 
 PAGE = "README.md"
 
@@ -67,6 +68,8 @@ def results_page(groups: Sequence[Group]) -> str:
             f"Protocol hash `{protocol['hash'][:12]}`; {', '.join(backends)}. Actors: {'; '.join(_actors(group))}.",
             "",
             *_table(group),
+            "",
+            *(f"- {note}" for note in group_notes(group)),
         ]
     return "\n".join(blocks) + "\n"
 
