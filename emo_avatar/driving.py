@@ -131,9 +131,7 @@ class TrainingFrames:
         self._frames = np.empty((len(self.indices), 3, size, size), dtype=np.uint8)
         for row, frame in enumerate(capture.frames(self.indices, size=size)):
             self._frames[row] = frame.transpose(2, 0, 1)
-        scale = size / capture.size_px
-        landmarks = capture.track.landmarks68[self.indices]
-        self._landmarks_px = torch.from_numpy(np.asarray(landmarks * scale, dtype=np.float32))
+        self._landmarks_px = landmarks_px(capture, self.indices, size)
         self._feature_weight = config.feature_weight
 
     def __len__(self) -> int:
@@ -178,6 +176,12 @@ def _fill(plate: np.ndarray, hole: np.ndarray) -> np.ndarray:
         return np.full_like(plate, 127.5)
     rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
     return np.asarray(plate[:, rows, columns])
+
+
+def landmarks_px(capture: Capture, indices: Sequence[int] | np.ndarray, size_px: int) -> Tensor:
+    """The 68 landmarks of some frames, ``[N, 68, 2]`` float32 px at pictures of ``size_px`` a side."""
+    landmarks = capture.track.landmarks68[np.asarray(indices)] * (size_px / capture.size_px)
+    return torch.from_numpy(np.asarray(landmarks, dtype=np.float32))
 
 
 def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch import Tensor
 from emo_avatar.checkpointing import load_state
 from emo_avatar.clip_encoder import ClipEncoder
 from emo_avatar.dataset_update import DatasetUpdateStage
-from emo_avatar.driving import DrivingSignals, evenly_spaced, to_frames_u8, to_unit_range
+from emo_avatar.driving import DrivingSignals, evenly_spaced, landmarks_px, to_frames_u8, to_unit_range
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.loss_log import LossLog
@@ -119,7 +119,7 @@ class EditedAvatar(Method):
         if self.config.supervision == "reference":
             return EditStage(
                 avatar, self._load_discriminator(), reference, frames, self.config, self.base.config, perceptual,
-                self._open_clip(), self.workspace.seed, self._landmarks_px(capture, indices),
+                self._open_clip(), self.workspace.seed, landmarks_px(capture, indices, self.resolution_px),
             )  # fmt: skip
         recorded = np.stack(list(capture.frames(indices, size=self.resolution_px)))
 
@@ -133,10 +133,6 @@ class EditedAvatar(Method):
         return DatasetUpdateStage(
             avatar, frames, data, update, self.config, self.base.config, perceptual, self.workspace.seed
         )
-
-    def _landmarks_px(self, capture: Capture, indices: list[int]) -> Tensor:
-        landmarks = capture.track.landmarks68[indices] * (self.resolution_px / capture.size_px)
-        return torch.from_numpy(np.asarray(landmarks, dtype=np.float32))
 
     def _needs_clip(self) -> bool:
         if self.config.supervision != "reference":

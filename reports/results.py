@@ -91,10 +91,8 @@ def _table(group: Group) -> list[str]:
     for rows in group.subjects:
         best = {metric: best_rows(rows, metric) for metric in group.metrics}
         for position, row in enumerate(rows):
-            means = [
-                f"**{number(row.cells[m].interval.mean)}**" if position in best[m] else number(row.cells[m].interval.mean)
-                for m in group.metrics
-            ]  # fmt: skip
+            shown = {m: number(row.cells[m].interval.mean) for m in group.metrics}
+            means = [f"**{mean}**" if position in best[m] else mean for m, mean in shown.items()]
             profile, frames = row.identity["profile"], str(row.stages["score"]["frames"])
             lines.append([row.subject_title, row.title, profile, frames, *means, *times(row), *_costs(row)])
     return pipe_table(header, lines)
