@@ -38,7 +38,7 @@ from emo_avatar.pretrain_recipes import (
 from emo_avatar.pretrain_record import Pace, TrainingRecord
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state
 from emo_avatar.pretrain_warmup import warmup_step
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, exit_code
 
 RECIPE_IMAGES = 170000
 
@@ -202,6 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _arguments().parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
+    return exit_code(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> str:
     game = AdversarialConfig(
         learning_rate=given.learning_rate,
         r1_gamma=given.r1_gamma,
@@ -214,26 +218,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         grid_s=given.grid_minutes * 60,
         judge_s=given.judge_minutes * 60,
     )
-    try:
-        config = PretrainConfig(
-            resolution=given.resolution,
-            channel_base=given.channel_base,
-            channel_max=given.channel_max,
-            critic_share=given.critic_share,
-            batch=given.batch,
-            flip=not given.no_flip,
-            seed=given.seed,
-            adversarial=game,
-        )
-        bank = open_bank(given.images, given.resolution)
-        check_code(bank, config.z_dim)
-        config = _with_warmup(config, bank, given.warmup_images)
-        state = train(bank, given.out, config, pace, given.device, given.init)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"pretrain: done, {state.images} images in {state.seconds / 60:.1f} min, in {given.out}")
-    return 0
+    config = PretrainConfig(
+        resolution=given.resolution,
+        channel_base=given.channel_base,
+        channel_max=given.channel_max,
+        critic_share=given.critic_share,
+        batch=given.batch,
+        flip=not given.no_flip,
+        seed=given.seed,
+        adversarial=game,
+    )
+    bank = open_bank(given.images, given.resolution)
+    check_code(bank, config.z_dim)
+    config = _with_warmup(config, bank, given.warmup_images)
+    state = train(bank, given.out, config, pace, given.device, given.init)
+    return f"pretrain: done, {state.images} images in {state.seconds / 60:.1f} min, in {given.out}"
 
 
 if __name__ == "__main__":

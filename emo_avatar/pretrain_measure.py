@@ -30,7 +30,7 @@ from emo_avatar.pretrain_card import write_model_card
 from emo_avatar.pretrain_frechet import FrechetJudge
 from emo_avatar.stylegan2 import Generator
 from emo_bench import actors
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, exit_code
 from emo_bench.perceptual import perceptual_loss
 from emo_bench.progress import track_progress
 
@@ -245,15 +245,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
-    try:
-        resolution = load_stylegan2(given.prior).generator.config.img_resolution
-        bank = open_bank(given.images, resolution)
-        figures = measure(given.prior, bank, given.actors.split(","), given.out, given.pictures, given.good)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(figures, indent=1))
-    return 0
+    return exit_code(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> str:
+    resolution = load_stylegan2(given.prior).generator.config.img_resolution
+    bank = open_bank(given.images, resolution)
+    figures = measure(given.prior, bank, given.actors.split(","), given.out, given.pictures, given.good)
+    return json.dumps(figures, indent=1)
 
 
 if __name__ == "__main__":
