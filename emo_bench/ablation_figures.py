@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +11,14 @@ from numpy.typing import NDArray
 from emo_bench import actors
 from emo_bench.ablation import VariantResult
 from emo_bench.lossless import read_lossless
-from emo_bench.store import RENDER, read_manifest, write_bytes
+from emo_bench.picture_strips import Strip, save_strips
+from emo_bench.store import RENDER, read_manifest
 from protocols.ablation import Ablation
 from protocols.splitting import parse_frames
 
 INTERPOLATION = "interpolation.png"
-TILE_PX = 128
 VIEWS_A_SIDE = 4
 VIEWS_APART_DEG = 1.0
-LABEL_PX = 190
-GROUND, INK = (255, 255, 255), (20, 20, 20)
-
-Picture = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A row of a figure: a label and pictures ``uint8 [S, S, 3]``."""
-
-    label: str
-    pictures: list[Picture]
 
 
 def interpolation_strip(run: Path, label: str) -> Strip | None:
@@ -118,36 +104,8 @@ def draw_figures(ablation: Ablation, results: Sequence[VariantResult], out: Path
         else:
             strips, headings = side_view_strips(places) if len(places) > 1 else ([], [])
         if len(strips) > 1:
-            save_figure(path, strips, headings)
+            save_strips(path, strips, headings)
             drawn.append(path)
         else:
             path.unlink(missing_ok=True)
     return drawn
-
-
-def save_figure(path: Path, strips: Sequence[Strip], headings: Sequence[str] = ()) -> None:
-    """Save labelled rows of pictures as a PNG; small pictures are enlarged so that one can see them."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    side = max(TILE_PX, strips[0].pictures[0].shape[0])
-    columns = max(len(strip.pictures) for strip in strips)
-    top = 26 if headings else 4
-    figure = Image.new("RGB", (LABEL_PX + columns * side, top + len(strips) * (side + 4)), GROUND)
-    draw, font = ImageDraw.Draw(figure), ImageFont.load_default(size=15)
-    for column, heading in enumerate(headings):
-        draw.text((LABEL_PX + column * side + side // 2, 4), heading, INK, font, anchor="ma")
-    for row, strip in enumerate(strips):
-        y = top + row * (side + 4)
-        draw.multiline_text((8, y + side // 2), _broken(strip.label), INK, font, anchor="lm")
-        for column, picture in enumerate(strip.pictures):
-            tile = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC)
-            figure.paste(tile, (LABEL_PX + column * side, y))
-    buffer = BytesIO()
-    figure.save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
-
-
-def _broken(label: str, width: int = 22) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(label, width))

@@ -13,6 +13,7 @@ from emo_bench.store import PREVIEW
 from reports.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
 from reports.comparison import Group, Row
 from reports.curves import ANGLES, angle_chart, frame_chart, head_angles, label, loss_charts, strokes
+from reports.lineup import Lineup
 from reports.numbers import duration, group_title, number, span
 
 PAGES = Path(__file__).with_name("pages")
@@ -26,8 +27,11 @@ class PageOptions:
     panel_px: int = DEFAULT_PANEL_PX
 
 
-def render_page(groups: Sequence[Group], content: dict[str, Any], options: PageOptions) -> str:
+def render_page(
+    groups: Sequence[Group], content: dict[str, Any], options: PageOptions, lineups: Sequence[Lineup] = ()
+) -> str:
     """The page of :func:`reports.content.report_content` and the groups it was made of."""
+    figures = {(lineup.table, lineup.subject): lineup for lineup in lineups}
     wanted = _rows_with_clips(groups) if options.clips else []
     clips: dict[Path, dict[str, Any]] = {}
     if wanted:
@@ -36,9 +40,15 @@ def render_page(groups: Sequence[Group], content: dict[str, Any], options: PageO
                 clips[row.run.path] = _clip(row, f"clip-{position}", options.panel_px)
                 advance()
     tables = [
-        table | {"subjects": [_subject(rows, f"{table['id']}-{i}", clips) for i, rows in enumerate(group.subjects, 1)]}
-        for group, table in zip(groups, content["tables"], strict=True)
-    ]  # fmt: skip
+        table
+        | {
+            "subjects": [
+                _subject(rows, f"{table['id']}-{i}", clips) | _figure(figures.get((position, i)))
+                for i, rows in enumerate(group.subjects, start=1)
+            ]
+        }
+        for position, (group, table) in enumerate(zip(groups, content["tables"], strict=True), start=1)
+    ]
     training = [
         {"title": f"{row.title}, actor {row.subject_title} ({group_title(group)})", "charts": charts}
         for group in groups
@@ -125,6 +135,10 @@ def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) 
             for metric in metrics
         ],
     }
+
+
+def _figure(lineup: Lineup | None) -> dict[str, Any]:
+    return {"lineup": base64.b64encode(lineup.jpeg).decode("ascii") if lineup else ""}
 
 
 def _environments(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from reports.comparison import Group, Row, rank_averages, rank_rows
+from reports.lineup import Lineup
 from reports.numbers import ARROWS, LABELS, UNITLESS, group_title, number
 from reports.paper import PaperTable, paper_tables_for, table_title
 
@@ -24,13 +25,14 @@ FULL_WIDTH_METRICS = 6
 MATH = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 
-def latex_report(groups: Sequence[Group]) -> str:
-    """Tables per actor, of means over actors, and the published ones."""
+def latex_report(groups: Sequence[Group], lineups: Sequence[Lineup] = ()) -> str:
+    """Tables per actor, of means over actors, and the published ones; figures that lie beside the file."""
     blocks = [HEAD]
     for position, group in enumerate(groups, start=1):
         blocks.append(_group_table(group, position))
         if group.complete_contestants():
             blocks.append(_average_table(group, position))
+        blocks += [_figure(lineup) for lineup in lineups if lineup.table == position]
     blocks += [_paper_table(table) for table in paper_tables_for(groups)]
     return "\n".join(blocks)
 
@@ -88,6 +90,13 @@ def _paper_table(table: PaperTable) -> str:
     notes = " ".join(f"[{marks[name]}] {text}" for name, text in table.errata.items())
     caption = f"{table_title(table)}, as published: other videos, not to be ranked with ours. {notes}"
     return _float(lines, caption, f"tab:emo-bench-published-{table.id}")
+
+
+def _figure(lineup: Lineup) -> str:
+    head = [r"\begin{figure*}", r"\centering", rf"\includegraphics[width=\linewidth]{{{lineup.name}}}"]
+    caption = f"{lineup.title}. Frames are spread evenly over the held-out ones."
+    label = rf"\label{{fig:emo-bench-{lineup.table}-{lineup.subject}}}"
+    return "\n".join([*head, rf"\caption{{{escape(caption)}}}", label, r"\end{figure*}", ""])
 
 
 def _headings(group: Group) -> list[str]:

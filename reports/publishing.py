@@ -1,4 +1,4 @@
-"""A whole report into a folder: Markdown, CSV long and wide, LaTeX, JSON, HTML."""
+"""A whole report into a folder: Markdown, CSV long and wide, LaTeX, JSON, HTML, and the figures of the qualitative comparison."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from emo_bench.store import write_bytes
 from reports.content import report_content
 from reports.html import PageOptions, render_page
 from reports.latex import latex_report
+from reports.lineup import line_up_all
 from reports.tables import long_rows, read_groups, wide_table
 from reports.writing import write_tables
 
@@ -24,14 +25,17 @@ def publish(folders: Sequence[Path], out: Path, options: PageOptions | None = No
     """
     groups, unfinished = read_groups(folders)
     content = report_content(groups, unfinished)
-    page = render_page(groups, content, options or PageOptions())
-    texts = {
-        WIDE: wide_table(long_rows(groups)).to_csv(index=False),
-        LATEX: latex_report(groups),
-        JSON: json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        HTML: page,
+    lineups = line_up_all(groups)
+    page = render_page(groups, content, options or PageOptions(), lineups)
+    files = {
+        HTML: page.encode(),
+        WIDE: wide_table(long_rows(groups)).to_csv(index=False).encode(),
+        LATEX: latex_report(groups, lineups).encode(),
+        JSON: (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        **{lineup.name: lineup.jpeg for lineup in lineups},
     }
-    markdown = write_tables(groups, unfinished, out)
-    for name, text in texts.items():
-        write_bytes(out / name, text.encode())
-    return [out / HTML, markdown, markdown.with_suffix(".csv"), *(out / name for name in (WIDE, LATEX, JSON))]
+    markdown = write_tables(groups, unfinished, out, lineups)
+    for name, content_bytes in files.items():
+        write_bytes(out / name, content_bytes)
+    page_path, *others = (out / name for name in files)
+    return [page_path, markdown, markdown.with_suffix(".csv"), *others]

@@ -17,7 +17,7 @@ from reports.comparison import Group, Row, best_rows
 from reports.markdown import pipe_table
 from reports.numbers import LABELS, group_title, heading, number, times
 from reports.tables import read_groups
-from reports.writing import group_notes
+from reports.writing import average_table, group_notes
 
 PAGE = "README.md"
 
@@ -67,6 +67,7 @@ def results_page(groups: Sequence[Group]) -> str:
             "",
             f"Protocol hash `{protocol['hash'][:12]}`; {', '.join(backends)}. Actors: {'; '.join(_actors(group))}.",
             "",
+            *_averages(group),
             *_table(group),
             "",
             *(f"- {note}" for note in group_notes(group)),
@@ -82,6 +83,15 @@ def _actors(group: Group) -> list[str]:
         facts = f"{capture['source']}, {capture['frames']} frames at {capture['fps']:g} fps"
         found[f"{rows[0].subject[0]} ({facts})"] = None
     return list(found)
+
+
+def _averages(group: Group) -> list[str]:
+    table = average_table(group)
+    return (
+        [f"Means over the {len(group.subjects)} subjects, for what ran on all of them:", "", table, ""]
+        if table
+        else []
+    )
 
 
 def _table(group: Group) -> list[str]:

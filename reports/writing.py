@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.store import PREVIEW, write_bytes
-from reports.comparison import Cell, Group, Row, best_rows
+from reports.comparison import Cell, Group, Row, best_rows, rank_averages
+from reports.lineup import Lineup
 from reports.markdown import errata, pipe_table, published_table
 from reports.numbers import group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
@@ -26,11 +27,13 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     return write_tables(*read_groups(folders), out)
 
 
-def write_tables(groups: Sequence[Group], unfinished: Sequence[Path], out: Path) -> Path:
-    """:func:`write_report` of runs that have been read."""
+def write_tables(
+    groups: Sequence[Group], unfinished: Sequence[Path], out: Path, lineups: Sequence[Lineup] = ()
+) -> Path:
+    """:func:`write_report` of runs that have been read, with links to figures that lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / TABLE, long_rows(groups).to_csv(index=False).encode())
-    write_bytes(out / REPORT, _markdown(groups, unfinished, out).encode())
+    write_bytes(out / REPORT, _markdown(groups, unfinished, out, lineups).encode())
     return out / REPORT
 
 
@@ -52,7 +55,9 @@ def summary(folders: Sequence[Path]) -> str:
     return "\n\n".join(blocks)
 
 
-def _markdown(groups: Sequence[Group], unfinished: Sequence[Path], out: Path) -> str:
+def _markdown(
+    groups: Sequence[Group], unfinished: Sequence[Path], out: Path, lineups: Sequence[Lineup]
+) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -65,7 +70,10 @@ def _markdown(groups: Sequence[Group], unfinished: Sequence[Path], out: Path) ->
     )
     return environment.get_template("report.md.jinja").render(
         smoke=any(row.run.manifest["smoke"] for group in groups for row in group.rows),
-        groups=[_view(group, out) for group in groups],
+        groups=[
+            _view(group, out) | {"lineups": [lineup for lineup in lineups if lineup.table == position]}
+            for position, group in enumerate(groups, start=1)
+        ],
         unfinished=unfinished,
         papers=[
             {
@@ -86,7 +94,8 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
         "title": group_title(group),
         "subtitle": f"{first.run.manifest['protocol_title']}. Protocol hash `{protocol['hash'][:12]}`.",
         "table": _group_table(group, out),
-        "averages": _average_table(group),
+        "averages": average_table(group),
+        "subjects": len(group.subjects),
         "notes": group_notes(group),
         "metrics": [_metric_line(first.cells[metric].record) for metric in group.metrics],
     }
@@ -119,16 +128,20 @@ def _preview_link(row: Row, out: Path) -> str:
     return f"[video]({Path(os.path.relpath(preview, out)).as_posix()})"
 
 
-def _average_table(group: Group) -> str:
-    averages = group.averages()
-    if not averages:
+def average_table(group: Group) -> str:
+    """Means over the actors' means, the best bold; empty where nothing ran on all of several actors."""
+    contestants = group.complete_contestants()
+    if not contestants:
         return ""
     metrics = group.metrics
     header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in metrics)]
+    best = {m: {i for i, rank in rank_averages(contestants, m).items() if rank == 1} for m in metrics}
     lines = []
-    for row, means in averages:
+    for i, (row, means) in enumerate(group.averages()):
         about = f"{row.identity['profile']}, {row.identity['seed']}"
-        lines.append([row.title, about, *(number(means[m]) for m in metrics)])
+        shown = {m: number(means[m]) for m in metrics}
+        cells = [f"**{mean}**" if i in best[m] else mean for m, mean in shown.items()]
+        lines.append([row.title, about, *cells])
     return "\n".join(pipe_table(header, lines))
 
 

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from emo_bench.ablation_figures import Strip, save_figure, side_views
+from emo_bench.ablation_figures import side_views
 from emo_bench.cli import main
+from emo_bench.picture_strips import Strip, save_strips
 from emo_bench.store import load_run, read_manifest
 
 METHOD = """
@@ -347,7 +348,7 @@ def test_side_views_are_the_furthest_turned_and_apart() -> None:
 def test_a_figure_shows_the_pictures_in_place(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (128, 128, 3), dtype=np.uint8) for _ in range(4)]
-    save_figure(tmp_path / "f.png", [Strip("a", pictures[:2]), Strip("b", pictures[2:])], ["-30°", "+30°"])
+    save_strips(tmp_path / "f.png", [Strip("a", pictures[:2]), Strip("b", pictures[2:])], ["-30°", "+30°"])
     with Image.open(tmp_path / "f.png") as figure:
         pixels = np.asarray(figure)
     height, width = pixels.shape[:2]

@@ -14,7 +14,7 @@ from emo_bench.errors import UserError
 from emo_bench.store import FinishedRun
 from reports.comparison import Group, Row, best_rows, group_rows
 from reports.numbers import number
-from reports.writing import _cell_text
+from reports.writing import _cell_text, average_table
 
 RECORD = {
     "metric": "psnr", "version": "1", "direction": "higher", "unit": "dB",
@@ -158,6 +158,18 @@ def test_means_over_actors_need_every_actor() -> None:
     assert row.identity["seed"] == 0
     assert means == {"psnr": 15.0}
     assert Group((Row(runs[0]),)).averages() == []
+    assert average_table(Group((Row(runs[0]),))) == ""
+
+
+def test_the_best_mean_over_actors_is_bold() -> None:
+    runs = [
+        run(np.full(40, psnr), {"identity.actor.name": actor, "identity.seed": seed})
+        for actor, seed, psnr in (("1", 0, 10.0), ("2", 0, 20.0), ("1", 1, 12.0), ("2", 1, 30.0))
+    ]
+    (group,) = group_rows(runs)
+    first, second = average_table(group).splitlines()[2:]
+    assert first.endswith("0 | 15.00 |")
+    assert second.endswith("1 | **21.00** |")
 
 
 @pytest.mark.parametrize(

@@ -96,3 +96,24 @@ def test_a_phone_shows_it_without_sideways_scrolling(page_file: Path, open_page:
     )
     assert width == 360
     assert text_px >= 11
+
+
+def test_a_phone_shows_line_ups_and_long_names_without_sideways_scrolling(
+    runs: Path, tmp_path: Path, derived: Callable[..., Path], open_page: OpenPage
+) -> None:
+    folder = tmp_path / "rivals"
+    for path in find_runs([runs]):
+        changes = {
+            "method": f"rival-{path.parent.name}",
+            "settings": {"edit.a_setting_with_a_long_name": "0.25"}
+            | {f"edit.another_{i}": "0" for i in range(4)},
+        }
+        derived(
+            path, folder / "quick" / "dot" / path.parent.name / path.name, lambda i, c=changes: i.update(c)
+        )
+    page = open_page(
+        publish(find_runs([folder]), tmp_path / "out")[0], 360, 740, is_mobile=True, has_touch=True
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.locator(".lineup img").count() == 2
+    assert page.evaluate("document.querySelector('.lineup img').naturalWidth") > 360

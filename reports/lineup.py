@@ -1,0 +1,82 @@
+"""The qualitative comparison: held-out frames as recorded, and below them the same frames of each method."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emo_bench.lossless import read_lossless
+from emo_bench.picture_strips import Strip, draw_strips
+from emo_bench.store import PREVIEW, RENDER
+from reports.clips import read_panels
+from reports.comparison import Group, Row
+from reports.curves import label
+from reports.numbers import group_title
+
+COLUMNS = 8
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """A figure of one subject: its place among the tables and their subjects (both from 1), its file's name and bytes."""
+
+    table: int
+    subject: int
+    title: str
+    name: str
+    jpeg: bytes
+
+
+def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
+    """A figure of each subject that two or more methods rendered and whose frames are in the run folders.
+
+    Stand-ins are left out: they show other frames of the same recording.
+
+    Raises:
+        UserError: a video of a run is damaged.
+    """
+    found = []
+    for table, group in enumerate(groups, start=1):
+        for subject, rows in enumerate(group.subjects, start=1):
+            shown = [row for row in rows if not row.trivial and _has_frames(row)]
+            if len(shown) < 2:
+                continue
+            title = f"Actor {shown[0].subject_title}: {group_title(group)}"
+            name = f"lineup-{table}-{_file_words(shown[0].subject_title)}.jpg"
+            found.append(Lineup(table, subject, title, name, _jpeg(*line_up(shown))))
+    return found
+
+
+def line_up(rows: Sequence[Row], columns: int = COLUMNS) -> tuple[list[Strip], list[str]]:
+    """Strips of one subject, the recorded frames first, and a heading a column.
+
+    Frames are spread evenly over the held-out ones, so that nobody chooses them.
+    """
+    indices = [int(i) for i in rows[0].run.scores.index]
+    positions = sorted({int(p) for p in np.linspace(0, len(indices) - 1, columns)})
+    side = int(rows[0].identity["resolution_px"])
+    wanted = set(positions)
+    panels = [pair for n, pair in enumerate(read_panels(rows[0].run, side)) if n in wanted]
+    recorded = [pair[:, : pair.shape[1] // 2] for pair in panels]
+    strips = [Strip("recorded", recorded)]
+    for row in rows:
+        strips.append(Strip(label(row, rows), list(read_lossless(row.run.path / RENDER, positions))))
+    return strips, [f"frame {indices[p]}" for p in positions]
+
+
+def _has_frames(row: Row) -> bool:
+    return all((row.run.path / name).is_file() for name in (PREVIEW, RENDER))
+
+
+def _file_words(text: str) -> str:
+    return "-".join("".join(c if c.isalnum() or c in "-_." else " " for c in text).split())
+
+
+def _jpeg(strips: Sequence[Strip], headings: Sequence[str]) -> bytes:
+    file = io.BytesIO()
+    draw_strips(strips, headings).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return file.getvalue()
