@@ -13,8 +13,9 @@ head), taken at the nearest place of the resting mesh, are part of the deformer 
 at zero; the published FLAME loss compares network and FLAME, here it holds the additions small: the same difference.
 Pose correctives follow the turns of neck and head. Normals turn with the rig's triangles, where the paper has the
 Jacobian of the deformation. VGG L1 by the perceptual distance at hand. In profile ``cpu`` the points start on the rig
-and in the visual hull of the training masks, which takes far fewer steps than a sphere, carry an albedo of their own,
-and the networks are smaller; ``paper`` has sphere and network.
+and in the visual hull of the training masks, which takes far fewer steps than a sphere, carry an albedo of their own
+that starts as what they cover in training frames, take no step while other points hide them, and the networks are
+smaller; ``paper`` has sphere and network.
 
 Background and torso: the rig has shoulders (which ``torso_shift`` moves), so the torso is part of the cloud. The
 background is a clean plate, the masked median of training frames (``background=plate``); the paper's white is

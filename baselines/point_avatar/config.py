@@ -34,6 +34,12 @@ class PointAvatarConfig(BaseModel):
     prune_least_radius: float = Field(
         0.006, ge=0, description="no pruning below this radius; published: 0.006"
     )
+    least_seen: float = Field(
+        0.1, ge=0, lt=1, description="weight below which a point waits for its next step; published: 0"
+    )
+    first_colours: int = Field(
+        24, ge=0, description="frames that points take their first albedo from; published: 0, a network's"
+    )
     points_a_pixel: int = Field(10, ge=1, description="published: 10")
     radius_scale: float = Field(0.75, gt=0, description="of the published radius 0.3 * 0.75^log2(N / 100)")
 
@@ -59,7 +65,7 @@ class PointAvatarConfig(BaseModel):
     eikonal_weight: float = Field(0.1, ge=0, description="published: 0.1")
 
     # optimisation
-    steps: int = Field(900, ge=1, description="published: 62 epochs, of 2,000 frames 15,500 batches")
+    steps: int = Field(1500, ge=1, description="published: 62 epochs, of 2,000 frames 15,500 batches")
     batch: int = Field(1, ge=1, description="frames of a step; published: 8 at most")
     lr: float = Field(2e-3, gt=0, description="published: 1e-4")
     point_lr: float = Field(2e-4, gt=0, description="metres a step; published: 1e-4")
@@ -78,7 +84,7 @@ _SMOKE: dict[str, Any] = {
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "max_train_frames": 20000, "start": "sphere", "first_points": 400,
-    "most_points": 409600, "growths": 10, "prune_below": 0.5, "radius_scale": 1.0, "perceptual_every": 1, "growth_share": 0.81, "prunings": 62, "deformer_width": 128,
+    "most_points": 409600, "growths": 10, "least_seen": 0.0, "first_colours": 0, "prune_below": 0.5, "radius_scale": 1.0, "perceptual_every": 1, "growth_share": 0.81, "prunings": 62, "deformer_width": 128,
     "deformer_layers": 4, "canonical_width": 256, "canonical_layers": 8, "albedo": "network",
     "perceptual": "lpips-vgg", "steps": 15500, "batch": 8, "final_lr_share": 1.0, "lr_halved_at": (40 / 62, 60 / 62), "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
 }  # fmt: skip

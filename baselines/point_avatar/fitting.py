@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baselines.plate import evenly_spaced
 from baselines.point_avatar.cloud import PointCloud, radius_ndc
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
@@ -23,6 +24,8 @@ from emo_bench.tracking.head_rig import EXPRESSIONS, HeadRig, load_head_rig
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 # The loss that holds the deformer to the rig is halved at these shares: epochs 10, 20, 30, 40 of 62.
 RIG_HALVED_AT = (10 / 62, 20 / 62, 30 / 62, 40 / 62)
+# In pixels, over all pictures that points are coloured from; and what logits of colours stay moderate.
+FIRST_WEIGHT, FIRST_ALBEDO = 1.0, (0.02, 0.98)
 SURFACE_STEPS, SURFACE_POINTS = 150, 1500
 
 
@@ -121,6 +124,7 @@ class PointAvatarFit:
                 f"point-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
             )
         self._set_rates()
+        self._let_hidden_points_wait()
         for optimizer in (self._networks, self._points):
             optimizer.step()
         self.step += 1
@@ -132,6 +136,7 @@ class PointAvatarFit:
         config = self._config
         values: dict[str, float] = {}
         self.model.train()
+        self._seen = torch.zeros_like(self.model.cloud.seen)
         for row in rng.integers(len(self._pictures), size=config.batch):
             picture, mask, drive = self._pictures.row(int(row))
             drawing = self.model(drive, self._camera)
@@ -141,9 +146,17 @@ class PointAvatarFit:
             total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
             (total / config.batch).backward()
             self.model.cloud.notice(drawing.seen)
+            self._seen = torch.maximum(self._seen, drawing.seen)
             for name, loss in losses.items():
                 values[name] = values.get(name, 0.0) + float(loss.detach()) / config.batch
         return values
+
+    def _let_hidden_points_wait(self) -> None:
+        """Without this, Adam moves and colours a point behind others as far as the one in front of it."""
+        hidden = self._seen < self._config.least_seen
+        for parameter in (self.model.cloud.places, self.model.cloud.albedo):
+            if parameter.grad is not None:
+                parameter.grad[hidden] = 0.0
 
     def _losses(self, drawing: Drawing, picture: Tensor, mask: Tensor) -> dict[str, Tensor]:
         config = self._config
@@ -203,6 +216,23 @@ class PointAvatarFit:
         self._networks.load_state_dict(state["networks"])
         self._points = self._point_optimizer()
         self._points.load_state_dict(state["points"])
+
+
+def colour_points(model: PointAvatarModel, pictures: TrainingPictures, camera: Camera) -> None:
+    """Start each point's albedo as the mean of what it covers in some pictures, a hidden one's as a seen one's nearby."""
+    from scipy.spatial import KDTree
+
+    sums, weights = torch.zeros_like(model.cloud.albedo), torch.zeros_like(model.cloud.seen)
+    for row in evenly_spaced(range(len(pictures)), model.config.first_colours):
+        picture, mask, drive = pictures.row(int(row))
+        colours, weight = model.covered(picture, mask, drive, camera)
+        sums, weights = sums + colours, weights + weight
+    seen = (weights > FIRST_WEIGHT).cpu()
+    places = model.cloud.places.detach().cpu().numpy()
+    _, near = KDTree(places[seen.numpy()]).query(places)
+    means = (sums / weights[:, None])[seen][torch.from_numpy(near)]
+    with torch.no_grad():
+        model.cloud.albedo.copy_(torch.logit(means.clamp(*FIRST_ALBEDO)))
 
 
 def restore_model(model: PointAvatarModel, state: dict[str, Tensor]) -> None:

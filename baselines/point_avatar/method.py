@@ -18,6 +18,7 @@ from baselines.point_avatar.fitting import (
     PointAvatarFit,
     TrainingPictures,
     camera_at,
+    colour_points,
     fit_distance_to_rig,
     restore_model,
 )
@@ -90,6 +91,8 @@ class PointAvatar(Method):
         frames = evenly_spaced(train, config.max_train_frames).tolist()
         pictures = TrainingPictures(capture, frames, size, device)
         camera = camera_at(track, size)
+        if config.albedo == "points" and config.first_colours > 0:
+            colour_points(model, pictures, camera)
         pixel_m = float(np.mean(track.body_translation[frames, 2])) / camera.focal_px
         fitting = PointAvatarFit(model, pictures, camera, config, perceptual, self.workspace.seed, pixel_m)
         run_training(fitting, folder, config.steps, config.checkpoint_every_steps, "point-avatar: fit")

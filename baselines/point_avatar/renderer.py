@@ -12,7 +12,7 @@ from baselines.point_avatar.cloud import PointCloud, radius_ndc
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import CanonicalNetwork, Deformer, Residuals, Shading
 from baselines.point_avatar.rig_surface import FrameDrive, RigSurface
-from baselines.point_avatar.splatting import composite, rasterise
+from baselines.point_avatar.splatting import Splatted, composite, rasterise
 from emo_bench.tracking.head_rig import HeadRig, project
 
 LEAST_RADIUS_PX = 0.8
@@ -95,14 +95,33 @@ class PointAvatarModel(nn.Module):
         if config.albedo == "points":
             albedo = torch.sigmoid(cloud.albedo)
         residuals = self.deformer.residuals(cloud.places)
-        posed = self.deformer(cloud.places, cloud.at, residuals, drive)
         normals = nn.functional.normalize(gradient, dim=1, eps=1e-6)
         normals = self.surface.turn(drive.vertices, cloud.at, normals)
-        colour = (2.0 * self.shading(normals) * albedo).clamp(0.0, 1.0)
-        center = torch.tensor(camera.center_px, device=posed.device, dtype=posed.dtype)
-        pixels = project(posed, camera.focal_px, center)
-        found = rasterise(pixels, posed[:, 2], self.radius_px, config.resolution_px, config.points_a_pixel)
-        drawn = composite(found, pixels, self.radius_px, colour, config.points_a_pixel)
+        colour = 2.0 * self.shading(normals) * albedo
+        # The clamped value with the gradient of the other: a point that is brighter than white would stay so.
+        colour = colour + (colour.clamp(0.0, 1.0) - colour).detach()
+        drawn = self._splat(colour, residuals, drive, camera)
         behind = self.plate if config.background == "plate" else torch.ones_like(self.plate)
         image = drawn.features + (1.0 - drawn.opacity)[..., None] * behind
         return Drawing(image, drawn.opacity, drawn.seen, distance, gradient, residuals)
+
+    def covered(
+        self, picture: Tensor, mask: Tensor, drive: FrameDrive, camera: Camera
+    ) -> tuple[Tensor, Tensor]:
+        """What each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``: sums of colours ``[N, 3]`` and weights ``[N]``."""
+        # A picture is linear in its points' features, so the gradient of a product with it is the wanted sum.
+        features = torch.ones(len(self.cloud), 4, device=picture.device, requires_grad=True)
+        with torch.no_grad():
+            residuals = self.deformer.residuals(self.cloud.places)
+        drawn = self._splat(features, residuals, drive, camera)
+        target = torch.cat((picture, torch.ones_like(picture[..., :1])), dim=2) * mask[..., None]
+        (sums,) = torch.autograd.grad((drawn.features * target).sum(), features)
+        return sums[:, :3], sums[:, 3]
+
+    def _splat(self, features: Tensor, residuals: Residuals, drive: FrameDrive, camera: Camera) -> Splatted:
+        config, cloud = self.config, self.cloud
+        posed = self.deformer(cloud.places, cloud.at, residuals, drive)
+        center = torch.tensor(camera.center_px, device=posed.device, dtype=posed.dtype)
+        pixels = project(posed, camera.focal_px, center)
+        found = rasterise(pixels, posed[:, 2], self.radius_px, config.resolution_px, config.points_a_pixel)
+        return composite(found, pixels, self.radius_px, features, config.points_a_pixel)

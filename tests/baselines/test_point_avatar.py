@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.point_avatar.cloud import PointCloud, radius_ndc
+from baselines.point_avatar.cloud import PointCloud, first_cloud, radius_ndc
 from baselines.point_avatar.config import PROFILES, PointAvatarConfig
+from baselines.point_avatar.fitting import PointAvatarFit, TrainingPictures, camera_at, colour_points
 from baselines.point_avatar.method import PointAvatar
 from baselines.point_avatar.networks import CanonicalNetwork, Deformer
+from baselines.point_avatar.renderer import PointAvatarModel
 from baselines.point_avatar.rig_surface import RigSurface, frame_drive
 from baselines.point_avatar.splatting import composite, rasterise
 from emo_bench import actors
@@ -162,6 +164,66 @@ def test_growth_doubles_up_to_the_most_and_pruning_drops_the_unseen() -> None:
     assert radius_ndc(400, 1.0) == pytest.approx(0.3 * 0.75**2)
 
 
+def fit_of(picture: Tensor | None = None, **changed: object) -> PointAvatarFit:
+    """A fit of two frames, not begun; with ``picture`` both show that one, seen whole."""
+    rig, capture = load_head_rig(), actors.load("1")
+    track, config = capture.track, PointAvatarConfig(**PROFILES["smoke"] | {"resolution_px": 64} | changed)
+    torch.manual_seed(0)
+    head = track.head
+    model = PointAvatarModel(rig, head.rest_vertices, head.joints, np.zeros((64, 64, 3)), config, "cpu")
+    extents = np.zeros(len(head.rest_vertices))
+    model.cloud = first_cloud(rig, model.surface, extents, config, np.random.default_rng(0))
+    pictures = TrainingPictures(capture, [0, 300], 64, "cpu")
+    if picture is not None:
+        pictures._frames[:] = (picture * 255).to(torch.uint8).numpy()
+        pictures._masks[:] = True
+    camera = camera_at(track, 64)
+    return PointAvatarFit(model, pictures, camera, config, None, 0, 0.005)
+
+
+def test_points_start_with_the_colours_that_they_cover() -> None:
+    picture = torch.zeros(64, 64, 3)
+    picture[:32], picture[32:] = torch.tensor([0.2, 0.4, 0.6]), torch.tensor([0.8, 0.4, 0.2])
+    fitting = fit_of(picture, first_colours=2)
+    model, camera = fitting.model, fitting._camera
+    colour_points(model, fitting._pictures, camera)
+    drive = fitting._pictures.row(0)[2]
+    drawn = model._splat(
+        torch.sigmoid(model.cloud.albedo), model.deformer.residuals(model.cloud.places), drive, camera
+    )
+    full = drawn.opacity > 0.99
+    for rows in (slice(0, 26), slice(38, 64)):
+        inside = full[rows]
+        assert inside.sum() > 100
+        gap = (drawn.features[rows] - picture[rows])[inside].abs()
+        assert float(gap.detach().mean()) < 0.02
+
+
+def test_points_behind_others_wait() -> None:
+    fitting = fit_of(least_seen=0.1, batch=2)
+    cloud = fitting.model.cloud
+    places, albedo = cloud.places.detach().clone(), cloud.albedo.detach().clone()
+    fitting.run_step()
+    hidden = fitting.model.cloud.seen < 0.1
+    assert 0.1 < float(hidden.float().mean()) < 0.9
+    for before, now in ((places, cloud.places), (albedo, cloud.albedo)):
+        moved = (now.detach() - before).abs().amax(dim=1)
+        assert float(moved[hidden].max()) == 0.0
+        assert float((moved[~hidden] > 0).float().mean()) > 0.95
+
+
+def test_points_brighter_than_white_can_darken() -> None:
+    fitting = fit_of(torch.zeros(64, 64, 3), least_seen=0.0)
+    cloud = fitting.model.cloud
+    with torch.no_grad():
+        cloud.albedo.fill_(4.0)
+        fitting.model.shading.network[-1].bias.fill_(3.0)
+    before = cloud.albedo.detach().clone()
+    fitting.run_step()
+    visible = cloud.seen > 0.5
+    assert float((cloud.albedo.detach() < before)[visible].float().mean()) > 0.99
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[PointAvatar, Capture, list[int]]:
     capture = actors.load("1")
@@ -203,8 +265,6 @@ def test_fitting_to_held_out_pictures_is_off_and_owned_up_to(
 def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Across growth and pruning of the cloud, so that sizes on disk differ from those at the start."""
     from safetensors.numpy import load_file
-
-    from baselines.point_avatar.fitting import PointAvatarFit
 
     train = list(range(0, 40, 10))
     capture = actors.load("1").restricted(train)
