@@ -8,7 +8,8 @@ code of the frame's number through four layers; the discriminator is StyleGAN2's
 the window slides on even steps; L1, adversarial, mask and perceptual losses, R1 every 16 steps, AdamW without momentum,
 gradients clipped at 1, averaged weights, textures frozen after 10,000 steps. ``--set perceptual_gradient=released``
 leaves the perceptual loss out of the gradient, as the released trainer does. Profile ``paper`` has the published
-sizes, weights and schedule.
+sizes, weights and schedule; ``cpu`` trains its narrow networks with momentum and looks at one picture of a batch with
+the perceptual loss, which would take half of the time.
 
 Replaced: FaceVerse by the open head rig (Anny) as the benchmark tracks it, with a texture and one light gathered from
 training frames; FaceVerse's VGG loss by the project's perceptual distance on VGG; the mask is taught by the track's

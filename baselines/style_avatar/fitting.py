@@ -63,7 +63,7 @@ class StyleAvatarFit:
             mbstd_group_size=None,
         )
         self._discriminator = Discriminator(shape).to(device)
-        self._optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.0, 0.99))
+        self._optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(config.momentum, 0.99))
         self._d_optimizer = torch.optim.AdamW(
             self._discriminator.parameters(), lr=config.lr, betas=(0.0, 0.99)
         )
@@ -120,7 +120,8 @@ class StyleAvatarFit:
         if self._perceptual is not None:
             released = config.perceptual_gradient == "released"
             with torch.no_grad() if released else nullcontext():
-                losses["perceptual"] = self._perceptual(image, target).mean()
+                looked = slice(config.perceptual_images)
+                losses["perceptual"] = self._perceptual(image[looked], target[looked]).mean()
         if config.gan_weight > 0:
             self._discriminator.requires_grad_(False)
             losses["adversarial"] = F.softplus(-self._discriminator(_seen(image, batch))).mean()
