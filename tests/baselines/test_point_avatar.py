@@ -250,7 +250,7 @@ def test_fitting_to_held_out_pictures_is_off_and_owned_up_to(
 ) -> None:
     avatar, capture, _ = fitted
     assert avatar.describe()["flags"] == []
-    changed = {"test_optimisation": "true", "test_optimisation_steps": "8", "steps": "160", "lr": "0.002"}
+    changed = {"test_optimisation": "true", "test_optimisation_steps": "20", "steps": "160", "lr": "0.002"}
     looking = method(tmp_path, **changed)
     assert "held-out" in str(looking.describe()["flags"])
     looking._fitted = avatar._fitted
