@@ -124,7 +124,6 @@ class PointAvatarFit:
                 f"point-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
             )
         self._set_rates()
-        self._let_hidden_points_wait()
         for optimizer in (self._networks, self._points):
             optimizer.step()
         self.step += 1
@@ -136,7 +135,7 @@ class PointAvatarFit:
         config = self._config
         values: dict[str, float] = {}
         self.model.train()
-        self._seen = torch.zeros_like(self.model.cloud.seen)
+        seen = torch.zeros_like(self.model.cloud.seen)
         for row in rng.integers(len(self._pictures), size=config.batch):
             picture, mask, drive = self._pictures.row(int(row))
             drawing = self.model(drive, self._camera)
@@ -145,15 +144,15 @@ class PointAvatarFit:
             weights["rig"] *= 0.5 ** sum(self.step >= share * config.steps for share in RIG_HALVED_AT)
             total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
             (total / config.batch).backward()
-            self.model.cloud.notice(drawing.seen)
-            self._seen = torch.maximum(self._seen, drawing.seen)
+            seen = torch.maximum(seen, drawing.seen)
             for name, loss in losses.items():
                 values[name] = values.get(name, 0.0) + float(loss.detach()) / config.batch
+        self.model.cloud.notice(seen)
+        self._let_wait(seen < config.least_seen)
         return values
 
-    def _let_hidden_points_wait(self) -> None:
+    def _let_wait(self, hidden: Tensor) -> None:
         """Without this, Adam moves and colours a point behind others as far as the one in front of it."""
-        hidden = self._seen < self._config.least_seen
         for parameter in (self.model.cloud.places, self.model.cloud.albedo):
             if parameter.grad is not None:
                 parameter.grad[hidden] = 0.0

@@ -111,9 +111,7 @@ class PointAvatarModel(nn.Module):
         """What each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``: sums of colours ``[N, 3]`` and weights ``[N]``."""
         # A picture is linear in its points' features, so the gradient of a product with it is the wanted sum.
         features = torch.ones(len(self.cloud), 4, device=picture.device, requires_grad=True)
-        with torch.no_grad():
-            residuals = self.deformer.residuals(self.cloud.places)
-        drawn = self._splat(features, residuals, drive, camera)
+        drawn = self._splat(features, self.deformer.residuals(self.cloud.places), drive, camera)
         target = torch.cat((picture, torch.ones_like(picture[..., :1])), dim=2) * mask[..., None]
         (sums,) = torch.autograd.grad((drawn.features * target).sum(), features)
         return sums[:, :3], sums[:, 3]
