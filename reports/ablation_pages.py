@@ -13,7 +13,7 @@ from emo_bench.store import write_bytes, write_json
 from protocols.ablation import Table
 from reports.ablation import AblationReport, Entry, as_json, is_smoke, long_table
 from reports.markdown import errata, pipe_table, published_table
-from reports.numbers import ARROWS, LABELS, duration, number, span
+from reports.numbers import ARROWS, duration, metric_label, number, span
 from reports.paper import SOURCE, load_paper_tables
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _headings(report: AblationReport, table: Table, columns: Sequence[tuple[str,
     for part, metric in columns:
         rows = [row for e in entries if (row := e.row_of(part)) is not None and metric in row.cells]
         arrow = f" {ARROWS[rows[0].cells[metric].record['direction']]}" if rows else ""
-        found.append(f"{LABELS.get(metric, metric)}{arrow}")
+        found.append(f"{metric_label(metric)}{arrow}")
     edited = any(part == "edit" for part, _ in columns)
     return [*found, "init", "render stage", "stage 1 time", *(["stage 2 time"] if edited else [])]
 
@@ -207,7 +207,7 @@ def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
             reason = (
                 backend["detail"] if backend["name"] == "n/a" else f"undefined for every frame of the {part}"
             )
-            names.setdefault(reason, []).append(LABELS.get(metric, metric))
+            names.setdefault(reason, []).append(metric_label(metric))
     return [f"no {', '.join(metrics)}: {reason}" for reason, metrics in names.items()]
 
 

@@ -197,6 +197,12 @@ def rank_averages(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int
     return _ranks(averages, contestants[0][0].cells[metric].record["direction"]) if len(ranked) > 1 else {}
 
 
+def average_ranks(group: Group) -> dict[str, dict[int, int]]:
+    """:func:`rank_averages` of each metric; positions are those of ``Group.averages``."""
+    contestants = group.complete_contestants()
+    return {metric: rank_averages(contestants, metric) for metric in group.metrics}
+
+
 def _common_means(rows: Sequence[Row], metric: str) -> dict[int, float]:
     """Means by position, on the frames that all rows with enough scores have."""
     require_comparable([row.cells[metric].record for row in rows])

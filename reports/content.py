@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from emo_bench import __version__
-from reports.comparison import Cell, Group, Row, rank_averages, rank_rows
-from reports.numbers import ARROWS, LABELS, UNITLESS, group_title, heading
+from reports.comparison import Cell, Group, Row, average_ranks, rank_rows
+from reports.numbers import ARROWS, UNITLESS, group_title, heading, metric_label
 from reports.paper import PaperTable, paper_tables_for, table_title
 from reports.reproduction import command, versions
 from reports.writing import group_notes
@@ -123,7 +123,7 @@ def _metric(cell: Cell) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "id": record["metric"],
-        "label": LABELS.get(record["metric"], record["metric"]),
+        "label": metric_label(record["metric"]),
         "heading": heading(cell),
         "arrow": ARROWS[record["direction"]],
         "shown_unit": "" if record["unit"] == UNITLESS else record["unit"],
@@ -135,7 +135,7 @@ def _metric(cell: Cell) -> dict[str, Any]:
 def _means(group: Group) -> list[dict[str, Any]]:
     """Means over subjects of those that ran on all of several."""
     contestants = group.complete_contestants()
-    ranks = {metric: rank_averages(contestants, metric) for metric in group.metrics} if contestants else {}
+    ranks = average_ranks(group)
     return [
         {
             "title": row.title,

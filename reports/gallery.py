@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError, exit_code
 from emo_bench.store import find_runs, write_bytes
-from reports.clips import read_panels
 from reports.comparison import Row
 from reports.numbers import group_title, heading, number
 from reports.reproduction import command
+from reports.stills import encode_jpeg, file_name, spread_panels
 from reports.tables import read_groups
 
 FrameU8 = NDArray[np.uint8]
@@ -65,9 +64,7 @@ def sheet(row: Row) -> FrameU8:
     Of a reenactment: recorded frames, the rendered ones, their difference about grey. Of an edit: the frame that was
     edited by hand or by an editor and the result, then recorded frames above edited ones.
     """
-    frames = row.stages["render"]["frames"]
-    wanted = {int(n) for n in np.linspace(0, frames - 1, COLUMNS)}
-    pairs = [pair for n, pair in enumerate(read_panels(row.run, PANEL_PX)) if n in wanted]
+    _, pairs = spread_panels(row.run, PANEL_PX, COLUMNS)
     side = pairs[0].shape[0]
     recorded, rendered = [pair[:, :side] for pair in pairs], [pair[:, side:] for pair in pairs]
     if row.style:
@@ -100,8 +97,7 @@ def _file_name(row: Row) -> str:
         *sorted(f"{k}-{v}" for k, v in identity["settings"].items()),
         identity["actor"]["name"],
     ]
-    name = "-".join([*words, row.style or identity["split"]["name"]])
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+    return file_name("-".join([*words, row.style or identity["split"]["name"]]))
 
 
 def _difference(recorded: FrameU8, rendered: FrameU8) -> FrameU8:
@@ -122,9 +118,7 @@ def _picture(path: Path, side: int) -> FrameU8:
 def _jpeg(picture: FrameU8) -> bytes:
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return file.getvalue()
+    return encode_jpeg(Image.fromarray(picture), JPEG_QUALITY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

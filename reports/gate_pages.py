@@ -13,7 +13,7 @@ from emo_bench.metrics.differences import SubjectScores, compare_scores
 from reports.baseline import Key, ScoredRuns
 from reports.gate import Outcome
 from reports.markdown import escaped, pipe_table
-from reports.numbers import ARROWS, LABELS, number, span
+from reports.numbers import ARROWS, metric_label, number, span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,7 +117,7 @@ def update_lines(before: Mapping[Key, ScoredRuns], after: Iterable[ScoredRuns]) 
 
 
 def _cells(outcome: Outcome) -> list[str]:
-    metric = LABELS.get(outcome.metric, outcome.metric)
+    metric = metric_label(outcome.metric)
     values = (outcome.value, outcome.baseline, outcome.worse_by, outcome.allowed)
     return [
         outcome.runs,

@@ -31,7 +31,7 @@ def render_page(
     groups: Sequence[Group], content: dict[str, Any], options: PageOptions, lineups: Sequence[Lineup] = ()
 ) -> str:
     """The page of :func:`reports.content.report_content` and the groups it was made of."""
-    figures = {(lineup.table, lineup.subject): lineup for lineup in lineups}
+    figures = {(x.table, x.subject): base64.b64encode(x.jpeg).decode("ascii") for x in lineups}
     wanted = _rows_with_clips(groups) if options.clips else []
     clips: dict[Path, dict[str, Any]] = {}
     if wanted:
@@ -43,7 +43,7 @@ def render_page(
         table
         | {
             "subjects": [
-                _subject(rows, f"{table['id']}-{i}", clips) | _figure(figures.get((position, i)))
+                _subject(rows, f"{table['id']}-{i}", clips) | {"lineup": figures.get((position, i), "")}
                 for i, rows in enumerate(group.subjects, start=1)
             ]
         }
@@ -135,10 +135,6 @@ def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) 
             for metric in metrics
         ],
     }
-
-
-def _figure(lineup: Lineup | None) -> dict[str, Any]:
-    return {"lineup": base64.b64encode(lineup.jpeg).decode("ascii") if lineup else ""}
 
 
 def _environments(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from reports.comparison import Group, Row, rank_averages, rank_rows
+from reports.comparison import Group, Row, average_ranks, rank_rows
 from reports.lineup import Lineup
-from reports.numbers import ARROWS, LABELS, UNITLESS, group_title, number
+from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
 from reports.paper import PaperTable, paper_tables_for, table_title
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
@@ -61,10 +61,9 @@ def _group_table(group: Group, position: int) -> str:
 
 
 def _average_table(group: Group, position: int) -> str:
-    contestants = group.complete_contestants()
     lines = [r"\begin{tabular}{l" + "r" * len(group.metrics) + "}", r"\toprule"]
     lines += [_line(["Method", *_headings(group)]), r"\midrule"]
-    ranks = {metric: rank_averages(contestants, metric) for metric in group.metrics}
+    ranks = average_ranks(group)
     for i, (row, means) in enumerate(group.averages()):
         cells = [_ranked(_value(means[m]), ranks[m].get(i)) for m in group.metrics]
         lines.append(_line([escape(_method(row)), *cells]))
@@ -103,7 +102,7 @@ def _headings(group: Group) -> list[str]:
     records = [group.rows[0].cells[metric].record for metric in group.metrics]
     return [
         escape(
-            f"{LABELS.get(record['metric'], record['metric'])} {ARROWS[record['direction']]}"
+            f"{metric_label(record['metric'])} {ARROWS[record['direction']]}"
             + ("" if record["unit"] == UNITLESS else f" ({record['unit']})")
         )
         for record in records

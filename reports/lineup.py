@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from emo_bench.lossless import read_lossless
 from emo_bench.picture_strips import Strip, draw_strips
 from emo_bench.store import PREVIEW, RENDER
-from reports.clips import read_panels
 from reports.comparison import Group, Row
 from reports.curves import label
 from reports.numbers import group_title
+from reports.stills import encode_jpeg, file_name, spread_panels
 
 COLUMNS = 8
 JPEG_QUALITY = 92
@@ -46,8 +43,10 @@ def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
             if len(shown) < 2:
                 continue
             title = f"Actor {shown[0].subject_title}: {group_title(group)}"
-            name = f"lineup-{table}-{_file_words(shown[0].subject_title)}.jpg"
-            found.append(Lineup(table, subject, title, name, _jpeg(*line_up(shown))))
+            words = "-".join(filter(None, (shown[0].subject[0], shown[0].style)))
+            name = f"lineup-{table}-{file_name(words)}.jpg"
+            jpeg = encode_jpeg(draw_strips(*line_up(shown)), JPEG_QUALITY)
+            found.append(Lineup(table, subject, title, name, jpeg))
     return found
 
 
@@ -56,27 +55,13 @@ def line_up(rows: Sequence[Row], columns: int = COLUMNS) -> tuple[list[Strip], l
 
     Frames are spread evenly over the held-out ones, so that nobody chooses them.
     """
-    indices = [int(i) for i in rows[0].run.scores.index]
-    positions = sorted({int(p) for p in np.linspace(0, len(indices) - 1, columns)})
-    side = int(rows[0].identity["resolution_px"])
-    wanted = set(positions)
-    panels = [pair for n, pair in enumerate(read_panels(rows[0].run, side)) if n in wanted]
-    recorded = [pair[:, : pair.shape[1] // 2] for pair in panels]
-    strips = [Strip("recorded", recorded)]
+    first = rows[0].run
+    positions, panels = spread_panels(first, int(rows[0].identity["resolution_px"]), columns)
+    strips = [Strip("recorded", [pair[:, : pair.shape[1] // 2] for pair in panels])]
     for row in rows:
         strips.append(Strip(label(row, rows), list(read_lossless(row.run.path / RENDER, positions))))
-    return strips, [f"frame {indices[p]}" for p in positions]
+    return strips, [f"frame {first.scores.index[p]}" for p in positions]
 
 
 def _has_frames(row: Row) -> bool:
     return all((row.run.path / name).is_file() for name in (PREVIEW, RENDER))
-
-
-def _file_words(text: str) -> str:
-    return "-".join("".join(c if c.isalnum() or c in "-_." else " " for c in text).split())
-
-
-def _jpeg(strips: Sequence[Strip], headings: Sequence[str]) -> bytes:
-    file = io.BytesIO()
-    draw_strips(strips, headings).save(file, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return file.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reports.numbers import ARROWS
+from reports.numbers import ARROWS, number
 from reports.paper import PaperTable
 
 
@@ -14,9 +14,14 @@ def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
+def mean_text(mean: float, best: bool) -> str:
+    """A mean as a table prints it, bold where it is the best."""
+    return f"**{number(mean)}**" if best else number(mean)
+
+
 def published_table(table: PaperTable) -> list[str]:
     """The lines of a published table, values as printed, ``[n]`` where the n-th line of :func:`errata` speaks of one."""
-    marks = {name: f"[{number}]" for number, name in enumerate(table.errata, start=1)}
+    marks = {name: f"[{n}]" for n, name in enumerate(table.errata, start=1)}
     rows = []
     for row in table.rows:
         flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
@@ -27,7 +32,7 @@ def published_table(table: PaperTable) -> list[str]:
 
 def errata(table: PaperTable) -> list[str]:
     """What is wrong with a published table, numbered."""
-    return [f"[{number}] {text}" for number, text in enumerate(table.errata.values(), start=1)]
+    return [f"[{n}] {text}" for n, text in enumerate(table.errata.values(), start=1)]
 
 
 def escaped(text: str) -> str:

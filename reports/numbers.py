@@ -34,11 +34,16 @@ def group_title(group: Group) -> str:
     return f"{smoke}{protocol['name']} v{protocol['version']}, split {identity['split']['name']}, {size} px"
 
 
+def metric_label(metric: str) -> str:
+    """``PSNR`` of ``psnr``; an id without a label stands for itself."""
+    return LABELS.get(metric, metric)
+
+
 def heading(cell: Cell) -> str:
     """``PSNR ↑ dB``."""
     record = cell.record
     unit = "" if record["unit"] == UNITLESS else f" {record['unit']}"
-    return f"{LABELS.get(record['metric'], record['metric'])} {ARROWS[record['direction']]}{unit}"
+    return f"{metric_label(record['metric'])} {ARROWS[record['direction']]}{unit}"
 
 
 def times(row: Row) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from emo_bench.metrics.differences import BETTER, UNDECIDED, WORSE, Difference
-from reports.numbers import ARROWS, LABELS, number, span
+from reports.numbers import ARROWS, metric_label, number, span
 from reports.paired import Comparison, MetricResult
 from reports.sides import Side
 
@@ -92,7 +92,7 @@ def _side_line(side: Side) -> str:
 
 def _title(result: MetricResult) -> str:
     unit = "" if result.unit == "1" else f" {result.unit}"
-    return f"{LABELS.get(result.metric, result.metric)} {ARROWS[result.direction]}{unit}"
+    return f"{metric_label(result.metric)} {ARROWS[result.direction]}{unit}"
 
 
 def _cells(found: Difference) -> list[str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from emo_bench.errors import UserError, exit_code
 from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, write_bytes
 from reports.comparison import Group, Row, best_rows
-from reports.markdown import pipe_table
-from reports.numbers import LABELS, group_title, heading, number, times
+from reports.markdown import mean_text, pipe_table
+from reports.numbers import group_title, heading, metric_label, times
 from reports.tables import read_groups
 from reports.writing import average_table, group_notes
 
@@ -56,11 +56,8 @@ def results_page(groups: Sequence[Group]) -> str:
     ]
     for group in groups:
         protocol = group.rows[0].identity["protocol"]
-        cells = group.rows[0].cells.values()
-        backends = [
-            f"{LABELS.get(cell.record['metric'], cell.record['metric'])} by {cell.record['backend']['name']}"
-            for cell in cells
-        ]
+        cells = group.rows[0].cells.items()
+        backends = [f"{metric_label(metric)} by {cell.record['backend']['name']}" for metric, cell in cells]
         blocks += [
             "",
             f"## {group_title(group)}",
@@ -87,11 +84,9 @@ def _actors(group: Group) -> list[str]:
 
 def _averages(group: Group) -> list[str]:
     table = average_table(group)
-    return (
-        [f"Means over the {len(group.subjects)} subjects, for what ran on all of them:", "", table, ""]
-        if table
-        else []
-    )
+    if not table:
+        return []
+    return [f"Means over the {len(group.subjects)} subjects, for what ran on all of them:", "", table, ""]
 
 
 def _table(group: Group) -> list[str]:
@@ -101,8 +96,7 @@ def _table(group: Group) -> list[str]:
     for rows in group.subjects:
         best = {metric: best_rows(rows, metric) for metric in group.metrics}
         for position, row in enumerate(rows):
-            shown = {m: number(row.cells[m].interval.mean) for m in group.metrics}
-            means = [f"**{mean}**" if position in best[m] else mean for m, mean in shown.items()]
+            means = [mean_text(row.cells[m].interval.mean, position in best[m]) for m in group.metrics]
             profile, frames = row.identity["profile"], str(row.stages["score"]["frames"])
             lines.append([row.subject_title, row.title, profile, frames, *means, *times(row), *_costs(row)])
     return pipe_table(header, lines)

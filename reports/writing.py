@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.store import PREVIEW, write_bytes
-from reports.comparison import Cell, Group, Row, best_rows, rank_averages
+from reports.comparison import Cell, Group, Row, average_ranks, best_rows
 from reports.lineup import Lineup
-from reports.markdown import errata, pipe_table, published_table
+from reports.markdown import errata, mean_text, pipe_table, published_table
 from reports.numbers import group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
 from reports.tables import long_rows, read_groups
@@ -130,17 +130,16 @@ def _preview_link(row: Row, out: Path) -> str:
 
 def average_table(group: Group) -> str:
     """Means over the actors' means, the best bold; empty where nothing ran on all of several actors."""
-    contestants = group.complete_contestants()
-    if not contestants:
+    averages = group.averages()
+    if not averages:
         return ""
     metrics = group.metrics
     header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in metrics)]
-    best = {m: {i for i, rank in rank_averages(contestants, m).items() if rank == 1} for m in metrics}
+    ranks = average_ranks(group)
     lines = []
-    for i, (row, means) in enumerate(group.averages()):
+    for i, (row, means) in enumerate(averages):
         about = f"{row.identity['profile']}, {row.identity['seed']}"
-        shown = {m: number(means[m]) for m in metrics}
-        cells = [f"**{mean}**" if i in best[m] else mean for m, mean in shown.items()]
+        cells = [mean_text(means[m], ranks[m].get(i) == 1) for m in metrics]
         lines.append([row.title, about, *cells])
     return "\n".join(pipe_table(header, lines))
 
@@ -157,7 +156,7 @@ def _cell_text(cell: Cell, best: bool, frames: int) -> str:
         rest = cell.finite
         others = f"; the others {number(rest.mean)} {span(rest.low, rest.high)}" if rest.n else ""
         notes.append(f"{cell.infinite} frames identical{others}")
-    mean = f"**{number(interval.mean)}**" if best else number(interval.mean)
+    mean = mean_text(interval.mean, best)
     bracket = "" if cell.infinite else f" {span(interval.low, interval.high)}"
     remark = f" ({'; '.join(notes)})" if notes else ""
     return f"{mean}{bracket}{remark}"
