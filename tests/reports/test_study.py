@@ -81,6 +81,8 @@ def answer_clip(page: Any, key: StudyKey, *, reload: bool) -> None:
     """One clip by keyboard; with ``reload`` the page is opened anew before and after it is shown."""
     clip = page.evaluate("state.order[state.at.clip]")
     if reload:
+        # A reload in the middle of loading aborts the clip's request, which open_page takes for a fault of the page.
+        page.wait_for_function("video.networkState === HTMLMediaElement.NETWORK_IDLE && video.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA")  # fmt: skip
         page.reload()
         assert page.evaluate("state.order[state.at.clip]") == clip
     page.keyboard.press("Space")
