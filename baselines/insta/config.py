@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+HashGridKind = Literal["auto", "warp", "tiny-cuda-nn"]
 
 
 class InstaConfig(BaseModel):
@@ -27,6 +29,9 @@ class InstaConfig(BaseModel):
     occupancy_start: int = Field(150, ge=0, description="from this step empty samples are skipped")
 
     # field
+    hash_grid: HashGridKind = Field(
+        "auto", description="auto: tiny-cuda-nn's on a GPU that has it, else Warp's"
+    )
     levels: int = Field(10, ge=1, description="published: 16")
     features: int = Field(2, ge=1, description="published: 8")
     log2_rows: int = Field(16, ge=8, le=24, description="published: 18")
@@ -50,6 +55,14 @@ class InstaConfig(BaseModel):
     ema_decay: float = Field(0.95, ge=0, lt=1, description="published: 0.95")
     checkpoint_every_steps: int = Field(200, ge=1)
     render_rays: int = Field(8192, ge=1, description="rendered at once")
+
+    @model_validator(mode="after")
+    def _rays_for_each_frame(self) -> InstaConfig:
+        if self.rays < self.frames_a_step:
+            raise ValueError(
+                f"{self.rays} rays are not enough for {self.frames_a_step} frames (frames_a_step)"
+            )
+        return self
 
 
 _SMOKE: dict[str, Any] = {

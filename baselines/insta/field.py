@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.insta.config import InstaConfig
+from baselines.insta.config import HashGridKind, InstaConfig
+from baselines.insta.gpu_packages import tiny_cuda_nn
 from baselines.insta.hash_grid import HashGrid
+from emo_bench.errors import UserError
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 GEOMETRY_FEATURES = 15
@@ -23,18 +24,17 @@ class RadianceField(nn.Module):
     """Density and colour of canonical points.
 
     Args:
-        config: sizes.
+        config: sizes, and whose hash grid.
         low, side: corner ``[3]`` and side of the canonical cube, metres.
-        device: decides between Warp's hash grid and tiny-cuda-nn's.
     """
 
-    def __init__(self, config: InstaConfig, low: np.ndarray, side: float, device: str) -> None:
+    def __init__(self, config: InstaConfig, low: np.ndarray, side: float) -> None:
         super().__init__()
         self.low: Tensor
         self.side: Tensor
         self.register_buffer("low", torch.as_tensor(low, dtype=torch.float32))
         self.register_buffer("side", torch.tensor(float(side)))
-        self.grid = _grid(config, device)
+        self.grid = _grid(config)
         self.expression = nn.Linear(len(EXPRESSIONS), config.expression_width, bias=False)
         inputs = config.levels * config.features + config.expression_width
         width = config.width
@@ -60,7 +60,7 @@ class RadianceField(nn.Module):
             Density ``[M]`` in 1 / metres and colours ``[M, 3]`` in [0, 1].
         """
         code = expression * mouth[:, None]
-        features = self.density(torch.cat((self.grid(unit).float(), code), dim=1))
+        features = self.density(torch.cat((self.grid(unit), code), dim=1))
         density = torch.exp((features[:, 0] + DENSITY_OFFSET).clamp(max=12.0)) / self.side
         seen = torch.cat(
             (features[:, 1:], spherical_harmonics(nn.functional.normalize(directions, dim=1))), dim=1
@@ -80,27 +80,54 @@ def _network(inputs: int, width: int, hidden: int, outputs: int) -> nn.Sequentia
     return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
-def uses_tiny_cuda_nn(device: str) -> bool:
-    """Whether the hash grid is tiny-cuda-nn's: on a GPU, where the package is installed."""
-    return device.startswith("cuda") and importlib.util.find_spec("tinycudann") is not None
+def resolved_hash_grid(wanted: HashGridKind, device: str) -> HashGridKind:
+    """Whose hash grid a field on ``device`` has: ``auto`` is tiny-cuda-nn's on a GPU where that works, else Warp's.
+
+    Raises:
+        UserError: tiny-cuda-nn's is wanted and cannot be had.
+    """
+    usable = device.startswith("cuda") and tiny_cuda_nn() is not None
+    if wanted == "tiny-cuda-nn" and not usable:
+        raise UserError(
+            f"insta: hash_grid=tiny-cuda-nn needs a GPU and the package tinycudann, which device {device} does not have; "
+            "use --set hash_grid=warp, for which the avatar is fitted anew"
+        )
+    if wanted == "auto":
+        return "tiny-cuda-nn" if usable else "warp"
+    return wanted
 
 
-def _grid(config: InstaConfig, device: str) -> nn.Module:
-    if not uses_tiny_cuda_nn(device):
-        return HashGrid(config.levels, config.features, config.log2_rows, config.coarsest, config.finest)
-    import tinycudann
+class TinyCudaGrid(nn.Module):
+    """tiny-cuda-nn's hash grid, for any number of points."""
 
-    growth = (config.finest / config.coarsest) ** (1.0 / max(config.levels - 1, 1))
-    encoding: dict[str, Any] = {
-        "otype": "HashGrid",
-        "n_levels": config.levels,
-        "n_features_per_level": config.features,
-        "log2_hashmap_size": config.log2_rows,
-        "base_resolution": config.coarsest,
-        "per_level_scale": growth,
-    }
-    module: nn.Module = tinycudann.Encoding(3, encoding)
-    return module
+    def __init__(self, config: InstaConfig) -> None:
+        super().__init__()
+        growth = (config.finest / config.coarsest) ** (1.0 / max(config.levels - 1, 1))
+        encoding: dict[str, Any] = {
+            "otype": "HashGrid",
+            "n_levels": config.levels,
+            "n_features_per_level": config.features,
+            "log2_hashmap_size": config.log2_rows,
+            "base_resolution": config.coarsest,
+            "per_level_scale": growth,
+        }
+        package = tiny_cuda_nn()
+        assert package is not None
+        self.encoding: nn.Module = package.Encoding(3, encoding)
+        self._width = config.levels * config.features
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Features ``[N, levels * features]`` of points ``[N, 3]`` in [0, 1]."""
+        if len(points) == 0:
+            return points.new_zeros(0, self._width)
+        features: Tensor = self.encoding(points)
+        return features.float()
+
+
+def _grid(config: InstaConfig) -> nn.Module:
+    if config.hash_grid == "tiny-cuda-nn":
+        return TinyCudaGrid(config)
+    return HashGrid(config.levels, config.features, config.log2_rows, config.coarsest, config.finest)
 
 
 def spherical_harmonics(directions: Tensor) -> Tensor:

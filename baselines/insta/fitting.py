@@ -82,12 +82,14 @@ class InstaFit:
         self, seen: RayColours, batches: list[RayBatch], rng: np.random.Generator
     ) -> dict[str, Tensor]:
         config, device = self._config, self._device
-        rgb, inside, prior = (
+        rgb, inside, prior, mouth, weight = (
             torch.from_numpy(np.concatenate(parts)).to(device)
             for parts in (
                 [batch.rgb for batch in batches],
                 [batch.inside for batch in batches],
                 [batch.rays.prior for batch in batches],
+                [batch.rays.mouth for batch in batches],
+                [batch.weight for batch in batches],
             )
         )
         if config.background == "plate":
@@ -95,15 +97,16 @@ class InstaFit:
                 torch.from_numpy(np.concatenate([batch.rays.pixels for batch in batches])).long().to(device)
             )
             behind, target = self.avatar.plate[pixels], rgb
-            mask = (seen.opacity - inside.float()).abs().mean()
+            mask = (weight * (seen.opacity - inside.float()).abs()).mean()
         else:
             behind = torch.from_numpy(rng.random(rgb.shape, dtype=np.float32)).to(device)
             target = torch.where(inside[:, None], rgb, behind)
             mask = rgb.new_zeros(())
         delta = config.huber_delta
-        colour = nn.functional.huber_loss(seen.over(behind), target, delta=delta) / delta
-        known = prior > 0
-        depth = ((seen.depth - prior).abs() * known).sum() / known.sum().clamp_min(1)
+        huber = nn.functional.huber_loss(seen.over(behind), target, delta=delta, reduction="none") / delta
+        colour = (torch.where(mouth, config.mouth_weight * weight, weight)[:, None] * huber).mean()
+        known = weight * (prior > 0)
+        depth = ((seen.depth - prior).abs() * known).sum() / known.sum().clamp_min(1e-6)
         return {"colour": colour, "depth": depth / self.avatar.field.side, "mask": mask}
 
     def _rate(self) -> float:

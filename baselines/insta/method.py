@@ -11,8 +11,9 @@ from torch import Tensor
 
 from baselines.hull import outer_extents
 from baselines.insta.config import PROFILES, InstaConfig
-from baselines.insta.field import uses_tiny_cuda_nn
+from baselines.insta.field import resolved_hash_grid
 from baselines.insta.fitting import InstaFit
+from baselines.insta.gpu_packages import nerfacc
 from baselines.insta.rays import TrainingRays
 from baselines.insta.renderer import InstaAvatar
 from baselines.insta.shell import canonical_vertices
@@ -46,9 +47,11 @@ class Insta(Method):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self.config = resolve_settings(
+        config = resolve_settings(
             self.info.name, InstaConfig, PROFILES, workspace.profile, workspace.settings
         )
+        kind = resolved_hash_grid(config.hash_grid, workspace.device)
+        self.config = config.model_copy(update={"hash_grid": kind})
         self.resolution_px = self.config.resolution_px
         self._fitted: dict[str, Tensor] | None = None
 
@@ -104,10 +107,11 @@ class Insta(Method):
         self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json())
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, whose hash grid it is and, once fitted, the number of parameters."""
+        """The resolved configuration, what composites samples and, once fitted, the number of parameters."""
+        on_gpu = self.workspace.device.startswith("cuda")
         described: dict[str, object] = {
             "config": self.config.model_dump(mode="json"),
-            "hash_grid": "tiny-cuda-nn" if uses_tiny_cuda_nn(self.workspace.device) else "warp",
+            "compositing": "nerfacc" if on_gpu and nerfacc() is not None else "torch",
         }
         if self._fitted is not None:
             buffers = {"rest", "extents", "plate", "field.low", "field.side", "occupancy.opacity"}

@@ -10,6 +10,7 @@ import numpy as np
 from baselines.insta.config import InstaConfig
 from baselines.insta.shell import Shell, ShellRays
 from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 
 
@@ -22,51 +23,55 @@ class RayBatch:
         rays: the chosen rays.
         rgb: ``[K, 3]`` float32 in [0, 1], what the frame shows.
         inside: ``[K]`` bool, the person's mask.
+        weight: ``[K]`` float32, which makes means over these rays means over all of the frame's, whatever their chance.
     """
 
     index: int
     rays: ShellRays
     rgb: np.ndarray
     inside: np.ndarray
+    weight: np.ndarray
 
 
 class TrainingRays:
-    """The frames with their shell rays, all in memory: about 25 bytes a ray of the shell.
+    """The frames with their shell rays, all in memory: about 17 bytes a ray of the shell.
 
     Args:
         capture: in which ``indices`` are readable.
         indices: training frames.
         shell: finds the rays.
         config: resolution and the weight of the mouth.
+
+    Raises:
+        UserError: no frame has a ray of the shell.
     """
 
     def __init__(self, capture: Capture, indices: Sequence[int], shell: Shell, config: InstaConfig) -> None:
         self.indices = [int(i) for i in indices]
-        size = config.resolution_px
+        self._mouth_weight, size = config.mouth_weight, config.resolution_px
         self._frames = np.empty((len(self.indices), size * size, 3), dtype=np.uint8)
         self._masks = np.empty((len(self.indices), size * size), dtype=bool)
         self._rays: list[ShellRays] = []
-        self._reach: list[np.ndarray] = []
         with track_progress(len(self.indices), "insta: rays of the training frames") as advance:
             for row, frame in enumerate(capture.frames(self.indices, size=size)):
                 index = self.indices[row]
                 self._frames[row] = frame.reshape(-1, 3)
                 self._masks[row] = capture.track.foreground(index, size).reshape(-1)
-                rays = shell.rays(index)
-                self._rays.append(rays)
-                weights = np.where(rays.mouth, config.mouth_weight, 1.0)
-                self._reach.append(np.cumsum(weights, dtype=np.float32))
+                self._rays.append(shell.rays(index))
                 advance()
-
-    def __len__(self) -> int:
-        return len(self.indices)
+        self._filled = [row for row, rays in enumerate(self._rays) if len(rays.pixels)]
+        if not self._filled:
+            raise UserError("insta: the tracked head is outside the picture in all training frames")
 
     def draw(self, rng: np.random.Generator, frames: int, rays: int) -> list[RayBatch]:
         """Draw ``rays`` rays from ``frames`` frames; a ray's chance within its frame is its weight."""
-        return [self._some(int(row), rng, rays // frames) for row in rng.integers(len(self), size=frames)]
+        chosen = rng.integers(len(self._filled), size=frames)
+        return [self._some(self._filled[i], rng, rays // frames) for i in chosen]
 
     def _some(self, row: int, rng: np.random.Generator, count: int) -> RayBatch:
-        every, reach = self._rays[row], self._reach[row]
+        every = self._rays[row]
+        chance = np.where(every.mouth, self._mouth_weight, 1.0)
+        reach = np.cumsum(chance)
         chosen = np.searchsorted(reach, rng.random(count) * reach[-1], side="right").clip(0, len(reach) - 1)
         rays = ShellRays(
             every.pixels[chosen],
@@ -77,4 +82,5 @@ class TrainingRays:
             every.vertices,
         )
         rgb = self._frames[row, rays.pixels].astype(np.float32) / 255.0
-        return RayBatch(self.indices[row], rays, rgb, self._masks[row, rays.pixels])
+        weight = (chance.mean() / chance[chosen]).astype(np.float32)
+        return RayBatch(self.indices[row], rays, rgb, self._masks[row, rays.pixels], weight)

@@ -66,7 +66,7 @@ class InstaAvatar(nn.Module):
         self.register_buffer("plate", torch.as_tensor(plate).reshape(-1, 3))
         margin = float(extents.max()) + config.shell_margin_m
         low, high = rest.min(axis=0) - margin, rest.max(axis=0) + margin
-        self.field = RadianceField(config, low, float((high - low).max()), device)
+        self.field = RadianceField(config, low, float((high - low).max()))
         self.occupancy = OccupancyGrid(config.occupancy_cells)
         self.shell = Shell(rig, track, extents, config)
         self._map = CanonicalMap(rig.faces, rest, self.shell.reach_m, device)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
+
+from baselines.insta.gpu_packages import nerfacc
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,25 @@ def transmittance_weights(density: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         ``[R, N]``: transmittance up to the interval times its own opacity; rows sum to the ray's opacity.
     """
-    if density.is_cuda and importlib.util.find_spec("nerfacc") is not None:
-        import nerfacc
-
-        ends = torch.cumsum(lengths, dim=1)
-        weights: Tensor = nerfacc.render_weight_from_density(ends - lengths, ends, density)[0]
-        return weights
+    if density.is_cuda and (package := nerfacc()) is not None:
+        return weights_by_nerfacc(package, density, lengths)
     optical = density * lengths
     before = torch.cumsum(optical, dim=1) - optical
     return torch.exp(-before) * -torch.expm1(-optical)
+
+
+def weights_by_nerfacc(package: ModuleType, density: Tensor, lengths: Tensor) -> Tensor:
+    """:func:`transmittance_weights` by nerfacc 0.5 or newer, whose packed layout all of these versions read alike."""
+    rays, count = density.shape
+    ends = torch.cumsum(lengths, dim=1)
+    first = count * torch.arange(rays, device=density.device)
+    weights: Tensor = package.render_weight_from_density(
+        (ends - lengths).reshape(-1),
+        ends.reshape(-1),
+        density.reshape(-1),
+        packed_info=torch.stack((first, torch.full_like(first, count)), dim=1),
+    )[0]
+    return weights.reshape(rays, count)
 
 
 def composite(density: Tensor, lengths: Tensor, colours: Tensor, depths: Tensor, far: Tensor) -> RayColours:

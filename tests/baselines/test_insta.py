@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from baselines.hull import face_vertices, outer_extents, vertex_normals
+from baselines.insta import gpu_packages
 from baselines.insta.canonical import CanonicalMap
-from baselines.insta.field import spherical_harmonics
+from baselines.insta.field import resolved_hash_grid, spherical_harmonics
 from baselines.insta.hash_grid import HashGrid
 from baselines.insta.method import Insta
 from baselines.insta.occupancy import OccupancyGrid
-from baselines.insta.volume import composite, transmittance_weights
+from baselines.insta.rays import TrainingRays
+from baselines.insta.shell import Shell
+from baselines.insta.volume import composite, transmittance_weights, weights_by_nerfacc
 from baselines.plate import clean_plate
 from emo_bench import actors
 from emo_bench.errors import UserError
@@ -73,6 +78,86 @@ def test_an_opaque_sample_hides_what_lies_behind() -> None:
     np.testing.assert_allclose(weights[0], [0.0, 1.0, 0.0], atol=1e-6)
 
 
+def packed_weights(
+    starts: torch.Tensor, ends: torch.Tensor, density: torch.Tensor, *, packed_info: torch.Tensor
+) -> tuple[torch.Tensor, None, None]:
+    """What nerfacc's documentation says of a packed layout, a sample at a time."""
+    weights = torch.zeros_like(density)
+    for first, count in packed_info.tolist():
+        passed = 1.0
+        for i in range(first, first + count):
+            alpha = 1.0 - np.exp(-float(density[i] * (ends[i] - starts[i])))
+            weights[i] = passed * alpha
+            passed *= 1.0 - alpha
+    return weights, None, None
+
+
+def test_nerfacc_is_asked_for_the_same_weights() -> None:
+    package = types.ModuleType("nerfacc")
+    package.__dict__["render_weight_from_density"] = packed_weights
+    torch.manual_seed(0)
+    density, lengths = 5 * torch.rand(6, 7), torch.rand(6, 7)
+    found = weights_by_nerfacc(package, density, lengths)
+    np.testing.assert_allclose(found, transmittance_weights(density, lengths), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        ("tinycudann", "raise EnvironmentError('unknown compute capability')", "unknown compute capability"),
+        ("nerfacc", "__version__ = '0.3.5'", "older than 0.5"),
+    ],
+)
+def test_a_package_that_does_not_work_is_not_used_and_the_log_says_so(
+    name: str, source: str, said: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(gpu_packages.log, "propagate", True)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    gpu_packages._loaded.cache_clear()
+    with caplog.at_level("WARNING"):
+        assert (gpu_packages.tiny_cuda_nn() if name == "tinycudann" else gpu_packages.nerfacc()) is None
+    assert said in caplog.text
+    assert resolved_hash_grid("auto", "cuda") == "warp"
+    gpu_packages._loaded.cache_clear()
+
+
+def test_the_configuration_says_whose_hash_grid_was_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An avatar of the one cannot be loaded into the other."""
+    assert method(tmp_path).config.hash_grid == "warp"
+    with pytest.raises(UserError, match="hash_grid=tiny-cuda-nn needs a GPU"):
+        method(tmp_path, hash_grid="tiny-cuda-nn")
+    monkeypatch.setattr("baselines.insta.field.tiny_cuda_nn", lambda: types.ModuleType("tinycudann"))
+    assert (
+        resolved_hash_grid("auto", "cuda") == resolved_hash_grid("tiny-cuda-nn", "cuda:0") == "tiny-cuda-nn"
+    )
+    assert resolved_hash_grid("warp", "cuda") == "warp"
+
+
+def test_weighted_means_over_drawn_rays_are_means_over_all(tmp_path: Path) -> None:
+    """However much more often the mouth is drawn."""
+    capture, rig = actors.load("1"), load_head_rig()
+    config = method(tmp_path, mouth_weight="40").config
+    shell = Shell(rig, capture.track, np.full(len(rig.identity_mean), 0.01), config)
+    training = TrainingRays(capture, [0, 200], shell, config)
+    batches = training.draw(np.random.default_rng(0), 4, 800_000)
+    assert {batch.index for batch in batches} <= {0, 200}
+    for batch in batches:
+        every = shell.rays(batch.index)
+        (frame,) = capture.frames([batch.index], size=config.resolution_px)
+        truth = frame.reshape(-1, 3)[every.pixels] / 255.0
+        assert batch.rays.mouth.mean() > 5 * every.mouth.mean() > 0
+        assert batch.weight.mean() == pytest.approx(1.0, abs=0.01)
+        assert (batch.weight * batch.rays.mouth).mean() == pytest.approx(every.mouth.mean(), rel=0.02)
+        np.testing.assert_allclose(
+            (batch.weight[:, None] * batch.rgb).mean(axis=0), truth.mean(axis=0), rtol=0.02
+        )
+
+
 @pytest.fixture(scope="module")
 def canonical() -> CanonicalMap:
     return CanonicalMap(load_head_rig().faces, load_head_rig().identity_mean, 0.05, "cpu")
@@ -105,7 +190,7 @@ def test_a_rigid_motion_is_undone_off_the_surface_too(canonical: CanonicalMap) -
     turn, shift = Rotation.from_rotvec([0.2, -0.5, 0.1]), np.array([0.1, -0.2, 1.0])
     points = rest + 0.01 * vertex_normals(rest, rig.faces)
     to_camera = [(turn.apply(x) + shift).astype(np.float32) for x in (rest, points)]
-    directions = np.tile(np.float32([0, 0, 1]), (len(points), 1))
+    directions = np.tile(np.array([0, 0, 1], np.float32), (len(points), 1))
     carried = canonical.carry(to_camera[0], torch.from_numpy(to_camera[1]), torch.from_numpy(directions))
     assert (carried.face >= 0).all()
     assert np.abs(carried.points.numpy() - points).max() < 2e-5
@@ -250,3 +335,5 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
         method(tmp_path, stepz="3")
     with pytest.raises(UserError, match="--set samples"):
         method(tmp_path, samples="1")
+    with pytest.raises(UserError, match="3 rays are not enough for 4 frames"):
+        method(tmp_path, rays="3", frames_a_step="4")
