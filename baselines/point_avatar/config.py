@@ -24,8 +24,8 @@ class PointAvatarConfig(BaseModel):
     # points
     start: Literal["hull", "sphere"] = Field("hull", description="published: sphere of radius 0.5")
     first_points: int = Field(9000, ge=16, description="published: 400")
-    most_points: int = Field(20000, ge=16, description="published: 409,600")
-    growths: int = Field(2, ge=0, description="doublings; published: every 5 epochs, 10 in all")
+    most_points: int = Field(40000, ge=16, description="no doubling to more; published: 409,600")
+    growths: int = Field(2, ge=0, description="doublings; published: every 5 epochs of 62")
     growth_share: float = Field(
         0.45, gt=0, le=1, description="the last doubling comes at this share of the steps"
     )
@@ -41,7 +41,9 @@ class PointAvatarConfig(BaseModel):
         24, ge=0, description="frames that points take their first albedo from; published: 0, a network's"
     )
     points_a_pixel: int = Field(10, ge=1, description="published: 10")
-    radius_scale: float = Field(0.75, gt=0, description="of the published radius 0.3 * 0.75^log2(N / 100)")
+    radius_scale: float = Field(
+        1.0, gt=0, description="of the published first radius 0.3 * 0.75^log2(N / 100); * 0.75 a doubling"
+    )
 
     # networks
     deformer_width: int = Field(64, ge=4, description="published: 128")
@@ -84,7 +86,7 @@ _SMOKE: dict[str, Any] = {
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "max_train_frames": 20000, "start": "sphere", "first_points": 400,
-    "most_points": 409600, "growths": 10, "least_seen": 0.0, "first_colours": 0, "prune_below": 0.5, "radius_scale": 1.0, "perceptual_every": 1, "growth_share": 0.81, "prunings": 62, "deformer_width": 128,
+    "most_points": 409600, "growths": 12, "least_seen": 0.0, "first_colours": 0, "prune_below": 0.5, "perceptual_every": 1, "growth_share": 60 / 62, "prunings": 62, "deformer_width": 128,
     "deformer_layers": 4, "canonical_width": 256, "canonical_layers": 8, "albedo": "network",
     "perceptual": "lpips-vgg", "steps": 15500, "batch": 8, "final_lr_share": 1.0, "lr_halved_at": (40 / 62, 60 / 62), "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
 }  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.plate import evenly_spaced
-from baselines.point_avatar.cloud import PointCloud, radius_ndc
+from baselines.point_avatar.cloud import PointCloud
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
 from baselines.point_avatar.renderer import Camera, Drawing, PointAvatarModel
@@ -117,21 +117,21 @@ class PointAvatarFit:
             self._replace(self._pruned())
         for optimizer in (self._networks, self._points):
             optimizer.zero_grad(set_to_none=True)
-        values = self._backward(rng)
+        values, hidden = self._backward(rng)
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
                 f"point-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
             )
         self._set_rates()
-        for optimizer in (self._networks, self._points):
-            optimizer.step()
+        self._networks.step()
+        self._step_points(hidden)
         self.step += 1
         values.setdefault("perceptual", math.nan)
         return {**values, "points": float(len(self.model.cloud))}
 
-    def _backward(self, rng: np.random.Generator) -> dict[str, float]:
-        """Add up the gradients of a batch, frame by frame; the means of its losses."""
+    def _backward(self, rng: np.random.Generator) -> tuple[dict[str, float], Tensor]:
+        """Add up the gradients of a batch, frame by frame; the means of its losses, and ``[N]`` bool which points wait."""
         config = self._config
         values: dict[str, float] = {}
         self.model.train()
@@ -148,14 +148,19 @@ class PointAvatarFit:
             for name, loss in losses.items():
                 values[name] = values.get(name, 0.0) + float(loss.detach()) / config.batch
         self.model.cloud.notice(seen)
-        self._let_wait(seen < config.least_seen)
-        return values
+        return values, seen < config.least_seen
 
-    def _let_wait(self, hidden: Tensor) -> None:
-        """Without this, Adam moves and colours a point behind others as far as the one in front of it."""
-        for parameter in (self.model.cloud.places, self.model.cloud.albedo):
+    def _step_points(self, hidden: Tensor) -> None:
+        """A step of the points that do not wait: Adam would move one behind others as far as the one in front of it."""
+        own = (self.model.cloud.places, self.model.cloud.albedo)
+        before = [parameter.detach()[hidden] for parameter in own]
+        for parameter in own:
             if parameter.grad is not None:
                 parameter.grad[hidden] = 0.0
+        self._points.step()
+        with torch.no_grad():
+            for parameter, values in zip(own, before, strict=True):
+                parameter[hidden] = values
 
     def _losses(self, drawing: Drawing, picture: Tensor, mask: Tensor) -> dict[str, Tensor]:
         config = self._config
@@ -166,7 +171,7 @@ class PointAvatarFit:
             "rgb": (drawing.image - target).abs().mean(),
             "mask": (drawing.opacity - mask).abs().mean(),
             "rig": rig_loss(drawing.residuals),
-            "sdf": drawing.distance.abs().mean(),
+            "sdf": drawing.distance.square().mean(),
             "eikonal": ((drawing.gradient.norm(dim=1) - 1.0) ** 2).mean(),
         }
         if self._perceptual is not None and self.step % config.perceptual_every == 0:
@@ -178,17 +183,18 @@ class PointAvatarFit:
 
     def _pruned(self) -> PointCloud:
         config, cloud = self._config, self.model.cloud
-        small = radius_ndc(len(cloud), config.radius_scale) < config.prune_least_radius
+        small = float(cloud.radius) < config.prune_least_radius
         return cloud if small else cloud.pruned(config.prune_below)
 
     def _grow(self, rng: np.random.Generator) -> None:
-        """Prune what was never seen, then double; the radius shrinks with the number of points."""
+        """Prune what was never seen, then double; discs shrink."""
         jitter_m = 0.5 * self.model.radius_px * self._pixel_m
         self._replace(self._pruned().doubled(self._config.most_points, jitter_m, rng))
 
     def _replace(self, cloud: PointCloud) -> None:
-        self.model.cloud = cloud
-        self._points = self._point_optimizer()
+        if cloud is not self.model.cloud:
+            self.model.cloud = cloud
+            self._points = self._point_optimizer()
 
     def _set_rates(self) -> None:
         config = self._config
@@ -218,7 +224,11 @@ class PointAvatarFit:
 
 
 def colour_points(model: PointAvatarModel, pictures: TrainingPictures, camera: Camera) -> None:
-    """Start each point's albedo as the mean of what it covers in some pictures, a hidden one's as a seen one's nearby."""
+    """Start each point's albedo as the mean of what it covers in some pictures, a hidden one's as a seen one's nearby.
+
+    Raises:
+        UserError: the masks of these pictures show none of the points.
+    """
     from scipy.spatial import KDTree
 
     sums, weights = torch.zeros_like(model.cloud.albedo), torch.zeros_like(model.cloud.seen)
@@ -227,6 +237,10 @@ def colour_points(model: PointAvatarModel, pictures: TrainingPictures, camera: C
         colours, weight = model.covered(picture, mask, drive, camera)
         sums, weights = sums + colours, weights + weight
     seen = (weights > FIRST_WEIGHT).cpu()
+    if not seen.any():
+        raise UserError(
+            "point-avatar: no point lies in the foreground masks of the training frames; look at the masks of this actor, or --set first_colours=0"
+        )
     places = model.cloud.places.detach().cpu().numpy()
     _, near = KDTree(places[seen.numpy()]).query(places)
     means = (sums / weights[:, None])[seen][torch.from_numpy(near)]

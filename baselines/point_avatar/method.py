@@ -113,14 +113,21 @@ class PointAvatar(Method):
         restore_model(model, self._fitted)
         model.eval()
         size, device, rig = self.config.resolution_px, self.workspace.device, load_head_rig()
-        camera = camera_at(capture.track, size)
+        track, camera, steps = (
+            capture.track,
+            camera_at(capture.track, size),
+            self.config.test_optimisation_steps,
+        )
+        # A rendering's capture has no readable frame; the published protocol hazard is to read them.
+        opened = dataclasses.replace(capture, readable=None) if self.config.test_optimisation else None
         for index in indices:
-            drive = frame_drive(rig, capture.track, int(index), device)
-            if self.config.test_optimisation:
-                # A rendering's capture has no readable frame; the published protocol hazard is to read them.
-                (truth,) = dataclasses.replace(capture, readable=None).frames([int(index)], size=size)
+            drive = frame_drive(rig, track, int(index), device)
+            if opened is not None:
+                (truth,) = opened.frames([int(index)], size=size)
+                if self.config.background == "white":
+                    truth = np.where(track.foreground(int(index), size)[..., None], truth, 255)
                 target = torch.from_numpy(truth.astype(np.float32) / 255.0).to(device)
-                drive = fitted_to_picture(model, camera, drive, target, self.config.test_optimisation_steps)
+                drive = fitted_to_picture(model, track.head, camera, drive, target, steps)
             with torch.no_grad():
                 image = model(drive, camera).image.clamp(0.0, 1.0)
             yield (image * 255.0).round().to(torch.uint8).cpu().numpy()
@@ -145,7 +152,7 @@ class PointAvatar(Method):
         }
         if self._fitted is not None:
             buffers = {"rest", "joints", "plate", "canonical.center"}
-            buffers |= {"cloud.seen", "cloud.face", "cloud.barycentric"}
+            buffers |= {"cloud.seen", "cloud.radius", "cloud.face", "cloud.barycentric"}
             described["points"] = len(self._fitted["cloud.places"])
             described["parameters"] = sum(
                 tensor.numel() for name, tensor in self._fitted.items() if name not in buffers

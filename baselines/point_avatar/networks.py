@@ -122,7 +122,7 @@ class CanonicalNetwork(nn.Module):
             with torch.no_grad():
                 if layer == 0:
                     linear.weight[:, 3:] = 0.0
-                if layer == self._skip:
+                if layer == self._skip and self._frequencies:
                     linear.weight[:, -(6 * self._frequencies) :] = 0.0
         with torch.no_grad():
             self.last.weight[0].normal_(math.sqrt(math.pi / self.last.in_features), 1e-4)

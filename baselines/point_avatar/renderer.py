@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.point_avatar.cloud import PointCloud, radius_ndc
+from baselines.point_avatar.cloud import PointCloud
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import CanonicalNetwork, Deformer, Residuals, Shading
 from baselines.point_avatar.rig_surface import FrameDrive, RigSurface
@@ -85,13 +85,13 @@ class PointAvatarModel(nn.Module):
     @property
     def radius_px(self) -> float:
         """Of the cloud's discs at the method's resolution."""
-        radius = radius_ndc(len(self.cloud), self.config.radius_scale) * self.config.resolution_px / 2
-        return max(radius, LEAST_RADIUS_PX)
+        return max(float(self.cloud.radius) * self.config.resolution_px / 2, LEAST_RADIUS_PX)
 
     def forward(self, drive: FrameDrive, camera: Camera) -> Drawing:
         """Draw a frame."""
         config, cloud = self.config, self.cloud
-        distance, gradient, albedo = self.canonical.with_gradient(cloud.places)
+        # The distance follows the points, not they the distance.
+        distance, gradient, albedo = self.canonical.with_gradient(cloud.places.detach())
         if config.albedo == "points":
             albedo = torch.sigmoid(cloud.albedo)
         residuals = self.deformer.residuals(cloud.places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.warp_kernels import kernels
 from emo_bench.actors.track import POSES, Track
-from emo_bench.tracking.head_rig import HeadRig, pose_head, shift_torso, torso_middle
+from emo_bench.tracking.head_rig import Head, HeadRig, pose_head, shift_torso, torso_middle
 from emo_bench.tracking.raycast import warp
 
 
@@ -46,8 +47,16 @@ def frame_drive(rig: HeadRig, track: Track, index: int, device: str) -> FrameDri
     expression = torch.from_numpy(track.expression[index : index + 1])
     poses = [torch.from_numpy(getattr(track, name)[index : index + 1]) for name in POSES]
     shift = np.asarray(track.torso_shift[index], np.float32)
+    return drive_by(rig, track.head, expression, poses, shift, device)
+
+
+def drive_by(
+    rig: HeadRig, head: Head, expression: Tensor, poses: Sequence[Tensor], shift: np.ndarray, device: str
+) -> FrameDrive:
+    """The signals of a head with coefficients ``[1, 52]``, four poses ``[1, 3]`` and a torso shift ``[3]``."""
+    expression, *poses = (signal.detach().cpu() for signal in (expression, *poses))
     with torch.no_grad():
-        unshifted = pose_head(rig, track.head, expression, *poses)[0].numpy()
+        unshifted = pose_head(rig, head, expression, *poses)[0].numpy()
     on_device = [pose.to(device) for pose in poses]
     return FrameDrive(
         expression.to(device),

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from baselines.point_avatar.renderer import Camera, PointAvatarModel
-from baselines.point_avatar.rig_surface import FrameDrive
+from baselines.point_avatar.rig_surface import FrameDrive, drive_by
+from emo_bench.tracking.head_rig import Head, load_head_rig
 
 LEARNING_RATE = 2e-3
 
 
 def fitted_to_picture(
-    model: PointAvatarModel, camera: Camera, drive: FrameDrive, target: Tensor, steps: int
+    model: PointAvatarModel, head: Head, camera: Camera, drive: FrameDrive, target: Tensor, steps: int
 ) -> FrameDrive:
     """The signals changed so that the model's picture comes nearer to ``target [S, S, 3]`` in [0, 1] (L1, Adam).
 
-    Scores of such frames are no scores of reenactment: the picture that is to be foretold was looked at.
+    While they change, normals turn with the rig as it was tracked. Scores of such frames are no scores of reenactment: the picture that is to be foretold was looked at.
     """
     expression = drive.expression.clone().requires_grad_(True)
     poses = [pose.clone().requires_grad_(True) for pose in drive.poses]
@@ -34,8 +35,11 @@ def fitted_to_picture(
         optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=[expression, *poses])
         optimizer.step()
-    return dataclasses.replace(
-        drive,
-        expression=expression.detach().clamp(0.0, 1.0),
-        poses=(poses[0].detach(), poses[1].detach(), poses[2].detach(), poses[3].detach()),
+    return drive_by(
+        load_head_rig(),
+        head,
+        expression.detach().clamp(0.0, 1.0),
+        poses,
+        drive.torso_shift.cpu().numpy(),
+        str(target.device),
     )

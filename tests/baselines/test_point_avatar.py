@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.point_avatar.cloud import PointCloud, first_cloud, radius_ndc
+from baselines.point_avatar.cloud import PointCloud, first_cloud, first_radius
 from baselines.point_avatar.config import PROFILES, PointAvatarConfig
 from baselines.point_avatar.fitting import PointAvatarFit, TrainingPictures, camera_at, colour_points
 from baselines.point_avatar.method import PointAvatar
@@ -19,6 +19,7 @@ from baselines.point_avatar.rig_surface import RigSurface, frame_drive
 from baselines.point_avatar.splatting import composite, rasterise
 from emo_bench import actors
 from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
 from emo_bench.method import Workspace
 from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig
 
@@ -149,19 +150,23 @@ def test_the_distance_starts_as_a_sphere() -> None:
 
 
 def test_growth_doubles_up_to_the_most_and_pruning_drops_the_unseen() -> None:
+    """Discs shrink by a quarter when their number doubles and at no other time (methods.md, D.4)."""
     rig = load_head_rig()
     surface = surface_of(actors.load("1").track.head, rig)
-    cloud = PointCloud(surface.rest[:100].clone(), torch.randn(100, 3), surface)
+    cloud = PointCloud(surface.rest[:100].clone(), torch.randn(100, 3), surface, first_radius(100, 1.0))
     rng = np.random.default_rng(0)
     grown = cloud.doubled(1000, 0.002, rng)
     assert len(grown) == 200
     gap = torch.cdist(grown.places[100:], cloud.places).min(dim=1).values
     assert 0 < float(gap.detach().max()) <= 0.002 * 3**0.5
-    assert len(grown.doubled(250, 0.002, rng)) == 250
+    assert torch.equal(grown.albedo[100:], cloud.albedo)
+    assert float(grown.radius) == pytest.approx(0.3 * 0.75)
+    assert grown.doubled(399, 0.002, rng) is grown
     cloud.notice(torch.linspace(0, 1, 100))
     cloud.notice(torch.zeros(100))
     assert len(cloud.pruned(0.5)) == 50
-    assert radius_ndc(400, 1.0) == pytest.approx(0.3 * 0.75**2)
+    assert float(cloud.pruned(0.5).radius) == pytest.approx(0.3)
+    assert first_radius(400, 1.0) == pytest.approx(0.3 * 0.75**2)
 
 
 def fit_of(picture: Tensor | None = None, **changed: object) -> PointAvatarFit:
@@ -199,17 +204,57 @@ def test_points_start_with_the_colours_that_they_cover() -> None:
         assert float(gap.detach().mean()) < 0.02
 
 
+def test_masks_that_show_nothing_are_refused() -> None:
+    fitting = fit_of(first_colours=2)
+    fitting._pictures._masks[:] = False
+    with pytest.raises(UserError, match="no point lies in the foreground masks"):
+        colour_points(fitting.model, fitting._pictures, fitting._camera)
+
+
 def test_points_behind_others_wait() -> None:
-    fitting = fit_of(least_seen=0.1, batch=2)
+    """Also those that moved in earlier steps, whose momentum Adam remembers."""
+    fitting = fit_of(least_seen=0.1, batch=1)
     cloud = fitting.model.cloud
-    places, albedo = cloud.places.detach().clone(), cloud.albedo.detach().clone()
+    moved_once, waited_later = torch.zeros(len(cloud), dtype=torch.bool), 0
+    for _ in range(6):
+        own = (cloud.places, cloud.albedo)
+        before = [values.detach().clone() for values in own]
+        cloud.seen.zero_()
+        fitting.run_step()
+        hidden = cloud.seen < 0.1
+        assert 0.1 < float(hidden.float().mean()) < 0.95
+        for old, now in zip(before, own, strict=True):
+            moved = (now.detach() - old).abs().amax(dim=1)
+            assert float(moved[hidden].max()) == 0.0
+            assert float((moved[~hidden] > 0).float().mean()) > 0.95
+        waited_later += int((hidden & moved_once).sum())
+        moved_once |= ~hidden
+    assert waited_later > 20
+
+
+def test_the_distance_does_not_pull_points() -> None:
+    alone = {f"{name}_weight": 0.0 for name in ("rgb", "mask", "rig")}
+    fitting = fit_of(**alone, least_seen=0.0)
+    cloud, last = fitting.model.cloud, fitting.model.canonical.last.weight
+    places, weight = cloud.places.detach().clone(), last.detach().clone()
     fitting.run_step()
-    hidden = fitting.model.cloud.seen < 0.1
-    assert 0.1 < float(hidden.float().mean()) < 0.9
-    for before, now in ((places, cloud.places), (albedo, cloud.albedo)):
-        moved = (now.detach() - before).abs().amax(dim=1)
-        assert float(moved[hidden].max()) == 0.0
-        assert float((moved[~hidden] > 0).float().mean()) > 0.95
+    assert torch.equal(cloud.places.detach(), places)
+    assert not torch.equal(last.detach(), weight)
+
+
+def test_a_cloud_that_stays_keeps_its_momentum() -> None:
+    fitting = fit_of(most_points=16, prune_least_radius=9.0, steps=20, growths=1, growth_share=0.5)
+    fitting.run_step()
+    moments = fitting._points.state[fitting.model.cloud.places]
+    fitting._grow(np.random.default_rng(0))
+    assert fitting._points.state[fitting.model.cloud.places] is moments
+
+
+def test_no_frequencies_leave_the_network_alive() -> None:
+    torch.manual_seed(0)
+    network = CanonicalNetwork(PointAvatarConfig(canonical_layers=8, frequencies=0), torch.zeros(3))
+    distance, _ = network(torch.tensor([[0.05, 0.0, 0.0], [0.4, 0.0, 0.0]]))
+    assert float((distance[1] - distance[0]).detach()) > 0.5
 
 
 def test_points_brighter_than_white_can_darken() -> None:
@@ -291,5 +336,8 @@ def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pyt
 
 def test_the_paper_profile_has_the_published_sizes(tmp_path: Path) -> None:
     avatar = PointAvatarConfig(**PROFILES["paper"])
-    assert avatar.first_points * 2**avatar.growths == avatar.most_points == 409600
+    assert avatar.first_points * 2**10 == avatar.most_points == 409600
+    # A doubling every five of 62 epochs, as long as there is room.
+    spacing = avatar.growth_share * 62 / avatar.growths
+    assert spacing == pytest.approx(5) and avatar.growths == 62 // 5
     assert avatar.points_a_pixel == 10
