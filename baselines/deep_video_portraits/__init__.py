@@ -15,5 +15,6 @@ down to one pixel.
 Left out: transfer of reflectance and light between people; the network renders its own person. The window uses the
 track of the frames before, held-out ones too: tracks are driving signals.
 
-Open in the paper, settled here: the channels at full resolution (``last_width``), dropout off when rendering.
+Open in the paper, settled here: the channels at full resolution (``last_width``), where the second of the two
+refinement convolutions gives the colours; dropout off when rendering.
 """

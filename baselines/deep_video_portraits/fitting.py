@@ -21,7 +21,7 @@ class DeepVideoPortraitsFit:
     """Trains the translation network against a conditional patch discriminator, step by step.
 
     A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
-    ends with the weights of an undisturbed one.
+    ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
 
     Args:
         network: what is trained, on its device.

@@ -23,7 +23,7 @@ class InstaFit:
     """Trains an avatar step by step.
 
     A step draws its rays from the seed and its number alone, so that a fit which was killed and went on from a
-    checkpoint ends with the weights of an undisturbed one.
+    checkpoint ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
 
     Args:
         avatar: what is trained, on its device.

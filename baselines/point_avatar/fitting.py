@@ -58,7 +58,7 @@ class PointAvatarFit:
     """Trains a model step by step, its points pruned and doubled on the way.
 
     A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
-    ends with the weights of an undisturbed one.
+    ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
 
     Args:
         model: what is trained, with its first cloud.

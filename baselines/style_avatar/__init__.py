@@ -14,10 +14,14 @@ the perceptual loss, which would take half of the time.
 Replaced: FaceVerse by the open head rig (Anny) as the benchmark tracks it, with a texture and one light gathered from
 training frames; FaceVerse's VGG loss by the project's perceptual distance on VGG; the mask is taught by the track's
 foreground. The benchmark's frames have no margin, so the sliding window reaches beyond them, and what lies there is
-left out of all losses; the background's texture covers half a frame more than the frame.
+left out of all losses; the background's texture covers half a frame more than the frame. A trunk has batch
+normalisation after every layer, where the release has one at its end; styles start without effect (their weights are
+zero); face features enter where the tracked head covers the background, where the release adds them to the fused
+features; the mask passes gradients on, which the release cuts off before it fuses; gradients are clipped jointly, where
+the release clips each generator's.
 
-Left out: the pre-trained start of all networks (training starts from scratch), and noise maps, which the release fuses
-like features. Held-out frames get the time code of the last training frame unless ``time_code=index``: the release
+Left out: the pre-trained start of all networks (training starts from scratch), and noise maps and RGB skips, which the
+release fuses like features: trunks and first StyleUNet have no picture output. Held-out frames get the time code of the last training frame unless ``time_code=index``: the release
 trains on the whole video's numbers.
 
 Open, settled here: the frequencies of the time code, where the window may stand (whole feature pixels).

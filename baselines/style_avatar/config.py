@@ -90,6 +90,11 @@ class StyleAvatarConfig(BaseModel):
                 raise ValueError(f"{name}={size} is not a power of two")
         if self.feature_px < 2 * BOTTOM_PX or self.feature_px > self.resolution_px // 2:
             raise ValueError(f"input_px={self.input_px}: choose from {4 * BOTTOM_PX} to resolution_px")
+        for name in ("channel_base", "discriminator_base"):
+            if getattr(self, name) < self.wavelet_px:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} leaves no channel at {self.wavelet_px} px: at least that"
+                )
         return self
 
     @property

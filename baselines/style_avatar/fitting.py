@@ -30,7 +30,7 @@ class StyleAvatarFit:
     """Trains an avatar against a wavelet discriminator, step by step.
 
     A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
-    ends with the weights of an undisturbed one.
+    ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
 
     Args:
         model: what is trained, on its device.

@@ -183,3 +183,9 @@ def test_killed_it_goes_on_to_the_same_avatar(tmp_path: Path, monkeypatch: pytes
 def test_wrong_settings_are_one_clear_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         method(tmp_path, **{setting: value})
+
+
+def test_widths_leave_a_channel_at_every_size(tmp_path: Path) -> None:
+    for setting in ("channel_base", "discriminator_base"):
+        with pytest.raises(UserError, match=f"{setting}=64 leaves no channel at 128 px"):
+            method(tmp_path, resolution_px="256", **{setting: "64"})
