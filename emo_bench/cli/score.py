@@ -102,7 +102,7 @@ def score(
     with status.log_on_stderr():
         from emo_bench.metrics import Captions, Settings
         from emo_bench.rescoring import ScoreRequest, score_request, write_scores
-        from emo_bench.runner import default_device
+        from emo_bench.runner import chosen_device
 
         captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
         request = ScoreRequest(
@@ -113,7 +113,7 @@ def score(
             convention=convention,
             background=background,  # type: ignore[arg-type]
             region=region,
-            settings=Settings(device or default_device(), detector, clip, captions),
+            settings=Settings(chosen_device(device), detector, clip, captions),
         )
         table = score_request(request)
         written = [] if out is None else write_scores(table, out)
