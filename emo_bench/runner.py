@@ -60,6 +60,7 @@ class _Plan:
     profile: str
     device: str
     style: EditStyle | None = None
+    clip: str = "auto"
 
     @property
     def folder(self) -> Path:
@@ -87,16 +88,18 @@ def run(
     trivial: bool = True,
     cls: type[Method] | None = None,
     style: EditStyle | None = None,
+    clip: str = "auto",
 ) -> list[Path]:
     """Make a run, and those of the trivial methods beside it; what is finished is left as it is.
 
     Returns the folders, the asked-for run first. Held-out frames are out of the method's reach. ``cls`` is the class
-    of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show.
+    of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show, ``clip`` the model of
+    that edit's CLIP scores.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
     """
-    plan = dataclasses.replace(_resolve(request, cls), style=style)
+    plan = dataclasses.replace(_resolve(request, cls), style=style, clip=clip)
     resolution_px = _make(plan)
     folders = [plan.folder]
     for name in methods.TRIVIAL if trivial else ():
@@ -184,7 +187,14 @@ def _make(plan: _Plan) -> int:
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
         job = stages.Job(
-            folder, method, plan.capture, plan.protocol, plan.split, plan.device, style=plan.style
+            folder,
+            method,
+            plan.capture,
+            plan.protocol,
+            plan.split,
+            plan.device,
+            style=plan.style,
+            clip=plan.clip,
         )
         take_over_stages(folder, method, plan.device, plan.request.donors)
         stages.fit(job)
