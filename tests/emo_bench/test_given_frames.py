@@ -16,6 +16,8 @@ from emo_bench.errors import UserError
 from emo_bench.given_frames import GivenRequest, file_frames
 from emo_bench.lossless import write_lossless
 from emo_bench.store import load_run
+from reports.comparison import Row
+from reports.reproduction import command
 
 TEST = range(138, 150)
 
@@ -160,7 +162,9 @@ def test_an_edit_is_scored_by_the_clip_that_was_asked_for(
     with pytest.raises(UserError, match="CLIP"):
         file(made, **edit, clip="nonsense")
     assert not (tmp_path / "runs").exists()
-    score = load_run(file(made, **edit, clip="portraits")).manifest["stages"]["score"]
+    run = load_run(file(made, **edit, clip="portraits"))
+    score = run.manifest["stages"]["score"]
+    assert command(Row(run)).endswith(" --clip portraits")
     assert score["inputs"]["clip"] == "portraits"
     assert "portraits" in score["records"]["clip_d"]["backend"]["name"]
 
