@@ -22,6 +22,7 @@ from protocols.styles import DEFAULT_STYLE, Style, load_style
 
 EDITS = "edit"
 PROTOCOL, MINI_PROTOCOL = "editing", "editing-mini"
+GIVEN_PROFILE = "given"
 SAME_CLIP = "CLIP scores are by the CLIP that the edit was trained with"
 
 log = logging.getLogger("emo_bench")
@@ -154,7 +155,7 @@ def open_method(
     Raises:
         UserError: there is no finished run, or its method is not known here.
     """
-    from emo_bench.runner import default_device
+    from emo_bench.runner import chosen_device
 
     if not (run / "run.json").is_file():
         raise UserError(f"{run} is no run: give the folder with run.json; runs are made with: emo-bench run")
@@ -164,11 +165,33 @@ def open_method(
     identity = manifest["identity"]
     if "style" in identity:
         raise UserError(f"{run} is an edit: give the run it belongs to, {run.parent.parent}")
-    cls = methods.method_class(method or identity["method"])
+    cls = _method_class(run, manifest) if method is None else methods.method_class(method)
     workspace = Workspace(
-        run, identity["profile"], identity["seed"], device or default_device(), identity["settings"]
+        run, identity["profile"], identity["seed"], chosen_device(device), identity["settings"]
     )
     return cls(workspace), manifest
+
+
+def _method_class(run: Path, manifest: Mapping[str, Any]) -> type[Method]:
+    """The class of a run's method, by its name or by the place that the run was made from."""
+    identity, place = manifest["identity"], manifest.get("method_place")
+    name = identity["method"]
+    again = "give its emo-bench run command again, with --method as the file lies now"
+    if place is None and identity["profile"] == GIVEN_PROFILE:
+        raise UserError(f"{run} holds frames made elsewhere: there is no avatar here to open")
+    if place is None and name not in methods.known_methods():
+        raise UserError(
+            f"{run} is of method {name!r}, which is none known here, and does not say its file: {again}"
+        )
+    if place is None:
+        return methods.method_class(name)
+    file = place if place.endswith(".toml") else place.rpartition(":")[0]
+    if not Path(file).is_file():
+        raise UserError(f"{run} was made by {place}, which is not there any more: {again}")
+    cls = methods.method_class(place)
+    if cls.info.name != name:
+        raise UserError(f"{run} is of {name!r}, but {place} calls itself {cls.info.name!r} now")
+    return cls
 
 
 def open_edit(base: Method, style: str) -> Method:

@@ -16,11 +16,14 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest
 from emo_bench.method import EditStyle, Method, MethodInfo
+from emo_bench.metrics.clip_model import find_clip
 from emo_bench.numbered_frames import NumberedFrames, open_numbered
 from protocols.loader import DEFAULT_PROTOCOL
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 PROFILE = "given"
+# What the networks of LPIPS take.
+LEAST_PX = 32
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class GivenRequest:
         actor, protocol, split: as in ``runner.RunRequest``.
         source_caption, target_caption: both or none; what the frames show before and after an edit.
         device: of the metrics.
+        clip: model of an edit's CLIP scores; "auto" is the first at hand.
     """
 
     frames: Path
@@ -44,6 +48,7 @@ class GivenRequest:
     target_caption: str | None = None
     runs_dir: Path = Path("runs")
     device: str | None = None
+    clip: str = "auto"
 
 
 def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
@@ -52,7 +57,8 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
     Returns the folders, that of the frames first.
 
     Raises:
-        UserError: the name is taken, the captions do not fit the protocol, or the frames do not fit the split.
+        UserError: the name is taken, the captions or the CLIP model do not fit the protocol or are not here, or the
+            frames do not fit the split or are smaller than ``LEAST_PX``.
     """
     if not NAME.fullmatch(request.name):
         raise UserError(f"{request.name!r} cannot name a method: use lower case, digits, dash and underscore")
@@ -62,6 +68,10 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
         )
     protocol = protocols.load_protocol(request.protocol or DEFAULT_PROTOCOL)
     style = _style(request, protocol)
+    if request.clip != "auto":
+        if not any(metric.startswith("clip_") for metric in protocol.scoring.metrics):
+            raise UserError(f"protocol {protocol.name} has no CLIP scores: leave --clip out")
+        find_clip(request.clip)
     capture = actors.load(request.actor)
     split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
     cls = _class(request.name, open_numbered(request.frames, split.test))
@@ -73,7 +83,7 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
         runs_dir=request.runs_dir,
         device=request.device,
     )
-    return runner.run(run, trivial=trivial and style is None, cls=cls, style=style)
+    return runner.run(run, trivial=trivial and style is None, cls=cls, style=style, clip=request.clip)
 
 
 def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | None:
@@ -99,6 +109,10 @@ def _class(name: str, frames: NumberedFrames) -> type[Method]:
     for frame in frames.read():
         digest.add(frame)
         size_px = len(frame)
+        if size_px < LEAST_PX:
+            raise UserError(
+                f"{frames.source.title} is of {size_px}x{size_px} px; metrics need {LEAST_PX} px or more"
+            )
     info = MethodInfo(
         name=name,
         title=name,

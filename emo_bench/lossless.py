@@ -45,14 +45,26 @@ class FrameDigest:
 def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
     """Write frames uint8 ``[H, W, 3]`` RGB of one size; return their number and :class:`FrameDigest`.
 
-    The file appears under its name only when it is whole. An empty series or a frame of another size is a
-    ValueError.
+    The file appears under its name only when it is whole; an exception, the frames' own too, leaves nothing.
+    An empty series or a frame of another size is a ValueError.
     """
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        written = _encode(temporary, frames)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return written
+
+
+def _encode(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
     import av
 
-    temporary = path.with_name(f"{path.name}.part")
     digest, count, size = FrameDigest(), 0, None
-    with av.open(str(temporary), "w", format="matroska") as container:
+    with av.open(str(path), "w", format="matroska") as container:
         stream: Any = None
         for frame in frames:
             if size is None:
@@ -70,11 +82,8 @@ def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
             digest.add(frame)
             count += 1
         if stream is None:
-            raise ValueError(f"{path}: there is no frame to write")
+            raise ValueError("there is no frame to write")
         container.mux(stream.encode(None))
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(temporary, path)
     return count, digest.hexdigest()
 
 

@@ -42,6 +42,12 @@ class NumberedFrames:
             )
 
 
+def frame_number(name: str) -> int | None:
+    """The last number in a frame's name; None where there is none."""
+    found = re.findall(r"\d+", name)
+    return int(found[-1]) if found else None
+
+
 def open_numbered(path: Path, indices: Sequence[int]) -> NumberedFrames:
     """Open frames that answer ``indices``, ascending.
 
@@ -65,12 +71,12 @@ def open_numbered(path: Path, indices: Sequence[int]) -> NumberedFrames:
 def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
     numbers = []
     for name in source.names:
-        found = re.findall(r"\d+", str(name))
-        if not found:
+        number = frame_number(str(name))
+        if number is None:
             raise UserError(
                 f"{name} in {source.title} has no number, so its place is not known: name frames by number"
             )
-        numbers.append(int(found[-1]))
+        numbers.append(number)
     first = numbers[0] if numbers[0] in (0, 1) else 0
     in_series = list(range(first, first + len(wanted)))
     if numbers in (wanted, in_series):

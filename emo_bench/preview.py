@@ -26,8 +26,8 @@ LABEL_PX = 28
 class PreviewWriter:
     """Writes an H.264 MP4, one picture a held-out frame; use as a context manager.
 
-    The file appears under its name only when the block ends without an exception. Small frames are shown
-    at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that grey means equal.
+    The file appears under its name only when the block ends without an exception, which leaves nothing. Small frames
+    are shown at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that grey means equal.
     """
 
     def __init__(self, path: Path, title: str, fps: float, gain: float = DIFFERENCE_GAIN) -> None:
@@ -45,11 +45,14 @@ class PreviewWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        if kind is None:
-            os.replace(self._temporary, self._path)
+        try:
+            if kind is None and self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if kind is None:
+                os.replace(self._temporary, self._path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
 
     def add(self, source: FrameU8, ours: FrameU8) -> None:
         """Append a picture from two frames uint8 ``[R, R, 3]``."""

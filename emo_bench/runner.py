@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,7 @@ class _Plan:
     profile: str
     device: str
     style: EditStyle | None = None
+    clip: str = "auto"
 
     @property
     def folder(self) -> Path:
@@ -86,16 +88,18 @@ def run(
     trivial: bool = True,
     cls: type[Method] | None = None,
     style: EditStyle | None = None,
+    clip: str = "auto",
 ) -> list[Path]:
     """Make a run, and those of the trivial methods beside it; what is finished is left as it is.
 
     Returns the folders, the asked-for run first. Held-out frames are out of the method's reach. ``cls`` is the class
-    of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show.
+    of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show, ``clip`` the model of
+    that edit's CLIP scores.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
     """
-    plan = dataclasses.replace(_resolve(request, cls), style=style)
+    plan = dataclasses.replace(_resolve(request, cls), style=style, clip=clip)
     resolution_px = _make(plan)
     folders = [plan.folder]
     for name in methods.TRIVIAL if trivial else ():
@@ -116,11 +120,22 @@ def planned(request: RunRequest) -> tuple[Method, Capture, protocols.Split, bool
     return plan.build(), plan.capture, plan.split, _is_smoke(plan)
 
 
-def default_device() -> str:
-    """``cuda`` when torch has a GPU, else ``cpu``."""
+def chosen_device(asked: str | None) -> str:
+    """``asked``, or for None ``cuda`` when torch has a GPU, else ``cpu``.
+
+    Raises:
+        UserError: torch has no such device here.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked is None:
+        return "cuda" if gpus else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", asked):
+        raise UserError(f"there is no device {asked!r}: give cpu or cuda")
+    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= gpus:
+        raise UserError(f"there is no device {asked}: torch finds {gpus or 'no'} GPUs here; give cpu")
+    return asked
 
 
 def default_profile(cls: type[Method], device: str) -> str:
@@ -134,7 +149,7 @@ def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
     cls = cls or methods.method_class(request.method)
     if request.method != cls.info.name and cls.info.name in methods.known_methods():
         raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
-    device = request.device or default_device()
+    device = chosen_device(request.device)
     profile = request.profile or default_profile(cls, device)
     if profile not in cls.profiles():
         raise UserError(
@@ -166,18 +181,39 @@ def _make(plan: _Plan) -> int:
     method = plan.build()
     with lock_folder(plan.folder), log_file(plan.folder / LOG):
         folder = RunFolder.open(plan.folder, _identity(plan, method), _facts(plan, method))
+        _note_place(folder, plan.request.method)
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
         job = stages.Job(
-            folder, method, plan.capture, plan.protocol, plan.split, plan.device, style=plan.style
+            folder,
+            method,
+            plan.capture,
+            plan.protocol,
+            plan.split,
+            plan.device,
+            style=plan.style,
+            clip=plan.clip,
         )
         take_over_stages(folder, method, plan.device, plan.request.donors)
         stages.fit(job)
         stages.render(job)
         stages.score(job)
     return method.resolution_px
+
+
+def _note_place(folder: RunFolder, method: str) -> None:
+    """Keep where a method lies that is no registered one, for whoever opens the run later; it may have moved since."""
+    file, _, attribute = method.rpartition(":")
+    if method.endswith(".toml"):
+        place = str(Path(method).resolve())
+    elif file.endswith(".py"):
+        place = f"{Path(file).resolve()}:{attribute}"
+    else:
+        return
+    if folder.manifest.get("method_place") != place:
+        folder.note(method_place=place)
 
 
 def _identity(plan: _Plan, method: Method) -> dict[str, Any]:

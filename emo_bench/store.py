@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from emo_bench.errors import UserError
 
@@ -134,8 +134,7 @@ def lock_folder(path: Path) -> Iterator[None]:
     import fcntl
 
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / LOCK).open("w") as file:
+    with _opened_lock(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -147,6 +146,17 @@ def lock_folder(path: Path) -> Iterator[None]:
             if path in made and (not (path / MANIFEST).exists() or (refused and _has_nothing(path))):
                 _remove_empty(path, made)
             raise
+
+
+def _opened_lock(path: Path) -> TextIO:
+    """The lock file of a folder, which is made; a UserError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / LOCK).open("w")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR"
+        ) from error
 
 
 def _has_nothing(path: Path) -> bool:
@@ -240,13 +250,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, force it to disk and rename it."""
+    """Write a file under a temporary name, force it to disk and rename it; an exception leaves no temporary file."""
     temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _changes(before: Any, now: Any, name: str = "") -> list[str]:

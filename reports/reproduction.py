@@ -15,19 +15,19 @@ GIVEN_PROFILE, FILE_EDITOR = "given", "file"
 def command(row: Row) -> str:
     """The ``emo-bench`` command of a row; what the run does not know, such as the frames' folder, in capitals."""
     identity = row.identity
+    clip = (row.stages["score"].get("inputs") or {}).get("clip")
     if identity["profile"] == GIVEN_PROFILE:
         words = ["score", "FRAMES", "--actor", identity["actor"]["name"], "--name", identity["method"]]
         words += _protocol(identity)
         if row.style:
             style = identity["style"]
             words += ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
-        return _shell(words)
+        return _shell(words + (["--clip", clip] if clip else []))
     fitted = _base_identity(row) if row.style else identity
     words = ["run", "--method", identity["method"], "--actor", identity["actor"]["name"]]
     words += _protocol(fitted)
     words += ["--profile", identity["profile"], "--seed", str(identity["seed"])]
     settings = dict(identity["settings"])
-    clip = (row.stages["score"].get("inputs") or {}).get("clip")
     if clip:
         settings["clip"] = clip
         settings.pop("edit.clip", None)

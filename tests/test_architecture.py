@@ -31,6 +31,7 @@ ALLOWED = {
     "methods": {"method", "command_method", "errors"},
     "exporters": {"actors", "tracking", "progress", "errors"},
     "numbered_frames": {"frame_source", "errors"},
+    "importers": {"numbered_frames", "errors"},
     "store": {"errors"},
 }
 

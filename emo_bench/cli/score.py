@@ -27,12 +27,15 @@ def score(
     name: Annotated[
         str | None, typer.Option(help="With --actor: of the method that made the frames.")
     ] = None,
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="With --actor: where runs are kept.")] = Path(
-        "runs"
-    ),
+    runs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --actor: where runs are kept; default runs.")
+    ] = None,
     trivial: Annotated[
-        bool, typer.Option("--trivial/--no-trivial", help="With --actor: also run the trivial methods.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--trivial/--no-trivial", help="With --actor: also run the trivial methods; default yes."
+        ),
+    ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="What the frames should look like: a folder or a video.")
     ] = None,
@@ -82,19 +85,27 @@ def score(
             "--region": region, "--background": background, "--out": out,
         }  # fmt: skip
         _refuse("--actor takes these from the protocol", others)
+        if detector != "auto":
+            raise UserError("--detector: runs are scored with the first detector at hand; leave it out")
         if name is None:
             raise UserError("frames filed as a run need the --name of the method that made them")
         with status.log_on_stderr():
             from emo_bench.given_frames import GivenRequest, file_frames
             from reports import summary, write_report
 
-            wanted = GivenRequest(made, name, actor, protocol, split, source_prompt, prompt, runs, device)
-            folders = file_frames(wanted, trivial=trivial)
+            wanted = GivenRequest(
+                made, name, actor, protocol, split, source_prompt, prompt, runs or Path("runs"), device, clip
+            )
+            folders = file_frames(wanted, trivial=trivial is not False)
             written_report = write_report(folders, folders[0])
         print(summary(folders))
         print(f"report   {written_report}")
         return
-    _refuse("needs --actor", {"--protocol": protocol, "--split": split, "--name": name})
+    of_runs = {
+        "--protocol": protocol, "--split": split, "--name": name, "--runs": runs,
+        "--trivial/--no-trivial": trivial,
+    }  # fmt: skip
+    _refuse("needs --actor", of_runs)
     if (prompt is None) != (source_prompt is None):
         raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
     if background not in (None, "as filmed", "white", "black"):
@@ -102,7 +113,7 @@ def score(
     with status.log_on_stderr():
         from emo_bench.metrics import Captions, Settings
         from emo_bench.rescoring import ScoreRequest, score_request, write_scores
-        from emo_bench.runner import default_device
+        from emo_bench.runner import chosen_device
 
         captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
         request = ScoreRequest(
@@ -113,7 +124,7 @@ def score(
             convention=convention,
             background=background,  # type: ignore[arg-type]
             region=region,
-            settings=Settings(device or default_device(), detector, clip, captions),
+            settings=Settings(chosen_device(device), detector, clip, captions),
         )
         table = score_request(request)
         written = [] if out is None else write_scores(table, out)
@@ -127,7 +138,7 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
     from emo_bench.errors import UserError
 
     for option, value in options.items():
-        if value:
+        if value not in (None, ""):
             raise UserError(f"{option}: {why}")
 
 

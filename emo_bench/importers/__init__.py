@@ -18,7 +18,7 @@ FORMATS = {
 }
 
 
-def import_track(kind: str, path: Path) -> ForeignTrack:
+def import_track(kind: str, path: Path | str) -> ForeignTrack:
     """Read a tracker's output.
 
     Args:
@@ -33,5 +33,5 @@ def import_track(kind: str, path: Path) -> ForeignTrack:
     if kind not in FORMATS:
         raise UserError(f"there is no track format {kind!r} (known: {', '.join(FORMATS)})")
     module, _, function = FORMATS[kind].partition(":")
-    track: ForeignTrack = getattr(import_module(module), function)(path)
+    track: ForeignTrack = getattr(import_module(module), function)(Path(path))
     return track

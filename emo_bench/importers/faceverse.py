@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_bench.errors import UserError
-from emo_bench.importers.foreign_track import ForeignTrack, numbered_files, read_array, stacked
+from emo_bench.importers.foreign_track import ForeignTrack, as_numbers, numbered_files, read_rows
 from emo_bench.importers.safe_pickle import load_plain
 
 TEXTURE, ANGLES, LIGHT, PLACE, EYES = 251, 3, 27, 3, 4
@@ -41,12 +41,12 @@ def read_v3(folder: Path) -> ForeignTrack:
         )
     place = folder / "coeffs" if (folder / "coeffs").is_dir() else folder
     files = numbered_files(place, ".npy", "one file of 490 FaceVerse v3 coefficients a frame is needed")
-    rows = [read_array(path) for _, path in files]
+    table = read_rows([path for _, path in files], V3.width)
     uv = folder / "uv"
     uv_files = numbered_files(uv, ".png", "UV maps") if uv.is_dir() else []
     if uv_files and [n for n, _ in uv_files] != [n for n, _ in files]:
         raise UserError(f"{uv} has maps of other frames than {place}")
-    return _track(V3, rows, files, tuple(path for _, path in uv_files))
+    return _track(V3, table, files, tuple(path for _, path in uv_files))
 
 
 def read_v4(folder: Path) -> ForeignTrack:
@@ -57,16 +57,13 @@ def read_v4(folder: Path) -> ForeignTrack:
         content = load_plain(path)
         if not isinstance(content, dict) or "coeffs" not in content:
             raise UserError(f"{path} lacks the field coeffs: is it of FaceVerse v4 with --save_results True?")
-        rows.append(np.asarray(content["coeffs"], dtype=np.float32).reshape(-1))
-        if not np.isfinite(rows[-1]).all():
-            raise UserError(f"{path}: coeffs holds values that are not finite")
-    return _track(V4, rows, files, ())
+        rows.append(as_numbers(content["coeffs"], (V4.width,), f"{path}: coeffs"))
+    return _track(V4, np.stack(rows), files, ())
 
 
 def _track(
-    version: _Version, rows: list[np.ndarray], files: list[tuple[int, Path]], uv_files: tuple[Path, ...]
+    version: _Version, table: np.ndarray, files: list[tuple[int, Path]], uv_files: tuple[Path, ...]
 ) -> ForeignTrack:
-    table = stacked(rows, version.width, [path for _, path in files], version.name)
     widths = (version.identity, version.expression, TEXTURE, ANGLES, LIGHT, PLACE, EYES)
     identity, expression, _, angles, _, place, _ = np.split(table, np.cumsum(widths)[:-1], axis=1)
     frames = np.array([number for number, _ in files])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from emo_bench.errors import UserError
+from emo_bench.numbered_frames import frame_number
+
+MOST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +43,27 @@ class ForeignTrack:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def to_npz(self) -> bytes:
+        """The content of a ``.npz`` file with the attributes by their names, as docs/import-a-track.md says."""
+        arrays: dict[str, Any] = {
+            "tracker": np.array(self.tracker),
+            "frames": self.frames,
+            "identity": self.identity,
+            "expression": self.expression,
+            "rotation": self.rotation,
+            "translation": self.translation,
+        }
+        if self.intrinsics is not None:
+            arrays["intrinsics"] = self.intrinsics
+        if self.uv_files:
+            arrays["uv_files"] = np.array([str(file.resolve()) for file in self.uv_files])
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        return content.getvalue()
+
 
 def numbered_files(folder: Path, ending: str, what: str) -> list[tuple[int, Path]]:
-    """The folder's files with that ending, by the number in their names.
+    """The folder's files with that ending, by the last number in their names.
 
     Raises:
         UserError: there are none, or a name has no number, or two have the same.
@@ -50,34 +73,65 @@ def numbered_files(folder: Path, ending: str, what: str) -> list[tuple[int, Path
         raise UserError(f"{folder} holds no *{ending}: {what}")
     found: dict[int, Path] = {}
     for file in files:
-        digits = "".join(c for c in file.stem if c.isdecimal())
-        if not digits:
+        number = frame_number(file.stem)
+        if number is None or number > MOST:
             raise UserError(f"{file} has no frame number in its name")
-        if int(digits) in found:
-            raise UserError(f"{file} and {found[int(digits)]} are of one frame")
-        found[int(digits)] = file
+        if number in found:
+            raise UserError(f"{file} and {found[number]} are of one frame")
+        found[number] = file
     return sorted(found.items())
 
 
 def read_array(path: Path) -> np.ndarray:
-    """A ``.npy`` or text file of numbers, flat float32; nothing in it is executed.
+    """The array of a ``.npy`` or text file; nothing in it is executed.
 
     Raises:
-        UserError: it cannot be read, or holds values that are not finite.
+        UserError: it cannot be read.
     """
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
-        flat = np.asarray(values, dtype=np.float32).reshape(-1)
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as numbers: {error}") from error
-    if not np.isfinite(flat).all():
-        raise UserError(f"{path} holds values that are not finite")
-    return flat
+        if path.suffix != ".npy":
+            return np.loadtxt(path, ndmin=1)
+        with path.open("rb") as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    # Whatever a damaged file makes a parser raise.
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as numbers: {one_line(error)}") from error
 
 
-def stacked(rows: Sequence[np.ndarray], width: int, paths: Sequence[Path], what: str) -> np.ndarray:
-    """``[T, width]``; a UserError names the file that has another length."""
-    for row, path in zip(rows, paths, strict=True):
-        if len(row) != width:
-            raise UserError(f"{path} has {len(row)} numbers, not the {width} of {what}")
-    return np.stack(rows)
+def as_numbers(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """``value`` as float32 ``shape``; axes of one in front are dropped.
+
+    Raises:
+        UserError: it holds no real and finite numbers, or has another shape; the line begins with ``where``.
+    """
+    try:
+        found = np.asarray(value)
+    # Ragged lists, and objects that only look like arrays.
+    except Exception as error:
+        raise UserError(f"{where} holds no array of numbers: {one_line(error)}") from error
+    if found.dtype.kind not in "fiu":
+        raise UserError(f"{where} holds no real numbers ({found.dtype})")
+    while found.ndim > len(shape) and len(found) == 1:
+        found = found[0]
+    if found.shape != shape:
+        has = f"{found.size} numbers" if found.ndim == 1 else f"shape {found.shape}"
+        raise UserError(f"{where} has {has}, not the {' x '.join(map(str, shape))} that it should have")
+    with np.errstate(over="ignore"):
+        found = found.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise UserError(f"{where} holds values that are not finite")
+    return found
+
+
+def read_rows(paths: Sequence[Path], width: int) -> np.ndarray:
+    """One file of ``width`` numbers a frame: float32 ``[T, width]``.
+
+    Raises:
+        UserError: a file cannot be read, or holds something else.
+    """
+    return np.stack([as_numbers(read_array(path), (width,), str(path)) for path in paths])
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an exception's message, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

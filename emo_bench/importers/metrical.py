@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emo_bench.errors import UserError
-from emo_bench.importers.foreign_track import ForeignTrack, numbered_files
+from emo_bench.importers.foreign_track import ForeignTrack, as_numbers, numbered_files
 
-FIELDS = (("flame", "exp"), ("flame", "shape"), ("opencv", "R"), ("opencv", "t"), ("opencv", "K"))
+FIELDS = {
+    ("flame", "shape"): (300,),
+    ("flame", "exp"): (100,),
+    ("opencv", "R"): (3, 3),
+    ("opencv", "t"): (3,),
+    ("opencv", "K"): (3, 3),
+}
 
 
 def read_metrical(folder: Path) -> ForeignTrack:
@@ -21,48 +27,52 @@ def read_metrical(folder: Path) -> ForeignTrack:
     """
     place = folder / "checkpoint" if (folder / "checkpoint").is_dir() else folder
     files = numbered_files(place, ".frame", "metrical-tracker's output folder is needed")
-    parts: dict[str, list[np.ndarray]] = {name: [] for _, name in FIELDS}
+    rows = []
     for _, path in files:
         content = _load(path)
-        for group, name in FIELDS:
-            parts[name].append(_field(content, group, name, path))
-    shapes = {"exp": (-1,), "shape": (-1,), "R": (3, 3), "t": (3,), "K": (3, 3)}
-    arrays: dict[str, np.ndarray] = {}
-    for name, values in parts.items():
-        try:
-            arrays[name] = np.stack([value.reshape(shapes[name]) for value in values])
-        except ValueError as error:
-            raise UserError(f"{place}: {name} has an unexpected shape ({error})") from error
-    frames = np.array([number for number, _ in files])
-    return ForeignTrack(
-        "metrical-tracker", frames, arrays["shape"], arrays["exp"], arrays["R"], arrays["t"], arrays["K"]
+        rows.append([_field(content, group, name, path) for group, name in FIELDS])
+    shape, expression, rotation, translation, intrinsics = (
+        np.stack(part) for part in zip(*rows, strict=True)
     )
+    frames = np.array([number for number, _ in files])
+    return ForeignTrack("metrical-tracker", frames, shape, expression, rotation, translation, intrinsics)
 
 
 def _load(path: Path) -> Any:
     import torch
-    from numpy.core.multiarray import _reconstruct  # type: ignore[attr-defined]
 
-    allowed: list[Any] = [
-        _reconstruct,
-        np.ndarray,
-        np.dtype,
-        type(np.dtype("f4")),
-        type(np.dtype("f8")),
-        type(np.dtype("i8")),
-    ]
+    allowed = _array_parts()
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    # Whatever a damaged file makes torch raise; its own words advise to run what is in the file.
+    except Exception as error:
+        foreign = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+        why = f"it wants to run {foreign[1]}" if foreign else "it is damaged, or no file of metrical-tracker"
+        raise UserError(f"{path} cannot be read: {why}") from error
+
+
+def _array_parts() -> list[Any]:
+    """What numpy's arrays and scalars of plain types are pickled with, by numpy 1 and numpy 2."""
+    from numpy._core.multiarray import _reconstruct, scalar  # type: ignore[attr-defined]
+
+    kinds = {type(np.dtype(code)) for code in "?SU" + np.typecodes["AllInteger"] + np.typecodes["AllFloat"]}
+    named = [
+        (part, f"{module}.{part.__name__}")
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for part in (_reconstruct, scalar)
+    ]
+    return [np.ndarray, np.dtype, *kinds, *named]
 
 
 def _field(content: Any, group: str, name: str, path: Path) -> np.ndarray:
-    try:
-        value = np.asarray(content[group][name], dtype=np.float32)
-    except (KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path} lacks the field {group}.{name}: is it of metrical-tracker?") from error
-    if not np.isfinite(value).all():
-        raise UserError(f"{path}: {group}.{name} holds values that are not finite")
-    return value
+    import torch
+
+    fields = content.get(group) if isinstance(content, dict) else None
+    if not isinstance(fields, dict) or name not in fields:
+        raise UserError(f"{path} lacks the field {group}.{name}: is it of metrical-tracker?")
+    value = fields[name]
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        value = value.float() if value.dtype == torch.bfloat16 else value
+    return as_numbers(value, FIELDS[group, name], f"{path}: {group}.{name}")

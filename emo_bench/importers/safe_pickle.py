@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from emo_bench.errors import UserError
+from emo_bench.importers.foreign_track import one_line
 
 ARRAY_PARTS = {
     "numpy": {"dtype", "ndarray"},
@@ -40,6 +41,7 @@ def load_plain(path: Path) -> Any:
             if not dtype.hasobject:
                 return np.load(path, allow_pickle=False)
             content = _PlainUnpickler(file).load()
-    except (OSError, ValueError, EOFError, pickle.UnpicklingError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    # Whatever a damaged file makes a parser raise.
+    except Exception as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
     return content.item() if isinstance(content, np.ndarray) and content.shape == () else content

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from emo_bench import actors, command_process, methods, runner
+from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.lossless import read_lossless
 from emo_bench.method import EditStyle, Workspace
@@ -117,6 +118,19 @@ def test_a_command_method_is_a_run_like_any_other(make: Any, run: Any, prefix: s
     np.testing.assert_array_equal(next(read_lossless(folder / "render.mkv")), mean)
     assert max(train) < 138 - 3, "held-out pictures were exported"
     assert "$ " in (folder / "command.log").read_text()
+
+
+def test_its_avatar_can_be_driven(
+    make: Any, run: Any, actor: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = Path(make())
+    monkeypatch.chdir(method.parent)
+    folder = run(method.name)
+    monkeypatch.chdir("/")
+    with pytest.raises(SystemExit) as ended:
+        main(["drive", str(folder), "--by", actor, "--frames", "3", "--device", "cpu"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"video    {folder / f'driven-by-{actor}.mp4'} (3 frames)\n"
 
 
 def test_settings_reach_the_command_and_an_unknown_one_is_refused(make: Any, run: Any) -> None:

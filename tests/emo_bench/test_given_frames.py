@@ -16,6 +16,8 @@ from emo_bench.errors import UserError
 from emo_bench.given_frames import GivenRequest, file_frames
 from emo_bench.lossless import write_lossless
 from emo_bench.store import load_run
+from reports.comparison import Row
+from reports.reproduction import command
 
 TEST = range(138, 150)
 
@@ -97,6 +99,25 @@ def test_frames_of_two_sizes_or_not_square_are_refused(
         file(write(tmp_path / "wide", [frame[:48] for frame in answer], TEST))
 
 
+@pytest.mark.parametrize("size_px", [1, 4, 8, 16, 31])
+def test_frames_that_are_too_small_to_score_leave_nothing_behind(
+    file: Any, answer: list[np.ndarray], tmp_path: Path, size_px: int
+) -> None:
+    made = write(tmp_path / "made", [frame[:size_px, :size_px] for frame in answer], TEST)
+    with pytest.raises(UserError, match=f"{size_px}x{size_px} px; metrics need 32 px or more"):
+        file(made)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_smallest_frames_can_be_scored(
+    file: Any, answer: list[np.ndarray], tmp_path: Path, quick_protocol_text: str
+) -> None:
+    protocol = tmp_path / "quick.toml"
+    protocol.write_text(quick_protocol_text.replace('"sd"]', '"sd", "lpips"]'))
+    made = write(tmp_path / "made", [frame[:32, :32] for frame in answer], TEST)
+    assert load_run(file(made, protocol=str(protocol))).scores.iloc[:, 3].notna().all()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -105,6 +126,8 @@ def test_frames_of_two_sizes_or_not_square_are_refused(
         ({"target_caption": "a statue"}, "two captions"),
         ({"target_caption": "a statue", "source_caption": "a man"}, "scores no edit"),
         ({"protocol": "editing-mini"}, "scores an edit"),
+        ({"device": "foo"}, "no device 'foo'"),
+        ({"clip": "ViT-B-32"}, "has no CLIP scores"),
     ],
 )
 def test_a_wrong_request_is_one_line(
@@ -112,6 +135,7 @@ def test_a_wrong_request_is_one_line(
 ) -> None:
     with pytest.raises(UserError, match=message):
         file(write(tmp_path / "made", answer, TEST), **changes)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_edit_is_filed_with_its_captions(
@@ -125,6 +149,45 @@ def test_an_edit_is_filed_with_its_captions(
     )  # fmt: skip
     style = load_run(folder).manifest["identity"]["style"]
     assert (style["name"], style["target_caption"]) == ("a-bronze-man", "A bronze man!")
+
+
+def test_an_edit_is_scored_by_the_clip_that_was_asked_for(
+    file: Any, answer: list[np.ndarray], tmp_path: Path, quick_protocol_text: str
+) -> None:
+    protocol = tmp_path / "quick-edit.toml"
+    text = quick_protocol_text.replace('"quick"', '"quick-edit"').replace('"self-reenactment"', '"editing"')
+    protocol.write_text(text.replace('"sd"]', '"clip_d"]'))
+    edit = {"protocol": str(protocol), "source_caption": "a man", "target_caption": "a bronze man"}
+    made = write(tmp_path / "made", answer, TEST)
+    with pytest.raises(UserError, match="CLIP"):
+        file(made, **edit, clip="nonsense")
+    assert not (tmp_path / "runs").exists()
+    run = load_run(file(made, **edit, clip="portraits"))
+    score = run.manifest["stages"]["score"]
+    assert command(Row(run)).endswith(" --clip portraits")
+    assert score["inputs"]["clip"] == "portraits"
+    assert "portraits" in score["records"]["clip_d"]["backend"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--actor", "dot", "--name", "elsewhere", "--detector", "dlib"], "--detector: runs are scored with"),
+        (["--reference", "truth.mp4", "--runs", "kept"], "--runs: needs --actor"),
+        (["--reference", "truth.mp4", "--no-trivial"], "--trivial/--no-trivial: needs --actor"),
+        (["--reference", "truth.mp4", "--trivial"], "--trivial/--no-trivial: needs --actor"),
+        (["--device", "foo"], "there is no device 'foo'"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    actor: str, answer: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    options: list[str], message: str,
+) -> None:  # fmt: skip
+    made = write(tmp_path / "made", answer, TEST)
+    with pytest.raises(SystemExit) as ended:
+        main(["score", str(made), *options])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and message in error and error.count("\n") == 1
 
 
 def test_the_command_files_a_run_and_the_report_shows_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -64,7 +65,22 @@ def test_frames_of_two_sizes_are_refused_and_leave_no_file(tmp_path: Path) -> No
         write_lossless(tmp_path / "clip.mkv", frames)
     with pytest.raises(ValueError, match="no frame"):
         write_lossless(tmp_path / "clip.mkv", [])
-    assert not (tmp_path / "clip.mkv").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_that_break_off_leave_the_old_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "clip.mkv"
+    clip = np.zeros((2, 16, 16, 3), np.uint8)
+    write_lossless(file, clip)
+
+    def too_few() -> Iterator[np.ndarray]:
+        yield clip[0] + 9
+        raise UserError("1 frame; 2 were asked for")
+
+    with pytest.raises(UserError, match="2 were asked for"):
+        write_lossless(file, too_few())
+    assert list(tmp_path.iterdir()) == [file]
+    np.testing.assert_array_equal(np.stack(list(read_lossless(file))), clip)
 
 
 def test_a_damaged_or_missing_file_is_one_clear_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from emo_bench import actors, runner
+from emo_bench.editing import open_method
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest, read_lossless, write_lossless
 from emo_bench.runner import RunRequest
@@ -224,8 +225,8 @@ def test_a_method_that_breaks_the_rules_is_told_which(
     file.write_text(BROKEN)
     with pytest.raises(UserError, match=message):
         make(request_, method=f"{file}:{cls}")
-    scored = list((tmp_path / "runs").rglob("frames.parquet"))
-    assert not scored
+    left = {file.name for file in (tmp_path / "runs").rglob("*")}
+    assert not left & {"frames.parquet", "render.mkv", "render.mkv.part"}
 
 
 def test_a_fit_that_was_refused_at_once_is_not_in_the_way_of_the_mended_one(
@@ -249,6 +250,48 @@ def test_an_edited_method_file_does_not_serve_the_old_run(request_: dict[str, An
         make(request_, method=f"{file}:Base")
 
 
+def test_a_run_opens_with_the_method_file_it_was_made_by(
+    request_: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    monkeypatch.chdir(tmp_path)
+    run = make(request_, method="broken.py:Base")
+    monkeypatch.chdir("/")
+    method, _ = open_method(run, "cpu")
+    assert type(method).__name__ == "Base" and method.workspace.folder == run
+    (tmp_path / "broken.py").rename(tmp_path / "moved.py")
+    with pytest.raises(UserError, match=r"made by .*/broken\.py:Base, which is not there any more: give its"):
+        open_method(run, "cpu")
+    assert make(request_, method=f"{tmp_path}/moved.py:Base") == run
+    assert type(open_method(run, "cpu")[0]).__name__ == "Base"
+
+
+def test_a_run_that_does_not_say_its_method_file_says_what_to_do(
+    request_: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    run = make(request_, method=f"{tmp_path}/broken.py:Base")
+    manifest = json.loads((run / "run.json").read_text())
+    del manifest["method_place"]
+    (run / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"does not say its file: give its emo-bench run command again"):
+        open_method(run, "cpu")
+    make(request_, method=f"{tmp_path}/broken.py:Base")
+    assert type(open_method(run, "cpu")[0]).__name__ == "Base"
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert runner.chosen_device(None) == runner.chosen_device("cpu") == "cpu"
+    with pytest.raises(UserError, match="there is no device cuda: torch finds no GPUs here; give cpu"):
+        runner.chosen_device("cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [runner.chosen_device(asked) for asked in (None, "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+    with pytest.raises(UserError, match="finds 2 GPUs"):
+        runner.chosen_device("cuda:2")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -258,6 +301,8 @@ def test_an_edited_method_file_does_not_serve_the_old_run(request_: dict[str, An
         ({"settings": {"resolution_px": "no"}}, "must be a whole number"),
         ({"actor": "nobody"}, "no actor 'nobody'"),
         ({"split": "tail-9"}, "no split 'tail-9'"),
+        ({"device": "foo"}, "there is no device 'foo': give cpu or cuda"),
+        ({"device": "cuda:99"}, "cuda:99"),
     ],
 )
 def test_a_wrong_request_writes_nothing(

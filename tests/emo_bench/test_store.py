@@ -98,6 +98,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OSError, match="disk gone"):
         write_bytes(file, b"new")
     assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -154,6 +155,15 @@ def test_a_refused_run_leaves_no_folder(begun: bool, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such prior"):
         refused_run(folder, begun)
     assert list((tmp_path / "runs" / "p" / "1").iterdir()) == [beside]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(UserError, match=r"runs/p/1 cannot be made .*: write elsewhere with --runs DIR"):
+        refused_run(tmp_path / "runs" / "p" / "1", begun=False)
+    with pytest.raises(UserError, match=r"runs cannot be made"):
+        refused_run(tmp_path / "runs", begun=False)
+    assert (tmp_path / "runs").read_text() == "a file"
 
 
 def test_a_run_that_has_something_to_show_stays_when_it_is_refused(tmp_path: Path) -> None:
