@@ -165,7 +165,12 @@ def _make(plan: _Plan) -> int:
     """Do the stages that are left; returns the resolution of the frames."""
     method = plan.build()
     with lock_folder(plan.folder), log_file(plan.folder / LOG):
-        folder = RunFolder.open(plan.folder, _identity(plan, method), _facts(plan, method))
+        facts = _facts(plan, method)
+        folder = RunFolder.open(plan.folder, _identity(plan, method), facts)
+        # What a method says of itself may be mended without making another run.
+        said = {key: facts[key] for key in ("title", "method")}
+        if any(folder.manifest.get(key) != value for key, value in said.items()):
+            folder.note(**said)
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         for flag in folder.manifest["flags"]:
