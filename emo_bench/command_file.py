@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import tomllib
@@ -9,7 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from emo_bench.errors import UserError
 from emo_bench.exporters import LAYOUTS
@@ -20,6 +28,10 @@ PLACEHOLDERS = frozenset(
 EDIT_PLACEHOLDERS = PLACEHOLDERS | {"style", "instruction", "source_caption", "target_caption"}
 PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
 
+# A part of a folder's name.
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,14 +40,14 @@ class _Table(BaseModel):
 class Step(_Table):
     """One command: ``command`` for the shell, with placeholders in braces, and how long it may take."""
 
-    command: str = Field(min_length=1)
+    command: _Words
     timeout_s: float = Field(gt=0)
 
 
 class RenderStep(Step):
     """``frames`` says where its frames land: a folder or a video."""
 
-    frames: str = Field(min_length=1)
+    frames: _Words
 
 
 class EditSteps(_Table):
@@ -48,7 +60,7 @@ class EditSteps(_Table):
 class CommandFile(_Table):
     """What ``docs/add-a-command.md`` describes."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+    name: _Name
     title: str
     licence: str
     fidelity: str
@@ -58,7 +70,7 @@ class CommandFile(_Table):
     layout: str
     prefix: str = ""
     workdir: str = "."
-    profiles: tuple[str, ...] = Field(default=("smoke", "cpu", "paper"), min_length=1)
+    profiles: tuple[_Name, ...] = Field(default=("smoke", "cpu", "paper"), min_length=1)
     settings: dict[str, str] = {}
     environment: dict[str, str] = {}
     fit: Step
@@ -97,10 +109,34 @@ def read_command_file(path: Path) -> CommandFile:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path} cannot be read as TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        # A mistyped key is also a missing one, which says less.
+        unknown = next((each["loc"] for each in errors if each["type"] == "extra_forbidden"), None)
+        if unknown is not None:
+            raise UserError(_unknown_key(path, [str(part) for part in unknown])) from error
+        first = errors[0]
         place = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{path}: {f'{place}: ' if place else ''}{message}") from error
+
+
+_TABLES: Mapping[str, type[_Table]] = {
+    "": CommandFile,
+    "fit": Step,
+    "render": RenderStep,
+    "edit": EditSteps,
+    "edit.fit": Step,
+    "edit.render": RenderStep,
+}
+
+
+def _unknown_key(path: Path, place: list[str]) -> str:
+    """The line about a key that no table of the file has; ``place`` is its path from the top."""
+    table = ".".join(place[:-1])
+    known = list(_TABLES[table].model_fields)
+    near = difflib.get_close_matches(place[-1], known, n=1)
+    hint = f"did you mean {'.'.join([*place[:-1], near[0]])}?" if near else f"known: {', '.join(known)}"
+    return f"unknown key {'.'.join(place)} in {path}; {hint}"
 
 
 def fill(text: str, values: Mapping[str, object], *, quote: bool = True) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TextIO
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from emo_bench.command_file import (
     read_command_file,
     shell_command,
 )
-from emo_bench.command_process import run_command
+from emo_bench.command_frames import frame_place
+from emo_bench.command_process import run_command, sole_command
 from emo_bench.errors import UserError
 from emo_bench.exporters import export_driving, export_training
 from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
@@ -71,10 +72,12 @@ class CommandMethod(Method):
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Export the training frames and the track, and run the fit command; ``work`` is kept between attempts."""
+        self._workdir()
         folder = self.workspace.folder
-        shutil.rmtree(folder / EXPORT, ignore_errors=True)
-        export_training(self.file.layout, capture, train, folder / EXPORT, self.resolution_px)
-        self._run("fit", self.file.fit, self._values(EXPORT, len(train)))
+        with sole_command(folder) as record:
+            shutil.rmtree(folder / EXPORT, ignore_errors=True)
+            export_training(self.file.layout, capture, train, folder / EXPORT, self.resolution_px)
+            self._run("fit", self.file.fit, self._values(EXPORT, len(train)), record)
         (folder / DONE).touch()
 
     def load(self) -> None:
@@ -86,7 +89,12 @@ class CommandMethod(Method):
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Export what drives the frames, run the render command, and yield its frames once they are checked."""
-        yield from self._render(self.file.render, capture, indices, {})
+        yield from self._render(self._render_step(), capture, indices, {})
+
+    def render_inputs(self) -> dict[str, object]:
+        """The render command and where its frames land: mended, they are tried on the same fit."""
+        step = self._render_step()
+        return {"command": step.command, "frames": step.frames}
 
     def edit(self, style: EditStyle, workspace: Workspace) -> Method:
         """The edit by the file's edit command."""
@@ -95,8 +103,22 @@ class CommandMethod(Method):
         return CommandEdit(self, self.file.edit, style, workspace)
 
     def describe(self) -> dict[str, object]:
-        """The whole file and the settings."""
-        return {"config": {**self.file.model_dump(mode="json"), "settings": self._settings()}}
+        """What the fit depends on. Time limits, folders and words about the method are not what a run is."""
+        return {"config": self._config()}
+
+    def _config(self) -> dict[str, object]:
+        file = self.file
+        return {
+            "resolution_px": file.resolution_px,
+            "layout": file.layout,
+            "prefix": file.prefix,
+            "environment": file.environment,
+            "fit": {"command": file.fit.command},
+            "settings": self._settings(),
+        }
+
+    def _render_step(self) -> RenderStep:
+        return self.file.render
 
     def _settings(self) -> dict[str, str]:
         return {**self.file.settings, **self.workspace.settings}
@@ -104,14 +126,16 @@ class CommandMethod(Method):
     def _render(
         self, step: RenderStep, capture: Capture, indices: Sequence[int], more: Mapping[str, object]
     ) -> Iterator[np.ndarray]:
-        folder = self.workspace.folder
-        for part in (DRIVING, RENDERED):
-            shutil.rmtree(folder / part, ignore_errors=True)
-        export_driving(self.file.layout, capture, indices, folder / DRIVING, self.resolution_px)
-        values = {**self._values(DRIVING, len(indices)), **more}
-        self._run("render", step, values)
-        frames = open_numbered(self._place(fill(step.frames, values, quote=False)), indices)
-        yield from frames.read(self.resolution_px)
+        workdir, folder = self._workdir(), self.workspace.folder
+        with sole_command(folder) as record:
+            for part in (DRIVING, RENDERED):
+                shutil.rmtree(folder / part, ignore_errors=True)
+            export_driving(self.file.layout, capture, indices, folder / DRIVING, self.resolution_px)
+            values = {**self._values(DRIVING, len(indices)), **more}
+            place = frame_place(workdir / fill(step.frames, values, quote=False), folder)
+            self._run("render", step, values, record)
+        place.require_written(self._what("render"), folder / COMMAND_LOG)
+        yield from open_numbered(place.path, indices).read(self.resolution_px)
 
     def _values(self, data: str, count: int) -> dict[str, object]:
         """What the placeholders stand for; makes the folders."""
@@ -131,24 +155,24 @@ class CommandMethod(Method):
             "here": self.path.parent,
         }
 
-    def _place(self, text: str) -> Path:
-        """A path of the file: as it is when absolute, else below the working directory."""
-        return self._workdir() / text
-
     def _workdir(self) -> Path:
         workdir = self.path.parent / Path(self.file.workdir).expanduser()
         if not workdir.is_dir():
             raise UserError(f"{self.path}: workdir {workdir} is not a folder: clone the repository there")
         return workdir
 
-    def _run(self, step_name: str, step: Step, values: Mapping[str, object]) -> None:
+    def _what(self, step_name: str) -> str:
+        return f"{self.file.name}: {step_name} command"
+
+    def _run(self, step_name: str, step: Step, values: Mapping[str, object], record: TextIO) -> None:
         run_command(
             shell_command(step.command, self.file.prefix, values),
-            what=f"{self.file.name}: {step_name} command",
+            what=self._what(step_name),
             log=self.workspace.folder / COMMAND_LOG,
             timeout_s=step.timeout_s,
             workdir=self._workdir(),
             environment=self.file.environment,
+            record=record,
         )
 
 
@@ -172,14 +196,24 @@ class CommandEdit(CommandMethod):
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Copy the fit's ``work`` and run the edit command in it."""
         self._base.load()
+        self._workdir()
         folder = self.workspace.folder
-        shutil.rmtree(folder / EXPORT, ignore_errors=True)
-        shutil.rmtree(folder / WORK, ignore_errors=True)
-        shutil.copytree(self._base.workspace.folder / WORK, folder / WORK)
-        export_training(self.file.layout, capture, train, folder / EXPORT, self.resolution_px)
-        self._run("edit", self._steps.fit, {**self._values(EXPORT, len(train)), **self._words})
+        with sole_command(folder) as record:
+            shutil.rmtree(folder / EXPORT, ignore_errors=True)
+            shutil.rmtree(folder / WORK, ignore_errors=True)
+            shutil.copytree(self._base.workspace.folder / WORK, folder / WORK)
+            export_training(self.file.layout, capture, train, folder / EXPORT, self.resolution_px)
+            values = {**self._values(EXPORT, len(train)), **self._words}
+            self._run("edit", self._steps.fit, values, record)
         (folder / DONE).touch()
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """As the base's, with the edit's own render command where the file has one."""
-        yield from self._render(self._steps.render or self.file.render, capture, indices, self._words)
+        yield from self._render(self._render_step(), capture, indices, self._words)
+
+    def describe(self) -> dict[str, object]:
+        """What the edit depends on."""
+        return {"config": {**self._config(), "edit": {"command": self._steps.fit.command}}}
+
+    def _render_step(self) -> RenderStep:
+        return self._steps.render or self.file.render

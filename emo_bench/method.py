@@ -129,6 +129,13 @@ class Method(ABC):
         """
         raise UserError(f"method {self.info.name} cannot edit what it fitted: leave out --style")
 
+    def render_inputs(self) -> Mapping[str, object] | None:
+        """What the frames depend on besides the fit and its identity, plain JSON; None for nothing.
+
+        With another value the frames of a finished run are rendered and scored again, over the same fit.
+        """
+        return None
+
     def stage_inputs(self) -> Mapping[str, Mapping[str, object]]:
         """Stages of the fit that may be taken over from another fit of the method, in order.
 

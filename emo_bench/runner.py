@@ -180,8 +180,9 @@ def _make(plan: _Plan) -> int:
     """Do the stages that are left; returns the resolution of the frames."""
     method = plan.build()
     with lock_folder(plan.folder), log_file(plan.folder / LOG):
-        folder = RunFolder.open(plan.folder, _identity(plan, method), _facts(plan, method))
-        _note_place(folder, plan.request.method)
+        facts = _facts(plan, method)
+        folder = RunFolder.open(plan.folder, _identity(plan, method), facts)
+        _note_changes(folder, {key: facts[key] for key in ("title", "method")} | _place(plan.request.method))
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         for flag in folder.manifest["flags"]:
@@ -203,17 +204,20 @@ def _make(plan: _Plan) -> int:
     return method.resolution_px
 
 
-def _note_place(folder: RunFolder, method: str) -> None:
-    """Keep where a method lies that is no registered one, for whoever opens the run later; it may have moved since."""
+def _note_changes(folder: RunFolder, said: Mapping[str, Any]) -> None:
+    """Keep what may be mended or moved without making another run: what a method says of itself, where it lies."""
+    if any(folder.manifest.get(key) != value for key, value in said.items()):
+        folder.note(**said)
+
+
+def _place(method: str) -> dict[str, str]:
+    """Where a method lies that is no registered one, for whoever opens the run later."""
     file, _, attribute = method.rpartition(":")
     if method.endswith(".toml"):
-        place = str(Path(method).resolve())
-    elif file.endswith(".py"):
-        place = f"{Path(file).resolve()}:{attribute}"
-    else:
-        return
-    if folder.manifest.get("method_place") != place:
-        folder.note(method_place=place)
+        return {"method_place": str(Path(method).resolve())}
+    if file.endswith(".py"):
+        return {"method_place": f"{Path(file).resolve()}:{attribute}"}
+    return {}
 
 
 def _identity(plan: _Plan, method: Method) -> dict[str, Any]:

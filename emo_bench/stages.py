@@ -70,7 +70,8 @@ def fit(job: Job) -> None:
 
 def render(job: Job) -> None:
     """Render the held-out frames from their track alone, losslessly."""
-    if job.folder.finished("render") and (job.folder.path / RENDER).is_file():
+    inputs = job.method.render_inputs()
+    if job.folder.finished("render", inputs) and (job.folder.path / RENDER).is_file():
         log.info("render: done before")
         return
 
@@ -90,7 +91,7 @@ def render(job: Job) -> None:
             )
         return {"frames": count, "frames_sha256": sha256}
 
-    _stage(job, "render", work)
+    _stage(job, "render", work, inputs)
 
 
 def score(job: Job) -> None:

@@ -52,11 +52,13 @@ def show_method(
             *((f"{profile}:", problem) for profile, problem in problems.items()),
         ]
     )
-    settings = list(dict.fromkeys(key for config in configs.values() for key in config))
+    # A command method's configuration holds more than what --set reaches.
+    reached = {profile: _settings(config) for profile, config in configs.items()}
+    settings = list(dict.fromkeys(key for config in reached.values() for key in config))
     if settings:
         print()
-        rows = [[key, *(configs[profile].get(key, "") for profile in configs)] for key in settings]
-        print_columns(("--set", *configs), rows)
+        rows = [[key, *(reached[profile].get(key, "") for profile in reached)] for key in settings]
+        print_columns(("--set", *reached), rows)
 
 
 @methods.command("check", epilog="Example: emo-bench methods check mean-frame")
@@ -166,6 +168,11 @@ def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[st
         else:
             configs[profile] = dict(config) if isinstance(config, dict) else {}
     return configs, problems
+
+
+def _settings(config: dict[str, object]) -> dict[str, object]:
+    settings = config.get("settings", config)
+    return settings if isinstance(settings, dict) else config
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:

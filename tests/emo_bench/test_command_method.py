@@ -36,18 +36,20 @@ from PIL import Image
 data, work, out = map(pathlib.Path, sys.argv[1:4])
 assert not (data / "frames").exists()
 out.mkdir(exist_ok=True)
-mean = Image.fromarray(np.load(work / "mean.npy"))
+divisor = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+mean = Image.fromarray(np.load(work / "mean.npy") // divisor)
 for entry in json.loads((data / "transforms_test.json").read_text())["frames"]:
     mean.save(out / f"{entry['frame']:05d}.png")
 """
 FILE = """
 name = "shell-mean"
-title = "Mean, by commands"
+title = "{title}"
 licence = "MIT"
 fidelity = "a test"
 resolution_px = 64
 layout = "plain"
 prefix = "{prefix}"
+workdir = "{workdir}"
 [settings]
 brightness = "1.0"
 [environment]
@@ -63,6 +65,7 @@ frames = "{frames}"
 command = "{python} {{here}}/darken.py {{work}} && echo {{target_caption}} > {{work}}/caption.txt"
 timeout_s = 60
 """
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="there are no such signals")
 DARKEN = """
 import pathlib, sys
 import numpy as np
@@ -82,6 +85,8 @@ def make(tmp_path: Path) -> Any:
         fields: dict[str, object] = {
             "python": sys.executable,
             "prefix": "",
+            "title": "Mean, by commands",
+            "workdir": ".",
             "fit": f'test "$GREETING" = hello && {sys.executable} fit.py {{data}} {{work}} {{brightness}}',
             "render": f"{sys.executable} {{here}}/render.py {{data}} {{work}} {{out}}/frames",
             "frames": "{out}/frames",
@@ -141,10 +146,68 @@ def test_settings_reach_the_command_and_an_unknown_one_is_refused(make: Any, run
         run(make(), colour="red")
 
 
-def test_a_changed_file_is_another_run(make: Any, run: Any) -> None:
+def render_command(*, out: str = "{out}/frames", divisor: int = 1) -> str:
+    return f"{sys.executable} {{here}}/render.py {{data}} {{work}} {out} {divisor}"
+
+
+def fits_in(folder: Path) -> int:
+    return (folder / "command.log").read_text().count("fit.py")
+
+
+def test_another_fit_command_is_another_run(make: Any, run: Any) -> None:
     run(make())
-    with pytest.raises(UserError, match=r"another config\.fit\.timeout_s"):
-        run(make(timeout=61))
+    with pytest.raises(UserError, match=r"another config\.fit\.command"):
+        run(make(fit="true"))
+
+
+def test_more_time_goes_on_in_the_same_work(make: Any, run: Any) -> None:
+    """What the refusal advises: raise timeout_s. The words about the method may be mended with it."""
+    fit = "[ -e {work}/seen ] || { touch {work}/seen; sleep 60; }; " + (
+        f"{sys.executable} fit.py {{data}} {{work}} 1"
+    )
+    with pytest.raises(UserError, match=r"took longer than 1 s and was ended; raise timeout_s"):
+        run(make(fit=fit, timeout=1))
+    manifest = load_run(run(make(fit=fit, timeout=60, title="A better name"))).manifest
+    assert manifest["stages"]["fit"]["attempts"] == 2
+    assert manifest["title"] == "A better name"
+
+
+def test_a_mended_render_step_keeps_the_fit(make: Any, run: Any) -> None:
+    with pytest.raises(UserError, match="exit code 127"):
+        run(make(render="no-such-program"))
+    folder = run(make())
+    first = next(read_lossless(folder / "render.mkv"))
+    scores = load_run(folder).scores
+    assert run(make(render=render_command(divisor=2))) == folder
+    np.testing.assert_array_equal(next(read_lossless(folder / "render.mkv")), first // 2)
+    assert not load_run(folder).scores.equals(scores)
+    assert fits_in(folder) == 1
+
+
+def test_frames_of_an_earlier_render_are_not_taken_for_new_ones(make: Any, run: Any, tmp_path: Path) -> None:
+    """Those in the run's folder are removed before the command, those elsewhere are somebody's: refused, and left."""
+    inside = "{work}/shown"
+    folder = run(make(frames=inside, render=render_command(out=inside)))
+    with pytest.raises(UserError, match=r"shell-mean: render command ended without frames: .*command\.log"):
+        run(make(frames=inside, render="true"))
+    assert (folder / "work" / "mean.npy").is_file()
+
+    run(make(frames="results", render=render_command(out="results")))
+    with pytest.raises(
+        UserError, match=r"left 12 of 12 frames at .*results as they were before it, e\.g\. 00138"
+    ):
+        run(make(frames="results", render="true"))
+    assert len(list((tmp_path / "its repository" / "results").iterdir())) == 12
+    run(make(frames="results", render=render_command(out="results", divisor=2)))
+    assert fits_in(folder) == 1
+
+
+def test_a_missing_workdir_is_noticed_before_anything_is_written(make: Any, run: Any, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"workdir .*no-such-clone is not a folder: clone the repository there"
+    ):
+        run(make(workdir="no-such-clone"))
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -155,7 +218,10 @@ def test_a_changed_file_is_another_run(make: Any, run: Any) -> None:
             r"fit command failed with exit code 7: no GPU here \(see .*command\.log\)",
         ),
         ("exit 3", "failed with exit code 3: no output"),
+        ("echo two lines\nfalse", "failed with exit code 1: two lines"),
+        ("true\nfalse", "failed with exit code 1: no output"),
         ("kill -9 $$", "was killed by SIGKILL"),
+        pytest.param("kill -35 $$", "was killed by signal 35", marks=ON_LINUX),
         ("sh -c 'kill -TERM $$'; exit $?", "was killed by SIGTERM"),
     ],
 )
@@ -207,7 +273,7 @@ def test_after_a_failure_the_same_command_goes_on(make: Any, run: Any) -> None:
         ("cp {out}/frames/00149.png {out}/frames/00150.png", "has 13 frames; 12 were asked for"),
         ("mv {out}/frames/00149.png {out}/frames/00077.png", "but not those; lacking: 149"),
         ("mv {out}/frames/00149.png {out}/frames/last.png", "last in .* has no number"),
-        ("rm -r {out}/frames", "there are no frames"),
+        ("rm -r {out}/frames", "shell-mean: render command ended without frames"),
         ("PYTHON -c \"from PIL import Image; Image.new('RGB', (32, 48)).save('{out}/frames/00139.png')\"", "is 32x48 px, not 64x64"),
     ],
 )  # fmt: skip
@@ -224,12 +290,41 @@ def test_wrong_frames_are_one_line(make: Any, run: Any, render: str, message: st
         ({"fit": "run {dta}"}, r"unknown placeholder \{dta\}"),
         ({"timeout": -1}, "fit.timeout_s"),
         ({"frames": "{nowhere}"}, "unknown placeholder"),
+        ({"fit": " "}, "fit.command"),
     ],
 )
 def test_a_wrong_file_names_the_field(make: Any, change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         methods.method_class(make(**change))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "timeout_s",
+            "timout_s",
+            r"unknown key fit\.timout_s in .*method\.toml; did you mean fit\.timeout_s\?",
+        ),
+        ("workdir", "work_dir", r"unknown key work_dir in .*; did you mean workdir\?"),
+        ("frames =", "zzz =", r"unknown key render\.zzz in .*; known: command, timeout_s, frames"),
+        ("[settings]", 'profiles = ["a/../../b"]\n[settings]', r"profiles\.0"),
+    ],
+)
+def test_a_mistyped_key_is_named(make: Any, right: str, wrong: str, message: str) -> None:
+    file = Path(make())
+    file.write_text(file.read_text().replace(right, wrong, 1))
+    with pytest.raises(UserError, match=message) as caught:
+        methods.method_class(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_methods_show_lists_what_set_reaches(make: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["methods", "show", make()])
+    table = capsys.readouterr().out.partition("--set")[2].splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["brightness"]
 
 
 def test_an_edit_leaves_the_fit_as_it_was(make: Any, run: Any) -> None:
