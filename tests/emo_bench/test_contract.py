@@ -49,7 +49,9 @@ frames = "{out}"
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # A folder that a failed check names is kept, here rather than in /tmp.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code = re.search(r"```python\n(.*?)```", BASE, flags=re.DOTALL)
     assert code is not None
     more = "".join(f"\n\nclass {name}(FirstFrame):\n    {body}\n" for name, (_, body) in BREACHES.items())
@@ -80,10 +82,7 @@ def test_the_log_that_a_failed_check_names_is_there(tmp_path: Path, monkeypatch:
     assert "is kept" in failed[0].detail
 
 
-def test_nothing_is_left_when_no_file_is_named(
-    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_nothing_is_left_when_no_file_is_named(example: Path, tmp_path: Path) -> None:
     assert [check for check in check_method(f"{example}:Small") if check.ok is False]
     assert not list(tmp_path.glob("emo-bench-check-*"))
 
