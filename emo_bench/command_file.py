@@ -21,6 +21,7 @@ from pydantic import (
 
 from emo_bench.errors import UserError
 from emo_bench.exporters import LAYOUTS
+from emo_bench.method import LEAST_PX, NAME
 
 PLACEHOLDERS = frozenset(
     {"data", "work", "out", "count", "seed", "profile", "device", "resolution_px", "here"}
@@ -29,7 +30,7 @@ EDIT_PLACEHOLDERS = PLACEHOLDERS | {"style", "instruction", "source_caption", "t
 PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
 
 # A part of a folder's name.
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+_Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -66,7 +67,7 @@ class CommandFile(_Table):
     fidelity: str
     paper: str = ""
     needs: tuple[str, ...] = ()
-    resolution_px: int = Field(ge=16, le=4096)
+    resolution_px: int = Field(ge=LEAST_PX, le=4096)
     layout: str
     prefix: str = ""
     workdir: str = "."

@@ -15,15 +15,12 @@ from emo_bench import actors, methods, runner
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest
-from emo_bench.method import EditStyle, Method, MethodInfo
+from emo_bench.method import LEAST_PX, NAME, EditStyle, Method, MethodInfo
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.numbered_frames import NumberedFrames, open_numbered
 from protocols.loader import DEFAULT_PROTOCOL
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 PROFILE = "given"
-# What the networks of LPIPS take.
-LEAST_PX = 32
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture
 
 SMOKE_PROFILE = "smoke"
+# Of a method and of a profile: both name folders of runs.
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+# The least side of a frame that the networks of the metrics take.
+LEAST_PX = 32
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class MethodInfo:
     """What a method says of itself.
 
     Attributes:
-        name: the name on the command line and in run folders, e.g. ``mean-frame``.
+        name: the name on the command line and in run folders, e.g. ``mean-frame``; see :data:`NAME`.
         title: the name in tables, as its paper writes it.
         paper: citation, or ``""`` for a method without one.
         licence: of this implementation.
@@ -51,7 +56,7 @@ class Workspace:
         profile: one of the method's :meth:`Method.profiles`.
         seed: of every random number; same seed, same machine, same result.
         device: ``"cpu"`` or ``"cuda"``, as torch names it.
-        settings: the user's ``--set key=value``, as text; an unknown key is the method's UserError.
+        settings: the user's ``--set key=value``, as text; an unknown key is the method's UserError, when it is built.
     """
 
     folder: Path

@@ -7,13 +7,15 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from emo_bench.errors import UserError
-from emo_bench.method import Method
+from emo_bench.method import LEAST_PX, NAME, Method, MethodInfo, Workspace
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
 # The stand-ins that every report shows.
@@ -42,15 +44,15 @@ def method_class(name: str) -> type[Method]:
     """The class of a method by its name, by ``path/to/file.py:Class``, or by a command method's TOML file.
 
     Raises:
-        UserError: there is no such method, or it cannot be imported.
+        UserError: there is no such method, it cannot be imported, or its class lacks something.
     """
     if name.endswith(".toml"):
         from emo_bench.command_method import command_class
 
-        return command_class(Path(name))
-    file, _, attribute = name.rpartition(":")
+        return _checked(command_class(Path(name)), name)
+    file, _, attribute = name.rpartition(":") if not name.endswith(".py") else (name, "", "")
     if file.endswith(".py"):
-        return _attribute(_module_from_file(Path(file)), attribute, name)
+        return _checked(_attribute(_module_from_file(Path(file)), attribute, file), name)
     places = known_methods()
     if name not in places:
         near = difflib.get_close_matches(name, places, n=1)
@@ -59,14 +61,27 @@ def method_class(name: str) -> type[Method]:
             f"there is no method {name!r} (known: {', '.join(places)}, path/to/file.py:Class or path/to/file.toml){guess}"
         )
     module, _, attribute = places[name].partition(":")
-    try:
+    with _in_one_line(f"method {name} cannot be imported from {module}"):
         loaded = importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(f"method {name} cannot be imported from {module}: {error}") from error
-    found = _attribute(loaded, attribute, name)
+    found = _checked(_attribute(loaded, attribute, module), name)
     if found.info.name != name:
         raise UserError(f"method {name}: {places[name]} calls itself {found.info.name!r}")
     return found
+
+
+def build(cls: type[Method], workspace: Workspace) -> Method:
+    """The method over its workspace.
+
+    Raises:
+        UserError: it refuses its settings, or has no ``resolution_px``.
+    """
+    method = cls(workspace)
+    size = getattr(method, "resolution_px", None)
+    if not isinstance(size, int) or size < LEAST_PX:
+        raise UserError(
+            f"method {cls.info.name}: resolution_px is {size!r}: the side of its square frames, {LEAST_PX} px or more"
+        )
+    return method
 
 
 def _module_from_file(path: Path) -> ModuleType:
@@ -77,15 +92,77 @@ def _module_from_file(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    # Modules beside it come first while it is imported, as for a script, and last for imports inside its functions.
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
-    except ImportError as error:
-        raise UserError(f"{path} cannot be imported: {error}") from error
+        with _in_one_line(f"{path} cannot be imported"):
+            spec.loader.exec_module(module)
+    except UserError:
+        del sys.modules[module_name]
+        raise
+    finally:
+        sys.path.remove(folder)
+    if folder not in sys.path:
+        sys.path.append(folder)
     return module
 
 
-def _attribute(module: ModuleType, attribute: str, name: str) -> type[Method]:
+@contextmanager
+def _in_one_line(failed: str) -> Iterator[None]:
+    """Whatever a method's module raises is one line with its place."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        said = error.msg if isinstance(error, SyntaxError) else error
+        what = " ".join(f"{type(error).__name__}: {said}".split())
+        place = _place(error)
+        raise UserError(f"{failed}: {what}{f' ({place})' if place else ''}") from error
+
+
+def _place(error: BaseException) -> str:
+    """``file:line`` of what went wrong, ``""`` where only the machinery of imports is to be named."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    machinery = ("<frozen ", str(Path(importlib.__file__).parent), __file__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _attribute(module: ModuleType, attribute: str, place: str) -> type[Method]:
+    """The class of that name; ``place`` says in messages where it was looked for."""
     found = getattr(module, attribute, None)
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(f"method {name}: {attribute} is not a subclass of emo_bench.method.Method")
-    return found
+    if isinstance(found, type) and issubclass(found, Method):
+        return found
+    if found is not None:
+        raise UserError(f"{place}: {attribute} is not a subclass of emo_bench.method.Method")
+    there = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+    ]
+    has = f"it has {', '.join(there)}" if there else "it has no subclass of emo_bench.method.Method"
+    if attribute:
+        raise UserError(f"{place} has no class {attribute}; {has}")
+    raise UserError(f"{place}: name its class, as in {place}:{there[0] if there else 'Class'}; {has}")
+
+
+def _checked(cls: type[Method], name: str) -> type[Method]:
+    """The class, if it has all that a method needs before it is built."""
+    lacking = sorted(getattr(cls, "__abstractmethods__", ()))
+    if lacking:
+        raise UserError(f"method {name}: {cls.__name__} lacks {', '.join(lacking)}")
+    info = getattr(cls, "info", None)
+    if not isinstance(info, MethodInfo):
+        raise UserError(f"method {name}: {cls.__name__}.info is not an emo_bench.method.MethodInfo")
+    with _in_one_line(f"method {name}: {cls.__name__}.profiles() fails"):
+        offered = cls.profiles()
+    if not isinstance(offered, (tuple, list)) or not offered:
+        raise UserError(f"method {name}: {cls.__name__}.profiles() gives no names, but {offered!r}")
+    for what, text in (("a method", info.name), *(("a profile", profile) for profile in offered)):
+        if not isinstance(text, str) or not NAME.fullmatch(text):
+            raise UserError(
+                f"method {name}: {text!r} cannot name {what}: use lower case, digits, dash and underscore, "
+                "at most 60 characters"
+            )
+    return cls

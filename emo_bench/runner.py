@@ -79,7 +79,8 @@ class _Plan:
     def build(self) -> Method:
         """The method over the run's folder."""
         request = self.request
-        return self.cls(Workspace(self.folder, self.profile, request.seed, self.device, request.settings))
+        workspace = Workspace(self.folder, self.profile, request.seed, self.device, request.settings)
+        return methods.build(self.cls, workspace)
 
 
 def run(

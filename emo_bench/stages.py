@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -110,9 +110,12 @@ def score(job: Job) -> None:
             resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
             background=job.protocol.scoring.background,
         )
-        digest = _score_frames(job, scorer)
+        digest, equal = _score_frames(job, scorer)
         if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
             raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
+        if equal:
+            count = f"{equal} of {len(job.split.test)}"
+            _flag(job, f"{count} rendered frames are the recorded ones, bit for bit")
         table = scorer.table()
         table.attrs |= {"smoke": job.folder.manifest["smoke"], "frames_sha256": digest}
         write_bytes(job.folder.path / SCORES, table.to_parquet())
@@ -121,12 +124,15 @@ def score(job: Job) -> None:
     _stage(job, "score", work, inputs)
 
 
-def _score_frames(job: Job, scorer: Scorer) -> str:
-    """Stream both videos through the scorer and the preview; returns the digest of the rendered frames."""
+def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
+    """Stream both videos through the scorer and the preview.
+
+    Returns the digest of the rendered frames, and how many of them equal the recorded ones.
+    """
     test, path = job.split.test, job.folder.path
     rendered = read_lossless(path / RENDER)
     recorded = job.capture.frames(test, size=job.method.resolution_px)
-    digest = FrameDigest()
+    digest, equal = FrameDigest(), 0
     smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
     style = f", {job.style.name}" if job.style else ""
     title = f"{job.method.info.title}{style}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
@@ -140,10 +146,19 @@ def _score_frames(job: Job, scorer: Scorer) -> str:
             ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
             for mine, source in zip(ours, truth, strict=True):
                 digest.add(mine)
+                equal += np.array_equal(mine, source)
                 preview.add(source, mine)
             scorer.add(np.stack(ours), np.stack(truth), batch)
             advance(len(batch))
-    return digest.hexdigest()
+    return digest.hexdigest(), equal
+
+
+def _flag(job: Job, sentence: str) -> None:
+    """A note that the reports of the run show; scored again, it stands there once."""
+    flags = job.folder.manifest["flags"]
+    if sentence not in flags:
+        job.folder.note(flags=[*flags, sentence])
+    log.warning("note: %s", sentence)
 
 
 def _captions(job: Job) -> Captions | None:
@@ -182,6 +197,8 @@ def _seed_all(seed: int) -> None:
 def _checked(job: Job, frames: Iterator[FrameU8]) -> Iterator[FrameU8]:
     """The method's frames, as many and as large as promised."""
     size, expected, count = job.method.resolution_px, len(job.split.test), 0
+    if not isinstance(frames, Iterable):
+        raise UserError(f"method {job.name}: render gives {type(frames).__name__}; it must yield the frames")
     for frame in frames:
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != (size, size, 3):
             what = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__

@@ -157,12 +157,13 @@ def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[st
 
     from emo_bench.errors import UserError
     from emo_bench.method import Workspace
+    from emo_bench.methods import build
 
     configs: dict[str, dict[str, object]] = {}
     problems: dict[str, str] = {}
     for profile in cls.profiles():
         try:
-            config = cls(Workspace(Path(), profile, seed=0)).describe().get("config", {})
+            config = build(cls, Workspace(Path(), profile, seed=0)).describe().get("config", {})
         except UserError as error:
             problems[profile] = str(error)
         else:

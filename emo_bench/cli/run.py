@@ -13,7 +13,7 @@ EXAMPLE = "Example: emo-bench run --method emo-avatar --actor 1 --profile smoke 
 
 
 def run(
-    method: Annotated[str, typer.Option(help="A method's name, or path/to/file.py:Class.")],
+    method: Annotated[str, typer.Option(help="A name, path/to/file.py:Class, or path/to/file.toml.")],
     actor: Annotated[str, typer.Option(help="An actor's name; see: emo-bench actors list.")],
     protocol: Annotated[
         str | None, typer.Option(help="A protocol's name or TOML file; default self_reenactment.")

@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emo_bench import actors, contract, methods
-from emo_bench.contract import check_method, withhold
+from emo_bench.contract import check_method
 from emo_bench.errors import UserError
+from emo_bench.withholding import withhold
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = (ROOT / "docs" / "add-a-method.md").read_text()
+FIT = "def fit(self, capture, train):\n        "
 BREACHES = {
-    "NotAgain": ("same seed", "def fit(self, capture, train):\n        import os\n        np.save(self.workspace.folder / 'checkpoint.npy', np.frombuffer(os.urandom(128 * 128 * 3), np.uint8).reshape(128, 128, 3))"),
-    "Peeks": ("held-out pictures", "def fit(self, capture, train):\n        import av\n        with av.open(str(capture.video)) as c:\n            frames = [f.to_ndarray(format='rgb24') for f in c.decode(video=0)]\n        np.save(self.workspace.folder / 'checkpoint.npy', frames[-1][:128, :128])"),
+    "NotAgain": ("same seed", FIT + "import os\n        np.save(self.workspace.folder / 'checkpoint.npy', np.frombuffer(os.urandom(128 * 128 * 3), np.uint8).reshape(128, 128, 3))"),
+    "Peeks": ("held-out pictures", FIT + "import av, itertools\n        with av.open(str(capture.video)) as c:\n            frames = [f.to_ndarray(format='rgb24') for f in itertools.islice(c.decode(video=0), 40)]\n        np.save(self.workspace.folder / 'checkpoint.npy', frames[-1][:128, :128])"),
+    "LoadsTheActor": ("held-out pictures", FIT + "from emo_bench import actors\n        np.save(self.workspace.folder / 'checkpoint.npy', next(actors.load(capture.name).frames([30], 128)))"),
+    "LooksBesideTheTrack": ("held-out pictures", FIT + "import dataclasses\n        whole = dataclasses.replace(capture, video=capture.track_file.parent / f'actor-{capture.name}.mp4', readable=None)\n        np.save(self.workspace.folder / 'checkpoint.npy', next(whole.frames([30], 128)))"),
+    "RendersTheTruth": ("held-out pictures", "def render(self, capture, indices):\n        import dataclasses\n        yield from dataclasses.replace(capture, readable=None).frames(indices, 128)"),
+    "CannotGoOn": ("killed in the fit", FIT + "import time\n        (self.workspace.folder / 'begun').mkdir()\n        time.sleep(0.8)\n        super().fit(capture, train)"),
     "Small": ("frames:", "def render(self, capture, indices):\n        yield from (np.zeros((64, 64, 3), np.uint8) for _ in indices)"),
     "Floats": ("frames:", "def render(self, capture, indices):\n        yield from (np.ones((128, 128, 3), np.uint8) for _ in indices)"),
+    "TakesAnySetting": ("an unknown setting", "def __init__(self, workspace):\n        self.workspace = workspace"),
+    "OnlySaysEdit": ("capabilities", "from dataclasses import replace\n    info = replace(FirstFrame.info, capabilities=frozenset({'render', 'edit'}))"),
     "Mute": ("describe", "def describe(self):\n        return {'config': {'path': object()}}"),
 }  # fmt: skip
 
+FAILING = """
+name = "fails"
+title = "Fails"
+licence = "MIT"
+fidelity = "a test"
+resolution_px = 64
+layout = "plain"
+[fit]
+command = "echo oops; exit 3"
+timeout_s = 30
+[render]
+command = "true"
+timeout_s = 30
+frames = "{out}"
+"""
+
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # A folder that a failed check names is kept, here rather than in /tmp.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code = re.search(r"```python\n(.*?)```", BASE, flags=re.DOTALL)
     assert code is not None
     more = "".join(f"\n\nclass {name}(FirstFrame):\n    {body}\n" for name, (_, body) in BREACHES.items())
@@ -41,8 +68,23 @@ def test_the_documented_method_keeps_the_contract(example: Path) -> None:
 
 @pytest.mark.parametrize("name", list(BREACHES))
 def test_a_breach_is_found(example: Path, name: str) -> None:
-    failed = [check for check in check_method(f"{example}:{name}") if check.ok is False]
-    assert failed and failed[0].name.startswith(BREACHES[name][0])
+    failed = next((check for check in check_method(f"{example}:{name}") if check.ok is False), None)
+    assert failed is not None and failed.name.startswith(BREACHES[name][0])
+
+
+def test_the_log_that_a_failed_check_names_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = tmp_path / "method.toml"
+    file.write_text(FAILING)
+    failed = [check for check in check_method(str(file)) if check.ok is False]
+    named = re.search(r"see (\S+command\.log)", failed[0].detail)
+    assert named and "oops" in Path(named[1]).read_text()
+    assert "is kept" in failed[0].detail
+
+
+def test_nothing_is_left_when_no_file_is_named(example: Path, tmp_path: Path) -> None:
+    assert [check for check in check_method(f"{example}:Small") if check.ok is False]
+    assert not list(tmp_path.glob("emo-bench-check-*"))
 
 
 def test_held_out_pictures_are_not_in_the_video(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from emo_bench import methods
 from emo_bench.errors import UserError
 from emo_bench.method import Method, Workspace
 
+ROOT = Path(__file__).resolve().parents[2]
 PLUG_IN = """
 from emo_bench.method import Method, MethodInfo
 
@@ -29,6 +30,23 @@ class Own(Method):
 
 class NotAMethod: ...
 """
+NO_LOAD = "    def load(self): ...\n"
+INFO = PLUG_IN[PLUG_IN.index("    info =") : PLUG_IN.index("    resolution_px")]
+# What is wrong in the file, and what the line about it says.
+MISTAKES = {
+    "x = ((": r"SyntaxError.*own_method\.py:1\)",
+    "\nraise ValueError('two\\nlines')": r"ValueError: two lines \(.*own_method\.py:2\)",
+    "import sys; sys.exit(3)": r"SystemExit: 3 \(.*own_method\.py:1\)",
+    "import no_such_module": r"No module named 'no_such_module' \(.*own_method\.py:1\)",
+    PLUG_IN.replace(NO_LOAD, ""): "Own lacks load",
+    PLUG_IN.replace(INFO, ""): "Own.info is not",
+    PLUG_IN.replace('"MIT", ', ""): r"missing 1 required positional argument.*own_method\.py:5\)",
+    PLUG_IN.replace('("smoke",)', "()"): r"profiles\(\) gives no names",
+    PLUG_IN.replace('("smoke",)', '"smoke"'): r"profiles\(\) gives no names",
+    PLUG_IN.replace('("smoke",)', '("../../up",)'): "'../../up' cannot name a profile",
+    PLUG_IN.replace('"own"', '"../../evil"'): "'../../evil' cannot name a method",
+    PLUG_IN.replace('"own"', '"My Method!"'): "'My Method!' cannot name a method",
+}
 
 
 @pytest.fixture
@@ -70,13 +88,51 @@ def test_class_in_a_file(plug_in: Path) -> None:
         ("mean-fram", "did you mean mean-frame"),
         ("missing.py:Own", "is not a file"),
         ("{file}:NotAMethod", "NotAMethod is not a subclass"),
-        ("{file}:Absent", "Absent is not a subclass"),
+        ("{file}:Absent", "own_method.py has no class Absent; it has Own"),
+        ("{file}", "name its class, as in .*own_method.py:Own; it has Own"),
+        ("{file}:", "name its class, as in .*own_method.py:Own; it has Own"),
     ],
 )
 def test_a_wrong_name_is_one_clear_line(name: str, message: str, plug_in: Path) -> None:
     with pytest.raises(UserError, match=message) as caught:
         methods.method_class(name.format(file=plug_in))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=list(MISTAKES.values()))
+def test_a_mistake_in_the_file_is_one_clear_line(text: str, message: str, plug_in: Path) -> None:
+    plug_in.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        methods.method_class(f"{plug_in}:Own")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_method_without_a_resolution_is_refused_when_it_is_built(plug_in: Path, tmp_path: Path) -> None:
+    plug_in.write_text(PLUG_IN.replace("    resolution_px = 64\n", ""))
+    cls = methods.method_class(f"{plug_in}:Own")
+    with pytest.raises(UserError, match="method own: resolution_px is None"):
+        methods.build(cls, Workspace(tmp_path, "smoke", 0))
+
+
+def test_a_file_may_import_what_lies_beside_it(plug_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (plug_in.parent / "beside_own.py").write_text("TITLE = 'From beside'")
+    (plug_in.parent / "later_own.py").write_text("PX = 32")
+    text = PLUG_IN.replace('"Own", ""', 'TITLE, ""').replace(
+        "load(self): ...", "load(self): import later_own"
+    )
+    plug_in.write_text(f"from beside_own import TITLE\n{text}")
+    cls = methods.method_class(f"{plug_in}:Own")
+    assert cls.info.title == "From beside"
+    cls(Workspace(plug_in.parent, "smoke", 0)).load()
+
+
+def test_a_command_file_names_no_other_folder(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "add-a-command.md").read_text().split("```toml\n")[1].split("```")[0]
+    file = tmp_path / "method.toml"
+    file.write_text(f'profiles = ["a/../../b"]\n{text}')
+    with pytest.raises(UserError, match="cannot name a profile"):
+        methods.method_class(str(file))
 
 
 def test_installed_plug_ins_are_found_and_cannot_replace_a_built_in(
@@ -86,6 +142,7 @@ def test_installed_plug_ins_are_found_and_cannot_replace_a_built_in(
         EntryPoint("own", "own_method:Own", methods.ENTRY_POINT_GROUP),
         EntryPoint("mean-frame", "own_method:Own", methods.ENTRY_POINT_GROUP),
         EntryPoint("broken", "no_such_module:Own", methods.ENTRY_POINT_GROUP),
+        EntryPoint("unclosed", "unclosed_method:Own", methods.ENTRY_POINT_GROUP),
         EntryPoint("alias", "own_method:Own", methods.ENTRY_POINT_GROUP),
     ]
     monkeypatch.setattr(methods, "entry_points", lambda group: found)
@@ -94,5 +151,8 @@ def test_installed_plug_ins_are_found_and_cannot_replace_a_built_in(
     assert methods.method_class("mean-frame").info.title == "Mean frame"
     with pytest.raises(UserError, match="broken cannot be imported"):
         methods.method_class("broken")
+    (plug_in.parent / "unclosed_method.py").write_text("x = ((")
+    with pytest.raises(UserError, match=r"unclosed cannot be imported .*SyntaxError.*unclosed_method\.py:1"):
+        methods.method_class("unclosed")
     with pytest.raises(UserError, match="calls itself 'own'"):
         methods.method_class("alias")

@@ -48,6 +48,15 @@ class ReadsHeldOutInRender(Base):
     def render(self, capture, indices):
         yield from capture.frames(indices)
 
+class RendersTheTruth(Base):
+    def render(self, capture, indices):
+        import dataclasses
+        yield from dataclasses.replace(capture, readable=None).frames(indices)
+
+class RendersNothing(Base):
+    def render(self, capture, indices):
+        return None
+
 class TooFew(Base):
     extra = -1
 
@@ -212,6 +221,7 @@ def test_trivial_methods_come_along_at_the_same_resolution(request_: dict[str, A
     [
         ("ReadsHeldOutInFit", "broke the protocol: frame 149 of dot is held out"),
         ("ReadsHeldOutInRender", "broke the protocol: frame 138 of dot is held out"),
+        ("RendersNothing", "render gives NoneType; it must yield the frames"),
         ("TooFew", "rendered 11 frames; 12 were asked for"),
         ("TooMany", "rendered 13 frames; 12 were asked for"),
         ("WrongShape", r"rendered uint8 \(32, 32, 3\); it promised uint8 \(64, 64, 3\)"),
@@ -227,6 +237,19 @@ def test_a_method_that_breaks_the_rules_is_told_which(
         make(request_, method=f"{file}:{cls}")
     left = {file.name for file in (tmp_path / "runs").rglob("*")}
     assert not left & {"frames.parquet", "render.mkv", "render.mkv.part"}
+
+
+def test_frames_that_are_the_recorded_ones_are_counted_in_a_note(
+    request_: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(BROKEN)
+    note = "12 of 12 rendered frames are the recorded ones, bit for bit"
+    folder = make(request_, method=f"{file}:RendersTheTruth")
+    assert read_manifest(folder)["flags"].count(note) == 1
+    (folder / "frames.parquet").unlink()
+    assert read_manifest(make(request_, method=f"{file}:RendersTheTruth"))["flags"].count(note) == 1
+    assert not any("bit for bit" in flag for flag in read_manifest(make(request_))["flags"])
 
 
 def test_a_fit_that_was_refused_at_once_is_not_in_the_way_of_the_mended_one(
