@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,7 +22,7 @@ from pydantic import (
 
 from emo_bench.errors import UserError
 from emo_bench.exporters import LAYOUTS
-from emo_bench.method import LEAST_PX, NAME
+from emo_bench.method import LEAST_PX, NAME, NAME_RULE
 
 PLACEHOLDERS = frozenset(
     {"data", "work", "out", "count", "seed", "profile", "device", "resolution_px", "here"}
@@ -29,8 +30,14 @@ PLACEHOLDERS = frozenset(
 EDIT_PLACEHOLDERS = PLACEHOLDERS | {"style", "instruction", "source_caption", "target_caption"}
 PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
 
-# A part of a folder's name.
-_Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+
+def _folder_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"{text!r} cannot name a folder: {NAME_RULE}")
+    return text
+
+
+_Name = Annotated[str, AfterValidator(_folder_name)]
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 

@@ -15,7 +15,7 @@ from emo_bench import actors, methods, runner
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest
-from emo_bench.method import LEAST_PX, NAME, EditStyle, Method, MethodInfo
+from emo_bench.method import LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.numbered_frames import NumberedFrames, open_numbered
 from protocols.loader import DEFAULT_PROTOCOL
@@ -58,7 +58,7 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
             frames do not fit the split or are smaller than ``LEAST_PX``.
     """
     if not NAME.fullmatch(request.name):
-        raise UserError(f"{request.name!r} cannot name a method: use lower case, digits, dash and underscore")
+        raise UserError(f"{request.name!r} cannot name a method: {NAME_RULE}")
     if request.name in methods.known_methods():
         raise UserError(
             f"{request.name} is the name of a method of this toolkit: give the frames another --name"

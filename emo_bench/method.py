@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SMOKE_PROFILE = "smoke"
 # Of a method and of a profile: both name folders of runs.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+NAME_RULE = "use lower case, digits, dash and underscore, at most 60 characters"
 # The least side of a frame that the networks of the metrics take.
 LEAST_PX = 32
 

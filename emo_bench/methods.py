@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from emo_bench.errors import UserError
-from emo_bench.method import LEAST_PX, NAME, Method, MethodInfo, Workspace
+from emo_bench.method import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, Workspace
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
 # The stand-ins that every report shows.
@@ -161,8 +161,5 @@ def _checked(cls: type[Method], name: str) -> type[Method]:
         raise UserError(f"method {name}: {cls.__name__}.profiles() gives no names, but {offered!r}")
     for what, text in (("a method", info.name), *(("a profile", profile) for profile in offered)):
         if not isinstance(text, str) or not NAME.fullmatch(text):
-            raise UserError(
-                f"method {name}: {text!r} cannot name {what}: use lower case, digits, dash and underscore, "
-                "at most 60 characters"
-            )
+            raise UserError(f"method {name}: {text!r} cannot name {what}: {NAME_RULE}")
     return cls
