@@ -131,7 +131,7 @@ def test_a_command_file_names_no_other_folder(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "add-a-command.md").read_text().split("```toml\n")[1].split("```")[0]
     file = tmp_path / "method.toml"
     file.write_text(f'profiles = ["a/../../b"]\n{text}')
-    with pytest.raises(UserError, match="profiles.0: 'a/../../b' cannot name a folder: use lower case"):
+    with pytest.raises(UserError, match=r"profiles\.0: 'a/../../b' cannot name a folder: use lower case"):
         methods.method_class(str(file))
 
 
