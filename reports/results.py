@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emo_bench.errors import UserError, exit_code
-from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, write_bytes
+from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, read_manifest, write_bytes, write_json
 from reports.comparison import Group, Row, best_rows
 from reports.markdown import mean_text, pipe_table
 from reports.numbers import group_title, heading, metric_label, times
@@ -23,7 +23,7 @@ PAGE = "README.md"
 
 
 def publish_results(runs: Path, out: Path) -> Path:
-    """Copy ``run.json`` and ``frames.parquet`` of each finished run below ``runs`` into ``out``; returns the page.
+    """Copy ``run.json``, without the place of a method's own file, and ``frames.parquet`` of each finished run below ``runs`` into ``out``; returns the page.
 
     A run keeps its place below ``runs`` and replaces an older one of that place. The page's tables are of all that is
     in ``out``.
@@ -37,8 +37,10 @@ def publish_results(runs: Path, out: Path) -> Path:
     for path in finished:
         target = out / path.relative_to(runs)
         target.mkdir(parents=True, exist_ok=True)
-        for name in (SCORES, MANIFEST):
-            write_bytes(target / name, (path / name).read_bytes())
+        write_bytes(target / SCORES, (path / SCORES).read_bytes())
+        # Where a method's file lies on somebody's machine is theirs.
+        said = {key: value for key, value in read_manifest(path).items() if key != "method_place"}
+        write_json(target / MANIFEST, said)
     groups, _ = read_groups(find_runs([out]))
     write_bytes(out / PAGE, results_page(groups).encode())
     return out / PAGE

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.store import find_runs, load_run
+from emo_bench.store import MANIFEST, RunFolder, find_runs, load_run, read_manifest
 from protocols import load_protocol
 from reports.results import main, publish_results, results_page
 from reports.tables import read_groups
@@ -25,6 +25,16 @@ def test_scores_and_manifests_are_taken_and_no_picture(runs_dir: Path, tmp_path:
     assert [p.relative_to(runs_dir) for p in made] == [p.relative_to(tmp_path / "results") for p in taken]
     for ours, theirs in zip(made, taken, strict=True):
         pandas.testing.assert_frame_equal(load_run(ours).scores, load_run(theirs).scores)
+
+
+def test_where_a_methods_file_lies_stays_at_home(runs: Path, tmp_path: Path) -> None:
+    folder = find_runs([runs])[0]
+    before = (folder / MANIFEST).read_text()
+    RunFolder(folder, read_manifest(folder)).note(method_place="/home/anna/secret/mine.py:Mine")
+    publish_results(runs, tmp_path / "results")
+    published = (tmp_path / "results" / folder.relative_to(runs) / MANIFEST).read_text()
+    assert published == before
+    assert "anna" in (folder / MANIFEST).read_text()
 
 
 def test_runs_of_later_come_beside_those_that_are_there(runs: Path, tmp_path: Path) -> None:
