@@ -181,9 +181,9 @@ def _make(plan: _Plan) -> int:
     """Do the stages that are left; returns the resolution of the frames."""
     method = plan.build()
     with lock_folder(plan.folder), log_file(plan.folder / LOG):
-        facts = _facts(plan, method)
+        facts = {**_facts(plan, method), **_place(plan.request.method)}
         folder = RunFolder.open(plan.folder, _identity(plan, method), facts)
-        _note_changes(folder, {key: facts[key] for key in ("title", "method")} | _place(plan.request.method))
+        _note_changes(folder, {key: facts[key] for key in ("title", "method", "method_place") if key in facts})
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         for flag in folder.manifest["flags"]:
