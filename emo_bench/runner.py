@@ -183,7 +183,7 @@ def _make(plan: _Plan) -> int:
     with lock_folder(plan.folder), log_file(plan.folder / LOG):
         facts = {**_facts(plan, method), **_place(plan.request.method)}
         folder = RunFolder.open(plan.folder, _identity(plan, method), facts)
-        _note_changes(folder, {key: facts[key] for key in ("title", "method", "method_place") if key in facts})
+        _note_changes(folder, facts)
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         for flag in folder.manifest["flags"]:
@@ -205,8 +205,9 @@ def _make(plan: _Plan) -> int:
     return method.resolution_px
 
 
-def _note_changes(folder: RunFolder, said: Mapping[str, Any]) -> None:
+def _note_changes(folder: RunFolder, facts: Mapping[str, Any]) -> None:
     """Keep what may be mended or moved without making another run: what a method says of itself, where it lies."""
+    said = {key: facts[key] for key in ("title", "method", "method_place") if key in facts}
     if any(folder.manifest.get(key) != value for key, value in said.items()):
         folder.note(**said)
 
