@@ -101,11 +101,11 @@ def run_command(
     # A command that ended must not leave children that write on.
     _signal(process.pid, signal.SIGKILL)
     if code < 0:
-        raise UserError(f"{what} was killed by {_signal_name(-code)}; see {log}")
+        raise UserError(f"{what} was killed by {signal_name(-code)}; see {log}")
     if code > 128 and code - 128 in set(signal.Signals):
-        raise UserError(f"{what} was killed by {_signal_name(code - 128)}; see {log}")
+        raise UserError(f"{what} was killed by {signal_name(code - 128)}; see {log}")
     if code:
-        raise UserError(f"{what} failed with exit code {code}: {_last_line(log, begin)} (see {log})")
+        raise UserError(f"{what} failed with exit code {code}: {last_line(log, begin)} (see {log})")
 
 
 @contextmanager
@@ -202,7 +202,8 @@ def _signal(group: int, number: signal.Signals) -> None:
         return
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """``SIGKILL`` for 9; ``signal 35`` where there is no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -210,8 +211,8 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_line(log: Path, begin: int) -> str:
-    """The last line that is not empty from byte ``begin`` on."""
+def last_line(log: Path, begin: int = 0) -> str:
+    """The last line that is not empty from byte ``begin`` on, cut to what a message shows."""
     with log.open("rb") as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_bench import actors, methods
+from emo_bench.command_process import last_line, signal_name
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest
 from emo_bench.method import Workspace
@@ -28,7 +29,6 @@ SEED = 3
 # What a process may take to start, on a busy machine.
 START_LIMIT_S = 300.0
 POLL_S = 0.02
-SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class FitProcess:
             self._end()
         if self._answer.is_file():
             return Outcome(**json.loads(self._answer.read_text(encoding="utf-8")))
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return Outcome(error=f"its process {how}: {_last_line(self._log)}")
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        return Outcome(error=f"its process {how}: {last_line(self._log)}")
 
     def _end(self) -> None:
         if self._process.poll() is None:
@@ -119,11 +119,6 @@ def _files(folder: Path) -> tuple[Path, Path, Path]:
     """What is there while the fit goes on, the outcome, and all output."""
     fitting, answer, log = (folder.with_name(f"{folder.name}.{kind}") for kind in ("fitting", "json", "log"))
     return fitting, answer, log
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "no output")[:SHOWN_CHARACTERS]
 
 
 def _kill_with_children(pid: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import protocols
 from emo_bench import actors, methods, stages
 from emo_bench.errors import UserError
-from emo_bench.method import EditStyle, Method, Workspace
+from emo_bench.method import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.run_log import log_file
 from emo_bench.store import LOG, RunFolder, is_finished, lock_folder, read_manifest, variant_name
@@ -22,7 +22,6 @@ from protocols.styles import DEFAULT_STYLE, Style, load_style
 
 EDITS = "edit"
 PROTOCOL, MINI_PROTOCOL = "editing", "editing-mini"
-GIVEN_PROFILE = "given"
 SAME_CLIP = "CLIP scores are by the CLIP that the edit was trained with"
 
 log = logging.getLogger("emo_bench")
@@ -185,8 +184,8 @@ def _method_class(run: Path, manifest: Mapping[str, Any]) -> type[Method]:
         )
     if place is None:
         return methods.method_class(name)
-    file = place if place.endswith(".toml") else place.rpartition(":")[0]
-    if not Path(file).is_file():
+    file = methods.method_file(place)
+    if file is None or not file.is_file():
         raise UserError(f"{run} was made by {place}, which is not there any more: {again}")
     cls = methods.method_class(place)
     if cls.info.name != name:

@@ -15,12 +15,10 @@ from emo_bench import actors, methods, runner
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest
-from emo_bench.method import LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
+from emo_bench.method import GIVEN_PROFILE, LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.numbered_frames import NumberedFrames, open_numbered
 from protocols.loader import DEFAULT_PROTOCOL
-
-PROFILE = "given"
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ class GivenFrames(Method):
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
         """One, which says what it is."""
-        return (PROFILE,)
+        return (GIVEN_PROFILE,)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Nothing is learnt here."""

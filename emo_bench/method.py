@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture
 
 SMOKE_PROFILE = "smoke"
+# Of runs whose frames were made elsewhere.
+GIVEN_PROFILE = "given"
 # Of a method and of a profile: both name folders of runs.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NAME_RULE = "use lower case, digits, dash and underscore, at most 60 characters"

@@ -69,6 +69,14 @@ def method_class(name: str) -> type[Method]:
     return found
 
 
+def method_file(name: str) -> Path | None:
+    """The file of a method named as ``path/to/file.py:Class`` or ``path/to/file.toml``; None for another name."""
+    if name.endswith(".toml"):
+        return Path(name)
+    file = name.rpartition(":")[0]
+    return Path(file) if file.endswith(".py") else None
+
+
 def build(cls: type[Method], workspace: Workspace) -> Method:
     """The method over its workspace.
 

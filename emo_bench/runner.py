@@ -214,12 +214,11 @@ def _note_changes(folder: RunFolder, facts: Mapping[str, Any]) -> None:
 
 def _place(method: str) -> dict[str, str]:
     """Where a method lies that is no registered one, for whoever opens the run later."""
-    file, _, attribute = method.rpartition(":")
-    if method.endswith(".toml"):
-        return {"method_place": str(Path(method).resolve())}
-    if file.endswith(".py"):
-        return {"method_place": f"{Path(file).resolve()}:{attribute}"}
-    return {}
+    file = methods.method_file(method)
+    if file is None:
+        return {}
+    named = "" if file.suffix == ".toml" else f":{method.rpartition(':')[2]}"
+    return {"method_place": f"{file.resolve()}{named}"}
 
 
 def _identity(plan: _Plan, method: Method) -> dict[str, Any]:
@@ -243,9 +242,9 @@ def _identity(plan: _Plan, method: Method) -> dict[str, Any]:
     }
     if plan.style is not None:
         identity["style"] = dataclasses.asdict(plan.style)
-    file, _, _ = plan.request.method.rpartition(":")
-    if file.endswith(".py"):
-        identity["method_file_sha256"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    file = methods.method_file(plan.request.method)
+    if file is not None and file.suffix == ".py":
+        identity["method_file_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     return identity
 
 

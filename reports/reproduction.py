@@ -6,10 +6,11 @@ import json
 import shlex
 from typing import Any
 
+from emo_bench.method import GIVEN_PROFILE
 from emo_bench.store import MANIFEST
 from reports.comparison import Row
 
-GIVEN_PROFILE, FILE_EDITOR = "given", "file"
+FILE_EDITOR = "file"
 
 
 def command(row: Row) -> str:

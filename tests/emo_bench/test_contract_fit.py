@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -42,6 +43,10 @@ class Dies(Quiet):
     def fit(self, capture, train):
         print("out of memory", file=sys.stderr, flush=True)
         os._exit(3)
+
+class Signalled(Quiet):
+    def fit(self, capture, train):
+        os.kill(os.getpid(), 35)
 """
 COMMAND = """
 name = "sleeps"
@@ -97,6 +102,15 @@ def test_a_process_that_takes_too_long_is_ended(actor: str, tmp_path: Path) -> N
 def test_the_last_words_of_a_process_that_died_are_shown(actor: str, tmp_path: Path) -> None:
     error = start(actor, tmp_path, "Dies").outcome(120).error
     assert error == "its process ended with exit code 3: out of memory"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="has no real-time signals")
+def test_a_signal_without_a_name_is_one_line(actor: str, tmp_path: Path) -> None:
+    assert (
+        start(actor, tmp_path, "Signalled")
+        .outcome(120)
+        .error.startswith("its process was killed by signal 35: ")
+    )
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
