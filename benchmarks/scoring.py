@@ -260,7 +260,7 @@ def write_clip(folder: Path) -> Path:
     model = open_clip.create_model("ViT-B-32", pretrained=None)
     size = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
     config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": size}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder
 

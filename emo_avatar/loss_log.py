@@ -15,7 +15,7 @@ def cut_rows(path: Path, column: str, last: int) -> int:
     """
     if not path.exists():
         return 0
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         kept = [row for row in reader if int(row[column]) <= last]
         names = list(reader.fieldnames or ())
@@ -23,7 +23,7 @@ def cut_rows(path: Path, column: str, last: int) -> int:
         path.unlink()
         return 0
     temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="") as file:
+    with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(kept)
@@ -37,7 +37,7 @@ class LossLog:
     def __init__(self, path: Path, first_step: int) -> None:
         self._path = path
         kept = cut_rows(path, "step", first_step - 1)
-        self._file = path.open("a", newline="")
+        self._file = path.open("a", encoding="utf-8", newline="")
         self._needs_header = not kept
 
     def add(self, step: int, values: Mapping[str, float]) -> None:

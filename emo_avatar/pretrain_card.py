@@ -139,4 +139,4 @@ def write_model_card(
         bank_sha256=bank["sha256"],
         licence=facts["licence"],
     )
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")

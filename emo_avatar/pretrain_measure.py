@@ -224,7 +224,7 @@ def measure(
         "good": good,
         "pictures": {kind: os.path.relpath(path, out) for kind, path in sheets.items()},
     }
-    (out / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     write_model_card(out / f"{name}.md", generator, checkpoint.metadata, figures)
     return figures
 

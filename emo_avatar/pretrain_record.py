@@ -127,7 +127,7 @@ class TrainingRecord:
         row |= {"images": state.images, "seconds": round(state.seconds, 1), "images_per_s": round(speed, 2)}
         path = self._out / "log.csv"
         fresh = not path.exists()
-        with path.open("a", newline="") as file:
+        with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
             if fresh:
                 writer.writeheader()

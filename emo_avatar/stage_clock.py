@@ -19,7 +19,9 @@ def read_seconds(folder: Path) -> dict[str, float]:
 def write_seconds(folder: Path, seconds: dict[str, float]) -> None:
     """Write seconds by stage, whole or not at all."""
     temporary = folder / f"{FILE}.part"
-    temporary.write_text(json.dumps({name: round(value, 3) for name, value in seconds.items()}))
+    temporary.write_text(
+        json.dumps({name: round(value, 3) for name, value in seconds.items()}), encoding="utf-8"
+    )
     os.replace(temporary, folder / FILE)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from emo_bench import actors, methods
 from emo_bench.command_process import last_line, signal_name
+from emo_bench.console import show_any_text
 from emo_bench.errors import UserError
 from emo_bench.lossless import FrameDigest
 from emo_bench.method import Workspace
@@ -140,7 +141,8 @@ def _children(pid: int) -> list[int]:
         for file in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 # The second field, a name in parentheses, may hold spaces; the parent is two behind it.
-                pairs.append([file.parent.name, file.read_text().rpartition(")")[2].split()[1]])
+                behind = file.read_bytes().rpartition(b")")[2]
+                pairs.append([file.parent.name, behind.split()[1].decode()])
     return [int(child) for child, parent in pairs if int(parent) == pid]
 
 
@@ -161,5 +163,6 @@ def _fit_and_render(name: str, actor: str, profile: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    show_any_text()
     given_name, given_actor, given_profile, given_folder = sys.argv[1:]
     _fit_and_render(given_name, given_actor, given_profile, Path(given_folder))

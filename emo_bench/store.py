@@ -152,7 +152,7 @@ def _opened_lock(path: Path) -> TextIO:
     """The lock file of a folder, which is made; a UserError where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        return (path / LOCK).open("w")
+        return (path / LOCK).open("w", encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR"

@@ -31,7 +31,7 @@ def home_without(capture: Capture, readable: Sequence[int], home: Path) -> Path:
         "fps": capture.fps,
         "size_px": capture.size_px,
     }
-    (folder / INFO_FILE).write_text(json.dumps(info))
+    (folder / INFO_FILE).write_text(json.dumps(info), encoding="utf-8")
     if paths.home().is_dir():
         for entry in paths.home().resolve().iterdir():
             if entry.name != captures_folder().name:

@@ -17,7 +17,8 @@ OPEN_TO_METHODS = {
 CLIP = "emo_bench.metrics.clip_model"
 # What each part of emo_bench may import of it; a part that is not listed may import all but the command line.
 ALLOWED = {
-    "errors": set(),
+    "console": set(),
+    "errors": {"console"},
     "progress": set(),
     "paths": set(),
     "assets": {"errors", "paths", "progress"},

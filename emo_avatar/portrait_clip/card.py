@@ -85,7 +85,7 @@ def write_card(
         "training": training,
         **{name: asdict(one) for name, one in figures.items()},
     }
-    (folder / FIGURES_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    (folder / FIGURES_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     write_sheet(folder / SHEET_FILE, bank)
     by_style = figures["style"].by_class
     weakest = sorted(by_style, key=lambda name: by_style[name])[:5]
@@ -120,7 +120,8 @@ def write_card(
             ),
             names=", ".join(NAMES),
             words=len(training_words()),
-        )
+        ),
+        encoding="utf-8",
     )
 
 

@@ -112,7 +112,10 @@ def make_styled_bank(out: Path, plan: StyledPlan, processes: int) -> None:
         for number, chunk in enumerate(chunks)
         if number not in done
     ]
-    with track_progress(len(table), "portrait clip: styled heads") as advance, done_part.open("a") as file:
+    with (
+        track_progress(len(table), "portrait clip: styled heads") as advance,
+        done_part.open("a", encoding="utf-8") as file,
+    ):
         advance(sum(len(chunks[number]) for number in done))
         for number, painted in _painted(tasks, processes):
             images[number * CHUNK_ROWS : number * CHUNK_ROWS + len(painted)] = painted
@@ -196,13 +199,13 @@ def open_heads(path: Path) -> NDArray[np.uint8]:
 def _done(images: Path, done: Path, header: str) -> set[int]:
     if not (images.exists() and done.exists()):
         images.unlink(missing_ok=True)
-        done.write_text(header + "\n")
+        done.write_text(header + "\n", encoding="utf-8")
         return set()
-    text = done.read_text()
+    text = done.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if not lines or lines[0] != header:
         raise UserError(f"{done} is the beginning of another styled bank: delete it and {images.name}")
-    done.write_text("".join(line + "\n" for line in lines))
+    done.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return {int(line) for line in lines[1:]}
 
 

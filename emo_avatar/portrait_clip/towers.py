@@ -38,7 +38,7 @@ def new_model(seed: int, words: set[str]) -> nn.Module:
     open_clip = require_open_clip()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{ARCHITECTURE}.json"
-        file.write_text(json.dumps(MODEL))
+        file.write_text(json.dumps(MODEL), encoding="utf-8")
         open_clip.add_model_config(file)
     torch.manual_seed(seed)
     model = open_clip.create_model(ARCHITECTURE, load_weights=False)
@@ -97,4 +97,4 @@ def save_model(folder: Path, model: nn.Module) -> None:
     part = folder / f"{WEIGHTS_FILE}.part"
     part.write_bytes(save(weights))
     os.replace(part, folder / WEIGHTS_FILE)
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -133,7 +133,7 @@ def train(
         save_model(weights or out / "clip-portraits", state.model)
         parameters = sum(p.numel() for p in state.model.parameters())
         facts = {"config": asdict(config), "seconds": state.seconds, "parameters": parameters}
-        (out / FACTS_FILE).write_text(json.dumps(facts))
+        (out / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
     return state
 
 
@@ -141,7 +141,7 @@ def read_facts(out: Path) -> dict[str, Any]:
     """Config, seconds and number of parameters of a finished training; UserError when it is not finished."""
     if not (out / FACTS_FILE).is_file():
         raise UserError(f"{out} holds no finished training: run the stage train first")
-    return dict(json.loads((out / FACTS_FILE).read_text()))
+    return dict(json.loads((out / FACTS_FILE).read_text(encoding="utf-8")))
 
 
 def batch_of(bank: StyledBank, config: ClipConfig, step: int) -> tuple[Tensor, Tensor, list[str]]:
@@ -276,7 +276,7 @@ def load_state(path: Path, config: ClipConfig, device: str = "cpu") -> ClipState
 
 def _write_captions(bank: StyledBank, config: ClipConfig, path: Path) -> None:
     _, _, captions = batch_of(bank, config, 0)
-    path.write_text("\n".join(captions) + "\n")
+    path.write_text("\n".join(captions) + "\n", encoding="utf-8")
 
 
 def _log(path: Path, state: ClipState, measured: list[float], speed: float) -> None:
@@ -289,7 +289,7 @@ def _log(path: Path, state: ClipState, measured: list[float], speed: float) -> N
         f"{_rate(state.config, state.step - 1):.2e}",
     )
     fresh = not path.exists()
-    with path.open("a", newline="") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         if fresh:
             writer.writerow(COLUMNS)

@@ -344,7 +344,7 @@ def _write_info(info: VideoInfo, report: AddReport, out: Path) -> None:
         "tracking_fps": round(report.tracking_fps, 2),
         "notes": list(report.notes),
     }
-    out.write_text(json.dumps(facts, indent=2) + "\n")
+    out.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 class FrameWriter:

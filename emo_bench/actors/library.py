@@ -102,7 +102,7 @@ def _bundled_info(name: str) -> ActorInfo:
 
 def _user_info(folder: Path) -> ActorInfo:
     try:
-        raw = json.loads((folder / INFO_FILE).read_text())
+        raw = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
         return ActorInfo(
             name=folder.name,
             source=raw["source"],

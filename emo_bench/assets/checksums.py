@@ -48,7 +48,7 @@ def write_record(path: Path, patterns: tuple[str, ...] = ()) -> None:
     record = record_path(path)
     part = record.with_name(f".{record.name}.part")
     try:
-        part.write_text(_record(path, patterns))
+        part.write_text(_record(path, patterns), encoding="utf-8")
         os.replace(part, record)
     finally:
         part.unlink(missing_ok=True)
@@ -64,8 +64,8 @@ def is_as_recorded(path: Path, patterns: tuple[str, ...] = ()) -> bool:
         return True
     newest = max((file.stat().st_ctime_ns for file in files_of(path, patterns)), default=0)
     if newest < record.stat().st_ctime_ns:
-        return len(record.read_text().splitlines()) == len(files_of(path, patterns))
-    if record.read_text() != _record(path, patterns):
+        return len(record.read_text(encoding="utf-8").splitlines()) == len(files_of(path, patterns))
+    if record.read_text(encoding="utf-8") != _record(path, patterns):
         return False
     if os.access(record, os.W_OK):
         os.utime(record)

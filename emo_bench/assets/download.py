@@ -119,7 +119,7 @@ def _receive(url: str, wanted: Wanted, answer_within_s: float) -> bool:
         total = _total(response, have)
         _refuse_early(response, wanted, total)
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        wanted.origin.write_text(json.dumps({"url": url, "tag": tag}))
+        wanted.origin.write_text(json.dumps({"url": url, "tag": tag}), encoding="utf-8")
         with wanted.part.open("ab") as file:
             file.truncate(have)
             _write(response, file, wanted, have, total)
@@ -145,7 +145,7 @@ def _beginning(url: str, wanted: Wanted) -> tuple[int, dict[str, str]]:
     headers = {"Accept-Encoding": "identity"}
     if not wanted.part.exists() or not wanted.origin.exists():
         return 0, headers
-    have, origin = wanted.part.stat().st_size, json.loads(wanted.origin.read_text())
+    have, origin = wanted.part.stat().st_size, json.loads(wanted.origin.read_text(encoding="utf-8"))
     known = wanted.sha256 is not None
     if not have or not (known or (origin["url"] == url and origin["tag"])):
         return 0, headers
@@ -234,7 +234,7 @@ def _in_words(error: requests.RequestException) -> str:
 def _alone(wanted: Wanted) -> Iterator[Any]:
     """Keep a second process from writing the same file."""
     lock = wanted.target.with_name(f".{wanted.target.name}.lock")
-    with lock.open("w") as file:
+    with lock.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

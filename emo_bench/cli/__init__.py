@@ -16,8 +16,10 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     import typer
 
     from emo_bench.cli.app import app
+    from emo_bench.console import show_any_text
     from emo_bench.errors import UserError
 
+    show_any_text()
     try:
         code = app(args=arguments, prog_name="emo-bench", standalone_mode=False)
     except UserError as error:

@@ -132,7 +132,7 @@ def read_libsvm(path: Path) -> SupportVectors:
     Raises:
         UserError: it is not a support vector regression with a radial kernel on 36 features.
     """
-    header_text, _, rows = path.read_text().partition("SV\n")
+    header_text, _, rows = path.read_text(encoding="utf-8").partition("SV\n")
     header = dict(line.split(maxsplit=1) for line in header_text.splitlines())
     if (header.get("svm_type"), header.get("kernel_type")) != ("epsilon_svr", "rbf"):
         raise UserError(f"{path} is not a libsvm regression with a radial kernel")

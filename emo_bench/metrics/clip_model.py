@@ -235,7 +235,7 @@ def _checked_folder(folder: Path) -> Path:
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no CLIP model: {file} is missing")
     try:
-        text = json.loads((folder / CONFIG_FILE).read_text())["model_cfg"]["text_cfg"]
+        text = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / CONFIG_FILE} is not an open_clip config: {error!r}") from error
     if "hf_model_name" in text:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_bench.errors import exit_code
 from emo_bench.tracking import anny_people
 from emo_bench.tracking.head_rig import EXPRESSIONS, REGIONS
 
@@ -185,4 +186,5 @@ def bake(out: Path) -> None:
 
 if __name__ == "__main__":
     default = Path(__file__).parent / "data" / "head_rig.npz"
-    bake(Path(sys.argv[1]) if len(sys.argv) > 1 else default)
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    sys.exit(exit_code(lambda: bake(target)))

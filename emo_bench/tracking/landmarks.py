@@ -199,7 +199,7 @@ def _quiet_stderr() -> Iterator[None]:
         yield
         return
     try:
-        with open(os.devnull, "w") as sink:
+        with open(os.devnull, "w", encoding="utf-8") as sink:
             os.dup2(sink.fileno(), 2)
         yield
     finally:

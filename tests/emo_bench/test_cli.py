@@ -166,7 +166,7 @@ def test_the_main_job(actor: str, protocol_file: str, call: Any, tmp_path: Path)
     outcome = call("run", "--method", "nearest-frame", *common, "--device", "cpu")
     assert outcome.code == 0, outcome.err
     printed = dict(line.split(None, 1) for line in outcome.out.splitlines()[-2:])
-    assert Path(printed["report"]).read_text().startswith("# emo-bench report")
+    assert Path(printed["report"]).read_text(encoding="utf-8").startswith("# emo-bench report")
     assert Path(printed["preview"]).stat().st_size > 1000
     assert "Mean frame" in outcome.out
     assert "fit: done in" in outcome.err

@@ -253,7 +253,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except (ProcessLookupError, FileNotFoundError):
         return False
 
@@ -314,7 +314,7 @@ def test_a_wrong_file_names_the_field(make: Any, change: dict[str, object], mess
 )
 def test_a_mistyped_key_is_named(make: Any, right: str, wrong: str, message: str) -> None:
     file = Path(make())
-    file.write_text(file.read_text().replace(right, wrong, 1))
+    file.write_text(file.read_text(encoding="utf-8").replace(right, wrong, 1), encoding="utf-8")
     with pytest.raises(UserError, match=message) as caught:
         methods.method_class(str(file))
     assert "\n" not in str(caught.value)

@@ -78,7 +78,7 @@ def test_the_log_that_a_failed_check_names_is_there(tmp_path: Path, monkeypatch:
     file.write_text(FAILING)
     failed = [check for check in check_method(str(file)) if check.ok is False]
     named = re.search(r"see (\S+command\.log)", failed[0].detail)
-    assert named and "oops" in Path(named[1]).read_text()
+    assert named and "oops" in Path(named[1]).read_text(encoding="utf-8")
     assert "is kept" in failed[0].detail
 
 

@@ -101,14 +101,14 @@ def test_a_wrong_name_is_one_clear_line(name: str, message: str, plug_in: Path) 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=list(MISTAKES.values()))
 def test_a_mistake_in_the_file_is_one_clear_line(text: str, message: str, plug_in: Path) -> None:
-    plug_in.write_text(text)
+    plug_in.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message) as caught:
         methods.method_class(f"{plug_in}:Own")
     assert "\n" not in str(caught.value)
 
 
 def test_a_method_without_a_resolution_is_refused_when_it_is_built(plug_in: Path, tmp_path: Path) -> None:
-    plug_in.write_text(PLUG_IN.replace("    resolution_px = 64\n", ""))
+    plug_in.write_text(PLUG_IN.replace("    resolution_px = 64\n", ""), encoding="utf-8")
     cls = methods.method_class(f"{plug_in}:Own")
     with pytest.raises(UserError, match="method own: resolution_px is None"):
         methods.build(cls, Workspace(tmp_path, "smoke", 0))
@@ -121,7 +121,7 @@ def test_a_file_may_import_what_lies_beside_it(plug_in: Path, monkeypatch: pytes
     text = PLUG_IN.replace('"Own", ""', 'TITLE, ""').replace(
         "load(self): ...", "load(self): import later_own"
     )
-    plug_in.write_text(f"from beside_own import TITLE\n{text}")
+    plug_in.write_text(f"from beside_own import TITLE\n{text}", encoding="utf-8")
     cls = methods.method_class(f"{plug_in}:Own")
     assert cls.info.title == "From beside"
     cls(Workspace(plug_in.parent, "smoke", 0)).load()

@@ -50,5 +50,5 @@ def test_the_newest_checkpoint_is_kept_with_the_run(name: str, tmp_path: Path) -
 
 
 def write_program(path: Path, text: str) -> None:
-    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)

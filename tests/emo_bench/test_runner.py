@@ -192,7 +192,9 @@ def test_a_changed_protocol_is_refused_in_the_same_folder(
 ) -> None:
     make(request_)
     file = Path(protocol_file)
-    file.write_text(file.read_text().replace("guard_frames = 3", "guard_frames = 4"))
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("guard_frames = 3", "guard_frames = 4"), encoding="utf-8"
+    )
     with pytest.raises(UserError, match=r"another protocol\.hash"):
         make(request_)
 

@@ -30,7 +30,9 @@ def page_file(runs_dir: Path, actor_home: Path, tmp_path_factory: pytest.TempPat
 
 
 def test_nothing_is_fetched(page_file: Path) -> None:
-    text = re.sub(r'<script type="text/plain".*?</script>', "", page_file.read_text(), flags=re.DOTALL)
+    text = re.sub(
+        r'<script type="text/plain".*?</script>', "", page_file.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', text) == []
     assert "@import" not in text and "url(" not in text
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from emo_bench.actors.studio.people import Background, PersonSpec
 from emo_bench.actors.studio.raytrace import Light
+from emo_bench.errors import exit_code
 from emo_bench.tracking.anny_people import Identity
 
 FRAMES = 1500
@@ -173,7 +176,7 @@ def _work(task: tuple[str, Path, int]) -> None:
     render_actor(*task)
 
 
-def main() -> None:
+def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m emo_bench.actors.studio.actors", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "data")
@@ -181,11 +184,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    tasks = [(name, given.out, given.frames) for name in given.actors.split(",")]
-    with multiprocessing.get_context("spawn").Pool(min(given.processes, len(tasks))) as pool:
+    return exit_code(lambda: _render_all(given.actors.split(","), given.out, given.frames, given.processes))
+
+
+def _render_all(names: Sequence[str], out: Path, frames: int, processes: int) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    tasks = [(name, out, frames) for name in names]
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(tasks))) as pool:
         pool.map(_work, tasks, chunksize=1)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -97,7 +97,7 @@ def load_proxy(name: str) -> Proxy:
     hidden: list[int] = []
     scales: dict[str, tuple[int, int, float]] = {}
     section = ""
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -138,7 +138,7 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
     texture: list[tuple[float, float]] = []
     faces: list[tuple[int, int, int]] = []
     corners: list[tuple[int, int, int]] = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         words = line.split()
         if not words:
             continue

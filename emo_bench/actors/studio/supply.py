@@ -140,7 +140,7 @@ def make_bank(out: Path, plan: BankPlan, processes: int) -> None:
     done = len(attributes) // POSES_PER_PERSON
     tasks = [(plan.person_seed(person), plan.size_px) for person in range(done, plan.people)]
     label = "studio: aligned heads"
-    with track_progress(len(bank), label) as advance, rows_part.open("a") as file:
+    with track_progress(len(bank), label) as advance, rows_part.open("a", encoding="utf-8") as file:
         advance(len(attributes))
         for person, (pictures, rows) in enumerate(_results(tasks, processes), start=done):
             first = person * POSES_PER_PERSON
@@ -162,15 +162,15 @@ def _resume(pictures: Path, rows: Path, plan: BankPlan) -> list[Row]:
     header = json.dumps({**asdict(plan), "poses": POSES_PER_PERSON})
     if not (pictures.exists() and rows.exists()):
         pictures.unlink(missing_ok=True)
-        rows.write_text(header + "\n")
+        rows.write_text(header + "\n", encoding="utf-8")
         return []
-    text = rows.read_text()
+    text = rows.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if not lines or lines[0] != header:
         raise UserError(
             f"{rows} is the beginning of another bank: delete it and {pictures.name}, or change --out"
         )
-    rows.write_text("".join(line + "\n" for line in lines))
+    rows.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return [row for line in lines[1:] for row in json.loads(line)]
 
 

@@ -20,8 +20,8 @@ import cv2  # noqa: F401
 import pandas  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 
-import emo_bench.actors.capture
-import emo_bench.metrics.pixels
+import emo_bench.actors.capture  # noqa: F401
+import emo_bench.metrics.pixels  # noqa: F401
 import emo_bench.tracking.head_rig  # noqa: F401
 from emo_bench import methods, runner, stages, store
 from emo_bench.metrics import Scorer
