@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from baselines.trivial import RESOLUTIONS_PX, resolution_px
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
 from emo_bench.method import Method, MethodInfo, Workspace
 from emo_bench.progress import track_progress
 
@@ -42,7 +42,7 @@ class MeanFrame(Method):
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Average the frames, each resized by area."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         total = np.zeros((self.resolution_px, self.resolution_px, 3), dtype=np.uint64)
         with track_progress(len(train), "mean-frame: fit") as advance:
@@ -50,10 +50,7 @@ class MeanFrame(Method):
                 total += frame
                 advance()
         self._mean = np.rint(total / len(train)).astype(np.uint8)
-        path = self.workspace.folder / CHECKPOINT
-        temporary = path.with_name(f"{path.name}.part")
-        save_file({"mean": self._mean}, temporary)
-        os.replace(temporary, path)
+        write_bytes(self.workspace.folder / CHECKPOINT, save({"mean": self._mean}))
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the mean once an index."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from baselines.trivial import RESOLUTIONS_PX, resolution_px
 from emo_bench.actors.capture import Capture, Track
 from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
 from emo_bench.lossless import read_lossless, write_lossless
 from emo_bench.method import Method, MethodInfo, Workspace
 from emo_bench.progress import track_progress
@@ -49,7 +49,7 @@ class NearestFrame(Method):
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Store the training frames and their numbers."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         folder = self.workspace.folder
         with track_progress(len(train), "nearest-frame: fit") as advance:
@@ -60,9 +60,7 @@ class NearestFrame(Method):
                     advance()
 
             write_lossless(folder / FRAMES, frames())
-        temporary = folder / f"{CHECKPOINT}.part"
-        save_file({"train": np.asarray(train, dtype=np.int64)}, temporary)
-        os.replace(temporary, folder / CHECKPOINT)
+        write_bytes(folder / CHECKPOINT, save({"train": np.asarray(train, dtype=np.int64)}))
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the nearest training frame for each index."""

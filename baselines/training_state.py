@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from emo_avatar.checkpointing import load_state, save_state
+from emo_avatar.checkpointing import load_state, save_state, save_tensors
 from emo_avatar.loss_log import LossLog
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
@@ -66,11 +64,7 @@ def run_training(training: Training, folder: Path, steps: int, checkpoint_every:
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: str) -> None:
     """Write the fitted avatar, whole or not at all."""
-    path = folder / CHECKPOINT
-    temporary = path.with_name(path.name + ".part")
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(plain, temporary, metadata={"config": config_json})
-    os.replace(temporary, path)
+    save_tensors(folder / CHECKPOINT, tensors, {"config": config_json})
 
 
 def load_checkpoint(folder: Path, config_json: str) -> dict[str, Tensor]:

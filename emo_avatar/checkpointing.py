@@ -1,23 +1,33 @@
-"""Files a fit goes on from: written under a temporary name, then renamed."""
+"""Files a fit goes on from, and what it leaves: written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from emo_bench.files import replacing, write_bytes
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a nested dict of tensors and plain values so that a kill at any moment leaves a whole file."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors and texts as a safetensors file, whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # By way of bytes: save_file would put a file of its own, with mode 0600, in the place of ours.
+    write_bytes(path, save(plain, dict(metadata) if metadata else None))
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
@@ -32,10 +42,9 @@ def link_file(source: Path, target: Path) -> None:
 
     Safe for files that are only ever replaced whole, as :func:`save_state` does.
     """
-    temporary = target.with_name(target.name + ".part")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+    with replacing(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

@@ -9,8 +9,8 @@ from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from emo_avatar.checkpointing import save_tensors
 from emo_avatar.nvidia_pickle import load_exactly, read_pickle
 from emo_avatar.rosinality import read_rosinality
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
@@ -103,13 +103,7 @@ def save_stylegan2(
         "metadata": json.dumps(dict(metadata or {}), sort_keys=True),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, partial, metadata=header)
-        partial.chmod(0o644)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    save_tensors(path, tensors, header)
 
 
 def _read_safetensors(path: Path) -> tuple[Generator, Discriminator | None, Mapping[str, str]]:

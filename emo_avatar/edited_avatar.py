@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from emo_avatar.checkpointing import load_state
+from emo_avatar.checkpointing import load_state, save_tensors
 from emo_avatar.clip_encoder import ClipEncoder
 from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.driving import DrivingSignals, evenly_spaced, landmarks_px, to_frames_u8, to_unit_range
@@ -248,7 +247,4 @@ class _Clock:
 
 
 def _save_skips(avatar: AvatarRenderer, path: Path) -> None:
-    tensors = {name: t.detach().cpu().contiguous() for name, t in avatar.fusion.state_dict().items()}
-    temporary = path.with_name(path.name + ".part")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    save_tensors(path, avatar.fusion.state_dict())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from emo_bench.files import open_in_place, replacing
 
 
 def cut_rows(path: Path, column: str, last: int) -> int:
@@ -22,12 +23,10 @@ def cut_rows(path: Path, column: str, last: int) -> int:
     if not kept:
         path.unlink()
         return 0
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(kept)
-    os.replace(temporary, path)
     return len(kept)
 
 
@@ -37,7 +36,7 @@ class LossLog:
     def __init__(self, path: Path, first_step: int) -> None:
         self._path = path
         kept = cut_rows(path, "step", first_step - 1)
-        self._file = path.open("a", encoding="utf-8", newline="")
+        self._file = open_in_place(path, "a", newline="")
         self._needs_header = not kept
 
     def add(self, step: int, values: Mapping[str, float]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +10,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from emo_avatar.checkpointing import link_file, load_state, save_state
+from emo_avatar.checkpointing import link_file, load_state, save_state, save_tensors
 from emo_avatar.config import PROFILES, resolve_config
 from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, to_frames_u8
 from emo_avatar.initialization import INIT_FIELDS, INIT_STATE, Initialization, initialize
@@ -194,15 +192,13 @@ class EmoAvatar(Method):
         from dataclasses import asdict
 
         avatar, poses = self.fitted()
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in avatar.state_dict().items()}
+        tensors = dict(avatar.state_dict())
         tensors["pivot_poses_deg"] = torch.from_numpy(np.ascontiguousarray(poses, dtype=np.float32))
-        temporary = path.with_name(path.name + ".part")
         metadata = {
             "generator": json.dumps(asdict(avatar.generator.config)),
             "config": self.config.model_dump_json(),
         }
-        save_file(tensors, temporary, metadata=metadata)
-        os.replace(temporary, path)
+        save_tensors(path, tensors, metadata)
 
     @torch.inference_mode()
     def _save_training_sheet(self, frames: TrainingFrames, signals: DrivingSignals) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from emo_bench.files import replacing
 
 
 def save_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
@@ -14,9 +15,8 @@ def save_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
     from PIL import Image
 
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-    temporary = path.with_name(path.name + ".part")
-    Image.fromarray(sheet).save(temporary, format="PNG")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        Image.fromarray(sheet).save(temporary, format="PNG")
 
 
 def difference(a: np.ndarray, b: np.ndarray, gain: float = 3.0) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
+
+from emo_bench.files import write_json
 
 FILE = "stage_seconds.json"
 
@@ -18,11 +19,7 @@ def read_seconds(folder: Path) -> dict[str, float]:
 
 def write_seconds(folder: Path, seconds: dict[str, float]) -> None:
     """Write seconds by stage, whole or not at all."""
-    temporary = folder / f"{FILE}.part"
-    temporary.write_text(
-        json.dumps({name: round(value, 3) for name, value in seconds.items()}), encoding="utf-8"
-    )
-    os.replace(temporary, folder / FILE)
+    write_json(folder / FILE, {name: round(value, 3) for name, value in seconds.items()})
 
 
 class StageClock:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TextIO
 
 from emo_bench.errors import UserError
+from emo_bench.files import open_in_place
 
 # Its lock says that a process of ours runs a command in the folder; it holds the command's process group and start.
 RECORD = ".command"
@@ -40,7 +41,7 @@ def sole_command(folder: Path) -> Iterator[TextIO]:
     """
     import fcntl
 
-    with (folder / RECORD).open("a+", encoding="utf-8") as record:
+    with open_in_place(folder / RECORD, "a+") as record:
         try:
             fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -77,7 +78,7 @@ def run_command(
     Raises:
         UserError: it failed, was killed or took too long; the line names the log.
     """
-    with log.open("ab") as output, _leaving_in_order():
+    with open_in_place(log, "ab") as output, _leaving_in_order():
         output.write(f"$ {command}\n".encode())
         output.flush()
         begin = output.tell()

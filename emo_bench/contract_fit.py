@@ -21,9 +21,9 @@ from emo_bench import actors, methods
 from emo_bench.command_process import last_line, signal_name
 from emo_bench.console import show_any_text
 from emo_bench.errors import UserError
+from emo_bench.files import write_json
 from emo_bench.lossless import FrameDigest
 from emo_bench.method import Workspace
-from emo_bench.store import write_json
 
 TRAIN, TEST = tuple(range(24)), tuple(range(30, 36))
 SEED = 3

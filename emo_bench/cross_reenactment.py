@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -13,6 +12,7 @@ import numpy as np
 from emo_bench.actors import Capture, Track
 from emo_bench.actors.capture import resize_area
 from emo_bench.errors import UserError
+from emo_bench.files import replacing
 from emo_bench.method import Method
 from emo_bench.progress import track_progress
 from emo_bench.tracking.head_rig import load_head_rig
@@ -117,19 +117,14 @@ def write_mp4(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with av.open(str(temporary), "w", format="mp4") as container:
-            stream = None
-            for picture in pictures:
-                if stream is None:
-                    rate = Fraction(fps).limit_denominator(1001)
-                    stream = container.add_stream("libx264", rate=rate, options={"crf": "16"})
-                    stream.height, stream.width = picture.shape[:2]
-                    stream.pix_fmt = "yuv420p"
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            if stream is not None:
-                container.mux(stream.encode(None))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = None
+        for picture in pictures:
+            if stream is None:
+                rate = Fraction(fps).limit_denominator(1001)
+                stream = container.add_stream("libx264", rate=rate, options={"crf": "16"})
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        if stream is not None:
+            container.mux(stream.encode(None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.files import replacing
 
 if TYPE_CHECKING:
     import av
@@ -48,16 +48,8 @@ def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
     The file appears under its name only when it is whole; an exception, the frames' own too, leaves nothing.
     An empty series or a frame of another size is a ValueError.
     """
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        written = _encode(temporary, frames)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return written
+    with replacing(path) as temporary:
+        return _encode(temporary, frames)
 
 
 def _encode(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:

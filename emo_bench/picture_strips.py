@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.store import write_bytes
+from emo_bench.files import write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image

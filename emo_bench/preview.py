@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emo_bench.files import replacing
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -32,27 +34,30 @@ class PreviewWriter:
 
     def __init__(self, path: Path, title: str, fps: float, gain: float = DIFFERENCE_GAIN) -> None:
         self._path, self._title, self._fps, self._gain = path, title, fps, gain
-        self._temporary = path.with_name(f"{path.name}.part")
         self._stream: Any = None
         self._header: FrameU8 | None = None
 
     def __enter__(self) -> Self:
         import av
 
-        self._container = av.open(str(self._temporary), "w", format="mp4")
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self._path))
+            self._container = stack.enter_context(av.open(str(temporary), "w", format="mp4"))
+            stack.push(self._end)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None and self._stream is not None:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-            if kind is None:
-                os.replace(self._temporary, self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)
+
+    def _end(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the pictures that the encoder still holds."""
+        if kind is None and self._stream is not None:
+            self._container.mux(self._stream.encode(None))
 
     def add(self, source: FrameU8, ours: FrameU8) -> None:
         """Append a picture from two frames uint8 ``[R, R, 3]``."""

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from emo_bench.files import open_in_place
+
 log = logging.getLogger("emo_bench")
 
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Append the ``emo_bench`` log to a file while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = logging.StreamHandler(open_in_place(path, "a"))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.INFO)
     log.addHandler(handler)
@@ -22,3 +24,4 @@ def log_file(path: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         handler.close()
+        handler.stream.close()

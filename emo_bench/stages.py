@@ -14,6 +14,7 @@ import numpy as np
 
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
 from emo_bench.lossless import FrameDigest, FrameU8, read_lossless, write_lossless
 from emo_bench.machine import MemoryPeak, describe_machine
 from emo_bench.method import EditStyle, Method
@@ -21,7 +22,7 @@ from emo_bench.metrics import Captions, Scorer, Settings
 from emo_bench.metrics.registry import metric_class
 from emo_bench.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
 from emo_bench.progress import track_progress
-from emo_bench.store import PREVIEW, RENDER, SCORES, RunFolder, write_bytes
+from emo_bench.store import PREVIEW, RENDER, SCORES, RunFolder
 from protocols import Protocol, Split
 
 SCORE_BATCH = 16

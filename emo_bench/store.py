@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from emo_bench.errors import UserError
+from emo_bench.files import open_in_place, remove_left_over, write_json
 
 if TYPE_CHECKING:
     import pandas
@@ -139,6 +139,7 @@ def lock_folder(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"another process is at work in {path}: wait for it or end it") from error
+        remove_left_over(path)
         try:
             yield
         except BaseException as error:
@@ -152,7 +153,7 @@ def _opened_lock(path: Path) -> TextIO:
     """The lock file of a folder, which is made; a UserError where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        return (path / LOCK).open("w", encoding="utf-8")
+        return open_in_place(path / LOCK, "a")
     except OSError as error:
         raise UserError(
             f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR"
@@ -242,25 +243,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"this one reads {FORMAT}): remove the folder and run again"
         )
     return manifest
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON under a temporary name and rename it, so that a reader sees the old file or the new one."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, force it to disk and rename it; an exception leaves no temporary file."""
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _changes(before: Any, now: Any, name: str = "") -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emo_bench.files import write_bytes, write_json
 from emo_bench.metrics.differences import BETTER, UNDECIDED, WORSE
-from emo_bench.store import write_bytes, write_json
 from protocols.ablation import Table
 from reports.ablation import AblationReport, Entry, as_json, is_smoke, long_table
 from reports.markdown import errata, pipe_table, published_table

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emo_bench import __version__
 from emo_bench.errors import UserError
-from emo_bench.store import write_bytes
+from emo_bench.files import write_bytes
 from reports.comparison import Row
 from reports.sides import facts, read_rows
 from reports.thresholds import selectors

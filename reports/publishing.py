@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from emo_bench.store import write_bytes
+from emo_bench.files import write_bytes
 from reports.content import report_content
 from reports.html import PageOptions, render_page
 from reports.latex import latex_report

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emo_bench.errors import UserError, exit_code
-from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, read_manifest, write_bytes, write_json
+from emo_bench.files import write_bytes, write_json
+from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, read_manifest
 from reports.comparison import Group, Row, best_rows
 from reports.markdown import mean_text, pipe_table
 from reports.numbers import group_title, heading, metric_label, times

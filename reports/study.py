@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
 from emo_bench.progress import track_progress
-from emo_bench.store import is_finished, load_run, write_bytes
+from emo_bench.store import is_finished, load_run
 from reports.clips import encode_webm, read_panels
 from reports.comparison import Row
 from reports.html import render_template

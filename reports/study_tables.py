@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emo_bench.store import write_bytes
+from emo_bench.files import write_bytes
 from reports.latex import escape
 from reports.markdown import errata, pipe_table, published_table
 from reports.paper import load_paper_tables, table_title

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from emo_bench.store import PREVIEW, write_bytes
+from emo_bench.files import write_bytes
+from emo_bench.store import PREVIEW
 from reports.comparison import Cell, Group, Row, average_ranks, best_rows
 from reports.lineup import Lineup
 from reports.markdown import errata, mean_text, pipe_table, published_table

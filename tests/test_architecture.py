@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = {"errors", "progress", "paths", "assets", "perceptual", "lossless"}
+LEAVES = {"errors", "files", "progress", "paths", "assets", "perceptual", "lossless"}
 OPEN_TO_METHODS = {
-    "method", "actors", "assets", "perceptual", "progress", "errors", "lossless", "tracking", "reference_editors",
+    "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
+    "reference_editors",
 }  # fmt: skip
 # Of the metrics only where CLIP is found.
 CLIP = "emo_bench.metrics.clip_model"
@@ -19,11 +20,12 @@ CLIP = "emo_bench.metrics.clip_model"
 ALLOWED = {
     "console": set(),
     "errors": {"console"},
+    "files": {"errors"},
     "progress": set(),
     "paths": set(),
-    "assets": {"errors", "paths", "progress"},
+    "assets": {"errors", "files", "paths", "progress"},
     "perceptual": {"assets", "errors"},
-    "lossless": {"errors"},
+    "lossless": {"errors", "files"},
     "tracking": LEAVES,
     "actors": LEAVES | {"tracking"},
     "reference_editors": {"assets", "errors", "paths"},
@@ -33,7 +35,7 @@ ALLOWED = {
     "exporters": {"actors", "tracking", "progress", "errors"},
     "numbered_frames": {"frame_source", "errors"},
     "importers": {"numbered_frames", "errors"},
-    "store": {"errors"},
+    "store": {"errors", "files"},
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from emo_bench.errors import UserError
+from emo_bench.files import write_bytes, write_json
 from emo_bench.metrics.clip_model import CONFIG_FILE, WEIGHTS_FILE
 
 NAME = "portraits"
@@ -94,7 +94,5 @@ def save_model(folder: Path, model: nn.Module) -> None:
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
-    part = folder / f"{WEIGHTS_FILE}.part"
-    part.write_bytes(save(weights))
-    os.replace(part, folder / WEIGHTS_FILE)
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_bytes(folder / WEIGHTS_FILE, save(weights))
+    write_json(folder / CONFIG_FILE, config)

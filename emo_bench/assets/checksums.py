@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from emo_bench.files import write_bytes
+
 RECORD_SUFFIX = ".sha256"
 
 
@@ -45,13 +47,7 @@ def record_path(path: Path) -> Path:
 
 def write_record(path: Path, patterns: tuple[str, ...] = ()) -> None:
     """Record what a file or folder holds now."""
-    record = record_path(path)
-    part = record.with_name(f".{record.name}.part")
-    try:
-        part.write_text(_record(path, patterns), encoding="utf-8")
-        os.replace(part, record)
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(record_path(path), _record(path, patterns).encode())
 
 
 def is_as_recorded(path: Path, patterns: tuple[str, ...] = ()) -> bool:

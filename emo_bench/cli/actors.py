@@ -91,8 +91,8 @@ def import_track(
 ) -> None:
     """Read another tracker's output into arrays, in its own terms; no actor is made of it."""
     from emo_bench.errors import UserError
+    from emo_bench.files import write_bytes
     from emo_bench.importers import import_track as read_track
-    from emo_bench.store import write_bytes
 
     if out.suffix != ".npz":
         raise UserError(f"--out {out}: the file's name must end with .npz")

@@ -72,7 +72,7 @@ def check(
 
 
 def _write(outcomes: "list[Outcome]", notes: list[str], junit: Path | None, markdown: Path | None) -> None:
-    from emo_bench.store import write_bytes
+    from emo_bench.files import write_bytes
     from reports import gate_pages
 
     for path in filter(None, (junit, markdown)):

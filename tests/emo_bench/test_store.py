@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
 from emo_bench.store import (
     MANIFEST,
     RunFolder,
@@ -21,7 +22,6 @@ from emo_bench.store import (
     lock_folder,
     read_manifest,
     variant_name,
-    write_bytes,
 )
 
 IDENTITY = {"seed": 0, "config": {"steps": 1100, "lr": 0.1}, "protocol": {"hash": "a" * 64}}

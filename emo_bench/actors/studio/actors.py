@@ -14,6 +14,7 @@ import numpy as np
 from emo_bench.actors.studio.people import Background, PersonSpec
 from emo_bench.actors.studio.raytrace import Light
 from emo_bench.errors import exit_code
+from emo_bench.files import replacing
 from emo_bench.tracking.anny_people import Identity
 
 FRAMES = 1500
@@ -108,8 +109,11 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
     landmarks = np.empty((frames, 478, 2), dtype=np.float32)
     masks = np.empty((frames, FOREGROUND_PX, FOREGROUND_PX), dtype=bool)
     video = folder / f"actor-{name}.mp4"
-    temporary = folder / f".actor-{name}.part.mp4"
-    with track_progress(frames, f"studio: actor {name}") as advance, VideoWriter(temporary) as writer:
+    with (
+        replacing(video) as temporary,
+        track_progress(frames, f"studio: actor {name}") as advance,
+        VideoWriter(temporary) as writer,
+    ):
         for index in range(frames):
             pose = motion.pose(index)
             vertices, normals, face_uv = person.posed(pose)
@@ -139,7 +143,6 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
         foreground_px=FOREGROUND_PX,
     )
     track.save(folder / f"actor-{name}.track.npz")
-    os.replace(temporary, video)
 
 
 FOREGROUND_PX = 128
@@ -151,7 +154,7 @@ class VideoWriter:
     def __init__(self, path: Path) -> None:
         import av
 
-        self._container = av.open(str(path), "w")
+        self._container = av.open(str(path), "w", format="mp4")
         self._stream = self._container.add_stream("libx264", rate=FPS)
         self._stream.width = self._stream.height = SIZE_PX
         self._stream.pix_fmt = "yuv420p"

@@ -23,6 +23,7 @@ from emo_bench.actors.studio.casting import FEMALE_CLOTHES, FEMALE_HAIR, MALE_CL
 from emo_bench.actors.studio.gaussian_code import code_labels, code_numbers, principal, uncorrelated
 from emo_bench.actors.studio.materials import EYES
 from emo_bench.errors import UserError, exit_code
+from emo_bench.files import replacing
 from emo_bench.progress import track_progress
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
@@ -232,10 +233,8 @@ def describe_bank(bank: Path, processes: int) -> Path:
             recipes += found
             advance(1)
     out = bank.with_suffix(".recipe.npz")
-    part = out.with_name(f".{out.name}.part")
-    with part.open("wb") as file:
+    with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(file, recipe=describe(recipes), code=code(recipes))
-    os.replace(part, out)
     return out
 
 

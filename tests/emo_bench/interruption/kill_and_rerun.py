@@ -24,6 +24,7 @@ import emo_bench.actors.capture  # noqa: F401
 import emo_bench.metrics.pixels  # noqa: F401
 import emo_bench.tracking.head_rig  # noqa: F401
 from emo_bench import methods, runner, stages, store
+from emo_bench.files import replacing
 from emo_bench.metrics import Scorer
 
 METHOD = f"{Path(__file__).with_name('steps.py')}:Steps"
@@ -59,6 +60,13 @@ def before_mark_of(stage: str) -> Callable[..., object]:
     return wrapped
 
 
+def half_written(path: Path, content: bytes) -> None:
+    """`write_bytes`, dead before the file has its name."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content[: len(content) // 2])
+        die()
+
+
 def arm(place: str) -> None:
     """Set the trap in this process."""
     steps = methods.method_class(METHOD)
@@ -76,11 +84,7 @@ def arm(place: str) -> None:
         "render, before its mark": lambda: setattr(store.RunFolder, "finish", before_mark_of("render")),
         "score, amid the frames": lambda: setattr(Scorer, "add", dying_at(1, Scorer.add)),
         "score, before its mark": lambda: setattr(store.RunFolder, "finish", before_mark_of("score")),
-        "score, before the scores are renamed": lambda: setattr(
-            stages,
-            "write_bytes",
-            lambda path, content: (path.with_name("x.part").write_bytes(b"half"), die()),
-        ),
+        "score, before the scores are renamed": lambda: setattr(stages, "write_bytes", half_written),
         "the manifest, before it is renamed": lambda: setattr(os, "replace", dying_at(3, os.replace)),
     }
     # The method's class is loaded anew from its file by the runner; it must be the one with the trap.

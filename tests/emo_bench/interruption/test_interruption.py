@@ -41,6 +41,10 @@ def test_frames_and_scores_are_those_of_an_undisturbed_run(outcomes: dict[str, A
     assert {o["scores"] for o in outcomes.values()} == {outcomes["undisturbed"]["scores"]}
 
 
+def test_nothing_half_written_is_left(outcomes: dict[str, Any]) -> None:
+    assert {place: outcome["leftovers"] for place, outcome in outcomes.items() if outcome["leftovers"]} == {}
+
+
 def test_finished_stages_are_not_done_again(outcomes: dict[str, Any]) -> None:
     attempts = {place: tuple(outcome["attempts"].values()) for place, outcome in outcomes.items()}
     assert attempts == {

@@ -1,0 +1,150 @@
+"""Files of ours: written whole or not at all, never through a link that somebody left in their place."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Literal, TextIO, overload
+
+from emo_bench.errors import UserError
+
+# Name of a temporary file: a dot, the beginning of the file's own name, 16 random hexadecimal digits, ".part".
+TEMPORARY = re.compile(r"\.(?P<of>.+)-[0-9a-f]{16}\.part")
+# Of the file's own name; with four bytes a character, the temporary's stays below the 255 bytes of a file system.
+NAME_CHARACTERS = 50
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a new empty file beside ``path``; when the block ends well, it takes the place of ``path``.
+
+    A reader sees the old file or the new one, after a power cut too. The new file has the mode that ``open`` would
+    give it, whatever the writer did. An exception leaves ``path`` as it was, and no temporary file; what a killed
+    process left is removed by the next writer of the same file, and by :func:`remove_left_over`. A symbolic link at
+    ``path`` is replaced, not followed.
+
+    Yields:
+        A name to write at, by any means. The file there may be replaced by another.
+
+    Raises:
+        OSError: the folder is missing or full, or cannot be written to; ``path`` is a folder.
+    """
+    remove_left_over(path.parent, path.name)
+    temporary = path.with_name(f".{path.name[:NAME_CHARACTERS]}-{secrets.token_hex(8)}.part")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        # The lock says that the writer lives; the mode is what the umask leaves.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        yield temporary
+        _sync(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file as :func:`replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON as :func:`replacing` does."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def remove_left_over(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files that killed processes left in a folder, of all files or of the one called ``name``."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = TEMPORARY.fullmatch(entry.name)
+            if match and (name is None or match["of"] == name[:NAME_CHARACTERS]):
+                _remove_if_dead(Path(entry.path))
+
+
+@overload
+def open_in_place(path: Path, mode: Literal["a", "a+"], *, newline: str | None = None) -> TextIO: ...
+@overload
+def open_in_place(path: Path, mode: Literal["ab"]) -> BinaryIO: ...
+def open_in_place(path: Path, mode: str, *, newline: str | None = None) -> IO[Any]:
+    """Open a file that is written in its place (a log, a lock), making it; a link or a device there is refused.
+
+    Args:
+        mode, newline: as of ``open``; text is UTF-8.
+
+    Raises:
+        UserError: something else than a regular file has that name.
+        OSError: as ``open``.
+    """
+    encoding = None if "b" in mode else "utf-8"
+    return open(path, mode, encoding=encoding, newline=newline, opener=_open_regular)
+
+
+def _open_regular(name: str, flags: int) -> int:
+    """Open for ``open``: not through a link, and without waiting for a reader of a pipe."""
+    try:
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if os.path.lexists(name) and not stat.S_ISREG(os.lstat(name).st_mode):
+            raise _not_regular(name) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(name)
+    return descriptor
+
+
+def _not_regular(name: str) -> UserError:
+    return UserError(f"{name} is a link or no regular file: remove it")
+
+
+def _remove_if_dead(temporary: Path) -> None:
+    """Remove a temporary file unless a living writer holds its lock."""
+    try:
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        # Gone by now, or no file of ours.
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            temporary.unlink(missing_ok=True)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _sync(temporary: Path, mode: int) -> None:
+    """Force a written file to disk, with the mode of an ordinary one: some libraries put a private file there."""
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+            # A hard link of somebody else's file keeps its mode.
+            with suppress(PermissionError):
+                os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force a renaming to disk, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
