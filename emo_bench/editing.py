@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from emo_bench.method import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.run_log import log_file
 from emo_bench.store import LOG, RunFolder, is_finished, lock_folder, read_manifest, variant_name
+from emo_bench.watched_method import WatchedMethod, build_watched
 from protocols.splitting import parse_frames
 from protocols.styles import DEFAULT_STYLE, Style, load_style
 
@@ -148,7 +148,7 @@ def edit(
 
 def open_method(
     run: Path, device: str | None = None, method: str | None = None
-) -> tuple[Method, dict[str, Any]]:
+) -> tuple[WatchedMethod, dict[str, Any]]:
     """The method over a finished run's folder, not loaded yet, and the run's manifest.
 
     Raises:
@@ -168,7 +168,7 @@ def open_method(
     workspace = Workspace(
         run, identity["profile"], identity["seed"], chosen_device(device), identity["settings"]
     )
-    return cls(workspace), manifest
+    return build_watched(cls, workspace), manifest
 
 
 def _method_class(run: Path, manifest: Mapping[str, Any]) -> type[Method]:
@@ -257,7 +257,7 @@ def _identity(
     edited: Method,
 ) -> dict[str, Any]:
     of_fit = manifest["identity"]
-    described = json.loads(json.dumps(edited.describe(), default=str))
+    described = edited.describe()
     return {
         "protocol": {"name": protocol.name, "version": protocol.version, "hash": protocol.hash()},
         "split": {"name": split.name, "sha256": split.digest()},

@@ -1,9 +1,46 @@
-"""What a user can mend."""
+"""What a user can mend, and how a program of ours ends for each thing that goes wrong."""
 
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
 
 from emo_bench.console import show_any_text
+
+# A check failed, or a plug-in did.
+FAILED = 1
+# The user's mistake, or what this machine lacks.
+MISTAKE = 2
+# A fault of ours; no command gives it another meaning (EX_SOFTWARE of sysexits.h).
+FAULT = 70
+INTERRUPTED = 130
+# What a shell reports of a program whose reader went away (128 + SIGPIPE).
+BROKEN_PIPE = 141
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space, or write elsewhere",
+    errno.EDQUOT: "your quota of the disk is used up: free some space, or write elsewhere",
+    errno.EFBIG: "the file would be larger than this system allows (see: ulimit -f): write elsewhere",
+    errno.EROFS: "the disk can only be read: write elsewhere",
+    errno.EACCES: "permission denied: change its permissions, or choose another place",
+    errno.EPERM: "permission denied: change its permissions, or choose another place",
+    errno.EISDIR: "it is a folder, and a file is needed: give another path",
+    errno.ENOTDIR: "a folder is needed where there is a file: give another path",
+    errno.EEXIST: "it is there already, and is not a folder: give another path",
+    errno.ENOTEMPTY: "the folder is not empty: give another path",
+    errno.ENAMETOOLONG: "the name is too long: give a shorter one",
+    errno.ENOENT: "there is no such file or folder: check the path",
+    errno.ELOOP: "its links lead in a circle: give another path",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+    errno.EIO: "the disk failed: check it, or choose another place",
+    errno.EBUSY: "something else uses it: wait, or choose another place",
+}  # fmt: skip
 
 
 class UserError(Exception):
@@ -12,15 +49,128 @@ class UserError(Exception):
     The command line prints the line without a traceback and exits with code 2.
     """
 
+    exit_code: ClassVar[int] = MISTAKE
+
+
+class MethodError(UserError):
+    """A method or metric that is not as it promised: one line; its own traceback, if any, is in the log. Exit code 1."""
+
+    exit_code: ClassVar[int] = FAILED
+
+
+class Terminated(SystemExit):
+    """A signal told this process to end: what has been begun is left in order on the way out."""
+
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do the work of a ``python -m MODULE`` and print what it returns: 0, or 2 and one line on stderr for a UserError."""
+    """Do the work of a ``python -m MODULE`` and print what it returns: 0, or the code of :func:`ending`."""
     show_any_text()
     try:
         made = work()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if made is not None:
-        print(made)
+        if made is not None:
+            print(made)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the one door
+        return ending(error, "error")
     return 0
+
+
+def ending(error: BaseException, program: str) -> int:
+    """Say on stderr what went wrong, in one line where the user can do something about it; returns the exit code.
+
+    Args:
+        error: what ended the work.
+        program: begins the line.
+    """
+    if _is_broken_pipe(error):
+        _silence_stdout()
+        return BROKEN_PIPE
+    if isinstance(error, Terminated):
+        return error.code if isinstance(error.code, int) else FAULT
+    if isinstance(error, KeyboardInterrupt):
+        _say(f"{program}: interrupted; the same command goes on from here")
+        return INTERRUPTED
+    if isinstance(error, UserError):
+        _say(f"{program}: {error}")
+        return error.exit_code
+    line = machine_failure(error)
+    if line is not None:
+        _say(f"{program}: {line}")
+        return MISTAKE
+    if isinstance(error, SystemExit):
+        _say(f"{program}: sys.exit({error.code!r}) was called before the work was done ({_innermost(error)})")
+        return FAULT
+    with contextlib.suppress(OSError, ValueError):
+        traceback.print_exception(error)
+    _say(f"{program}: this is a fault of the program: please report it with the lines above")
+    return FAULT
+
+
+def machine_failure(error: BaseException) -> str | None:
+    """What the machine refused, with the path and what to do, in one line; None for anything else.
+
+    It refuses files (OSError, whoever wrote them) and memory (MemoryError, and torch's ways to say so).
+    """
+    if _is_out_of_memory(error):
+        detail = " ".join(str(error).split())[:200]
+        return (
+            f"memory is used up{f' ({detail})' if detail else ''}: "
+            "end other programs, or choose smaller settings (a lower resolution, a smaller batch)"
+        )
+    if isinstance(error, OSError):
+        return _file_failure(error)
+    # Writers in other languages (safetensors, torch) say it in words.
+    said = str(error)
+    if type(error).__name__ == "SafetensorError" and "os error" in said:
+        return f"a file cannot be written or read: {' '.join(said.split())[:200]}"
+    return None
+
+
+def _file_failure(error: OSError) -> str:
+    paths = [
+        os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))
+    ]
+    if not paths and isinstance(error.filename, Path):
+        paths = [str(error.filename)]
+    number = error.errno
+    if number is None:
+        return " ".join(f"{type(error).__name__}: {error}".split())[:400]
+    what = _REMEDIES.get(number, f"{(error.strerror or os.strerror(number))}: choose another place")
+    return f"{' -> '.join(shortened(path) for path in paths)}: {what}" if paths else what
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A text of one line with its middle left out when it is long."""
+    line = " ".join(text.split()) if any(not c.isprintable() for c in text) else text
+    return line if len(line) <= most else f"{line[: most // 2]}…{line[-most // 2 :]}"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error)
+
+
+def _is_broken_pipe(error: BaseException) -> bool:
+    """Whether the reader of what this program prints went away; typer makes SystemExit of it."""
+    cause = error.__context__ if isinstance(error, SystemExit) else error
+    return isinstance(cause, OSError) and cause.errno == errno.EPIPE and cause.filename is None
+
+
+def _silence_stdout() -> None:
+    """Python flushes stdout once more when it ends; into nothing, so that it says nothing about it."""
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+
+
+def _innermost(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "place unknown"
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

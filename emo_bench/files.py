@@ -34,10 +34,15 @@ def replacing(path: Path) -> Iterator[Path]:
         A name to write at, by any means. The file there may be replaced by another.
 
     Raises:
-        OSError: the folder is missing or full, or cannot be written to; ``path`` is a folder.
+        OSError: the folder is missing or full, or cannot be written to; ``path`` is a folder. It names ``path``.
     """
     remove_left_over(path.parent, path.name)
     temporary = path.with_name(f".{path.name[:NAME_CHARACTERS]}-{secrets.token_hex(8)}.part")
+    with _naming(path, temporary):
+        yield from _written(path, temporary)
+
+
+def _written(path: Path, temporary: Path) -> Iterator[Path]:
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         # The lock says that the writer lives; the mode is what the umask leaves.
@@ -52,6 +57,17 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         os.close(descriptor)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """An OSError of the block names the file that was meant: a full disk names none, and the temporary says nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -16,6 +15,7 @@ from types import ModuleType
 
 from emo_bench.errors import UserError
 from emo_bench.method import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, Workspace
+from emo_bench.plug_in_calls import kept_apart, place_of, plug_in_call
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
 # The stand-ins that every report shows.
@@ -77,6 +77,13 @@ def method_file(name: str) -> Path | None:
     return Path(file) if file.endswith(".py") else None
 
 
+def profiles_of(cls: type[Method]) -> tuple[str, ...]:
+    """The names of the method's profiles; a MethodError says that it fails to give them."""
+    who = f"method {cls.info.name}"
+    with kept_apart(who), plug_in_call(who, "profiles"):
+        return cls.profiles()
+
+
 def build(cls: type[Method], workspace: Workspace) -> Method:
     """The method over its workspace.
 
@@ -84,6 +91,8 @@ def build(cls: type[Method], workspace: Workspace) -> Method:
         UserError: it refuses its settings, or has no ``resolution_px``.
     """
     method = cls(workspace)
+    # A class may leave out super().__init__.
+    method.workspace = getattr(method, "workspace", workspace)
     size = getattr(method, "resolution_px", None)
     if not isinstance(size, int) or size < LEAST_PX:
         raise UserError(
@@ -120,21 +129,13 @@ def _module_from_file(path: Path) -> ModuleType:
 def _in_one_line(failed: str) -> Iterator[None]:
     """Whatever a method's module raises is one line with its place."""
     try:
-        yield
+        with kept_apart("a method's file"):
+            yield
     except (Exception, SystemExit) as error:
         said = error.msg if isinstance(error, SyntaxError) else error
         what = " ".join(f"{type(error).__name__}: {said}".split())
-        place = _place(error)
+        place = place_of(error)
         raise UserError(f"{failed}: {what}{f' ({place})' if place else ''}") from error
-
-
-def _place(error: BaseException) -> str:
-    """``file:line`` of what went wrong, ``""`` where only the machinery of imports is to be named."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    machinery = ("<frozen ", str(Path(importlib.__file__).parent), __file__)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _attribute(module: ModuleType, attribute: str, place: str) -> type[Method]:
@@ -163,8 +164,7 @@ def _checked(cls: type[Method], name: str) -> type[Method]:
     info = getattr(cls, "info", None)
     if not isinstance(info, MethodInfo):
         raise UserError(f"method {name}: {cls.__name__}.info is not an emo_bench.method.MethodInfo")
-    with _in_one_line(f"method {name}: {cls.__name__}.profiles() fails"):
-        offered = cls.profiles()
+    offered = profiles_of(cls)
     if not isinstance(offered, (tuple, list)) or not offered:
         raise UserError(f"method {name}: {cls.__name__}.profiles() gives no names, but {offered!r}")
     for what, text in (("a method", info.name), *(("a profile", profile) for profile in offered)):

@@ -24,6 +24,17 @@ def asset_folders() -> tuple[Path, ...]:
     return tuple(Path(entry).expanduser() for entry in listed.split(os.pathsep) if entry)
 
 
+def pin() -> None:
+    """Make the folders that the environment names absolute, so that they stay the same wherever this process goes.
+
+    A method may change the working directory while it works.
+    """
+    if configured := os.environ.get("EMO_BENCH_HOME"):
+        os.environ["EMO_BENCH_HOME"] = str(Path(configured).expanduser().absolute())
+    if folders := asset_folders():
+        os.environ["EMO_BENCH_ASSETS"] = os.pathsep.join(str(folder.absolute()) for folder in folders)
+
+
 def offline() -> bool:
     """True when the user has forbidden downloads."""
     return os.environ.get("EMO_BENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from emo_bench.method import SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.run_log import log_file
 from emo_bench.stage_sharing import take_over_stages
 from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
+from emo_bench.watched_method import build_watched
 from protocols.loader import DEFAULT_PROTOCOL
 
 MINI_PROTOCOL = "self_reenactment-mini"
@@ -80,7 +80,7 @@ class _Plan:
         """The method over the run's folder."""
         request = self.request
         workspace = Workspace(self.folder, self.profile, request.seed, self.device, request.settings)
-        return methods.build(self.cls, workspace)
+        return build_watched(self.cls, workspace)
 
 
 def run(
@@ -142,7 +142,7 @@ def chosen_device(asked: str | None) -> str:
 def default_profile(cls: type[Method], device: str) -> str:
     """``paper`` with a GPU, ``cpu`` without one; where that is missing, the first that is not ``smoke``."""
     wanted = "paper" if device.startswith("cuda") else "cpu"
-    offered = cls.profiles()
+    offered = methods.profiles_of(cls)
     return wanted if wanted in offered else next((p for p in offered if p != SMOKE_PROFILE), offered[0])
 
 
@@ -152,9 +152,9 @@ def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
         raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
     device = chosen_device(request.device)
     profile = request.profile or default_profile(cls, device)
-    if profile not in cls.profiles():
+    if profile not in methods.profiles_of(cls):
         raise UserError(
-            f"method {cls.info.name} has no profile {profile!r}; its profiles: {', '.join(cls.profiles())}"
+            f"method {cls.info.name} has no profile {profile!r}; its profiles: {', '.join(methods.profiles_of(cls))}"
         )
     smoke = profile == SMOKE_PROFILE
     protocol = protocols.load_protocol(request.protocol or (MINI_PROTOCOL if smoke else DEFAULT_PROTOCOL))
@@ -168,7 +168,7 @@ def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
 def _trivial_plan(plan: _Plan, name: str, resolution_px: int) -> _Plan:
     """The same actor, protocol, split and resolution for a trivial method."""
     cls = methods.method_class(name)
-    profile = plan.profile if plan.profile in cls.profiles() else "cpu"
+    profile = plan.profile if plan.profile in methods.profiles_of(cls) else "cpu"
     request = dataclasses.replace(plan.request, method=name, profile=profile, settings={})
     beside = dataclasses.replace(plan, request=request, cls=cls, profile=profile)
     if beside.build().resolution_px == resolution_px:
@@ -223,7 +223,7 @@ def _place(method: str) -> dict[str, str]:
 
 def _identity(plan: _Plan, method: Method) -> dict[str, Any]:
     """All that the frames of a run depend on, and that a reader would call another run if it changed."""
-    described = _plain(method.describe())
+    described = method.describe()
     identity = {
         "protocol": {
             "name": plan.protocol.name,
@@ -274,7 +274,3 @@ def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
 
 def _is_smoke(plan: _Plan) -> bool:
     return plan.profile == SMOKE_PROFILE or plan.protocol.mini
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from emo_bench.lossless import FrameDigest, FrameU8, read_lossless, write_lossle
 from emo_bench.machine import MemoryPeak, describe_machine
 from emo_bench.method import EditStyle, Method
 from emo_bench.metrics import Captions, Scorer, Settings
-from emo_bench.metrics.registry import metric_class
+from emo_bench.metrics.registry import metric_class, missing_for
 from emo_bench.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
 from emo_bench.progress import track_progress
 from emo_bench.store import PREVIEW, RENDER, SCORES, RunFolder
@@ -34,6 +34,7 @@ log = logging.getLogger("emo_bench")
 class Job:
     """A run at work.
 
+    ``method`` is a watched one (:mod:`emo_bench.watched_method`): its frames are as many and as large as promised.
     ``fitted`` says whether the method object holds its fit, ``style`` is that of an edit, ``clip`` the model of CLIP
     scores.
     """
@@ -61,7 +62,7 @@ def fit(job: Job) -> None:
 
     def work() -> dict[str, Any]:
         seen = job.capture.restricted(job.split.train)
-        _refusing_held_out(job, lambda: job.method.fit(seen, list(job.split.train)))
+        job.method.fit(seen, list(job.split.train))
         job.fitted = True
         job.folder.note(described=job.method.describe())
         return {"frames": len(job.split.train)}
@@ -83,13 +84,11 @@ def render(job: Job) -> None:
         with track_progress(len(job.split.test), f"{job.name}: render") as advance:
 
             def frames() -> Iterator[FrameU8]:
-                for frame in _checked(job, job.method.render(unseen, list(job.split.test))):
+                for frame in job.method.render(unseen, list(job.split.test)):
                     advance()
                     yield frame
 
-            count, sha256 = _refusing_held_out(
-                job, lambda: write_lossless(job.folder.path / RENDER, frames())
-            )
+            count, sha256 = write_lossless(job.folder.path / RENDER, frames())
         return {"frames": count, "frames_sha256": sha256}
 
     _stage(job, "render", work, inputs)
@@ -170,7 +169,9 @@ def _metric_states(protocol: Protocol) -> dict[str, Any]:
     """Version of each metric, and whether its backend is here: a change makes the scores out of date."""
     classes = [metric_class(name) for name in protocol.scoring.metrics]
     classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
-    return {cls.info.id: {"version": cls.info.version, "here": cls.missing() is None} for cls in classes}
+    return {
+        cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None} for cls in classes
+    }
 
 
 def _stage(job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any = None) -> None:
@@ -193,29 +194,3 @@ def _seed_all(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _checked(job: Job, frames: Iterator[FrameU8]) -> Iterator[FrameU8]:
-    """The method's frames, as many and as large as promised."""
-    size, expected, count = job.method.resolution_px, len(job.split.test), 0
-    if not isinstance(frames, Iterable):
-        raise UserError(f"method {job.name}: render gives {type(frames).__name__}; it must yield the frames")
-    for frame in frames:
-        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape != (size, size, 3):
-            what = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-            raise UserError(f"method {job.name} rendered {what}; it promised uint8 ({size}, {size}, 3)")
-        count += 1
-        if count <= expected:
-            yield frame
-    if count != expected:
-        raise UserError(f"method {job.name} rendered {count} frames; {expected} were asked for")
-
-
-def _refusing_held_out(job: Job, call: Callable[[], Any]) -> Any:
-    """Call it; a method that reaches for a held-out frame is told so in one line."""
-    try:
-        return call()
-    except PermissionError as error:
-        if "held out" not in str(error):
-            raise
-        raise UserError(f"method {job.name} broke the protocol: {error}") from error

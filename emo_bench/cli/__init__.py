@@ -3,37 +3,41 @@
 import sys
 from collections.abc import Sequence
 
-# What typer makes of Ctrl-C.
-INTERRUPTED = 130
+PROGRAM = "emo-bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``emo-bench`` and exit: 0 ok, 1 a check failed, 2 the user's mistake (one line on stderr)."""
+    """Run ``emo-bench`` and exit.
+
+    0: done; 1: a check or a plug-in failed; 2: the user's mistake or what the machine refuses, in one line on stderr;
+    70: a fault of ours, with its traceback; 130: interrupted.
+    """
     sys.exit(_exit_code(arguments))
 
 
 def _exit_code(arguments: Sequence[str] | None) -> int:
     import typer
 
-    from emo_bench.cli.app import app
     from emo_bench.console import show_any_text
-    from emo_bench.errors import UserError
+    from emo_bench.errors import INTERRUPTED, MISTAKE, ending
 
     show_any_text()
     try:
-        code = app(args=arguments, prog_name="emo-bench", standalone_mode=False)
-    except UserError as error:
-        return _mistake(str(error))
+        from emo_bench import paths
+        from emo_bench.cli.app import app
+
+        paths.pin()
+        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as error:
-        return _mistake(f"{_command(error)}{_first_line(error)}")
+        print(f"{PROGRAM}: {_command(error)}{_first_line(error)}", file=sys.stderr)
+        return MISTAKE
+    except BaseException as error:  # noqa: BLE001 - the one door
+        return ending(error, PROGRAM)
     if code == INTERRUPTED:
-        print("emo-bench: interrupted; the same command goes on from here", file=sys.stderr)
+        # What typer makes of Ctrl-C.
+        return ending(KeyboardInterrupt(), PROGRAM)
     return code if isinstance(code, int) else 0
-
-
-def _mistake(line: str) -> int:
-    print(f"emo-bench: {line}", file=sys.stderr)
-    return 2
 
 
 def _first_line(error: Exception) -> str:
@@ -45,5 +49,5 @@ def _first_line(error: Exception) -> str:
 def _command(error: Exception) -> str:
     """``run: `` where the error knows its command."""
     context = getattr(error, "ctx", None)
-    path = context.command_path.removeprefix("emo-bench").strip() if context is not None else ""
+    path = context.command_path.removeprefix(PROGRAM).strip() if context is not None else ""
     return f"{path}: " if path else ""

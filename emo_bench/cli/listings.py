@@ -157,13 +157,14 @@ def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[st
 
     from emo_bench.errors import UserError
     from emo_bench.method import Workspace
-    from emo_bench.methods import build
+    from emo_bench.methods import profiles_of
+    from emo_bench.watched_method import build_watched
 
     configs: dict[str, dict[str, object]] = {}
     problems: dict[str, str] = {}
-    for profile in cls.profiles():
+    for profile in profiles_of(cls):
         try:
-            config = build(cls, Workspace(Path(), profile, seed=0)).describe().get("config", {})
+            config = build_watched(cls, Workspace(Path(), profile, seed=0)).describe().get("config", {})
         except UserError as error:
             problems[profile] = str(error)
         else:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
-from emo_bench.errors import UserError
-from emo_bench.metrics.batch import Settings
-from emo_bench.metrics.metric import Backend, Metric, MetricInfo
+import numpy as np
+
+from emo_bench.errors import MethodError, UserError
+from emo_bench.metrics.batch import Batch, Settings
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.plug_in_calls import kept_apart, plug_in_call
 
 ENTRY_POINT_GROUP = "emo_bench.metrics"
 _BUILT_IN = {
@@ -69,8 +72,8 @@ def list_metrics(with_backends: bool = False) -> list[MetricState]:
     """
     states = []
     for cls in map(metric_class, _places()):
-        missing = cls.missing()
-        opened = cls.open(Settings()) if with_backends and missing is None else None
+        missing = missing_for(cls, None)
+        opened = open_metric(cls, Settings()) if with_backends and missing is None else None
         states.append(MetricState(cls.info, missing, opened.backend if opened else None))
     return states
 
@@ -82,12 +85,42 @@ def metric_class(name: str) -> type[Metric]:
     if name not in places:
         raise UserError(f"unknown metric {name!r}; known: {', '.join(places)}")
     module, _, attribute = places[name].partition(":")
-    found = getattr(importlib.import_module(module), attribute)
+    with kept_apart(f"metric {name}"), plug_in_call(f"metric {name}", "import"):
+        found = getattr(importlib.import_module(module), attribute)
     if not (isinstance(found, type) and issubclass(found, Metric)):
         raise UserError(f"metric {name!r}: {places[name]} is not a subclass of emo_bench.metrics.Metric")
     if found.info.id != name:
         raise UserError(f"metric {name!r}: {places[name]} calls itself {found.info.id!r}")
     return found
+
+
+def missing_for(cls: type[Metric], settings: Settings | None) -> str | None:
+    """What a metric lacks here under these settings, or under any for None; see `plug_in_call` for what is raised."""
+    who = f"metric {cls.info.id}"
+    with kept_apart(who), plug_in_call(who, "missing"):
+        return cls.missing() if settings is None else cls.missing_for(settings)
+
+
+def open_metric(cls: type[Metric], settings: Settings) -> Metric:
+    """The metric, ready to score; see `plug_in_call` for what is raised."""
+    who = f"metric {cls.info.id}"
+    with kept_apart(who), plug_in_call(who, "open"):
+        return cls.open(settings)
+
+
+def score_batch(metric: Metric, batch: Batch) -> Scores:
+    """The metric's scores of a batch, float64 [B]; any thread may call it.
+
+    A MethodError says that the metric fails or gives something else.
+    """
+    who = f"metric {metric.info.id}"
+    with plug_in_call(who, "score_batch"):
+        scores = np.asarray(metric.score_batch(batch), dtype=np.float64)
+    if scores.shape != (len(batch),):
+        raise MethodError(
+            f"{who} gives scores of shape {scores.shape} for {len(batch)} frames, not one a frame"
+        )
+    return scores
 
 
 def _places() -> Mapping[str, str]:

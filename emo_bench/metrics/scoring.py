@@ -10,8 +10,9 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Record, Scores
-from emo_bench.metrics.registry import metric_class
+from emo_bench.metrics.registry import metric_class, missing_for, open_metric, score_batch
 from emo_bench.metrics.threads import Task, Threads
+from emo_bench.plug_in_calls import kept_apart
 
 if TYPE_CHECKING:
     import pandas
@@ -106,11 +107,12 @@ class Scorer:
             elif column.metric.divisible:
                 parts = [batch.part(slice(i, i + at_once)) for i in range(0, len(batch), at_once)]
                 work += [
-                    (column, Task(partial(column.metric.score_batch, part), alone=True)) for part in parts
+                    (column, Task(partial(score_batch, column.metric, part), alone=True)) for part in parts
                 ]
             else:
-                work.append((column, Task(partial(column.metric.score_batch, batch))))
-        results = self._threads.run([task for _, task in work])
+                work.append((column, Task(partial(score_batch, column.metric, batch))))
+        with kept_apart("a metric"):
+            results = self._threads.run([task for _, task in work])
         for (column, _), scores in zip(work, results, strict=True):
             column.parts.append(scores)
 
@@ -197,7 +199,11 @@ def _resolve(metrics: Sequence[str], settings: Settings) -> list[str]:
     for name in metrics:
         chosen = metric_class(name)
         fallback = chosen.info.fallback
-        if chosen.missing_for(settings) and fallback and metric_class(fallback).missing_for(settings) is None:
+        if (
+            missing_for(chosen, settings)
+            and fallback
+            and missing_for(metric_class(fallback), settings) is None
+        ):
             resolved[fallback] = None
         else:
             resolved[name] = None
@@ -206,5 +212,5 @@ def _resolve(metrics: Sequence[str], settings: Settings) -> list[str]:
 
 def _open_column(name: str, settings: Settings) -> _Column:
     chosen = metric_class(name)
-    missing = chosen.missing_for(settings)
-    return _Column(chosen.info, None if missing else chosen.open(settings), missing)
+    missing = missing_for(chosen, settings)
+    return _Column(chosen.info, None if missing else open_metric(chosen, settings), missing)

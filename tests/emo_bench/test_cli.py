@@ -95,10 +95,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], line: str, 
     assert not outcome.out
 
 
-def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_keeps_its_traceback(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exit code is not 1, which would say that a check failed."""
     monkeypatch.setattr("protocols.list_protocols", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        main(["protocols", "list"])
+    outcome = call("protocols", "list")
+    assert outcome.code == 70
+    assert "Traceback" in outcome.err and "ZeroDivisionError: division by zero" in outcome.err
+    assert outcome.err.endswith(
+        "emo-bench: this is a fault of the program: please report it with the lines above\n"
+    )
 
 
 def test_an_interruption_says_how_to_go_on(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,154 @@
+"""Calls of code that is not ours: what it raises is told apart from our own faults, what it prints and where it goes undone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emo_bench.errors import MethodError, Terminated, UserError, machine_failure, shortened
+
+# What a machine refuses to whatever code asks: no fault of a plug-in.
+_OF_THE_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+_OURS = (__file__, contextlib.__file__)
+
+log = logging.getLogger("emo_bench")
+
+
+@contextmanager
+def plug_in_call(who: str, what: str) -> Iterator[None]:
+    """Run foreign code in the block.
+
+    Whatever it raises becomes a MethodError of one line, and its own traceback goes to the log once. What a user can
+    mend (UserError), what the machine refuses (a full disk, no memory) and interruptions pass.
+
+    Args:
+        who: e.g. ``method my-avatar``.
+        what: of it is called, e.g. ``fit``.
+
+    Raises:
+        MethodError: the code failed, called ``sys.exit``, or reached for a held-out frame.
+        UserError: memory is used up; or as the code raises it.
+    """
+    try:
+        yield
+    except (UserError, Terminated, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, PermissionError) and "held out" in str(error):
+            raise MethodError(f"{who} broke the protocol: {error}") from error
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
+        refused = None if isinstance(error, OSError) else machine_failure(error)
+        if refused is not None:
+            raise UserError(f"{who}: {what}: {refused}") from error
+        log.error("traceback of %s:\n%s", who, own_traceback(error))
+        raise MethodError(f"{who}: {what} failed: {in_words(error)}{_at(error)}") from error
+
+
+@contextmanager
+def kept_apart(who: str) -> Iterator[None]:
+    """While the block runs, what is printed to stdout goes to stderr; afterwards the working directory is as it was.
+
+    stdout is for what a command prints. Blocks may be nested, and run in several threads.
+    """
+    folder = _working_directory()
+    _divert()
+    try:
+        yield
+    finally:
+        _bring_back()
+        now = _working_directory()
+        if folder is not None and now != folder:
+            os.chdir(folder)
+            log.warning("note: %s changed the working directory; it is changed back", who)
+
+
+def in_words(error: BaseException) -> str:
+    """What was raised, in one line."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return shortened(" ".join(f"{type(error).__name__}: {error}".split()), 400)
+
+
+def own_traceback(error: BaseException) -> str:
+    """The traceback as it would stand in a program of its own: from the first line that is not ours."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_our_callers()):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
+    return "".join(lines).rstrip("\n")
+
+
+def place_of(error: BaseException) -> str:
+    """``file:line`` of what went wrong, ``""`` where only the machinery of imports is to be named."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    machinery = ("<frozen ", str(Path(importlib.__file__).parent), *_our_callers())
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _at(error: BaseException) -> str:
+    place = place_of(error)
+    return f" ({place})" if place else ""
+
+
+def _our_callers() -> tuple[str, ...]:
+    folder = Path(__file__).parent
+    return (*_OURS, str(folder / "methods.py"), str(folder / "watched_method.py"))
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        # It was removed.
+        return None
+
+
+_lock = threading.Lock()
+_depth = 0
+_kept: tuple[int | None, object] = (None, None)
+
+
+def _divert() -> None:
+    """Send stdout, of Python and of the process, to stderr; the outermost of nested calls does it."""
+    global _depth, _kept
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        descriptor = None
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            descriptor = os.dup(1)
+            os.dup2(2, 1)
+        _kept = (descriptor, sys.stdout)
+        sys.stdout = sys.stderr
+
+
+def _bring_back() -> None:
+    global _depth, _kept
+    with _lock:
+        _depth -= 1
+        if _depth:
+            return
+        descriptor, stdout = _kept
+        sys.stdout = stdout  # type: ignore[assignment]
+        _kept = (None, None)
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.dup2(descriptor, 1)
+                os.close(descriptor)

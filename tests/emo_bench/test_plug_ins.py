@@ -1,0 +1,307 @@
+"""Methods and metrics of others that fail: their own traceback once, one line of ours, exit code 1, nothing lost or hidden."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emo_bench.cli import main
+from emo_bench.errors import MethodError
+from emo_bench.metrics import Metric, registry
+from emo_bench.metrics.metric import Backend, MetricInfo
+from emo_bench.metrics.scoring import Scorer
+from emo_bench.plug_in_calls import kept_apart, plug_in_call
+from emo_bench.watched_method import not_json
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUG_IN = """
+import os, shutil, sys
+import numpy as np
+from emo_bench.method import Method, MethodInfo
+
+class Own(Method):
+    info = MethodInfo("own", "Own", "", "MIT", frozenset(("render", "edit")), (), "a test")
+    resolution_px = 64
+
+    def __init__(self, workspace):
+        super().__init__(workspace)
+        {init}
+
+    @classmethod
+    def profiles(cls):
+        {profiles}
+        return ("smoke",)
+
+    def describe(self):
+        {describe}
+        return {{"config": {{"a": 1}}}}
+
+    def render_inputs(self):
+        {render_inputs}
+        return None
+
+    def fit(self, capture, train):
+        {fit}
+        (self.workspace.folder / "fit.txt").write_text("fitted")
+
+    def load(self):
+        {load}
+        assert (self.workspace.folder / "fit.txt").is_file()
+
+    def render(self, capture, indices):
+        {render}
+        for _ in indices:
+            yield np.full((64, 64, 3), 90, np.uint8)
+
+    def edit(self, style, workspace):
+        {edit}
+        return Own(workspace)
+"""
+PARTS = ("init", "profiles", "describe", "render_inputs", "fit", "load", "render", "edit")
+
+
+class Ended:
+    def __init__(self, code: object, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run_with(actor: str, tmp_path: Path, protocol_file: str, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a method whose parts begin with the given lines, through the command line."""
+
+    def run(*more: str, **lines: str) -> Ended:
+        file = tmp_path / "own.py"
+        file.write_text(PLUG_IN.format(**{part: lines.get(part, "pass") for part in PARTS}))
+        arguments = ["run", "--method", f"{file}:Own", "--actor", actor, "--protocol", protocol_file]
+        arguments += ["--runs", str(tmp_path / "runs"), "--no-trivial", *(more or ("--skip-edit",))]
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        return Ended(ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+RAISED = {
+    "init": "__init__", "profiles": "profiles", "describe": "describe", "render_inputs": "render_inputs", "fit": "fit",
+    "render": "render",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "named"), RAISED.items())
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("raise KeyError('left_eye')", "KeyError: 'left_eye'"),
+        ("sys.exit(0)", "it called sys.exit(0)"),
+        ("raise FileNotFoundError(2, 'No such file', 'my-weights.pt')", "my-weights.pt"),
+    ],
+)
+def test_what_a_method_raises_is_its_traceback_once_and_one_line(
+    part: str, named: str, line: str, said: str, run_with: Any
+) -> None:
+    ended = run_with(**{part: line})
+    assert ended.code == 1
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("emo-bench: method ") and f": {named} failed: " in last and said in last
+    assert "own.py:" in last
+    assert ended.err.count("Traceback (most recent call last)") == 1 and "traceback of method " in ended.err
+    # The traceback begins in the method's file, not in ours.
+    first_file = next(text for text in ended.err.splitlines() if text.startswith("  File "))
+    assert "own.py" in first_file
+
+
+def test_a_method_that_exits_while_it_is_imported_is_one_line(run_with: Any, tmp_path: Path) -> None:
+    ended = run_with(init="pass\n\n    sys.exit(0)")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "own.py cannot be imported: SystemExit: 0" in ended.err
+
+
+def test_a_run_whose_method_exits_is_not_finished(run_with: Any, tmp_path: Path) -> None:
+    assert run_with(render="sys.exit(0)").code == 1
+    (manifest,) = (tmp_path / "runs").rglob("run.json")
+    stages = json.loads(manifest.read_text())["stages"]
+    assert "finished_at" in stages["fit"] and "finished_at" not in stages["render"]
+    # The same command goes on over the fit that is there; here `load` fails.
+    file = tmp_path / "own.py"
+    ended = run_with(render="sys.exit(0)", load="raise OSError('no weights')")
+    assert ended.code == 2 and "another method_file_sha256" in ended.err, file
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ({"describe": "return {'config': {'size': {1, 2}}}"}, "describe()['config']['size'] is set, which is not plain"),
+        ({"describe": "return {'config': {'a': float('nan')}}"}, "describe()['config']['a'] is nan, which JSON does not"),
+        ({"describe": "return {'config': {1: 2}}"}, "describe()['config'] has the key '1' (int)"),
+        ({"describe": "return 7"}, "describe gives int; it must give a dictionary"),
+        ({"describe": "return {'flags': 'slow'}"}, "describe()['flags'] is str, not list"),
+        ({"describe": "a = {}; a['config'] = a; return a"}, "is nested deeper than 40 levels"),
+        ({"render_inputs": "return {'x': np.float32(1)}"}, "render_inputs()['x'] is float32, which is not plain JSON"),
+        ({"fit": "shutil.rmtree(self.workspace.folder); return"}, "fit removed its folder"),
+        ({"render": "return"}, "rendered 0 frames; 12 were asked for"),
+        (
+            {"render": "\n        while True: yield np.zeros((64, 64, 3), np.uint8)"},
+            "rendered more than the 12 frames that were asked for",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_method_does_wrong_is_one_line(lines: dict[str, str], said: str, run_with: Any) -> None:
+    ended = run_with(**lines)
+    assert ended.code == 1
+    assert said in ended.err.splitlines()[-1] and "Traceback" not in ended.err
+
+
+def test_an_edit_that_fails_is_told_apart(run_with: Any) -> None:
+    ended = run_with("--style", "bronze-statue", edit="raise ValueError('no editor')")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("emo-bench: method own: edit failed: ValueError: no editor")
+    ended = run_with("--style", "bronze-statue", edit="return 3")
+    assert (ended.code, ended.err.count("\n")) == (1, 1) and "edit gives int" in ended.err
+
+
+def test_memory_that_is_used_up_is_one_line(run_with: Any) -> None:
+    ended = run_with(fit="raise MemoryError('Unable to allocate 93.1 GiB')")
+    assert ended.code == 2 and "Traceback" not in ended.err
+    assert "own: fit: memory is used up (Unable to allocate 93.1 GiB)" in ended.err.splitlines()[-1]
+    ended = run_with(
+        fit="raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes')"
+    )
+    assert ended.code == 2 and "Traceback" not in ended.err
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_method(run_with: Any) -> None:
+    ended = run_with(fit="raise OSError(28, 'No space left on device', '/full/weights.pt')")
+    assert ended.code == 2 and "Traceback" not in ended.err
+    assert ended.err.splitlines()[-1] == (
+        "emo-bench: /full/weights.pt: the disk is full: free some space, or write elsewhere"
+    )
+
+
+@pytest.mark.parametrize("part", ["fit", "render", "init"])
+def test_a_method_may_change_the_working_directory(
+    part: str, run_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own folder, the actors' and the runs' are the same as before, also where they were given as relative ones."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EMO_BENCH_HOME", os.path.relpath(os.environ["EMO_BENCH_HOME"]))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    lines = {part: f"os.chdir({str(elsewhere)!r})"}
+    if part == "fit":
+        lines[part] += "; assert len(list(capture.frames(train))) == len(train)"
+    ended = run_with("--skip-edit", "--runs", "relative", **lines)
+    assert ended.code == 0, ended.err
+    assert not list(elsewhere.iterdir())
+    assert list((tmp_path / "relative").rglob("fit.txt")) and Path.cwd() == tmp_path
+    assert "changed the working directory" in ended.err
+
+
+def test_what_a_method_prints_is_not_in_the_output(run_with: Any) -> None:
+    loud = "print('LOUD'); os.system('echo LOUD'); os.write(1, b'LOUD')"
+    ended = run_with(init=loud, fit=loud, describe=loud, render=loud)
+    assert ended.code == 0 and "LOUD" not in ended.out and ended.err.count("LOUD") >= 9
+    assert ended.out.startswith("# ") or "own" in ended.out.lower()
+
+
+def test_json_of_a_method_that_prints_is_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "own.py"
+    loud = "print('LOUD'); os.write(1, b'LOUD')"
+    file.write_text("print('LOUD')\n" + PLUG_IN.format(**dict.fromkeys(PARTS, loud)))
+    with pytest.raises(SystemExit) as ended:
+        main(["methods", "show", f"{file}:Own", "--json"])
+    out, err = capfd.readouterr()
+    assert ended.value.code == 0 and json.loads(out)["info"]["name"] == "own" and "LOUD" in err
+
+
+def test_a_render_that_never_ends_can_be_interrupted(actor: str, tmp_path: Path, protocol_file: str) -> None:
+    file = tmp_path / "own.py"
+    hang = f"open({str(tmp_path / 'begun')!r}, 'w').close()\n        import time\n        while True: time.sleep(0.05)"
+    file.write_text(PLUG_IN.format(**{**dict.fromkeys(PARTS, "pass"), "render": hang}))
+    command = [
+        sys.executable,
+        "-m",
+        "emo_bench",
+        "run",
+        "--method",
+        f"{file}:Own",
+        "--actor",
+        actor,
+        "--protocol",
+    ]
+    process = subprocess.Popen(
+        [*command, protocol_file, "--runs", str(tmp_path / "runs"), "--skip-edit"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "emo-bench: interrupted; the same command goes on from here"
+
+
+class Failing(Metric):
+    """A plug-in whose scores are what ``act`` makes."""
+
+    info = MetricInfo("failing", "1", "Failing", "higher", "1", needs_reference=False)
+    backend = Backend("test")
+    act = staticmethod(lambda frames: None)
+
+    def score(self, frames, reference):
+        return self.act(frames)
+
+
+@pytest.mark.parametrize("others", [[], ["psnr", "sd"]], ids=["alone", "in threads"])
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda frames: sys.exit(0), r"metric failing: score_batch failed: it called sys.exit\(0\)"),
+        (lambda frames: {}["mouth"], "metric failing: score_batch failed: KeyError: 'mouth'"),
+        (lambda frames: [1.0], r"metric failing gives scores of shape \(1,\) for 4 frames, not one a frame"),
+    ],
+)
+def test_a_metric_that_fails_is_one_line(
+    others: list[str], act: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = EntryPoint("failing", f"{__name__}:Failing", "emo_bench.metrics")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.setattr(Failing, "act", staticmethod(act))
+    registry.metric_class.cache_clear()
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    with pytest.raises(MethodError, match=said):
+        Scorer(["failing", *others]).add(frames, frames)
+
+
+def test_plain_json_says_where_it_is_not() -> None:
+    assert not_json({"a": [1, 2.5, None, "x", True, {"b": ()}]}, "it") is None
+    assert not_json({"a": [1, object()]}, "it") == (
+        "it['a'][1] is object, which is not plain JSON (text, numbers, lists, dictionaries)"
+    )
+
+
+def test_nested_calls_keep_stdout_for_the_outermost(capfd: pytest.CaptureFixture[str]) -> None:
+    print("before")
+    with kept_apart("a"):
+        with kept_apart("b"):
+            print("inner")
+        print("outer")
+    print("after")
+    out, err = capfd.readouterr()
+    assert out.split() == ["before", "after"] and err.split() == ["inner", "outer"]
+
+
+def test_an_interruption_stays_one() -> None:
+    with pytest.raises(KeyboardInterrupt), plug_in_call("method own", "fit"):
+        raise KeyboardInterrupt
