@@ -1,4 +1,4 @@
-"""Sessions: tests, gate, lint, types, demo, gallery, prior, clip. Each builds its own environment with the versions of constraints.txt."""
+"""Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip. Each builds its own environment with the versions of constraints.txt."""
 
 import shutil
 from pathlib import Path
@@ -47,6 +47,13 @@ def gate(session: nox.Session) -> None:
     written = ("--junit", str(out / "check.xml"), "--markdown", str(out / "check.md"))
     thresholds = ("--thresholds", "protocols/thresholds/smoke.toml")
     session.run(str(bench), "check", *thresholds, *written, str(runs), env=env, external=True)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try every reader with damaged and hostile files, ten minutes each; ``-- --seconds 60 --reader pickle`` (docs/reliability.md)."""
+    session.install("-e", ".[offline,clip,dev]", *CONSTRAINTS)
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
 
 
 @nox.session
