@@ -122,7 +122,7 @@ def _serve(reader: Reader, prepared: Path, folder: Path, limits: Limits, connect
     scratch.mkdir()
     os.chdir(scratch)
     place = reader.open(prepared, scratch)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * os.sysconf("SC_PAGE_SIZE")
     room = used + limits.memory_mib * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -146,7 +146,7 @@ def silence() -> None:
 
 def _last_place(stack: Path) -> str:
     """The innermost line of the project in the last stack that the child wrote down."""
-    text = stack.read_text(errors="replace") if stack.is_file() else ""
+    text = stack.read_text(encoding="utf-8", errors="replace") if stack.is_file() else ""
     for file, line in re.findall(r'File "([^"]+)", line (\d+)', text):
         path = Path(file)
         if path.is_relative_to(ROOT) and "tests" not in path.relative_to(ROOT).parts:

@@ -106,7 +106,7 @@ def _nvidia(state: dict[str, Any], protocol: int) -> bytes:
         "synthesis_kwargs": {"channel_base": SMALL["channel_base"], "channel_max": SMALL["channel_max"], "num_fp16_res": 4, "conv_clamp": 256},
         **sizes,
     }  # fmt: skip
-    content = {"G": None, "D": None, "G_ema": _tree("Generator", state, _init_args=(), _init_kwargs=kwargs), "training_set_kwargs": {}}  # fmt: skip
+    content: dict[str, Any] = {"G": None, "D": None, "G_ema": _tree("Generator", state, _init_args=(), _init_kwargs=kwargs), "training_set_kwargs": {}}  # fmt: skip
     try:
         return pickle.dumps(content, protocol=protocol)
     finally:
