@@ -1,3 +1,8 @@
 """emo-bench: which head avatar is better, under one fixed protocol, and by how much."""
 
+from emo_bench.waiting_threads import bound_spinning
+
 __version__ = "0.1.0"
+
+# Here, since every process of ours comes by before it loads torch.
+bound_spinning()

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.waiting_threads
+
 if TYPE_CHECKING:
     from protocols.loader import Protocol, SplitRule, list_protocols, load_protocol
     from protocols.splitting import Split, split

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.waiting_threads
+
 if TYPE_CHECKING:
     from reports.paper import PaperTable, load_paper_tables
     from reports.tables import long_table

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import emo_bench  # noqa: F401 - before a test loads torch, see emo_bench.waiting_threads
+
 # Two test processes on two cores must not start four threads each.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 

@@ -19,6 +19,7 @@ CLIP = "emo_bench.metrics.clip_model"
 # What each part of emo_bench may import of it; a part that is not listed may import all but the command line.
 ALLOWED = {
     "console": set(),
+    "waiting_threads": set(),
     "errors": {"console"},
     "files": {"errors"},
     "progress": set(),

@@ -95,7 +95,10 @@ class ArcFace:
         import onnxruntime
 
         file = assets.require(ARCFACE)
-        self._session = onnxruntime.InferenceSession(file.path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        # A waiting thread that spins holds a core that another process could use.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self.backend = Backend(ARCFACE, file.sha256, f"onnxruntime {onnxruntime.__version__}")
 

@@ -1,0 +1,186 @@
+"""What spinning threads cost beside busy processes: ``python benchmarks/contention.py`` prints the table of docs/machine.md.
+
+One process a setting takes steps of Emo-Avatar's render stage at profile ``cpu`` on a bundled actor, with the
+discriminator, for some seconds at a time: one setting after the other, round after round, on the machine as it is and
+beside processes that do nothing but count. The machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+SETTINGS = {
+    "default": {},
+    "1,000": {"GOMP_SPINCOUNT": "1000"},
+    "10,000": {"GOMP_SPINCOUNT": "10000"},
+    "100,000": {"GOMP_SPINCOUNT": "100000"},
+    "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
+}
+# What would change how many threads there are or how they wait.
+CLEARED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY", "OMP_NUM_THREADS")
+WARM_UP_STEPS = 5
+TRAINING_FRAMES = 24
+Rates = dict[tuple[str, int], list[float]]
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python benchmarks/contention.py", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each setting beside each load")
+    parser.add_argument("--busy", default="0,2,4", help="numbers of busy processes, with commas between them")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each fit")
+    parser.add_argument("--actor", default="1")
+    parser.add_argument("--take-steps", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.take_steps:
+        take_steps(given.actor)
+        return
+    loads = [int(number) for number in given.busy.split(",")]
+    rates = measured(loads, given.seconds, given.rounds, given.threads, given.actor)
+    print(
+        f"Steps a second of Emo-Avatar's render stage (profile cpu, actor {given.actor}) with {given.threads} threads on "
+        f"{os.cpu_count()} cores; median of {given.rounds} rounds of {given.seconds:g} s, by `python benchmarks/contention.py`:\n"
+    )
+    print(table(rates, loads))
+
+
+def measured(loads: Sequence[int], seconds: float, rounds: int, threads: int, actor: str) -> Rates:
+    """Steps a second by setting and number of busy processes, one number a round."""
+    rates: Rates = {key: [] for key in itertools.product(SETTINGS, loads)}
+    with ExitStack() as stack:
+        fits = {}
+        for name, variables in SETTINGS.items():
+            print(f"starting the fit of setting {name}", file=sys.stderr)
+            fits[name] = stack.enter_context(fit(variables, threads, actor))
+        for number in range(rounds):
+            for load in loads:
+                with busy(load):
+                    # Another first one in each round: what drifts, such as the clock, meets all alike.
+                    order = list(fits)[number % len(fits) :] + list(fits)[: number % len(fits)]
+                    for name in order:
+                        rates[name, load].append(steps_a_second(fits[name], seconds))
+                shown = ", ".join(f"{name} {rates[name, load][-1]:.2f}" for name in fits)
+                print(f"round {number + 1} of {rounds}, {load} busy: {shown}", file=sys.stderr)
+    return rates
+
+
+@contextmanager
+def fit(variables: dict[str, str], threads: int, actor: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has a fit ready and waits to be told for how many seconds to take steps."""
+    kept = {name: value for name, value in os.environ.items() if name not in CLEARED}
+    path = os.pathsep.join(
+        filter(None, [str(Path(__file__).resolve().parents[1]), kept.get("PYTHONPATH", "")])
+    )
+    environment = {**kept, **variables, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
+    command = [sys.executable, __file__, "--take-steps", "--actor", actor]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        try:
+            answer(process)
+            yield process
+        finally:
+            process.kill()
+
+
+def steps_a_second(process: subprocess.Popen[str], seconds: float) -> float:
+    assert process.stdin is not None
+    process.stdin.write(f"{seconds}\n")
+    process.stdin.flush()
+    return float(answer(process))
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"a fit ended with exit code {process.wait()}")
+    return line.strip()
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that count without end while the block runs."""
+    counting = [sys.executable, "-c", "while True: pass"]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen(counting)) for _ in range(count)]
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.kill()
+
+
+def take_steps(actor: str) -> None:
+    """Make a fit ready, say so, and answer each line, a number of seconds, with the steps a second that were taken."""
+    # Before anything of ours, which would bound the spinning of setting "default" too.
+    import torch
+
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        stage = render_stage(actor, Path(folder))
+    for _ in range(WARM_UP_STEPS):
+        stage.run_step()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        started, steps = time.perf_counter(), 0
+        while time.perf_counter() - started < float(line):
+            stage.run_step()
+            steps += 1
+        print(steps / (time.perf_counter() - started), flush=True)
+
+
+def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
+    """The render stage of a fit at profile cpu; its init stage takes one step, which changes no step's cost."""
+    import torch
+
+    from emo_avatar.config import resolve_config
+    from emo_avatar.driving import DrivingSignals, TrainingFrames
+    from emo_avatar.initialization import initialize
+    from emo_avatar.render_stage import RenderStage
+    from emo_avatar.renderer import AvatarRenderer
+    from emo_bench import actors
+    from emo_bench.method import Workspace
+    from emo_bench.perceptual import perceptual_loss
+
+    short = {"projection_steps": "1", "tuning_steps": "1", "steps": "1000000", "gan_start_step": "0"}
+    config = resolve_config("cpu", short)
+    capture, train = actors.load(actor), list(range(TRAINING_FRAMES))
+    perceptual = perceptual_loss(config.perceptual, "cpu")
+    init = initialize(capture, train, config, Workspace(folder, "cpu", 0), perceptual)
+    frames = TrainingFrames(capture, train, config)
+    signals = DrivingSignals(capture, config, init.pivot_poses_deg)
+    # The UV maps of all frames are made here and kept.
+    signals.batch(train)
+    plate = frames.background_plate(capture.track.foreground, TRAINING_FRAMES)
+    avatar = AvatarRenderer(config, init.generator, init.pivots, plate).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return RenderStage(avatar, frames, signals, config, perceptual, 0)
+
+
+def table(rates: Rates, loads: Sequence[int]) -> str:
+    """Medians, and in brackets the median over rounds of the ratio to the default of the same round."""
+    heads = ["free" if load == 0 else f"{load} busy processes" for load in loads]
+    lines = [f"| spin count | {' | '.join(heads)} |", f"|---|{'---|' * len(loads)}"]
+    for name in SETTINGS:
+        cells = []
+        for load in loads:
+            ours, default = rates[name, load], rates["default", load]
+            ratio = statistics.median(a / b for a, b in zip(ours, default, strict=True))
+            cells.append(f"{statistics.median(ours):.2f} (x{ratio:.2f})")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""How long OpenMP's threads spin while they wait for work, bounded before torch is loaded.
+
+A thread that spins holds a core that another process could use, and then every step of a fit waits for the thread that
+was put off it. libgomp, which torch brings on Linux, spins for about 3 ms by default, libomp (macOS) and Intel's for
+200 ms. Each reads its variable once, when it is loaded.
+"""
+
+import os
+import sys
+from collections.abc import MutableMapping
+
+# Turns of libgomp's waiting loop, some 100,000 a millisecond; chosen by `benchmarks/contention.py` (docs/machine.md).
+SPIN_COUNT = 10_000
+# libomp's and Intel's word for it, in whole milliseconds.
+BLOCK_TIME_MS = 1
+# With any of these the user has chosen how threads wait.
+CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+
+
+def bound_spinning(environment: MutableMapping[str, str] = os.environ) -> bool:
+    """Set the variables for this process and its children, unless the user chose; False when nothing was set.
+
+    Nothing is set either once torch is loaded: its threads wait as they were told when it was.
+    """
+    if "torch" in sys.modules or any(name in environment for name in CHOSEN_BY_USER):
+        return False
+    environment["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
+    environment["KMP_BLOCKTIME"] = str(BLOCK_TIME_MS)
+    return True
