@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from emo_bench import actors
 from emo_bench.ablation import VariantResult
 from emo_bench.lossless import read_lossless
+from emo_bench.manifest import read_manifest
 from emo_bench.picture_strips import Strip, save_strips
-from emo_bench.store import RENDER, read_manifest
+from emo_bench.store import RENDER
 from protocols.ablation import Ablation
 from protocols.splitting import parse_frames
 

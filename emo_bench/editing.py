@@ -12,10 +12,12 @@ from typing import Any
 import protocols
 from emo_bench import actors, methods, stages
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import is_finished
+from emo_bench.manifest import read_manifest
 from emo_bench.method import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.run_log import log_file
-from emo_bench.store import LOG, RunFolder, is_finished, lock_folder, read_manifest, variant_name
+from emo_bench.store import LOG, RunFolder, lock_folder, variant_name
 from emo_bench.watched_method import WatchedMethod, build_watched
 from protocols.splitting import parse_frames
 from protocols.styles import DEFAULT_STYLE, Style, load_style

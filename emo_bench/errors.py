@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -41,15 +42,22 @@ _REMEDIES = {
     errno.EIO: "the disk failed: check it, or choose another place",
     errno.EBUSY: "something else uses it: wait, or choose another place",
 }  # fmt: skip
+# What a line may be long; file content that it quotes may be a gigabyte.
+LONGEST = 2000
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
     """The user's mistake or a missing piece: one clear line that says what is wrong and what to do.
 
-    The command line prints the line without a traceback and exits with code 2.
+    The command line prints the line without a traceback and exits with code 2. Whatever the line quotes, it stays one
+    line of bounded length that cannot steer a terminal: see :func:`one_line`.
     """
 
     exit_code: ClassVar[int] = MISTAKE
+
+    def __init__(self, line: str) -> None:
+        super().__init__(one_line(line))
 
 
 class MethodError(UserError):
@@ -60,6 +68,14 @@ class MethodError(UserError):
 
 class Terminated(SystemExit):
     """A signal told this process to end: what has been begun is left in order on the way out."""
+
+
+def one_line(text: str) -> str:
+    r"""A text as one line: white space is a blank, other control characters are written out (``\x1b``), the middle of what is too long is left out."""
+    if len(text) > LONGEST:
+        half = LONGEST // 2 - 5
+        text = f"{text[:half]} [...] {text[-half:]}"
+    return CONTROL.sub(_written_out, text)
 
 
 def exit_code(work: Callable[[], object]) -> int:
@@ -174,3 +190,8 @@ def _innermost(error: BaseException) -> str:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    character = found[0]
+    return " " if character.isspace() else repr(character)[1:-1]

@@ -87,6 +87,8 @@ def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[
     """
     import av
 
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run again")
     try:
         with av.open(str(path)) as container:
             if indices is None:
@@ -95,16 +97,18 @@ def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[
             else:
                 for index in indices:
                     yield _to_rgb(_seek(path, container, int(index)))
-    except (OSError, av.FFmpegError) as error:
+    except (OSError, av.FFmpegError, IndexError, ValueError, ArithmeticError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove it and run again") from error
 
 
 def _seek(path: Path, container: av.container.InputContainer, index: int) -> av.VideoFrame:
     stream = container.streams.video[0]
-    assert stream.time_base is not None
+    if not stream.time_base:
+        raise ValueError("it has no clock")
     container.seek(int(index * TICK_S / stream.time_base), stream=stream)
     for frame in container.decode(stream):
-        assert frame.pts is not None
+        if frame.pts is None:
+            raise ValueError("a frame without a time")
         at = round(frame.pts * stream.time_base / TICK_S)
         if at == index:
             return frame

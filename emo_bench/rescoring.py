@@ -12,12 +12,13 @@ import numpy as np
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
+from emo_bench.finished_runs import load_run
 from emo_bench.frame_source import FrameSource, FrameU8, in_batches, match, open_frames
 from emo_bench.lossless import read_lossless
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
 from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
 from emo_bench.progress import track_progress
-from emo_bench.store import RENDER, load_run
+from emo_bench.store import RENDER
 
 if TYPE_CHECKING:
     import pandas

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench import __version__
+from emo_bench.manifest import MANIFEST, read_manifest
 from emo_bench.method import Method
-from emo_bench.store import MANIFEST, RunFolder, read_manifest
+from emo_bench.store import RunFolder
 
 KEYS, SHARED = "stage_keys", "shared_stages"
 

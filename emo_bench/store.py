@@ -5,24 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from emo_bench.errors import UserError
+from emo_bench.errors import MethodError, UserError
 from emo_bench.files import open_in_place, remove_left_over, write_json
+from emo_bench.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest
+from emo_bench.plain_json import plain
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
-FORMAT = 1
-STAGES = ("fit", "render", "score")
-MANIFEST, SCORES, RENDER, PREVIEW, LOG = (
-    "run.json", "frames.parquet", "render.mkv", "preview.mp4", "log.txt",
-)  # fmt: skip
+SCORES, RENDER, PREVIEW, LOG = "frames.parquet", "render.mkv", "preview.mp4", "log.txt"
 LOCK = ".lock"
 VARIANT_LENGTH = 60
 
@@ -78,7 +76,7 @@ class RunFolder:
         Raises:
             UserError: the folder holds a run of another identity; the line says what differs.
         """
-        identity = json.loads(json.dumps(identity))
+        identity = plain(identity)
         if (path / MANIFEST).is_file():
             manifest = read_manifest(path)
             changes = _changes(manifest["identity"], identity)
@@ -96,7 +94,7 @@ class RunFolder:
     def finished(self, stage: str, inputs: Any = None) -> bool:
         """True when the stage was finished, with the same ``inputs``."""
         entry = self.manifest["stages"].get(stage, {})
-        return bool(entry.get("finished_at")) and entry.get("inputs") == json.loads(json.dumps(inputs))
+        return bool(entry.get("finished_at")) and entry.get("inputs") == plain(inputs)
 
     def start(self, stage: str) -> int:
         """Note that a stage begins; returns which attempt this is, from 1. Stages behind it lose their marks."""
@@ -121,7 +119,16 @@ class RunFolder:
         self._write()
 
     def _write(self) -> None:
-        write_json(self.path / MANIFEST, self.manifest)
+        """Write what can be read again.
+
+        Raises:
+            MethodError: an entry is not what it must be; it comes from the method.
+        """
+        content = plain(self.manifest)
+        wrong = problem(Manifest, content)
+        if wrong is not None:
+            raise MethodError(f"{self.path / MANIFEST} cannot hold what the method says of itself: {wrong}")
+        write_json(self.path / MANIFEST, content)
 
 
 @contextmanager
@@ -174,75 +181,6 @@ def _remove_empty(path: Path, made: list[Path]) -> None:
     with suppress(OSError):
         for folder in made:
             folder.rmdir()
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A run with scores: ``manifest`` is run.json, ``scores`` has one row a held-out frame."""
-
-    path: Path
-    manifest: dict[str, Any]
-    scores: pandas.DataFrame
-
-
-def load_run(path: Path) -> FinishedRun:
-    """Open a finished run.
-
-    Raises:
-        UserError: there is no run, it is unfinished, or its scores do not belong to its frames.
-    """
-    import pandas
-
-    manifest = read_manifest(path)
-    if not is_finished(path):
-        raise UserError(f"{path} is not finished: give its emo-bench run command again")
-    scores = pandas.read_parquet(path / SCORES)
-    if len(scores) != manifest["stages"]["render"]["frames"]:
-        raise UserError(f"{path / SCORES} does not fit {path / MANIFEST}: remove the folder and run again")
-    return FinishedRun(path, manifest, scores)
-
-
-def is_finished(path: Path) -> bool:
-    """True when every stage of the run in this folder is done."""
-    stages = read_manifest(path)["stages"]
-    return all(stages.get(stage, {}).get("finished_at") for stage in STAGES)
-
-
-def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Folders of runs at or below the given paths, sorted, each once.
-
-    Raises:
-        UserError: a path does not exist or holds no run.
-    """
-    found: set[Path] = set()
-    for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: no such folder; runs are made with: emo-bench run")
-        below = {manifest.parent for manifest in path.rglob(MANIFEST)}
-        if not below:
-            raise UserError(f"{path} holds no run; runs are made with: emo-bench run")
-        found |= below
-    return sorted(found)
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The content of a run's ``run.json``.
-
-    Raises:
-        UserError: it is missing, damaged, or of another format.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path / MANIFEST} cannot be read ({error}): remove the folder and run again"
-        ) from error
-    if manifest.get("format") != FORMAT:
-        raise UserError(
-            f"{path} was written by another version of emo-bench (format {manifest.get('format')}, "
-            f"this one reads {FORMAT}): remove the folder and run again"
-        )
-    return manifest
 
 
 def _changes(before: Any, now: Any, name: str = "") -> list[str]:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas
 
 from emo_bench.ablation import VariantResult
+from emo_bench.finished_runs import load_run
 from emo_bench.metrics.comparability import difference
 from emo_bench.metrics.differences import Difference, SubjectScores, compare_scores
-from emo_bench.store import load_run
 from protocols.ablation import Ablation, Table, Variant
 from reports.comparison import Row
 

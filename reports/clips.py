@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import FinishedRun
 from emo_bench.preview import LABEL_PX
-from emo_bench.store import PREVIEW, FinishedRun
+from emo_bench.store import PREVIEW
 
 FrameU8 = NDArray[np.uint8]
 PANELS = 3
@@ -35,6 +36,10 @@ def read_panels(
 
     path = run.path / PREVIEW
     size = min(panel_px, int(run.manifest["identity"]["resolution_px"])) // 2 * 2
+    again = "give the run's command again"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {again}")
+    number = -1
     try:
         with av.open(str(path)) as container:
             for number, frame in enumerate(container.decode(video=0)):
@@ -43,8 +48,10 @@ def read_panels(
                 if stop is not None and number >= stop:
                     return
                 yield _two_panels(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8), size)
-    except (OSError, av.FFmpegError) as error:
-        raise UserError(f"{path} cannot be read ({error}): give the run's command again") from error
+    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): {again}") from error
+    if number < start:
+        raise UserError(f"{path} ends after {number + 1} frames: {again}")
 
 
 def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str] = OPTIONS) -> bytes:
@@ -79,6 +86,8 @@ def _two_panels(picture: FrameU8, size: int) -> FrameU8:
     row = picture[2 * LABEL_PX :]
     width = row.shape[1] // PANELS
     height = row.shape[0] // 2 * 2
+    # A preview shows frames at their own size or larger.
+    size = min(size, width // 2 * 2)
     panels = [row[:height, i * width : i * width + width] for i in range(2)]
     resized = [Image.fromarray(panel).resize((size, size), Image.Resampling.BOX) for panel in panels]
     return np.concatenate([np.asarray(panel) for panel in resized], axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from reports.comparison import Cell, Group, Row, average_ranks, rank_rows
 from reports.numbers import ARROWS, UNITLESS, group_title, heading, metric_label
 from reports.paper import PaperTable, paper_tables_for, table_title
 from reports.reproduction import command, versions
+from reports.tables import LeftOut
 from reports.writing import group_notes
 
 FORMAT = 1
 
 
-def report_content(groups: Sequence[Group], unfinished: Sequence[Path]) -> dict[str, Any]:
+def report_content(groups: Sequence[Group], left_out: LeftOut) -> dict[str, Any]:
     """The report of tables that are ranked each by itself.
 
     NaN is null and an infinite number the text ``inf``. ``rank`` is 1 for the best of a subject's rows in that table,
@@ -32,7 +32,8 @@ def report_content(groups: Sequence[Group], unfinished: Sequence[Path]) -> dict[
         "smoke_only": all(row.run.manifest["smoke"] for group in groups for row in group.rows),
         "tables": [_table(group, position) for position, group in enumerate(groups, start=1)],
         "published": [_published(table) for table in paper_tables_for(groups)],
-        "unfinished": [path.as_posix() for path in unfinished],
+        "unfinished": [path.as_posix() for path in left_out.unfinished],
+        "damaged": [{"run": path.as_posix(), "reason": reason} for path, reason in left_out.damaged.items()],
     }
 
 

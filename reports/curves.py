@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import logging
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.files import read_regular
 from reports.charts import Axes, Series, line_chart
 from reports.comparison import Row
 from reports.numbers import heading
@@ -20,9 +23,12 @@ TONES = 6
 BIN_DEG, FRAMES_IN_BIN = 5.0, 5
 LOSS_POINTS = 160
 LOSSES = "train.csv"
+LOSSES_LIMIT_BYTES = 2**29
 ANGLES = ("yaw", "pitch")
 
 Floats = NDArray[np.float64]
+
+log = logging.getLogger("emo_bench")
 
 
 def strokes(rows: Sequence[Row]) -> list[tuple[int, int]]:
@@ -83,15 +89,23 @@ def head_angles(row: Row) -> dict[str, Floats] | None:
     except UserError:
         return None
     degrees = capture.track.yaw_pitch_deg().astype(np.float64)
+    if row.run.manifest["capture"]["frames"] != len(degrees):
+        return None
     return {axis: degrees[:, i] for i, axis in enumerate(ANGLES)}
 
 
 def loss_charts(row: Row) -> list[Markup]:
     """A chart a column of the run's ``train.csv``, averaged to at most ``LOSS_POINTS`` points; none where there is none."""
     path = row.run.path / LOSSES
-    if not path.is_file():
+    if not path.exists():
         return []
-    names, table = read_losses(path)
+    try:
+        names, table = read_losses(path)
+    except UserError as error:
+        log.warning("%s: its curves are left out", error)
+        return []
+    if not len(table):
+        return []
     edges = np.linspace(0, len(table), min(LOSS_POINTS, len(table)) + 1).astype(int)
     points = np.stack([table[a:b].mean(axis=0) for a, b in pairwise(edges)])
     charts = []
@@ -99,9 +113,9 @@ def loss_charts(row: Row) -> list[Markup]:
         values = table[:, i]
         if np.isfinite(values).any() and np.ptp(values[np.isfinite(values)]) > 0:
             spread = values[values > 0]
-            log = bool((values >= 0).all() and spread.size and spread.max() > 20 * np.median(spread))
+            log_y = bool((values >= 0).all() and spread.size and spread.max() > 20 * np.median(spread))
             line = Series(name, points[:, 0], points[:, i], 1)
-            charts.append(line_chart([line], Axes(names[0], name, log_y=log, classes="small")))
+            charts.append(line_chart([line], Axes(names[0], name, log_y=log_y, classes="small")))
     return charts
 
 
@@ -127,11 +141,20 @@ def _binned(degrees: Floats, scores: Floats) -> tuple[Floats, Floats, Floats, Fl
 
 
 def read_losses(path: Path) -> tuple[list[str], Floats]:
-    """Names of the columns and ``[N, columns]``; the first column counts steps."""
-    with path.open(newline="", encoding="utf-8") as file:
-        names, *lines = csv.reader(file)
+    """Names of the columns and ``[N, columns]``; the first column counts steps.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
+        text = read_regular(path, LOSSES_LIMIT_BYTES).decode("utf-8")
+        names, *lines = csv.reader(io.StringIO(text, newline=""))
         table = np.array([[float(cell or "nan") for cell in line] for line in lines], dtype=np.float64)
-        return names, table.reshape(len(lines), len(names))
-    except ValueError as error:
+        table = table.reshape(len(lines), len(names))
+        if not names or not np.isfinite(table[:, 0]).all():
+            raise ValueError("the first column must number the steps")
+    except (ValueError, csv.Error, IndexError) as error:
         raise UserError(f"{path} is damaged ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    return names, table

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError, exit_code
 from emo_bench.files import write_bytes
-from emo_bench.store import find_runs
+from emo_bench.finished_runs import find_runs
 from reports.comparison import Row
 from reports.numbers import group_title, heading, number
 from reports.reproduction import command

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.store import PREVIEW
 from reports.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
@@ -17,6 +19,8 @@ from reports.lineup import Lineup
 from reports.numbers import duration, group_title, number, span
 
 PAGES = Path(__file__).with_name("pages")
+
+log = logging.getLogger("emo_bench")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,10 @@ def render_page(
     if wanted:
         with track_progress(len(wanted), "clips") as advance:
             for position, row in enumerate(wanted, start=1):
-                clips[row.run.path] = _clip(row, f"clip-{position}", options.panel_px)
+                try:
+                    clips[row.run.path] = _clip(row, f"clip-{position}", options.panel_px)
+                except UserError as error:
+                    log.warning("%s: its clip is left out", error)
                 advance()
     tables = [
         table

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from emo_bench.errors import UserError
 from emo_bench.lossless import read_lossless
 from emo_bench.picture_strips import Strip, draw_strips
 from emo_bench.store import PREVIEW, RENDER
@@ -12,6 +14,8 @@ from reports.comparison import Group, Row
 from reports.curves import label
 from reports.numbers import group_title
 from reports.stills import encode_jpeg, file_name, spread_panels
+
+log = logging.getLogger("emo_bench")
 
 COLUMNS = 8
 JPEG_QUALITY = 92
@@ -31,10 +35,8 @@ class Lineup:
 def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
     """A figure of each subject that two or more methods rendered and whose frames are in the run folders.
 
-    Stand-ins are left out: they show other frames of the same recording.
-
-    Raises:
-        UserError: a video of a run is damaged.
+    Stand-ins are left out: they show other frames of the same recording. A damaged video leaves its figure out, with a
+    warning.
     """
     found = []
     for table, group in enumerate(groups, start=1):
@@ -45,7 +47,11 @@ def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
             title = f"Actor {shown[0].subject_title}: {group_title(group)}"
             words = "-".join(filter(None, (shown[0].subject[0], shown[0].style)))
             name = f"lineup-{table}-{file_name(words)}.jpg"
-            jpeg = encode_jpeg(draw_strips(*line_up(shown)), JPEG_QUALITY)
+            try:
+                jpeg = encode_jpeg(draw_strips(*line_up(shown)), JPEG_QUALITY)
+            except UserError as error:
+                log.warning("%s: the line-up of actor %s is left out", error, shown[0].subject_title)
+                continue
             found.append(Lineup(table, subject, title, name, jpeg))
     return found
 

@@ -21,10 +21,10 @@ def publish(folders: Sequence[Path], out: Path, options: PageOptions | None = No
     """Write every form of the report of the finished runs among ``folders`` into ``out``; returns the files.
 
     Raises:
-        UserError: none is finished, or one is damaged.
+        UserError: none is finished and whole.
     """
-    groups, unfinished = read_groups(folders)
-    content = report_content(groups, unfinished)
+    groups, left_out = read_groups(folders)
+    content = report_content(groups, left_out)
     lineups = line_up_all(groups)
     page = render_page(groups, content, options or PageOptions(), lineups)
     files = {
@@ -34,7 +34,7 @@ def publish(folders: Sequence[Path], out: Path, options: PageOptions | None = No
         JSON: (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         **{lineup.name: lineup.jpeg for lineup in lineups},
     }
-    markdown = write_tables(groups, unfinished, out, lineups)
+    markdown = write_tables(groups, left_out, out, lineups)
     for name, content_bytes in files.items():
         write_bytes(out / name, content_bytes)
     page_path, *others = (out / name for name in files)

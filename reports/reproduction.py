@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
+from emo_bench.errors import UserError
+from emo_bench.manifest import read_manifest
 from emo_bench.method import GIVEN_PROFILE
-from emo_bench.store import MANIFEST
 from reports.comparison import Row
 
 FILE_EDITOR = "file"
@@ -52,15 +52,16 @@ def _edit(style: dict[str, Any]) -> list[str]:
     if style["editor"] != FILE_EDITOR:
         return ["--style", style["name"]]
     captions = ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
-    return ["--reference", str(style["editor_settings"]["image"]), *captions]
+    image = style["editor_settings"].get("image", "IMAGE")
+    return ["--reference", str(image), *captions]
 
 
 def _base_identity(row: Row) -> dict[str, Any]:
-    """Of the run that was edited, two folders above; the edit's own where it has been moved away."""
-    manifest = row.run.path.parent.parent / MANIFEST
-    if not manifest.is_file():
+    """Of the run that was edited, two folders above; the usual one where it has been moved away or is damaged."""
+    try:
+        return dict(read_manifest(row.run.path.parent.parent)["identity"])
+    except UserError:
         return {"protocol": {"name": "self_reenactment"}, "split": {"name": "tail-500"}}
-    return dict(json.loads(manifest.read_text(encoding="utf-8"))["identity"])
 
 
 def _shell(words: list[str]) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from emo_bench.errors import UserError, exit_code
 from emo_bench.files import write_bytes, write_json
-from emo_bench.store import MANIFEST, SCORES, find_runs, is_finished, read_manifest
+from emo_bench.finished_runs import find_runs, open_runs
+from emo_bench.manifest import MANIFEST
+from emo_bench.store import SCORES
 from reports.comparison import Group, Row, best_rows
 from reports.markdown import mean_text, pipe_table
 from reports.numbers import group_title, heading, metric_label, times
@@ -30,17 +32,17 @@ def publish_results(runs: Path, out: Path) -> Path:
     in ``out``.
 
     Raises:
-        UserError: none is finished.
+        UserError: none is finished, or one is damaged.
     """
-    finished = [path for path in find_runs([runs]) if is_finished(path)]
-    if not finished:
-        raise UserError(f"no run below {runs} is finished: give its emo-bench run command again")
-    for path in finished:
-        target = out / path.relative_to(runs)
+    opened = open_runs(find_runs([runs]))
+    if opened.damaged:
+        raise UserError(next(iter(opened.damaged.values())))
+    for run in opened.finished:
+        target = out / run.path.relative_to(runs)
         target.mkdir(parents=True, exist_ok=True)
-        write_bytes(target / SCORES, (path / SCORES).read_bytes())
+        write_bytes(target / SCORES, (run.path / SCORES).read_bytes())
         # Where a method's file lies on somebody's machine is theirs.
-        said = {key: value for key, value in read_manifest(path).items() if key != "method_place"}
+        said = {key: value for key, value in run.manifest.items() if key != "method_place"}
         write_json(target / MANIFEST, said)
     groups, _ = read_groups(find_runs([out]))
     write_bytes(out / PAGE, results_page(groups).encode())

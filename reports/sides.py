@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.errors import UserError
-from emo_bench.store import MANIFEST, find_runs, is_finished, load_run
+from emo_bench.finished_runs import FinishedRun, find_runs, load_run, open_runs
+from emo_bench.manifest import MANIFEST
 from reports.comparison import Row
 
 # What two runs must have in common, in the order in which a difference is named.
@@ -78,24 +79,35 @@ class Side:
         return [row for rows in self.by_subject.values() for row in rows]
 
 
-def read_rows(paths: Sequence[Path], method: str | None = None, *, finished_only: bool = True) -> list[Row]:
+def read_rows(
+    paths: Sequence[Path],
+    method: str | None = None,
+    *,
+    finished_only: bool = True,
+    notes: list[str] | None = None,
+) -> list[Row]:
     """The finished runs at the given paths: a run's folder is that run alone, another one all runs below it.
 
     Args:
         paths: folders.
         method: a glob that the name of the method must match.
-        finished_only: leave out what is not finished below a folder, instead of refusing it.
+        finished_only: leave out what is not finished or damaged below a folder, instead of refusing it.
+        notes: takes a line for each damaged run that is left out.
 
     Raises:
-        UserError: there is none, or one is not finished.
+        UserError: there is none; one that was given by its folder is not finished or damaged.
     """
-    folders: list[Path] = []
+    runs: dict[Path, FinishedRun] = {}
     for path in paths:
-        if (path / MANIFEST).is_file():
-            folders.append(path)
-        else:
-            folders += [folder for folder in find_runs([path]) if not finished_only or is_finished(folder)]
-    rows = [Row(load_run(folder)) for folder in dict.fromkeys(folders)]
+        folders = [path] if (path / MANIFEST).is_file() else find_runs([path])
+        if path in folders or not finished_only:
+            runs |= {folder: load_run(folder) for folder in folders}
+            continue
+        opened = open_runs(folders)
+        runs |= {run.path: run for run in opened.finished}
+        if notes is not None:
+            notes += [f"left out: {reason}" for reason in opened.damaged.values()]
+    rows = [Row(run) for run in runs.values()]
     chosen = [row for row in rows if method is None or fnmatch.fnmatchcase(row.identity["method"], method)]
     if not chosen:
         where = ", ".join(map(str, paths))
@@ -143,8 +155,9 @@ def pair_sides(paths: Sequence[Path], method: str | None = None) -> tuple[list[t
     Raises:
         UserError: nothing can be compared; the line says why.
     """
-    pairs = _two_folders(paths, method) if len(paths) == 2 else _by_contestant(paths, method)
-    kept, notes = [], []
+    notes: list[str] = []
+    pairs = _two_folders(paths, method, notes) if len(paths) == 2 else _by_contestant(paths, method, notes)
+    kept = []
     for a, b in pairs:
         common = [subject for subject in a.by_subject if subject in b.by_subject]
         for side, other in ((a, b), (b, a)):
@@ -163,8 +176,8 @@ def pair_sides(paths: Sequence[Path], method: str | None = None) -> tuple[list[t
     return kept, notes
 
 
-def _two_folders(paths: Sequence[Path], method: str | None) -> list[tuple[Side, Side]]:
-    rows = [read_rows([path], method) for path in paths]
+def _two_folders(paths: Sequence[Path], method: str | None, notes: list[str]) -> list[tuple[Side, Side]]:
+    rows = [read_rows([path], method, notes=notes) for path in paths]
     first, second = map(sort_into_sides, rows)
     pairs = []
     for ground in first:
@@ -184,8 +197,8 @@ def _two_folders(paths: Sequence[Path], method: str | None) -> list[tuple[Side, 
     )
 
 
-def _by_contestant(paths: Sequence[Path], method: str | None) -> list[tuple[Side, Side]]:
-    rows = read_rows(paths, method)
+def _by_contestant(paths: Sequence[Path], method: str | None, notes: list[str]) -> list[tuple[Side, Side]]:
+    rows = read_rows(paths, method, notes=notes)
     sorted_rows = sort_into_sides(rows)
     reference = contestant_name(rows[0])
     pairs = [

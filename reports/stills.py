@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.store import FinishedRun
+from emo_bench.finished_runs import FinishedRun
 from reports.clips import read_panels
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
+from emo_bench.finished_runs import open_runs
 from emo_bench.progress import track_progress
-from emo_bench.store import is_finished, load_run
 from reports.clips import encode_webm, read_panels
 from reports.comparison import Row
 from reports.html import render_template
@@ -107,16 +107,18 @@ def build_study(folders: Sequence[Path], out: Path, request: StudyRequest) -> St
     Raises:
         UserError: there is no finished edit, or ``out`` holds another study.
     """
-    rows = [row for path in folders if is_finished(path) for row in (Row(load_run(path)),) if row.style]
+    opened = open_runs(folders)
+    rows = [row for row in map(Row, opened.finished) if row.style]
     if not rows:
         raise UserError("no finished edit among the runs: make one with emo-bench run --style STYLE")
     rng = np.random.default_rng(request.seed)
-    clips, videos = _clips(rows, request)
+    clips, videos, lost = _clips(rows, request)
+    lost += [f"left out: {reason}" for reason in opened.damaged.values()]
     checks, check_videos = _checks(len(clips), request, rng)
     name = hashlib.sha256(json.dumps([request.seed, *sorted(clip.webm_sha256 for clip in clips), *(check.answer for check in checks)]).encode()).hexdigest()[:12]  # fmt: skip
     key = StudyKey(
         study=name, seed=request.seed, seconds=request.seconds, statements=STATEMENTS, clips=clips,
-        checks=checks, notes=tuple(_imbalance(clips)),
+        checks=checks, notes=(*_imbalance(clips), *lost),
     )  # fmt: skip
     _refuse_another(out, key)
     shown = sorted((videos | check_videos).items())
@@ -154,14 +156,21 @@ def read_key(folder: Path) -> StudyKey:
         raise UserError(f"{path} is damaged: {error.errors()[0]['msg']}") from error
 
 
-def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip, ...], dict[str, bytes]]:
-    """The clips, and their WebM by id."""
-    clips, videos = [], {}
+def _clips(
+    rows: Sequence[Row], request: StudyRequest
+) -> tuple[tuple[StudyClip, ...], dict[str, bytes], list[str]]:
+    """The clips, their WebM by id, and a line for each that is left out because its video is damaged."""
+    clips, videos, notes = [], {}, []
     with track_progress(len(rows), "clips") as advance:
         for row in rows:
+            advance()
             fps = float(row.run.manifest["capture"]["fps"])
             first, last = _segment(row, round(request.seconds * fps), request.seed)
-            webm = encode_webm(read_panels(row.run, PANEL_PX, first, last + 1), fps, QUALITY)
+            try:
+                webm = encode_webm(read_panels(row.run, PANEL_PX, first, last + 1), fps, QUALITY)
+            except UserError as error:
+                notes.append(f"left out: {error}")
+                continue
             name = _hidden(request.seed, row.identity, first)
             if name in videos:
                 raise UserError(f"{row.run.path} is there twice: a participant sees each clip once")
@@ -173,8 +182,9 @@ def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip,
                     last=last, webm_sha256=hashlib.sha256(webm).hexdigest(),
                 )
             )  # fmt: skip
-            advance()
-    return tuple(clips), videos
+    if not clips:
+        raise UserError(notes[0])
+    return tuple(clips), videos, notes
 
 
 def _segment(row: Row, wanted: int, seed: int) -> tuple[int, int]:

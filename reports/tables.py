@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emo_bench.errors import UserError
-from emo_bench.store import is_finished, load_run
+from emo_bench.finished_runs import open_runs
 from reports.comparison import Group, Row, group_rows
 
 if TYPE_CHECKING:
@@ -20,12 +20,22 @@ PER_METRIC = (
 )  # fmt: skip
 
 
-def read_groups(folders: Sequence[Path]) -> tuple[list[Group], list[Path]]:
-    finished = [path for path in folders if is_finished(path)]
-    if not finished:
-        raise UserError("no run is finished yet: give its emo-bench run command again")
-    unfinished = [path for path in folders if path not in finished]
-    return group_rows(load_run(path) for path in finished), unfinished
+@dataclass(frozen=True)
+class LeftOut:
+    """Runs that are in no table: not finished, or damaged, with the reason in one line."""
+
+    unfinished: tuple[Path, ...] = ()
+    damaged: Mapping[Path, str] = field(default_factory=dict)
+
+
+def read_groups(folders: Sequence[Path]) -> tuple[list[Group], LeftOut]:
+    """The finished runs among ``folders``, sorted into tables, and those that are in none.
+
+    Raises:
+        UserError: none is finished and whole.
+    """
+    runs = open_runs(folders)
+    return group_rows(runs.finished), LeftOut(runs.unfinished, runs.damaged)
 
 
 def long_table(folders: Sequence[Path]) -> pandas.DataFrame:

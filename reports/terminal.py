@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.store import LOG, MANIFEST, PREVIEW, STAGES, is_finished, load_run, read_manifest
+from emo_bench.finished_runs import is_finished, load_run, open_runs
+from emo_bench.manifest import MANIFEST, STAGES, read_manifest
+from emo_bench.store import LOG, PREVIEW
 from reports.comparison import Group, Row, best_rows, group_rows, rank_rows
 from reports.curves import LOSSES, read_losses
 from reports.numbers import duration, group_title, heading, number, span, times
 from reports.reproduction import command
+from reports.tables import LeftOut
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -38,14 +41,17 @@ def show_run(folder: Path, console: Console) -> None:
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder} is no run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED")  # fmt: skip
     manifest = read_manifest(folder)
+    notes: list[str] = []
     parts: list[RenderableType] = [_about(manifest), _stages(manifest)]
     if is_finished(folder):
         row = Row(load_run(folder))
-        parts.append(_scores(row, _beside(row)))
+        beside, notes = _beside(row)
+        parts.append(_scores(row, beside))
         closing = command(row)
     else:
         closing = "not finished: its emo-bench run command goes on where it stopped"
-    parts += [line for line in (_losses(folder), _edits(folder), _flags(manifest), _files(folder)) if line]
+    flags = _notes([*manifest["flags"], *notes])
+    parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
     parts.append(f"[dim]{_plain(closing)}[/]")
     console.print(Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim"))
 
@@ -99,7 +105,7 @@ def run_record(folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = {"run": folder.as_posix(), "finished": is_finished(folder)}
     record["stages"] = {name: _state(manifest, name) for name in STAGES}
     if record["finished"]:
-        content = report_content(group_rows([load_run(folder)]), [])
+        content = report_content(group_rows([load_run(folder)]), LeftOut())
         (table,) = content["tables"]
         record |= {"metrics": table["metrics"], **table["rows"][0]}
     return record
@@ -165,21 +171,23 @@ def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
     }
 
 
-def _beside(row: Row) -> list[Row]:
-    """The finished stand-ins of the same actor, profile and seed that may be compared with the row."""
+def _beside(row: Row) -> tuple[list[Row], list[str]]:
+    """The finished stand-ins of the same actor, profile and seed that may be compared with the row, and what is damaged."""
     place = row.run.path
     folders = [path.parent for path in sorted(place.parent.parent.glob(f"*/*/{MANIFEST}"))]
-    rows = [Row(load_run(folder)) for folder in folders if folder != place and is_finished(folder)]
+    opened = open_runs([place, *(folder for folder in folders if folder != place)])
+    rows = [Row(run) for run in opened.finished if run.path != place]
     group: Group = next(
         group
         for group in group_rows([row.run, *(r.run for r in rows if r.trivial)])
         if any(other.run.path == place for other in group.rows)
     )
-    return [
+    stand_ins = [
         other
         for other in group.rows
         if other.trivial and other.run.path != place and other.subject == row.subject
     ]
+    return stand_ins, [f"left out: {reason}" for reason in opened.damaged.values()]
 
 
 def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
@@ -201,9 +209,12 @@ def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
 
 
 def _losses(folder: Path) -> str:
-    if not (folder / LOSSES).is_file():
+    if not (folder / LOSSES).exists():
         return ""
-    names, table = read_losses(folder / LOSSES)
+    try:
+        names, table = read_losses(folder / LOSSES)
+    except UserError as error:
+        return _notes([str(error)])
     if not len(table):
         return ""
     last = ", ".join(f"{name} {value:.3g}" for name, value in zip(names[1:], table[-1, 1:], strict=True))
@@ -212,14 +223,20 @@ def _losses(folder: Path) -> str:
 
 def _edits(folder: Path) -> str:
     found = [
-        f"{path.parent.name}{'' if is_finished(path.parent) else ' (not finished)'}"
-        for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))
+        f"{path.parent.name}{_remark(path.parent)}" for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))
     ]
     return f"[dim]edits:[/] {_plain(', '.join(found))}" if found else ""
 
 
-def _flags(manifest: dict[str, Any]) -> str:
-    return "\n".join(f"[yellow]note:[/] {_plain(flag)}" for flag in manifest["flags"])
+def _remark(edit: Path) -> str:
+    try:
+        return "" if is_finished(edit) else " (not finished)"
+    except UserError:
+        return " (damaged)"
+
+
+def _notes(lines: Sequence[str]) -> str:
+    return "\n".join(f"[yellow]note:[/] {_plain(line)}" for line in lines)
 
 
 def _files(folder: Path) -> str:

@@ -14,7 +14,7 @@ from reports.lineup import Lineup
 from reports.markdown import errata, mean_text, pipe_table, published_table
 from reports.numbers import group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
-from reports.tables import long_rows, read_groups
+from reports.tables import LeftOut, long_rows, read_groups
 
 REPORT, TABLE = "report.md", "report.csv"
 
@@ -23,18 +23,18 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     """Write report.md and report.csv of the finished runs among ``folders`` into ``out``; returns report.md.
 
     Raises:
-        UserError: none is finished, or one is damaged.
+        UserError: none is finished and whole.
     """
     return write_tables(*read_groups(folders), out)
 
 
 def write_tables(
-    groups: Sequence[Group], unfinished: Sequence[Path], out: Path, lineups: Sequence[Lineup] = ()
+    groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()
 ) -> Path:
     """:func:`write_report` of runs that have been read, with links to figures that lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / TABLE, long_rows(groups).to_csv(index=False).encode())
-    write_bytes(out / REPORT, _markdown(groups, unfinished, out, lineups).encode())
+    write_bytes(out / REPORT, _markdown(groups, left_out, out, lineups).encode())
     return out / REPORT
 
 
@@ -56,9 +56,7 @@ def summary(folders: Sequence[Path]) -> str:
     return "\n\n".join(blocks)
 
 
-def _markdown(
-    groups: Sequence[Group], unfinished: Sequence[Path], out: Path, lineups: Sequence[Lineup]
-) -> str:
+def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -75,7 +73,7 @@ def _markdown(
             _view(group, out) | {"lineups": [lineup for lineup in lineups if lineup.table == position]}
             for position, group in enumerate(groups, start=1)
         ],
-        unfinished=unfinished,
+        left_out=left_out,
         papers=[
             {
                 "title": table_title(table),

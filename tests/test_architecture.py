@@ -38,7 +38,10 @@ ALLOWED = {
     "exporters": {"actors", "tracking", "progress", "errors"},
     "numbered_frames": {"frame_source", "errors"},
     "importers": {"numbered_frames", "errors"},
-    "store": {"errors", "files"},
+    "plain_json": {"errors", "files"},
+    "manifest": {"errors", "plain_json"},
+    "store": {"errors", "files", "manifest", "plain_json"},
+    "finished_runs": {"errors", "files", "manifest", "plain_json", "store"},
 }
 
 

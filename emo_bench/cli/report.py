@@ -29,15 +29,18 @@ def report(
     """Write report.html, .md, .csv, .tex and .json: means, intervals, curves, clips, times, commands, the paper's tables.
 
     RUNS defaults to the folder runs. Runs under different protocols, splits, resolutions or backends stand in
-    separate tables. report.html is one file that opens without a network.
+    separate tables. report.html is one file that opens without a network. A damaged run is left out with a warning; exit code 2 when no whole one is left.
     """
-    from emo_bench.store import find_runs
+    from emo_bench.finished_runs import find_runs
     from reports import long_table, summary
     from reports.html import PageOptions
     from reports.publishing import publish
+    from reports.tables import read_groups
 
     given = runs or [Path("runs")]
     folders = find_runs(given)
+    for reason in read_groups(folders)[1].damaged.values():
+        print(f"warning: left out: {reason}", file=sys.stderr)
     written = publish(folders, out or given[0], PageOptions(clips=videos, panel_px=video_px))
     if as_json:
         print_json({"report": written[0], "files": written, "rows": long_table(folders).to_dict("records")})
@@ -45,7 +48,6 @@ def report(
     if sys.stdout.isatty():
         from rich.console import Console
 
-        from reports.tables import read_groups
         from reports.terminal import print_tables
 
         print_tables(read_groups(folders)[0], Console(highlight=False))

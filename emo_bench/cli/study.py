@@ -29,7 +29,7 @@ def build(
 
     Every finished edit among RUNS (default the folder runs) is a clip: source and edit side by side, shown once, in an order of the participant's own, among attention checks. Participants save their answers as a file.
     """
-    from emo_bench.store import find_runs
+    from emo_bench.finished_runs import find_runs
     from reports.study import KEY, PAGE, StudyRequest, build_study
 
     key = build_study(find_runs(runs or [Path("runs")]), out, StudyRequest(seconds, seed, title))

@@ -16,10 +16,11 @@ from emo_bench import runner
 from emo_bench.actors import load
 from emo_bench.editing import open_method
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import load_run
+from emo_bench.manifest import read_manifest
 from emo_bench.method import EditStyle, Workspace
 from emo_bench.reference_editors import EDITORS, EditorSettings, ReferenceEditor
 from emo_bench.runner import RunRequest
-from emo_bench.store import load_run, read_manifest
 
 QUICK = {
     "resolution_px": "32", "skip_resolutions": "8,16,32", "projection_steps": "6", "tuning_steps": "4", "steps": "4",

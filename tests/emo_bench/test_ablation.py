@@ -16,8 +16,9 @@ from PIL import Image
 
 from emo_bench.ablation_figures import side_views
 from emo_bench.cli import main
+from emo_bench.finished_runs import load_run
+from emo_bench.manifest import read_manifest
 from emo_bench.picture_strips import Strip, save_strips
-from emo_bench.store import load_run, read_manifest
 
 METHOD = """
 import os

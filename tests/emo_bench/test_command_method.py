@@ -14,10 +14,10 @@ import pytest
 from emo_bench import actors, command_process, methods, runner
 from emo_bench.cli import main
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import load_run
 from emo_bench.lossless import read_lossless
 from emo_bench.method import EditStyle, Workspace
 from emo_bench.runner import RunRequest
-from emo_bench.store import load_run
 
 FIT = """
 import json, pathlib, sys

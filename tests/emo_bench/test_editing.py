@@ -11,8 +11,9 @@ import pytest
 from emo_bench.cli import main
 from emo_bench.editing import choose_style
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import load_run
 from emo_bench.lossless import read_lossless
-from emo_bench.store import load_run, read_manifest
+from emo_bench.manifest import read_manifest
 from protocols.splitting import parse_frames
 
 METHOD = """

@@ -14,9 +14,10 @@ from skimage.metrics import peak_signal_noise_ratio
 from emo_bench import actors, runner
 from emo_bench.editing import open_method
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import load_run
 from emo_bench.lossless import FrameDigest, read_lossless, write_lossless
+from emo_bench.manifest import read_manifest
 from emo_bench.runner import RunRequest
-from emo_bench.store import load_run, read_manifest
 from protocols.splitting import parse_frames
 
 BROKEN = """

@@ -14,17 +14,37 @@ from hypothesis import strategies as st
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
-from emo_bench.store import (
-    MANIFEST,
-    RunFolder,
-    RunPlace,
-    find_runs,
-    lock_folder,
-    read_manifest,
-    variant_name,
-)
+from emo_bench.finished_runs import find_runs
+from emo_bench.manifest import MANIFEST, read_manifest
+from emo_bench.store import RunFolder, RunPlace, lock_folder, variant_name
 
-IDENTITY = {"seed": 0, "config": {"steps": 1100, "lr": 0.1}, "protocol": {"hash": "a" * 64}}
+IDENTITY = {
+    "protocol": {"name": "p", "version": 1, "hash": "a" * 64}, "split": {"name": "tail-500", "sha256": "b" * 64},
+    "actor": {"name": "1", "sha256": "c" * 64}, "method": "m", "profile": "cpu", "seed": 0, "settings": {},
+    "resolution_px": 64, "config": {"steps": 1100, "lr": 0.1}, "assets": {},
+}  # fmt: skip
+FACTS = {
+    "title": "x", "smoke": False, "flags": [], "protocol_title": "P",
+    "split": {"name": "tail-500", "train": "0-9", "test": "12-13", "faceless": ""},
+    "capture": {"source": "video", "fps": 25.0, "frames": 14},
+}  # fmt: skip
+FIT = {
+    "seconds": 1.0, "memory_mib": 9.0, "frames": 10,
+    "machine": {
+        "emo_bench": "0", "commit": None, "python": "3", "packages": {}, "platform": "", "processor": "", "cores": 1,
+        "device": "cpu",
+    },
+}  # fmt: skip
+RECORD = {
+    "metric": "psnr", "version": "1", "direction": "higher", "unit": "dB",
+    "backend": {"name": "b", "sha256": None, "detail": ""}, "resolution": "", "resize_filter": "", "region": "",
+    "background": "", "value_range": "", "averaging": "",
+}  # fmt: skip
+DONE = {
+    "fit": FIT,
+    "render": {**FIT, "frames_sha256": "d" * 64},
+    "score": {**FIT, "records": {"psnr": RECORD}},
+}
 names = st.text(min_size=1, max_size=20).filter(lambda text: "=" not in text and "," not in text)
 
 
@@ -52,7 +72,7 @@ def test_other_settings_have_another_folder(first: dict[str, str], second: dict[
 
 
 def test_a_folder_serves_one_identity(tmp_path: Path) -> None:
-    RunFolder.open(tmp_path, IDENTITY, {"title": "x"})
+    RunFolder.open(tmp_path, IDENTITY, FACTS)
     assert RunFolder.open(tmp_path, IDENTITY, {}).manifest["title"] == "x"
     changed = {**IDENTITY, "config": {"steps": 900, "lr": 0.1}}
     with pytest.raises(UserError, match=r"another config\.steps \(1100, now 900\): remove that folder"):
@@ -62,14 +82,14 @@ def test_a_folder_serves_one_identity(tmp_path: Path) -> None:
 
 
 def test_a_stage_is_done_only_after_its_mark_and_with_its_inputs(tmp_path: Path) -> None:
-    run = RunFolder.open(tmp_path, IDENTITY, {})
+    run = RunFolder.open(tmp_path, IDENTITY, FACTS)
     assert run.start("fit") == 1
     assert not run.finished("fit")
     assert RunFolder.open(tmp_path, IDENTITY, {}).start("fit") == 2
     run = RunFolder.open(tmp_path, IDENTITY, {})
-    run.finish("fit", seconds=1.0)
+    run.finish("fit", **FIT)
     run.start("score")
-    run.finish("score", {"psnr": "1"})
+    run.finish("score", {"psnr": "1"}, **DONE["score"])
     again = RunFolder.open(tmp_path, IDENTITY, {})
     assert again.finished("fit")
     assert again.manifest["stages"]["fit"]["attempts"] == 2
@@ -78,10 +98,10 @@ def test_a_stage_is_done_only_after_its_mark_and_with_its_inputs(tmp_path: Path)
 
 
 def test_doing_a_stage_again_takes_the_marks_behind_it_away(tmp_path: Path) -> None:
-    run = RunFolder.open(tmp_path, IDENTITY, {})
+    run = RunFolder.open(tmp_path, IDENTITY, FACTS)
     for stage in ("fit", "render", "score"):
         run.start(stage)
-        run.finish(stage)
+        run.finish(stage, **DONE[stage])
     run.start("render")
     again = RunFolder.open(tmp_path, IDENTITY, {})
     assert [again.finished(stage) for stage in ("fit", "render", "score")] == [True, False, False]
@@ -115,7 +135,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_finding_runs(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / "x" / name).mkdir(parents=True)
-        RunFolder.open(tmp_path / "x" / name, IDENTITY, {})
+        RunFolder.open(tmp_path / "x" / name, IDENTITY, FACTS)
     found = [tmp_path / "x" / "a", tmp_path / "x" / "b"]
     assert find_runs([tmp_path, tmp_path / "x" / "b"]) == found
     with pytest.raises(UserError, match="no such folder"):
@@ -138,7 +158,7 @@ def refused_run(folder: Path, begun: bool = False, kept: str | None = None) -> N
     with lock_folder(folder):
         (folder / "log.txt").write_text("no such prior\n")
         if begun:
-            RunFolder.open(folder, IDENTITY, {}).start("fit")
+            RunFolder.open(folder, IDENTITY, FACTS).start("fit")
         if kept:
             (folder / kept).write_text("steps\n")
         raise UserError("no such prior")
@@ -171,9 +191,27 @@ def test_a_run_that_has_something_to_show_stays_when_it_is_refused(tmp_path: Pat
         refused_run(tmp_path / "run", begun=True, kept="train.csv")
     assert read_manifest(tmp_path / "run")["identity"] == IDENTITY
     with lock_folder(tmp_path / "fitted"):
-        run = RunFolder.open(tmp_path / "fitted", IDENTITY, {})
+        run = RunFolder.open(tmp_path / "fitted", IDENTITY, FACTS)
         run.start("fit")
-        run.finish("fit")
+        run.finish("fit", **FIT)
     with pytest.raises(UserError, match="no such prior"):
         refused_run(tmp_path / "fitted", begun=False)
     assert read_manifest(tmp_path / "fitted")["stages"]["fit"]["finished_at"]
+
+
+def test_a_value_that_is_not_a_number_does_not_make_another_run(tmp_path: Path) -> None:
+    odd = {**IDENTITY, "config": {"weight": float("nan"), "limit": float("inf"), "pair": (1, -float("inf"))}}
+    RunFolder.open(tmp_path, odd, FACTS)
+    text = (tmp_path / MANIFEST).read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    assert RunFolder.open(tmp_path, odd, {}).manifest["identity"]["config"]["weight"] == "nan"
+    (tmp_path / MANIFEST).write_text(text.replace('"nan"', "NaN").replace('"-inf"', "-1e999"))
+    assert RunFolder.open(tmp_path, odd, {}).manifest["identity"]["config"]["pair"] == [1, "-inf"]
+
+
+def test_what_cannot_be_read_again_is_not_written(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, IDENTITY, FACTS)
+    before = (tmp_path / MANIFEST).read_bytes()
+    with pytest.raises(UserError, match=r"described\.parameters: input should be a valid integer"):
+        run.note(described={"parameters": "many"})
+    assert (tmp_path / MANIFEST).read_bytes() == before

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emo_bench.errors import UserError
-from emo_bench.store import FinishedRun
+from emo_bench.finished_runs import FinishedRun
 from reports.charts import HEIGHT, ROOM, WIDTH, Axes, Series, line_chart, nice_ticks
 from reports.comparison import Row
-from reports.curves import _binned, frame_chart, loss_charts, strokes
+from reports.curves import _binned, frame_chart, loss_charts, read_losses, strokes
 from tests.reports.test_comparison import MANIFEST, run
 
 
@@ -87,6 +87,25 @@ def test_losses_are_averaged_not_dropped(tmp_path: Path) -> None:
     (chart,) = loss_charts(row)
     drawn = points(str(chart))
     assert 100 < len(drawn) <= 160
-    (tmp_path / "train.csv").write_text("step,l1\n0,x\n")
-    with pytest.raises(UserError, match="damaged"):
-        loss_charts(row)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"step,l1\n0,x\n",
+        b"step,l1\n0,1,2\n",
+        b"step,l1\nnan,1\n",
+        b"\xff\xfe",
+        b'"' + b"x" * 200_000,
+    ],
+)
+def test_a_damaged_table_of_losses_is_one_line_and_no_chart(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "train.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"train\.csv is damaged"):
+        read_losses(tmp_path / "train.csv")
+    assert loss_charts(Row(FinishedRun(tmp_path, MANIFEST, pandas.DataFrame()))) == []
+    assert "its curves are left out" in caplog.text

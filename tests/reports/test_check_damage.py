@@ -16,8 +16,8 @@ from emo_avatar.method import EmoAvatar
 from emo_avatar.skip_fusion import TextureEncoder
 from emo_bench import runner
 from emo_bench.actors.capture import Capture
+from emo_bench.finished_runs import load_run
 from emo_bench.runner import RunRequest
-from emo_bench.store import load_run
 
 # Enough to follow the head, in seconds.
 SETTINGS = {

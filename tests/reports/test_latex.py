@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emo_bench.store import find_runs
+from emo_bench.finished_runs import find_runs
 from reports.comparison import group_rows
 from reports.latex import _average_table, _group_table, escape, latex_report
 from reports.tables import read_groups

@@ -14,7 +14,7 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.store import FinishedRun, find_runs, load_run
+from emo_bench.finished_runs import FinishedRun, find_runs, load_run
 from reports.clips import encode_webm, read_panels
 from reports.comparison import Row, group_rows
 from reports.content import _spread, plain
@@ -109,7 +109,7 @@ def test_clips_hold_source_and_ours(runs_dir: Path) -> None:
 
 def test_a_lost_preview_is_named(runs_dir: Path, tmp_path: Path) -> None:
     loaded = load_run(find_runs([runs_dir])[0])
-    with pytest.raises(UserError, match=r"preview\.mp4 cannot be read"):
+    with pytest.raises(UserError, match=r"preview\.mp4 is missing"):
         next(read_panels(FinishedRun(tmp_path, loaded.manifest, loaded.scores), 64))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.store import find_runs
+from emo_bench.finished_runs import find_runs
 from reports.study import StudyKey, StudyRequest, build_study, read_key
 from reports.study_scoring import Answers, mean_opinion_interval, read_answers, score_study
 from reports.study_tables import study_latex, study_markdown, write_scores

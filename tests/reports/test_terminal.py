@@ -17,7 +17,7 @@ from rich.console import Console
 
 from emo_bench.cli import main
 from emo_bench.errors import UserError
-from emo_bench.store import find_runs
+from emo_bench.finished_runs import find_runs
 from reports.tables import read_groups
 from reports.terminal import BARS, print_tables, run_record, show_run, sparkline
 

@@ -25,6 +25,7 @@ import emo_bench.metrics.pixels  # noqa: F401
 import emo_bench.tracking.head_rig  # noqa: F401
 from emo_bench import methods, runner, stages, store
 from emo_bench.files import replacing
+from emo_bench.manifest import read_manifest
 from emo_bench.metrics import Scorer
 
 METHOD = f"{Path(__file__).with_name('steps.py')}:Steps"
@@ -114,7 +115,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 def outcome(folder: Path) -> dict[str, object]:
     """What must not depend on interruptions, and what tells of them."""
-    manifest = store.read_manifest(folder)
+    manifest = read_manifest(folder)
     return {
         "frames": manifest["stages"]["render"]["frames_sha256"],
         "scores": hashlib.sha256((folder / "frames.parquet").read_bytes()).hexdigest(),
