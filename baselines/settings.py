@@ -1,15 +1,14 @@
-"""A baseline's choices: a frozen pydantic model, profiles laid over it, the user's ``--set`` over both."""
+"""A baseline's choices: profiles laid over its defaults, the user's ``--set`` over both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
 from emo_bench.errors import UserError
+from emo_bench.method_settings import MethodSettings, resolve
 
-Config = TypeVar("Config", bound=BaseModel)
+Config = TypeVar("Config", bound=MethodSettings)
 
 
 def resolve_settings(
@@ -33,18 +32,4 @@ def resolve_settings(
     """
     if profile not in profiles:
         raise UserError(f"{name} has no profile {profile!r}; its profiles: {', '.join(profiles)}")
-    values: dict[str, Any] = dict(profiles[profile])
-    for key, text in settings.items():
-        field = model.model_fields.get(key)
-        if field is None:
-            raise UserError(
-                f"{name} has no setting {key!r}; its settings: {', '.join(sorted(model.model_fields))}"
-            )
-        is_tuple = str(field.annotation).startswith("tuple")
-        values[key] = tuple(part for part in text.split(",") if part) if is_tuple else text
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{name}: --set {place}: {first['msg']}") from error
+    return resolve(model, profiles[profile], settings, name=name)

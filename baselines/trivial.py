@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
+from emo_bench.method import LEAST_PX, Workspace
+from emo_bench.method_settings import MethodSettings, resolve
 
 RESOLUTIONS_PX: Mapping[str, int] = {"smoke": 64, "cpu": 128, "paper": 512}
+
+
+class TrivialSettings(MethodSettings):
+    """The one setting."""
+
+    resolution_px: int = Field(128, ge=LEAST_PX, le=2048)
 
 
 def resolution_px(name: str, workspace: Workspace) -> int:
     """The profile's resolution, or the one that ``--set resolution_px=N`` asks for.
 
     Raises:
-        UserError: another setting, another profile, or a resolution outside 16 to 2048.
+        UserError: another setting, another profile, or a resolution outside 32 to 2048.
     """
-    settings = dict(workspace.settings)
-    text = settings.pop("resolution_px", None)
-    if settings:
-        raise UserError(f"{name} has no setting {next(iter(settings))!r}; its settings: resolution_px")
     if workspace.profile not in RESOLUTIONS_PX:
         raise UserError(
             f"{name} has no profile {workspace.profile!r}; its profiles: {', '.join(RESOLUTIONS_PX)}"
         )
-    if text is None:
-        return RESOLUTIONS_PX[workspace.profile]
-    if not text.isdecimal() or not 16 <= int(text) <= 2048:
-        raise UserError(f"--set resolution_px={text}: it must be a whole number from 16 to 2048")
-    return int(text)
+    profile = {"resolution_px": RESOLUTIONS_PX[workspace.profile]}
+    return resolve(TrivialSettings, profile, workspace.settings, name=name).resolution_px

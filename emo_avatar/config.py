@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, model_validator
 
 from emo_avatar.prior import SMALL, default_prior
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, shortened
+from emo_bench.method_settings import MethodSettings, PerceptualName, resolve
+
+_Width = Annotated[int, Field(ge=1, le=4096)]
+_Decay = Annotated[float, Field(ge=0, le=10)]
 
 
-class EmoAvatarConfig(BaseModel):
+class EmoAvatarConfig(MethodSettings):
     """The full configuration of a fit.
 
     Defaults are the ``recommended`` preset of the ``cpu`` profile. ``paper`` in a description means the paper says
     so; everything else settles what the paper leaves open (methods.md C).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     preset: Literal["recommended", "literal"] = "recommended"
-    resolution_px: int = Field(128, ge=32, le=1024)
+    resolution_px: int = Field(128, ge=32, le=1024, description="a power of two")
     prior: str = Field(
         default_factory=default_prior, description="a StyleGAN2 of docs/assets.md, or the path of one"
     )
@@ -36,74 +38,133 @@ class EmoAvatarConfig(BaseModel):
     inversion_crop: Literal["aligned", "frame"] = Field(
         "aligned", description="paper: aligned heads; whole frames are the ablation Unaligned-Inv"
     )
-    projection_steps: int = Field(60, ge=1)
-    projection_lr: float = 0.05
+    projection_steps: int = Field(60, ge=1, le=1_000_000)
+    projection_lr: float = Field(0.05, gt=0, le=10)
     projection_mse_weight: float = Field(
-        1.0, description="pixel term beside the perceptual one; PTI has none"
+        1.0, ge=0, le=1e6, description="pixel term beside the perceptual one; PTI has none"
     )
-    tuning_steps: int = Field(130, ge=0)
-    tuning_lr: float = Field(2e-2, description="a small prior bears and needs more than FFHQ's 3e-4")
-    tuning_mse_weight: float = 3.0
+    tuning_steps: int = Field(130, ge=0, le=1_000_000)
+    tuning_lr: float = Field(
+        2e-2, gt=0, le=10, description="a small prior bears and needs more than FFHQ's 3e-4"
+    )
+    tuning_mse_weight: float = Field(3.0, ge=0, le=1e6)
     base_code: Literal["mean", "pose"] = "mean"
 
     # neural texture (3.2.2)
-    texture_channels: int = Field(12, ge=3, description="paper: 12")
-    texture_levels: int = Field(4, ge=1)
-    texture_px: int = Field(256, ge=32)
-    texture_lr: float = 1e-2
-    texture_decay: tuple[float, ...] = (1e-2, 1e-3, 1e-4, 0.0)
+    texture_channels: int = Field(12, ge=3, le=256, description="paper: 12")
+    texture_levels: int = Field(4, ge=1, le=12)
+    texture_px: int = Field(256, ge=32, le=4096)
+    texture_lr: float = Field(1e-2, gt=0, le=10)
+    texture_decay: tuple[_Decay, ...] = Field(
+        (1e-2, 1e-3, 1e-4, 0.0), description="of each texture level, the finest first"
+    )
 
     # motion flow (3.2.2)
-    expression_window: int = Field(5, ge=1, description="paper: 5, two frames before and two after")
-    motion_width: int = 256
-    flow_px: int = Field(64, ge=64)
-    flow_widths: tuple[int, ...] = Field((32, 64, 96, 128, 128), description="paper: 5 layers")
+    expression_window: int = Field(
+        5, ge=1, le=101, description="odd; paper: 5, two frames before and two after"
+    )
+    motion_width: int = Field(256, ge=1, le=4096)
+    flow_px: int = Field(64, ge=64, le=1024, description="a power of two")
+    flow_widths: tuple[_Width, ...] = Field(
+        (32, 64, 96, 128, 128), min_length=1, description="each halves flow_px; paper: 5 layers"
+    )
     flow_mode: Literal["none", "warp", "warp+residual"] = "warp+residual"
-    max_displacement: float = 0.1
-    flow_l1_weight: float = 1e-3
-    flow_tv_weight: float = 1e-3
+    max_displacement: float = Field(0.1, ge=0, le=1)
+    flow_l1_weight: float = Field(1e-3, ge=0, le=1e6)
+    flow_tv_weight: float = Field(1e-3, ge=0, le=1e6)
 
     # encoder and skip fusion
-    encoder_width: int = 32
-    encoder_max_width: int = 128
+    encoder_width: int = Field(32, ge=1, le=1024)
+    encoder_max_width: int = Field(128, ge=1, le=4096)
     encoder_context: bool = Field(True, description="lead coarse features back up before they are fused")
-    skip_resolutions: tuple[int, ...] = (16, 32, 64, 128)
+    skip_resolutions: tuple[int, ...] = Field(
+        (16, 32, 64, 128), min_length=1, description="powers of two from 8 to resolution_px"
+    )
     placement: Literal["none", "replace", "warp"] = "warp"
     background_plate: bool = True
     freeze_stylegan: bool = Field(True, description="paper: frozen; False is the NE-Avatar ablation")
 
     # losses (3.2.3)
-    texture_weight: float = 1.0
-    l1_weight: float = 10.0
+    texture_weight: float = Field(1.0, ge=0, le=1e6)
+    l1_weight: float = Field(10.0, ge=0, le=1e6)
     feature_weight: float = Field(
-        12.0, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1"
+        12.0, ge=0, le=1e6, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1"
     )
-    perceptual_weight: float = 1.0
-    perceptual: str = "stlpips-alex"
+    perceptual_weight: float = Field(1.0, ge=0, le=1e6)
+    perceptual: PerceptualName = "stlpips-alex"
     perceptual_share: float = Field(
         0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at"
     )
     mouth_perceptual_weight: float = Field(
-        1.0, description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss"
+        1.0,
+        ge=0,
+        le=1e6,
+        description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss",
     )
-    mouth_px: int = Field(64, ge=32, description="side to which the mouth is enlarged for it")
-    gan_weight: float = 0.1
+    mouth_px: int = Field(64, ge=32, le=1024, description="side to which the mouth is enlarged for it")
+    gan_weight: float = Field(0.1, ge=0, le=1e6)
     gan_loss: Literal["bce", "hinge", "lsgan"] = "bce"
-    gan_start_step: int = 500
-    discriminator_width: int = 32
-    discriminator_lr: float = 2e-4
+    gan_start_step: int = Field(500, ge=0, le=100_000_000)
+    discriminator_width: int = Field(32, ge=1, le=1024)
+    discriminator_lr: float = Field(2e-4, gt=0, le=10)
 
     # optimisation
-    steps: int = Field(950, ge=1)
-    batch: int = Field(4, ge=1)
-    lr: float = 1.5e-3
-    final_lr_share: float = 0.05
-    ema_half_life_images: float = 400.0
+    steps: int = Field(950, ge=1, le=100_000_000)
+    batch: int = Field(4, ge=1, le=1024)
+    lr: float = Field(1.5e-3, gt=0, le=10)
+    final_lr_share: float = Field(0.05, gt=0, le=1)
+    ema_half_life_images: float = Field(400.0, gt=0, le=1e9)
     max_train_frames: int = Field(
-        1200, ge=4, description="a fit takes so many of the training frames, evenly spread, and no other"
+        1200,
+        ge=4,
+        le=1_000_000,
+        description="a fit takes so many of the training frames, evenly spread, and no other",
     )
     bf16: bool = True
-    checkpoint_every_steps: int = 50
+    checkpoint_every_steps: int = Field(50, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> EmoAvatarConfig:
+        wrong = _sizes_at_odds(self) or _choices_at_odds(self)
+        if wrong:
+            raise ValueError(wrong)
+        return self
+
+
+def _sizes_at_odds(config: EmoAvatarConfig) -> str | None:
+    """Which sizes the networks cannot have, in one line."""
+    for name in ("resolution_px", "flow_px"):
+        if not _power_of_two(getattr(config, name)):
+            return f"{name}={getattr(config, name)}: it must be a power of two"
+    bad = [r for r in config.skip_resolutions if r > config.resolution_px or r < 8 or not _power_of_two(r)]
+    if bad:
+        return (
+            f"skip_resolutions: {bad[0]} is no power of two from 8 to resolution_px ({config.resolution_px})"
+        )
+    if len(set(config.skip_resolutions)) < len(config.skip_resolutions):
+        return "skip_resolutions: give each once"
+    # Each layer halves; instance normalisation needs more than one texel.
+    layers = config.flow_px.bit_length() - 2
+    if len(config.flow_widths) > layers:
+        return f"flow_widths: flow_px={config.flow_px} allows {layers} layers at most, not {len(config.flow_widths)}"
+    if len(config.texture_decay) < config.texture_levels:
+        return f"texture_decay: it needs one value a texture level ({config.texture_levels})"
+    if config.expression_window % 2 == 0:
+        return f"expression_window={config.expression_window}: it must be odd"
+    return None
+
+
+def _choices_at_odds(config: EmoAvatarConfig) -> str | None:
+    """Which choices exclude each other or are none, in one line."""
+    if config.pivot_choice == "extreme" and config.pivot_count < 2:
+        return "pivot_count=1: extreme poses are at least two; one frame goes with pivot_choice=random"
+    if config.inversion_crop == "frame" and config.placement == "warp":
+        return "inversion_crop=frame: a whole frame has no aligned head to put in its place; add --set placement=none"
+    return None
+
+
+def _power_of_two(number: int) -> bool:
+    return number > 0 and not number & (number - 1)
 
 
 _SMOKE: dict[str, Any] = {
@@ -145,41 +206,8 @@ def resolve_config(profile: str, settings: Mapping[str, str]) -> EmoAvatarConfig
         raise UserError(f"emo-avatar has no profile '{profile}': choose one of {', '.join(PROFILES)}")
     preset = settings.get("preset", "recommended")
     if preset not in PRESETS:
-        raise UserError(f"emo-avatar has no preset '{preset}': choose one of {', '.join(PRESETS)}")
+        raise UserError(
+            f"emo-avatar: --set preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}"
+        )
     values: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
-    for key, text in settings.items():
-        field = EmoAvatarConfig.model_fields.get(key)
-        is_tuple = field is not None and str(field.annotation).startswith("tuple")
-        values[key] = tuple(part for part in text.split(",") if part) if is_tuple else text
-    try:
-        config = EmoAvatarConfig(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"--set {name}: {first['msg']}; see 'emo-bench methods show emo-avatar'") from error
-    _check(config)
-    return config
-
-
-def _check(config: EmoAvatarConfig) -> None:
-    if config.pivot_choice == "extreme" and config.pivot_count < 2:
-        raise UserError(
-            "--set pivot_count=1: extreme poses are at least two; one frame goes with pivot_choice=random"
-        )
-    if config.inversion_crop == "frame" and config.placement == "warp":
-        raise UserError(
-            "--set inversion_crop=frame: a whole frame has no aligned head to put in its place; add --set placement=none"
-        )
-    if config.expression_window % 2 == 0:
-        raise UserError(f"--set expression_window={config.expression_window}: it must be odd")
-    from emo_bench.perceptual import DISTANCES
-
-    if config.perceptual not in DISTANCES:
-        raise UserError(f"--set perceptual={config.perceptual}: choose one of {', '.join(DISTANCES)}")
-    bad = [r for r in config.skip_resolutions if r > config.resolution_px or r < 8 or r & (r - 1)]
-    if bad:
-        raise UserError(f"--set skip_resolutions: {bad} are not powers of two from 8 to resolution_px")
-    if config.resolution_px & (config.resolution_px - 1):
-        raise UserError(f"--set resolution_px={config.resolution_px}: it must be a power of two")
-    if len(config.texture_decay) < config.texture_levels:
-        raise UserError("--set texture_decay: it needs one value a texture level")
+    return resolve(EmoAvatarConfig, values, settings, name="emo-avatar")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, model_validator
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, shortened
+from emo_bench.method_settings import MethodSettings, resolve
 
 
-class EditConfig(BaseModel):
+class EditConfig(MethodSettings):
     """The configuration of an edit (paper 3.3). Defaults are the ``recommended`` preset of the ``cpu`` profile.
 
     The paper gives no weight, size or number; equation 3 as printed has no temperature and no normalisation, which is
     what preset ``literal`` keeps.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reference_frame: int | None = Field(None, ge=0, description="a training frame; drawn by the seed if none")
+    reference_frame: int | None = Field(
+        None, ge=0, le=100_000_000, description="a training frame; drawn by the seed if none"
+    )
     clip: str = Field("auto", description="CLIP model: auto, ViT-B-32, ViT-L-14 or a folder")
 
     # what it learns from
@@ -27,40 +28,51 @@ class EditConfig(BaseModel):
         "reference", description="paper: one reference; dataset-update is the ablation Ours + in2n"
     )
     update_every_steps: int = Field(
-        10, ge=1, description="dataset-update: steps between edited frames; in2n 10"
+        10, ge=1, le=1_000_000, description="dataset-update: steps between edited frames; in2n 10"
     )
 
     # patch contrast (equation 3)
     patches: int = Field(
-        24, ge=2, description="patches of a step: one positive each, the others are negatives"
+        24, ge=2, le=4096, description="patches of a step: one positive each, the others are negatives"
     )
-    patch_shares: tuple[float, ...] = Field((0.25, 0.4), description="sides of patches over the frame's side")
-    patch_pool: int = Field(192, ge=2, description="patches of the reference to draw from")
+    patch_shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.25, 0.4), min_length=1, description="sides of patches over the frame's side"
+    )
+    patch_pool: int = Field(192, ge=2, le=65_536, description="patches of the reference to draw from")
     on_person_share: float = Field(0.75, ge=0, le=1, description="share of patches that lie on the person")
-    temperature: float = Field(0.07, gt=0)
+    temperature: float = Field(0.07, gt=0, le=1e6)
     normalize: bool = True
-    uv_limit: float = Field(0.02, gt=0, description="farthest that a matched spot may lie, in UV")
-    patch_weight: float = Field(0.05, ge=0, description="L_patch on the reference's frame")
-    matched_patch_weight: float = Field(0.05, ge=0, description="L_patch on other frames, matched through UV")
+    uv_limit: float = Field(0.02, gt=0, le=2, description="farthest that a matched spot may lie, in UV")
+    patch_weight: float = Field(0.05, ge=0, le=1e6, description="L_patch on the reference's frame")
+    matched_patch_weight: float = Field(
+        0.05, ge=0, le=1e6, description="L_patch on other frames, matched through UV"
+    )
 
     # the other terms
-    l1_weight: float = Field(10.0, ge=0)
-    perceptual_weight: float = Field(1.0, ge=0)
-    gan_weight: float = Field(0.005, ge=0)
-    anchor_weight: float = Field(0.1, ge=0, description="squared distance to the unedited skips")
+    l1_weight: float = Field(10.0, ge=0, le=1e6)
+    perceptual_weight: float = Field(1.0, ge=0, le=1e6)
+    gan_weight: float = Field(0.005, ge=0, le=1e6)
+    anchor_weight: float = Field(0.1, ge=0, le=1e6, description="squared distance to the unedited skips")
     structure_weight: float = Field(
         4.0,
         ge=0,
+        le=1e6,
         description="facial features stay where the unedited frames have them; 0 is the paper's loss",
     )
 
     # optimisation
-    steps: int = Field(80, ge=1)
-    other_frames: int = Field(1, ge=1, description="frames of a step beside the reference's")
-    frame_pool: int = Field(32, ge=1, description="frames to draw them from")
-    lr: float = Field(1e-3, gt=0)
-    final_lr_share: float = 0.05
-    discriminator_lr: float = Field(1e-4, gt=0)
+    steps: int = Field(80, ge=1, le=100_000_000)
+    other_frames: int = Field(1, ge=1, le=1024, description="frames of a step beside the reference's")
+    frame_pool: int = Field(32, ge=1, le=100_000, description="frames to draw them from")
+    lr: float = Field(1e-3, gt=0, le=10)
+    final_lr_share: float = Field(0.05, gt=0, le=1)
+    discriminator_lr: float = Field(1e-4, gt=0, le=10)
+
+    @model_validator(mode="after")
+    def _enough_patches(self) -> EditConfig:
+        if self.patches > self.patch_pool:
+            raise ValueError(f"patches={self.patches}: at most patch_pool ({self.patch_pool})")
+        return self
 
 
 _SMOKE: dict[str, Any] = {"steps": 8, "patches": 8, "patch_pool": 32, "frame_pool": 6}
@@ -88,18 +100,6 @@ def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) 
     values = dict(settings)
     preset = values.pop("preset", preset)
     if preset not in PRESETS:
-        raise UserError(f"--set edit.preset={preset}: choose one of {', '.join(PRESETS)}")
+        raise UserError(f"--set edit.preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
     chosen: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
-    for key, text in values.items():
-        chosen[key] = tuple(filter(None, text.split(","))) if key == "patch_shares" else text
-    try:
-        config = EditConfig(**chosen)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"--set edit.{name}: {first['msg']}; the fields are in docs/editing.md") from error
-    if not config.patch_shares or not all(0.0 < share <= 1.0 for share in config.patch_shares):
-        raise UserError("--set edit.patch_shares: shares of the frame's side, above 0 and at most 1")
-    if config.patches > config.patch_pool:
-        raise UserError(f"--set edit.patches={config.patches}: at most edit.patch_pool ({config.patch_pool})")
-    return config
+    return resolve(EditConfig, chosen, values, name="emo-avatar", prefix="edit.")

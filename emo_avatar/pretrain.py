@@ -39,6 +39,7 @@ from emo_avatar.pretrain_record import Pace, TrainingRecord
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state
 from emo_avatar.pretrain_warmup import warmup_step
 from emo_bench.errors import UserError, exit_code
+from emo_bench.seeds import parse_seed
 
 RECIPE_IMAGES = 170000
 
@@ -179,7 +180,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--feature-weight", type=float, default=game.feature_weight, help="of the judge on features; 0: none"
     )
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--seed", type=parse_seed, default=default.seed)
     parser.add_argument("--no-flip", action="store_true")
     parser.add_argument("--no-autocast", action="store_true", help="float32 throughout")
     parser.add_argument("--grid-minutes", type=float, default=5.0)

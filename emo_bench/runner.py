@@ -17,6 +17,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.method import SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.run_log import log_file
+from emo_bench.seeds import require_seed
 from emo_bench.stage_sharing import take_over_stages
 from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
 from emo_bench.watched_method import build_watched
@@ -150,6 +151,7 @@ def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
     cls = cls or methods.method_class(request.method)
     if request.method != cls.info.name and cls.info.name in methods.known_methods():
         raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
+    require_seed(request.seed)
     device = chosen_device(request.device)
     profile = request.profile or default_profile(cls, device)
     if profile not in methods.profiles_of(cls):
@@ -180,9 +182,10 @@ def _trivial_plan(plan: _Plan, name: str, resolution_px: int) -> _Plan:
 def _make(plan: _Plan) -> int:
     """Do the stages that are left; returns the resolution of the frames."""
     method = plan.build()
+    # What a method says of itself may be refused: before there is a folder.
+    facts, identity = {**_facts(plan, method), **_place(plan.request.method)}, _identity(plan, method)
     with lock_folder(plan.folder), log_file(plan.folder / LOG):
-        facts = {**_facts(plan, method), **_place(plan.request.method)}
-        folder = RunFolder.open(plan.folder, _identity(plan, method), facts)
+        folder = RunFolder.open(plan.folder, identity, facts)
         _note_changes(folder, facts)
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = {"errors", "files", "progress", "paths", "assets", "perceptual", "lossless"}
+LEAVES = {"errors", "files", "seeds", "progress", "paths", "assets", "perceptual", "lossless"}
 OPEN_TO_METHODS = {
     "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
-    "reference_editors",
+    "reference_editors", "method_settings", "seeds",
 }  # fmt: skip
 # Of the metrics only where CLIP is found.
 CLIP = "emo_bench.metrics.clip_model"
@@ -32,6 +32,8 @@ ALLOWED = {
     "reference_editors": {"assets", "errors", "paths"},
     "method": {"actors", "errors"},
     "plug_in_calls": {"errors"},
+    "seeds": {"errors"},
+    "method_settings": {"errors", "perceptual"},
     "metrics": {"assets", "perceptual", "tracking", "errors", "plug_in_calls"},
     "methods": {"method", "command_method", "errors", "plug_in_calls"},
     "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},

@@ -4,49 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from emo_bench.method_settings import MethodSettings
 
 
-class DeepVideoPortraitsConfig(BaseModel):
+class DeepVideoPortraitsConfig(MethodSettings):
     """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what the paper has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution_px: int = Field(128, ge=16, le=1024, description="published: 256; a power of two")
     max_train_frames: int = Field(
-        1000, ge=2, description="evenly spread over the training frames; published: all"
+        1000, ge=2, le=1_000_000, description="evenly spread over the training frames; published: all"
     )
 
     # conditioning
-    window: int = Field(11, ge=1, description="published: 11 frames, the current one last")
-    texture_px: int = Field(128, ge=16, description="of the colours of the rendering")
-    look_frames: int = Field(64, ge=1, description="training frames that the colours are taken from")
+    window: int = Field(11, ge=1, le=101, description="published: 11 frames, the current one last")
+    texture_px: int = Field(128, ge=16, le=4096, description="of the colours of the rendering")
+    look_frames: int = Field(
+        64, ge=1, le=100_000, description="training frames that the colours are taken from"
+    )
 
     # networks
-    levels: int = Field(0, ge=0, description="halvings of the U-Net; 0: down to one pixel. published: 8")
-    width: int = Field(32, ge=4, description="channels of the first level; published: 64")
-    max_width: int = Field(256, ge=4, description="published: 512")
-    last_width: int = Field(16, ge=3, description="channels at full resolution; the paper is silent")
+    levels: int = Field(
+        0, ge=0, le=12, description="halvings of the U-Net; 0: down to one pixel. published: 8"
+    )
+    width: int = Field(32, ge=4, le=1024, description="channels of the first level; published: 64")
+    max_width: int = Field(256, ge=4, le=4096, description="published: 512")
+    last_width: int = Field(16, ge=3, le=1024, description="channels at full resolution; the paper is silent")
     dropout: float = Field(0.5, ge=0, lt=1, description="in the three deepest decoder levels; published: 0.5")
-    discriminator_width: int = Field(24, ge=4, description="published: 64")
+    discriminator_width: int = Field(24, ge=4, le=1024, description="published: 64")
     discriminator_window: int = Field(
-        1, ge=1, description="frames of the volume the discriminator sees; published: all 11"
+        1, ge=1, le=101, description="frames of the volume the discriminator sees; published: all 11"
     )
 
     # losses
-    l1_weight: float = Field(100.0, ge=0, description="published: 100")
-    gan_weight: float = Field(1.0, ge=0, description="published: 1")
+    l1_weight: float = Field(100.0, ge=0, le=1e6, description="published: 100")
+    gan_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
 
     # optimisation
-    steps: int = Field(1100, ge=1, description="published: 31,000")
-    batch: int = Field(8, ge=2, description="published: 16")
-    lr: float = Field(1e-3, gt=0, description="published: 2e-4")
-    discriminator_lr: float = Field(2e-4, gt=0, description="published: 2e-4")
+    steps: int = Field(1100, ge=1, le=100_000_000, description="published: 31,000")
+    batch: int = Field(8, ge=2, le=1024, description="published: 16")
+    lr: float = Field(1e-3, gt=0, le=10, description="published: 2e-4")
+    discriminator_lr: float = Field(2e-4, gt=0, le=10, description="published: 2e-4")
     final_lr_share: float = Field(
         0.02, gt=0, le=1, description="the rate falls to it as a cosine; published: 1"
     )
     bf16: bool = Field(True, description="mixed precision")
-    checkpoint_every_steps: int = Field(100, ge=1)
+    checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _sizes(self) -> DeepVideoPortraitsConfig:
@@ -56,7 +60,9 @@ class DeepVideoPortraitsConfig(BaseModel):
         if self.depth < 2 or 2**self.depth > size:
             raise ValueError(f"levels={self.levels}: {size} px allow 2 to {size.bit_length() - 1}")
         if self.discriminator_window > self.window:
-            raise ValueError("discriminator_window is larger than window")
+            raise ValueError(
+                f"discriminator_window={self.discriminator_window} is larger than window ({self.window})"
+            )
         return self
 
     @property

@@ -4,63 +4,71 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from emo_bench.method_settings import MethodSettings
 
 HashGridKind = Literal["auto", "warp", "tiny-cuda-nn"]
 
 
-class InstaConfig(BaseModel):
+class InstaConfig(MethodSettings):
     """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what paper or release have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")
-    max_train_frames: int = Field(300, ge=1, description="evenly spread over the training frames")
+    max_train_frames: int = Field(
+        300, ge=1, le=1_000_000, description="evenly spread over the training frames"
+    )
 
     # geometry
-    samples: int = Field(14, ge=2, description="of a ray, inside the shell")
-    shell_face_m: float = Field(0.006, gt=0, description="the shell outside the skin of the face")
-    shell_farthest_m: float = Field(0.07, gt=0, description="the farthest hair and clothes")
-    shell_margin_m: float = Field(0.006, ge=0, description="added to the visual hull")
-    shell_inner_m: float = Field(0.008, gt=0, description="how far rays go on behind the mesh")
-    longest_chord_m: float = Field(0.14, gt=0, description="of rays that pass the mesh by")
-    occupancy_cells: int = Field(96, ge=8, description="cells a side of the occupancy grid")
-    occupancy_start: int = Field(150, ge=0, description="from this step empty samples are skipped")
+    samples: int = Field(14, ge=2, le=1024, description="of a ray, inside the shell")
+    shell_face_m: float = Field(0.006, gt=0, le=1, description="the shell outside the skin of the face")
+    shell_farthest_m: float = Field(0.07, gt=0, le=1, description="the farthest hair and clothes")
+    shell_margin_m: float = Field(0.006, ge=0, le=1, description="added to the visual hull")
+    shell_inner_m: float = Field(0.008, gt=0, le=1, description="how far rays go on behind the mesh")
+    longest_chord_m: float = Field(0.14, gt=0, le=2, description="of rays that pass the mesh by")
+    occupancy_cells: int = Field(96, ge=8, le=512, description="cells a side of the occupancy grid")
+    occupancy_start: int = Field(
+        150, ge=0, le=100_000_000, description="from this step empty samples are skipped"
+    )
 
     # field
     hash_grid: HashGridKind = Field(
         "auto", description="auto: tiny-cuda-nn's on a GPU that has it, else Warp's"
     )
-    levels: int = Field(10, ge=1, description="published: 16")
-    features: int = Field(2, ge=1, description="published: 8")
+    levels: int = Field(10, ge=1, le=32, description="published: 16")
+    features: int = Field(2, ge=1, le=64, description="published: 8")
     log2_rows: int = Field(16, ge=8, le=24, description="published: 18")
-    coarsest: int = Field(16, ge=2, description="published: 16")
-    finest: int = Field(384, ge=2, description="cells a side of the finest grid")
-    width: int = Field(64, ge=4, description="published: 64")
-    expression_width: int = Field(16, ge=1, description="published: 16 coefficients")
+    coarsest: int = Field(16, ge=2, le=1024, description="published: 16")
+    finest: int = Field(384, ge=2, le=65_536, description="cells a side of the finest grid")
+    width: int = Field(64, ge=4, le=1024, description="published: 64")
+    expression_width: int = Field(16, ge=1, le=1024, description="published: 16 coefficients")
 
     # losses
-    huber_delta: float = Field(0.1, gt=0, description="published: 0.1")
-    mouth_weight: float = Field(12.0, ge=1, description="published: 40")
-    depth_weight: float = Field(1.25, ge=0, description="published: 1.25")
-    mask_weight: float = Field(0.05, ge=0, description="opacity against the matte, in front of a plate")
+    huber_delta: float = Field(0.1, gt=0, le=10, description="published: 0.1")
+    mouth_weight: float = Field(12.0, ge=1, le=1e6, description="published: 40")
+    depth_weight: float = Field(1.25, ge=0, le=1e6, description="published: 1.25")
+    mask_weight: float = Field(
+        0.05, ge=0, le=1e6, description="opacity against the matte, in front of a plate"
+    )
 
     # optimisation
-    steps: int = Field(1000, ge=1, description="published: 20,000 in insta.json, 33,000 in the readme")
-    rays: int = Field(1536, ge=1, description="of a step")
-    frames_a_step: int = Field(4, ge=1)
-    lr: float = Field(8e-3, gt=0, description="published: 1.75e-3")
+    steps: int = Field(
+        1000, ge=1, le=100_000_000, description="published: 20,000 in insta.json, 33,000 in the readme"
+    )
+    rays: int = Field(1536, ge=1, le=1_000_000, description="of a step")
+    frames_a_step: int = Field(4, ge=1, le=1024)
+    lr: float = Field(8e-3, gt=0, le=10, description="published: 1.75e-3")
     final_lr_share: float = Field(0.05, gt=0, le=1)
     ema_decay: float = Field(0.95, ge=0, lt=1, description="published: 0.95")
-    checkpoint_every_steps: int = Field(200, ge=1)
-    render_rays: int = Field(8192, ge=1, description="rendered at once")
+    checkpoint_every_steps: int = Field(200, ge=1, le=1_000_000)
+    render_rays: int = Field(8192, ge=1, le=10_000_000, description="rendered at once")
 
     @model_validator(mode="after")
     def _rays_for_each_frame(self) -> InstaConfig:
         if self.rays < self.frames_a_step:
             raise ValueError(
-                f"{self.rays} rays are not enough for {self.frames_a_step} frames (frames_a_step)"
+                f"rays: {self.rays} rays are not enough for {self.frames_a_step} frames (frames_a_step)"
             )
         return self
 

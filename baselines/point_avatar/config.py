@@ -2,81 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from emo_bench.method_settings import MethodSettings, PerceptualName
 
 
-class PointAvatarConfig(BaseModel):
+class PointAvatarConfig(MethodSettings):
     """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what paper or release have."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")
-    max_train_frames: int = Field(500, ge=1, description="evenly spread over the training frames")
+    max_train_frames: int = Field(
+        500, ge=1, le=1_000_000, description="evenly spread over the training frames"
+    )
     test_optimisation: bool = Field(
         False,
         description="fit expression and pose of held-out frames to their pictures, as the public runner does",
     )
-    test_optimisation_steps: int = Field(20, ge=1)
+    test_optimisation_steps: int = Field(20, ge=1, le=100_000)
 
     # points
     start: Literal["hull", "sphere"] = Field("hull", description="published: sphere of radius 0.5")
-    first_points: int = Field(9000, ge=16, description="published: 400")
-    most_points: int = Field(40000, ge=16, description="no doubling to more; published: 409,600")
-    growths: int = Field(2, ge=0, description="doublings; published: every 5 epochs of 62")
+    first_points: int = Field(9000, ge=16, le=1_000_000, description="published: 400")
+    most_points: int = Field(
+        40000, ge=16, le=2_000_000, description="no doubling to more; published: 409,600"
+    )
+    growths: int = Field(2, ge=0, le=20, description="doublings; published: every 5 epochs of 62")
     growth_share: float = Field(
         0.45, gt=0, le=1, description="the last doubling comes at this share of the steps"
     )
     prune_below: float = Field(0.15, ge=0, lt=1, description="of greatest weight; published: 0.5")
-    prunings: int = Field(0, ge=0, description="besides those before a doubling; published: one an epoch")
+    prunings: int = Field(
+        0, ge=0, le=1_000_000, description="besides those before a doubling; published: one an epoch"
+    )
     prune_least_radius: float = Field(
-        0.006, ge=0, description="no pruning below this radius; published: 0.006"
+        0.006, ge=0, le=10, description="no pruning below this radius; published: 0.006"
     )
     least_seen: float = Field(
         0.1, ge=0, lt=1, description="weight below which a point waits for its next step; published: 0"
     )
     first_colours: int = Field(
-        24, ge=0, description="frames that points take their first albedo from; published: 0, a network's"
+        24,
+        ge=0,
+        le=100_000,
+        description="frames that points take their first albedo from; published: 0, a network's",
     )
-    points_a_pixel: int = Field(10, ge=1, description="published: 10")
+    points_a_pixel: int = Field(10, ge=1, le=256, description="published: 10")
     radius_scale: float = Field(
-        1.0, gt=0, description="of the published first radius 0.3 * 0.75^log2(N / 100); * 0.75 a doubling"
+        1.0,
+        gt=0,
+        le=100,
+        description="of the published first radius 0.3 * 0.75^log2(N / 100); * 0.75 a doubling",
     )
 
     # networks
-    deformer_width: int = Field(64, ge=4, description="published: 128")
-    deformer_layers: int = Field(2, ge=1, description="published: 4")
-    canonical_width: int = Field(64, ge=4, description="published: 256")
-    canonical_layers: int = Field(3, ge=2, description="published: 8")
-    frequencies: int = Field(6, ge=0, description="of the positional encoding; published: 6")
-    shading_width: int = Field(64, ge=4, description="published: 64")
+    deformer_width: int = Field(64, ge=4, le=4096, description="published: 128")
+    deformer_layers: int = Field(2, ge=1, le=32, description="published: 4")
+    canonical_width: int = Field(64, ge=4, le=4096, description="published: 256")
+    canonical_layers: int = Field(3, ge=2, le=32, description="published: 8")
+    frequencies: int = Field(6, ge=0, le=16, description="of the positional encoding; published: 6")
+    shading_width: int = Field(64, ge=4, le=4096, description="published: 64")
     albedo: Literal["points", "network"] = Field(
         "points", description="published: the canonical network; points learn theirs in fewer steps"
     )
 
     # losses
-    rgb_weight: float = Field(1.0, ge=0, description="published: 1")
-    mask_weight: float = Field(1.0, ge=0, description="published: 1")
-    perceptual_weight: float = Field(0.1, ge=0, description="published: 0.1, L1 of VGG-16 features")
-    perceptual_every: int = Field(3, ge=1, description="steps between two looks of that loss; published: 1")
-    perceptual: str = "stlpips-alex"
-    rig_weight: float = Field(10.0, ge=0, description="published: 10, of the FLAME loss")
-    sdf_weight: float = Field(1.0, ge=0, description="published: 1")
-    eikonal_weight: float = Field(0.1, ge=0, description="published: 0.1")
+    rgb_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
+    mask_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
+    perceptual_weight: float = Field(0.1, ge=0, le=1e6, description="published: 0.1, L1 of VGG-16 features")
+    perceptual_every: int = Field(
+        3, ge=1, le=1_000_000, description="steps between two looks of that loss; published: 1"
+    )
+    perceptual: PerceptualName = "stlpips-alex"
+    rig_weight: float = Field(10.0, ge=0, le=1e6, description="published: 10, of the FLAME loss")
+    sdf_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
+    eikonal_weight: float = Field(0.1, ge=0, le=1e6, description="published: 0.1")
 
     # optimisation
-    steps: int = Field(1500, ge=1, description="published: 62 epochs, of 2,000 frames 15,500 batches")
-    batch: int = Field(1, ge=1, description="frames of a step; published: 8 at most")
-    lr: float = Field(2e-3, gt=0, description="published: 1e-4")
-    point_lr: float = Field(2e-4, gt=0, description="metres a step; published: 1e-4")
-    albedo_lr: float = Field(5e-2, gt=0, description="of the points' own albedo")
+    steps: int = Field(
+        1500, ge=1, le=100_000_000, description="published: 62 epochs, of 2,000 frames 15,500 batches"
+    )
+    batch: int = Field(1, ge=1, le=1024, description="frames of a step; published: 8 at most")
+    lr: float = Field(2e-3, gt=0, le=10, description="published: 1e-4")
+    point_lr: float = Field(2e-4, gt=0, le=10, description="metres a step; published: 1e-4")
+    albedo_lr: float = Field(5e-2, gt=0, le=10, description="of the points' own albedo")
     final_lr_share: float = Field(0.05, gt=0, le=1, description="cosine to this share; published: 1")
-    lr_halved_at: tuple[float, ...] = Field(
+    lr_halved_at: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the steps; published: epochs 40, 60 of 62"
     )
-    checkpoint_every_steps: int = Field(100, ge=1)
+    checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
 
 
 _SMOKE: dict[str, Any] = {

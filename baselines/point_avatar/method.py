@@ -29,7 +29,6 @@ from baselines.settings import resolve_settings
 from baselines.training_state import load_checkpoint, run_training, save_checkpoint
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import UserError
 from emo_bench.method import Method, MethodInfo, Workspace
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.tracking.head_rig import load_head_rig
@@ -64,10 +63,6 @@ class PointAvatar(Method):
         self.config = resolve_settings(
             self.info.name, PointAvatarConfig, PROFILES, workspace.profile, workspace.settings
         )
-        if self.config.perceptual not in DISTANCES:
-            raise UserError(
-                f"--set perceptual={self.config.perceptual}: choose one of {', '.join(DISTANCES)}"
-            )
         self.resolution_px = self.config.resolution_px
         self._fitted: dict[str, Tensor] | None = None
 

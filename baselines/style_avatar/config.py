@@ -4,83 +4,92 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from emo_bench.method_settings import MethodSettings, PerceptualName
 
 BOTTOM_PX = 8
 
 
-class StyleAvatarConfig(BaseModel):
+class StyleAvatarConfig(MethodSettings):
     """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` is the paper or its release."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resolution_px: int = Field(128, ge=64, le=1024, description="published: 1024; a power of two")
     input_px: int = Field(
         128, ge=32, le=512, description="of the rendering; published: 256. Features have half"
     )
-    max_train_frames: int = Field(1000, ge=1, description="evenly spread over the training frames")
-    render_texture_px: int = Field(128, ge=16, description="of the colours of the rendering")
-    look_frames: int = Field(64, ge=1, description="training frames that the colours are taken from")
+    max_train_frames: int = Field(
+        1000, ge=1, le=1_000_000, description="evenly spread over the training frames"
+    )
+    render_texture_px: int = Field(128, ge=16, le=4096, description="of the colours of the rendering")
+    look_frames: int = Field(
+        64, ge=1, le=100_000, description="training frames that the colours are taken from"
+    )
 
     # neural textures
-    texture_px: int = Field(128, ge=8, description="of the face; published: 128")
-    background_px: int = Field(64, ge=8, description="of the background; published: 128")
-    feature_channels: int = Field(32, ge=1, description="published: 256")
+    texture_px: int = Field(128, ge=8, le=4096, description="of the face; published: 128")
+    background_px: int = Field(64, ge=8, le=1024, description="of the background; published: 128")
+    feature_channels: int = Field(32, ge=1, le=1024, description="published: 256")
     warp: Literal["nearest", "bilinear"] = Field("bilinear", description="published: nearest")
     freeze_step: int = Field(
-        1040, ge=0, description="after it the textures' generators stay; published: 10,000"
+        1040, ge=0, le=100_000_000, description="after it the textures' generators stay; published: 10,000"
     )
 
     # StyleUNets
-    channel_base: int = Field(2048, ge=64, description="channels at r px: this over r; published: 32768")
-    channel_max: int = Field(128, ge=8, description="published: 512")
-    style_dim: int = Field(64, ge=8, multiple_of=2, description="published: 64")
-    mapping_layers: int = Field(4, ge=1, description="published: 4")
+    channel_base: int = Field(
+        2048, ge=64, le=1_048_576, description="channels at r px: this over r; published: 32768"
+    )
+    channel_max: int = Field(128, ge=8, le=4096, description="published: 512")
+    style_dim: int = Field(64, ge=8, le=4096, multiple_of=2, description="published: 64")
+    mapping_layers: int = Field(4, ge=1, le=32, description="published: 4")
     time_code: Literal["last", "index", "off"] = Field(
         "last",
         description="of held-out frames: the last training frame's, their own, or no code at all in training either",
     )
-    time_span_frames: int = Field(5000, ge=1, description="published: 5000")
+    time_span_frames: int = Field(5000, ge=1, le=1_000_000_000, description="published: 5000")
 
     # sliding window
     sliding_window: bool = Field(True, description="published: on even steps")
     window_spread: float = Field(1 / 24, ge=0, le=0.25, description="of the window's place; published: 1/24")
 
     # losses
-    l1_weight: float = Field(10.0, ge=0, description="published: 1")
-    gan_weight: float = Field(0.1, ge=0, description="published: 1")
-    mask_weight: float = Field(3.0, ge=0, description="published: 3")
-    perceptual_weight: float = Field(1.0, ge=0, description="published: 0.3 of VGG features")
-    perceptual: str = Field("stlpips-alex", description="published: VGG")
+    l1_weight: float = Field(10.0, ge=0, le=1e6, description="published: 1")
+    gan_weight: float = Field(0.1, ge=0, le=1e6, description="published: 1")
+    mask_weight: float = Field(3.0, ge=0, le=1e6, description="published: 3")
+    perceptual_weight: float = Field(1.0, ge=0, le=1e6, description="published: 0.3 of VGG features")
+    perceptual: PerceptualName = Field("stlpips-alex", description="published: VGG")
     perceptual_images: int = Field(
         1,
         ge=1,
+        le=1024,
         description="of a batch that this loss looks at, for it takes as long as all else; published: all 3",
     )
     perceptual_gradient: Literal["published", "released"] = Field(
         "published", description="'released': the perceptual loss is logged and leaves the networks alone"
     )
-    r1_weight: float = Field(5.0, ge=0, description="published: 5")
-    r1_every: int = Field(16, ge=1, description="published: 16")
+    r1_weight: float = Field(5.0, ge=0, le=1e6, description="published: 5")
+    r1_every: int = Field(16, ge=1, le=1_000_000, description="published: 16")
 
     # discriminator
     discriminator_base: int = Field(
-        1024, ge=64, description="channels at r px: this over r; published: 32768"
+        1024, ge=64, le=1_048_576, description="channels at r px: this over r; published: 32768"
     )
-    discriminator_max: int = Field(64, ge=8, description="published: 512")
+    discriminator_max: int = Field(64, ge=8, le=4096, description="published: 512")
 
     # optimisation
-    steps: int = Field(1300, ge=1, description="published: 800,000; the paper says two hours suffice")
-    batch: int = Field(4, ge=1, description="published: 3")
-    lr: float = Field(4e-3, gt=0, description="published: 2e-3")
+    steps: int = Field(
+        1300, ge=1, le=100_000_000, description="published: 800,000; the paper says two hours suffice"
+    )
+    batch: int = Field(4, ge=1, le=1024, description="published: 3")
+    lr: float = Field(4e-3, gt=0, le=10, description="published: 2e-3")
     momentum: float = Field(0.9, ge=0, lt=1, description="Adam's first beta of the avatar; published: 0")
     final_lr_share: float = Field(
         0.05, gt=0, le=1, description="the rate falls to it as a cosine; published: 1"
     )
-    clip_norm: float = Field(1.0, gt=0, description="of the gradient; published: 1")
-    ema_half_life_images: float = Field(400.0, gt=0, description="published: 10,000 steps over 32")
+    clip_norm: float = Field(1.0, gt=0, le=1e6, description="of the gradient; published: 1")
+    ema_half_life_images: float = Field(400.0, gt=0, le=1e9, description="published: 10,000 steps over 32")
     bf16: bool = Field(True, description="mixed precision")
-    checkpoint_every_steps: int = Field(100, ge=1)
+    checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _sizes(self) -> StyleAvatarConfig:

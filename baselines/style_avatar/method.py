@@ -20,7 +20,6 @@ from baselines.training_frames import TrainingFrames, to_frames_u8
 from baselines.training_state import load_checkpoint, run_training, save_checkpoint
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import UserError
 from emo_bench.method import Method, MethodInfo, Workspace
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 
@@ -51,10 +50,6 @@ class StyleAvatar(Method):
         self.config = resolve_settings(
             self.info.name, StyleAvatarConfig, PROFILES, workspace.profile, workspace.settings
         )
-        if self.config.perceptual not in DISTANCES:
-            raise UserError(
-                f"style-avatar: --set perceptual={self.config.perceptual}: choose one of {', '.join(DISTANCES)}"
-            )
         self.resolution_px = self.config.resolution_px
         self._fitted: dict[str, Tensor] | None = None
 

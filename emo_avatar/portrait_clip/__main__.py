@@ -21,6 +21,7 @@ from emo_avatar.portrait_clip.evaluation import evaluate
 from emo_avatar.portrait_clip.styled_bank import StyledPlan, make_styled_bank, open_styled_bank
 from emo_avatar.portrait_clip.training import ClipConfig, read_facts, train
 from emo_bench.errors import exit_code
+from emo_bench.seeds import parse_seed
 
 STAGES = ("styles", "train", "evaluate")
 PROGRAM = "python -m emo_avatar.portrait_clip"
@@ -42,7 +43,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--refine-steps", type=int, default=config.refine_steps)
     parser.add_argument("--batch", type=int, default=config.batch)
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
-    parser.add_argument("--seed", type=int, default=config.seed)
+    parser.add_argument("--seed", type=parse_seed, default=config.seed)
     parser.add_argument(
         "--video", type=Path, nargs="*", default=[], help="videos of real people to measure on"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_columns, print_json
+from emo_bench.cli.output import Json, Seed, print_columns, print_json
 from emo_bench.cli.run import parse_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def ablate(
         str | None, typer.Option(help="A protocol's name or TOML file; default self_reenactment.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="One of the protocol's splits; default its own.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
+    seed: Seed = 0,
     style: Annotated[str | None, typer.Option(help="Style of the edits; default bronze-statue.")] = None,
     skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Leave the edits out.")] = False,
     settings: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_json
+from emo_bench.cli.output import Json, finite, print_json
 
 EXAMPLE = "Example: emo-bench compare runs/self_reenactment/1/emo-avatar/cpu-s0 runs/self_reenactment/1/nearest-frame/cpu-s0"
 
@@ -18,7 +18,9 @@ def compare(
     method: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Only runs of methods whose name matches.")
     ] = None,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = 0.95,
+    level: Annotated[
+        float, typer.Option(min=0.5, max=0.999, callback=finite, help="Of the intervals.")
+    ] = 0.95,
     per_actor: Annotated[bool, typer.Option("--per-actor", help="A line for each actor, too.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -2,13 +2,24 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from emo_bench.seeds import GREATEST
+
+Seed = Annotated[int, typer.Option(min=0, max=GREATEST, help="Of every random number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def finite(value: float | None) -> float | None:
+    """For a number's option: NaN is neither below nor above its bounds, and is refused here."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number")
+    return value
 
 
 def group(help_text: str) -> typer.Typer:

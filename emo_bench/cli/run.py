@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emo_bench.cli.output import Seed
+
 if TYPE_CHECKING:
     from emo_bench.editing import EditRequest
 
@@ -22,7 +24,7 @@ def run(
     profile: Annotated[
         str | None, typer.Option(help="smoke, cpu or paper; default cpu without a GPU, paper with one.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random number.")] = 0,
+    seed: Seed = 0,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; repeatable."),

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_json
+from emo_bench.cli.output import Json, finite, group, print_json
+from emo_bench.seeds import GREATEST
 
 app = group("User studies: a page that shows edits blind, and the scores of its answers.")
 
@@ -20,8 +21,10 @@ def build(
         list[Path] | None, typer.Argument(metavar="[RUNS]...", help="Run folders, or folders above them.")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study goes.")] = Folder,
-    seconds: Annotated[float, typer.Option(min=0.5, max=60, help="Of each edit that are shown.")] = 3.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the segments and the checks.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=60, callback=finite, help="Of each edit that are shown.")
+    ] = 3.0,
+    seed: Annotated[int, typer.Option(min=0, max=GREATEST, help="Of the segments and the checks.")] = 0,
     title: Annotated[str, typer.Option(help="What participants read first.")] = "Edited portrait videos",
     as_json: Json = False,
 ) -> None:

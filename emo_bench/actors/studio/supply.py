@@ -17,6 +17,7 @@ import numpy as np
 
 from emo_bench.errors import UserError, exit_code
 from emo_bench.progress import track_progress
+from emo_bench.seeds import parse_seed
 
 if TYPE_CHECKING:
     from emo_bench.actors.studio.casting import Traits
@@ -185,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the .npy file to write")
     parser.add_argument("--count", type=int, default=24000, help=f"pictures, {POSES_PER_PERSON} a person")
     parser.add_argument("--size", type=int, default=128, help="side in pixels")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=parse_seed, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     plan = BankPlan(-(-given.count // POSES_PER_PERSON), given.size, given.seed)

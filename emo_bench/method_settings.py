@@ -1,0 +1,95 @@
+"""A method's settings: a frozen model whose fields are bounded, and the user's text laid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from emo_bench.errors import UserError, shortened
+
+SHOWN_CHARACTERS = 40
+
+
+def _known_distance(name: str) -> str:
+    # torch comes with it, and only a fit needs that.
+    from emo_bench.perceptual import DISTANCES
+
+    if name not in DISTANCES:
+        raise ValueError(f"choose one of {', '.join(DISTANCES)}")
+    return name
+
+
+PerceptualName = Annotated[str, AfterValidator(_known_distance)]
+
+
+class MethodSettings(BaseModel):
+    """Base of a configuration: an unknown field, NaN and infinity are refused.
+
+    Every number has a least and a greatest value, so that what cannot be fitted is refused before a folder is made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Settings = TypeVar("Settings", bound=MethodSettings)
+
+
+def resolve(
+    model: type[Settings],
+    chosen: Mapping[str, Any],
+    settings: Mapping[str, str],
+    *,
+    name: str,
+    prefix: str = "",
+) -> Settings:
+    """The configuration of a fit.
+
+    Args:
+        model: its fields are the settings.
+        chosen: fields that a profile or preset sets.
+        settings: the user's, as text; the members of a tuple are separated by commas.
+        name: of the method, for messages.
+        prefix: of the settings on the command line, e.g. ``edit.``.
+
+    Raises:
+        UserError: an unknown field, or a value that does not fit; the line names the setting.
+    """
+    values = dict(chosen)
+    for key, text in settings.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            shown = shortened(key, SHOWN_CHARACTERS)
+            known = ", ".join(sorted(model.model_fields))
+            raise UserError(
+                f"--set {prefix}{shown}: {name} has no setting {prefix + shown!r}; its settings: {known}"
+            )
+        is_tuple = get_origin(field.annotation) is tuple
+        values[key] = tuple(part.strip() for part in text.split(",")) if is_tuple and text.strip() else text
+        if not text.strip():
+            if not (is_tuple and field.default == ()):
+                raise UserError(
+                    f"--set {prefix}{key}=: give a value, as in {prefix}{key}={_example(model, key)}"
+                )
+            values[key] = ()
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise UserError(_line(error, settings, name, prefix)) from error
+
+
+def _line(error: ValidationError, settings: Mapping[str, str], name: str, prefix: str) -> str:
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        # Of several settings together; the message begins with the name of one.
+        return f"{name}: --set {prefix}{message}"
+    key = str(first["loc"][0])
+    given = f"={shortened(settings[key], SHOWN_CHARACTERS)}" if key in settings else ""
+    return f"{name}: --set {prefix}{key}{given}: {message}"
+
+
+def _example(model: type[MethodSettings], key: str) -> str:
+    default = model.model_fields[key].get_default(call_default_factory=True)
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
