@@ -158,6 +158,8 @@ def _choices_at_odds(config: EmoAvatarConfig) -> str | None:
     """Which choices exclude each other or are none, in one line."""
     if config.pivot_choice == "extreme" and config.pivot_count < 2:
         return "pivot_count=1: extreme poses are at least two; one frame goes with pivot_choice=random"
+    if config.pivot_count > config.max_train_frames:
+        return f"pivot_count={config.pivot_count}: at most max_train_frames ({config.max_train_frames})"
     if config.inversion_crop == "frame" and config.placement == "warp":
         return "inversion_crop=frame: a whole frame has no aligned head to put in its place; add --set placement=none"
     return None
