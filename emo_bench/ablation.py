@@ -83,7 +83,7 @@ def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[Varia
         try:
             folder = _folder(wanted)
             if folder not in donors:
-                run(wanted, trivial=False)
+                run(wanted, trivial=False, wait=True)
                 donors.append(folder)
         except UserError as error:
             if variant.name == ablation.reference:
@@ -108,7 +108,8 @@ def _edited(request: RunRequest, run_folder: Path, variant: Variant, wanted: Edi
     """The variant with its edit, or with what stands in its way."""
     try:
         check_edit(*planned(request), wanted)
-        return VariantResult(variant, run_folder, edit(run_folder, wanted, request.device, request.method))
+        made = edit(run_folder, wanted, request.device, request.method, wait=True)
+        return VariantResult(variant, run_folder, made)
     except UserError as error:
         log.info("ablation: edit of %s left out: %s", variant.title, error)
         return VariantResult(variant, run_folder, missing={"edit": str(error)})

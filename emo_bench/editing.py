@@ -102,7 +102,12 @@ def check_edit(
 
 
 def edit(
-    run: Path, request: EditRequest, device: str | None = None, method: str | None = None
+    run: Path,
+    request: EditRequest,
+    device: str | None = None,
+    method: str | None = None,
+    *,
+    wait: bool = False,
 ) -> Path | None:
     """Make the edit of a finished run, and score it under protocol ``editing``; finished stages are left as they are.
 
@@ -111,6 +116,7 @@ def edit(
         request: what to make.
         device: ``cpu`` or ``cuda``; None for the machine's.
         method: as the user named it, where it is not a registered one.
+        wait: for another process that is at work on the same edit; so does an edit that was not asked for.
 
     Returns:
         The edit's folder; None when it was not asked for and cannot be made (the log says why).
@@ -130,7 +136,7 @@ def edit(
         log.info("edit: left out: %s", error)
         return None
     folder = edited.workspace.folder
-    with lock_folder(folder), log_file(folder / LOG):
+    with lock_folder(folder, wait=wait or not request.asked_for), log_file(folder / LOG):
         opened = RunFolder.open(
             folder,
             _identity(manifest, protocol, split, request, edited),

@@ -91,23 +91,26 @@ def run(
     cls: type[Method] | None = None,
     style: EditStyle | None = None,
     clip: str = "auto",
+    wait: bool = False,
 ) -> list[Path]:
     """Make a run, and those of the trivial methods beside it; what is finished is left as it is.
 
     Returns the folders, the asked-for run first. Held-out frames are out of the method's reach. ``cls`` is the class
     of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show, ``clip`` the model of
-    that edit's CLIP scores.
+    that edit's CLIP scores. Another process may be at work on the stand-ins: this one waits for it and uses them; on the
+    asked-for run it is refused, unless ``wait`` is set.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
     """
     plan = dataclasses.replace(_resolve(request, cls), style=style, clip=clip)
-    resolution_px = _make(plan)
+    resolution_px = _make(plan, wait=wait)
     folders = [plan.folder]
     for name in methods.TRIVIAL if trivial else ():
         if name != plan.cls.info.name:
             beside = _trivial_plan(plan, name, resolution_px)
-            _make(beside)
+            # Another method's command makes the same stand-ins, perhaps at this moment.
+            _make(beside, wait=True)
             folders.append(beside.folder)
     return folders
 
@@ -179,12 +182,15 @@ def _trivial_plan(plan: _Plan, name: str, resolution_px: int) -> _Plan:
     return dataclasses.replace(beside, request=sized)
 
 
-def _make(plan: _Plan) -> int:
-    """Do the stages that are left; returns the resolution of the frames."""
+def _make(plan: _Plan, *, wait: bool) -> int:
+    """Do the stages that are left; returns the resolution of the frames.
+
+    ``wait``: for another process that is at work on the same run, instead of a UserError.
+    """
     method = plan.build()
     # What a method says of itself may be refused: before there is a folder.
     facts, identity = {**_facts(plan, method), **_place(plan.request.method)}, _identity(plan, method)
-    with lock_folder(plan.folder), log_file(plan.folder / LOG):
+    with lock_folder(plan.folder, wait=wait), log_file(plan.folder / LOG):
         folder = RunFolder.open(plan.folder, identity, facts)
         _note_changes(folder, facts)
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"

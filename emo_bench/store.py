@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 SCORES, RENDER, PREVIEW, LOG = "frames.parquet", "render.mkv", "preview.mp4", "log.txt"
 LOCK = ".lock"
+WAIT_POLL_S = 0.2
 VARIANT_LENGTH = 60
+
+log = logging.getLogger("emo_bench")
 
 
 @dataclass(frozen=True)
@@ -132,20 +138,16 @@ class RunFolder:
 
 
 @contextmanager
-def lock_folder(path: Path) -> Iterator[None]:
+def lock_folder(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing.
+
+    With ``wait`` a second process waits until the first lets go, and finds what that one made.
 
     A folder that was made here goes again when the block fails before there is a run in it, or is refused (UserError)
     before the run has anything to show: the same command, mended, must not find a run made with the mistake.
     """
-    import fcntl
-
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with _opened_lock(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is at work in {path}: wait for it or end it") from error
+    with _held_lock(path, wait):
         remove_left_over(path)
         try:
             yield
@@ -154,6 +156,37 @@ def lock_folder(path: Path) -> Iterator[None]:
             if path in made and (not (path / MANIFEST).exists() or (refused and _has_nothing(path))):
                 _remove_empty(path, made)
             raise
+
+
+@contextmanager
+def _held_lock(path: Path, wait: bool) -> Iterator[None]:
+    import fcntl
+
+    waited = False
+    while True:
+        with _opened_lock(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not wait:
+                    raise UserError(f"another process is at work in {path}: wait for it or end it") from error
+                if not waited:
+                    log.info("waiting for another process that is at work in %s", path)
+                waited = True
+            else:
+                # Whoever held it may have removed the folder with it.
+                if _is_at(file, path / LOCK):
+                    if waited:
+                        log.info("the other process is done in %s", path)
+                    yield
+                    return
+        time.sleep(WAIT_POLL_S)
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
+    return False
 
 
 def _opened_lock(path: Path) -> TextIO:

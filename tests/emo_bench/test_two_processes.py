@@ -1,0 +1,139 @@
+"""Commands at work at the same time: they share the stand-ins of an actor, and the second never loses its own result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from emo_bench.errors import UserError
+from emo_bench.store import LOCK, lock_folder, read_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Both come to the stand-ins at the same time: each waits at the end of its render until the other is there.
+METHOD = """
+import time
+from pathlib import Path
+import numpy as np
+from emo_bench.method import Method, MethodInfo
+
+class Own(Method):
+    info = MethodInfo("{name}", "Own", "", "MIT", frozenset(("render", "edit")), (), "a test")
+    resolution_px = 64
+
+    @classmethod
+    def profiles(cls):
+        return ("smoke",)
+
+    def fit(self, capture, train): ...
+    def load(self): ...
+
+    def render(self, capture, indices):
+        for _ in indices:
+            yield np.full((64, 64, 3), 90, np.uint8)
+        Path("{here}").touch()
+        end = time.monotonic() + 60
+        while not Path("{there}").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+"""
+HOLDER = """
+import sys, time
+from pathlib import Path
+from emo_bench.store import lock_folder
+folder, held, enough = map(Path, sys.argv[1:])
+with lock_folder(folder):
+    (folder / "kept").touch()
+    held.touch()
+    while not enough.exists():
+        time.sleep(0.02)
+"""
+
+
+def start(*words: str | Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *map(str, words)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+
+
+def test_two_methods_on_one_actor_at_once(actor: str, tmp_path: Path, protocol_file: str) -> None:
+    both = []
+    for name, other in (("one", "two"), ("two", "one")):
+        file = tmp_path / f"{name}.py"
+        file.write_text(
+            METHOD.format(name=name, here=tmp_path / f"{name}.there", there=tmp_path / f"{other}.there")
+        )
+        words = [
+            "-m",
+            "emo_bench",
+            "run",
+            "--method",
+            f"{file}:Own",
+            "--actor",
+            actor,
+            "--protocol",
+            protocol_file,
+        ]
+        both.append(
+            start(*words, "--profile", "smoke", "--runs", tmp_path / "runs", "--skip-edit", "--device", "cpu")
+        )
+    ended = [process.communicate(timeout=180) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    runs = tmp_path / "runs" / "quick" / "dot"
+    for name in ("one", "two"):
+        assert (runs / name / "smoke-s0" / "report.md").is_file()
+    stages = read_manifest(runs / "mean-frame" / "smoke-s0")["stages"]
+    assert all(stage["finished_at"] and stage["attempts"] == 1 for stage in stages.values())
+    waited = [err for _, err in ended if "waiting for another process that is at work in" in err]
+    assert len(waited) == 1 and "fit: done before" in waited[0]
+
+
+def held(folder: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that holds a folder, and the file whose making lets it go."""
+    process = start("-c", HOLDER, folder, tmp_path / "held", tmp_path / "enough")
+    wait_for(tmp_path / "held")
+    return process, tmp_path / "enough"
+
+
+def test_a_run_that_was_asked_for_is_refused_while_another_makes_it(tmp_path: Path) -> None:
+    process, enough = held(tmp_path / "run", tmp_path)
+    with pytest.raises(UserError, match=r"another process is at work in .*run: wait for it or end it"):
+        lock_folder(tmp_path / "run").__enter__()
+    enough.touch()
+    assert process.wait(timeout=30) == 0
+
+
+def test_who_waits_goes_on_when_the_other_was_killed(tmp_path: Path) -> None:
+    process, _ = held(tmp_path / "run", tmp_path)
+    threading.Timer(0.5, process.kill).start()
+    with lock_folder(tmp_path / "run", wait=True):
+        assert process.wait(timeout=10) < 0
+
+
+def test_who_waits_holds_the_folder_that_is_there(tmp_path: Path) -> None:
+    """The other may remove the folder and its lock; a lock of a file that is gone keeps nobody out."""
+    folder = tmp_path / "run"
+    with pytest.raises(UserError, match="refused"), lock_folder(folder):  # noqa: PT012
+        waiting = threading.Thread(target=hold_once, args=(folder, tmp_path / "got"))
+        waiting.start()
+        time.sleep(0.5)
+        raise UserError("refused")
+    waiting.join(timeout=30)
+    assert (tmp_path / "got").read_text() == "True"
+
+
+def hold_once(folder: Path, out: Path) -> None:
+    with lock_folder(folder, wait=True):
+        out.write_text(str((folder / LOCK).is_file()), encoding="utf-8")
+
+
+def wait_for(file: Path) -> None:
+    end = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
