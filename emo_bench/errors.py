@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from emo_bench.console import show_any_text
+from emo_bench.plain_text import printable
 
 # A check failed, or a plug-in did.
 FAILED = 1
@@ -44,7 +44,6 @@ _REMEDIES = {
 }  # fmt: skip
 # What a line may be long; file content that it quotes may be a gigabyte.
 LONGEST = 2000
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -72,10 +71,13 @@ class Terminated(SystemExit):
 
 def one_line(text: str) -> str:
     r"""A text as one line: white space is a blank, other control characters are written out (``\x1b``), the middle of what is too long is left out."""
-    if len(text) > LONGEST:
-        half = LONGEST // 2 - 5
-        text = f"{text[:half]} [...] {text[-half:]}"
-    return CONTROL.sub(_written_out, text)
+    # Twice, because a character that is written out takes six.
+    return _without_middle(printable(_without_middle(text)))
+
+
+def _without_middle(text: str) -> str:
+    half = LONGEST // 2 - 5
+    return text if len(text) <= LONGEST else f"{text[:half]} [...] {text[-half:]}"
 
 
 def exit_code(work: Callable[[], object]) -> int:
@@ -190,8 +192,3 @@ def _innermost(error: BaseException) -> str:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
-
-
-def _written_out(found: re.Match[str]) -> str:
-    character = found[0]
-    return " " if character.isspace() else repr(character)[1:-1]

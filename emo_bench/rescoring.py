@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emo_bench.csv_text import csv_text
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.finished_runs import load_run
@@ -103,9 +104,9 @@ def write_scores(table: pandas.DataFrame, folder: Path) -> list[Path]:
     wide.index = wide.index.map(str)
     contents = {
         "scores.parquet": wide.to_parquet(),
-        "scores.csv": wide.to_csv().encode(),
+        "scores.csv": csv_text(wide, index=True).encode(),
         "scores_long.parquet": tall.to_parquet(),
-        "scores_long.csv": tall.to_csv(index=False).encode(),
+        "scores_long.csv": csv_text(tall).encode(),
         "records.json": (json.dumps(table.attrs, indent=2, default=str) + "\n").encode(),
     }
     for name, content in contents.items():

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emo_bench.csv_text import csv_text
 from emo_bench.files import write_bytes, write_json
 from emo_bench.metrics.differences import BETTER, UNDECIDED, WORSE
+from emo_bench.plain_text import printable, unmarked
 from protocols.ablation import Table
 from reports.ablation import AblationReport, Entry, as_json, is_smoke, long_table
-from reports.markdown import errata, pipe_table, published_table
+from reports.markdown import Markdown, code, errata, escaped, image, pipe_table, published_table
 from reports.numbers import ARROWS, duration, metric_label, number, span
 from reports.paper import SOURCE, load_paper_tables
 
@@ -35,7 +37,7 @@ def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path
     """
     out.mkdir(parents=True, exist_ok=True)
     figures = [figure for figure in report.ablation.figure if (out / f"{figure.id}.png").is_file()]
-    write_bytes(out / TABLE, long_table(report).to_csv(index=False).encode())
+    write_bytes(out / TABLE, csv_text(long_table(report)).encode())
     write_json(
         out / DATA, as_json(report) | {"command": command, "figures": [f"{f.id}.png" for f in figures]}
     )
@@ -44,11 +46,11 @@ def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path
         lines += ["> **Smoke: runs for trying things out. Their numbers are not results.**", ""]
     lines += _about(report, command)
     for table in report.tables():
-        lines += ["", f"## {table.title}", "", *_markdown_tables(report, table)]
+        lines += ["", f"## {escaped(table.title)}", "", *_markdown_tables(report, table)]
         if table.id == "table-4":
             lines += ["", *_paper_lines()]
     for figure in figures:
-        lines += ["", f"## {figure.title}", "", f"![{figure.title}]({figure.id}.png)"]
+        lines += ["", f"## {escaped(figure.title)}", "", image(figure.title, f"{figure.id}.png")]
     write_bytes(out / REPORT, ("\n".join(lines) + "\n").encode())
     return out / REPORT
 
@@ -65,11 +67,18 @@ def print_ablation(report: AblationReport, console: Console) -> None:
         columns = report.columns(table)
         smoke = "SMOKE, not a result: " if is_smoke(report) else ""
         shown = RichTable(
-            title=f"{smoke}{table.title}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+            title=unmarked(f"{smoke}{table.title}"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
         )
-        headings = _headings(report, table, columns)
+        headings = [unmarked(heading) for heading in _headings(report, table, columns)]
         rows = [
-            [title, *(_two_lines(report, entry, *column) for column in columns), *_time_cells(entry, columns)]
+            [
+                unmarked(title),
+                *(_two_lines(report, entry, *column) for column in columns),
+                *_time_cells(entry, columns),
+            ]
             for title, entry in report.rows(table)
         ]
         parts = slice(1 + len(columns), 3 + len(columns))
@@ -86,7 +95,7 @@ def print_ablation(report: AblationReport, console: Console) -> None:
         for row in rows:
             shown.add_row(*row)
         console.print(shown)
-        for line in _reasons(report, table):
+        for line in _reasons(report, table, _quoted, printable):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -109,11 +118,11 @@ def _about(report: AblationReport, command: str) -> list[str]:
     if report.reference.run is not None:
         identity, protocol = report.reference.run.identity, report.reference.run.identity["protocol"]
         lines.append(
-            f"{report.reference.run.run.manifest['title']} on actor {identity['actor']['name']}, profile "
-            f"{identity['profile']}, seed {identity['seed']}; {protocol['name']} v{protocol['version']} (hash "
-            f"`{protocol['hash'][:12]}`), split {identity['split']['name']}, {identity['resolution_px']} px."
+            f"{escaped(report.reference.run.run.manifest['title'])} on actor {escaped(identity['actor']['name'])}, profile "
+            f"{escaped(identity['profile'])}, seed {identity['seed']}; {escaped(protocol['name'])} v{protocol['version']} (hash "
+            f"{code(protocol['hash'][:12])}), split {escaped(identity['split']['name'])}, {identity['resolution_px']} px."
         )
-    title = report.reference.variant.title
+    title = escaped(report.reference.variant.title)
     lines.append(
         f"Differences are variant minus {title} on the same frames, with a 95 % interval of a paired moving-block "
         f"bootstrap; *{UNDECIDED}* where it holds zero."
@@ -121,7 +130,7 @@ def _about(report: AblationReport, command: str) -> list[str]:
     lines.append(
         "Times are the seconds that a stage takes; a stage that variants share was computed once and is charged to each."
     )
-    return [*lines, *([f"Made with `{command}`."] if command else [])]
+    return [*lines, *([f"Made with {code(command)}."] if command else [])]
 
 
 def _markdown_tables(report: AblationReport, table: Table) -> list[str]:
@@ -139,7 +148,7 @@ def _markdown_tables(report: AblationReport, table: Table) -> list[str]:
         "",
         *differences,
         "",
-        *(f"- {line}" for line in _reasons(report, table)),
+        *(f"- {line}" for line in _reasons(report, table, code, escaped)),
     ]
 
 
@@ -177,24 +186,36 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
     if gap is None or np.isnan(gap.difference):
         return "n/a"
     verdict = f"*{gap.verdict}*" if gap.verdict == UNDECIDED else gap.verdict
-    return f"{_signed(gap.difference)} [{_signed(gap.low)}, {_signed(gap.high)}] {verdict}"
+    return Markdown(f"{_signed(gap.difference)} [{_signed(gap.low)}, {_signed(gap.high)}] {verdict}")
 
 
-def _reasons(report: AblationReport, table: Table) -> list[str]:
-    """Notes under a table: what variants change, what is missing and why, what was shared; equal notes once."""
+def _reasons(
+    report: AblationReport, table: Table, as_code: Callable[[str], str], as_text: Callable[[str], str]
+) -> list[str]:
+    """Notes under a table: what variants change, what is missing and why, what was shared; equal notes once.
+
+    ``as_code`` and ``as_text`` write settings and the words of others by the rules of the page.
+    """
     notes: dict[str, list[str]] = {}
     parts = dict.fromkeys(part for part, _ in report.columns(table))
     for title, entry in report.rows(table):
         settings = ", ".join(f"{key}={value}" for key, value in _settings(report, entry).items())
-        about = "; ".join(filter(None, (entry.variant.note, f"`{settings}`" if settings else "")))
+        about = "; ".join(filter(None, (as_text(entry.variant.note), as_code(settings) if settings else "")))
         own = [about] if about else []
-        own += [f"no {part}: {reason}" for part in parts if (reason := entry.reason(part))]
-        own += _undefined(entry, report.columns(table))
+        own += [as_text(f"no {part}: {reason}") for part in parts if (reason := entry.reason(part))]
+        own += map(as_text, _undefined(entry, report.columns(table)))
         shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run is not None else {}
-        own += [f"stage {stage} was taken over from `{donor}`" for stage, donor in shared.items()]
+        own += [
+            f"stage {as_text(stage)} was taken over from {as_code(donor)}" for stage, donor in shared.items()
+        ]
         for note in own:
-            notes.setdefault(note, []).append(title)
+            notes.setdefault(note, []).append(as_text(title))
     return [f"{', '.join(titles)}: {note.removesuffix('.')}." for note, titles in notes.items()]
+
+
+def _quoted(text: str) -> str:
+    """Code on a terminal."""
+    return f"`{printable(text)}`"
 
 
 def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:

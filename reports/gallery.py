@@ -14,6 +14,7 @@ from emo_bench.errors import UserError, exit_code
 from emo_bench.files import write_bytes
 from emo_bench.finished_runs import find_runs
 from reports.comparison import Row
+from reports.markdown import code, escaped, image
 from reports.numbers import group_title, heading, number
 from reports.reproduction import command
 from reports.stills import encode_jpeg, file_name, spread_panels
@@ -41,7 +42,10 @@ def make_gallery(folders: Sequence[Path], out: Path) -> Path:
         "Real output, made by `nox -s gallery`. Frames are spread evenly over the held-out ones.",
     ]
     for group in groups:
-        blocks += ["", f"## {group_title(group)}, hash `{group.rows[0].identity['protocol']['hash'][:12]}`"]
+        blocks += [
+            "",
+            f"## {escaped(group_title(group))}, hash {code(group.rows[0].identity['protocol']['hash'][:12])}",
+        ]
         for row in group.rows:
             if row.trivial:
                 continue
@@ -49,9 +53,9 @@ def make_gallery(folders: Sequence[Path], out: Path) -> Path:
             write_bytes(out / name, _jpeg(sheet(row)))
             blocks += [
                 "",
-                f"### {row.title}, actor {row.subject_title}",
+                f"### {escaped(row.title)}, actor {escaped(row.subject_title)}",
                 "",
-                f"![{_rows(row)}]({name})",
+                image(_rows(row), name),
                 "",
                 _caption(row),
             ]
@@ -88,7 +92,7 @@ def _caption(row: Row) -> str:
     scores = [f"{heading(cell)} {number(cell.interval.mean)}" for cell in row.cells.values()]
     machine = row.stages["fit"]["machine"]
     frames = row.stages["render"]["frames"]
-    return f"{_rows(row).capitalize()}.\n{frames} frames: {', '.join(scores)}.\n`{command(row)}`, commit {machine['commit'][:7]}."
+    return f"{_rows(row).capitalize()}.\n{frames} frames: {escaped(', '.join(scores))}.\n{code(command(row))}, commit {escaped(machine['commit'][:7])}."
 
 
 def _file_name(row: Row) -> str:

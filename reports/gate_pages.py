@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from emo_bench.metrics.differences import SubjectScores, compare_scores
+from emo_bench.plain_text import printable
 from reports.baseline import Key, ScoredRuns
 from reports.gate import Outcome
 from reports.markdown import escaped, pipe_table
@@ -18,6 +20,8 @@ from reports.numbers import ARROWS, metric_label, number, span
 if TYPE_CHECKING:
     from rich.console import Console
 
+# What is no Char of XML 1.0; a carriage return would come back as a line feed.
+ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 HEADINGS = ("", "runs", "metric", "now", "baseline", "worse by", "allowed", "limit")
 
 
@@ -40,11 +44,11 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
         table.add_column(heading, justify="left" if heading in ("", "runs", "metric", "limit") else "right")
     for outcome in outcomes:
         mark = Text("ok", style="green") if outcome.passed else Text("FAIL", style="bold red")
-        table.add_row(mark, *(Text(cell) for cell in _cells(outcome)))
+        table.add_row(mark, *(Text(printable(cell)) for cell in _cells(outcome)))
     console.print(table)
     for outcome in outcomes:
         if not outcome.passed:
-            line = f"FAIL {outcome.runs}: {outcome.metric}: {outcome.reason}"
+            line = printable(f"FAIL {outcome.runs}: {outcome.metric}: {outcome.reason}")
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(summary_line(outcomes), highlight=False, markup=False)
 
@@ -74,11 +78,11 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
     suites = ElementTree.Element("testsuites", {"name": "emo-bench check", **_counts(outcomes)})
     for runs in dict.fromkeys((outcome.protocol, outcome.runs) for outcome in outcomes):
         own = [outcome for outcome in outcomes if (outcome.protocol, outcome.runs) == runs]
-        name = f"{runs[0]}: {runs[1]}"
+        name = _legal(f"{runs[0]}: {runs[1]}")
         suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **_counts(own)})
         for outcome in own:
             case = ElementTree.SubElement(
-                suite, "testcase", classname=name, name=f"{outcome.metric}: {outcome.limit}", time="0"
+                suite, "testcase", classname=name, name=_legal(f"{outcome.metric}: {outcome.limit}"), time="0"
             )
             if not outcome.passed:
                 failure = ElementTree.SubElement(
@@ -145,5 +149,5 @@ def _or_none(value: float | None) -> str:
 
 
 def _legal(text: str) -> str:
-    """Without the control characters that XML has no place for."""
-    return "".join(c for c in text if c in "\t\n" or ord(c) >= 32)
+    """With a mark for every character that XML 1.0 has no place for."""
+    return ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.errors import UserError
+from emo_bench.plain_text import printable
 from emo_bench.progress import track_progress
 from emo_bench.store import PREVIEW
 from reports.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
@@ -81,6 +82,7 @@ def render_template(name: str, **context: Any) -> str:
         loader=FileSystemLoader(PAGES),
         undefined=StrictUndefined,
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from emo_bench.plain_text import printable
 from reports.comparison import Group, Row, average_ranks, rank_rows
 from reports.lineup import Lineup
 from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
@@ -18,7 +19,7 @@ HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "\N{NO-BREAK SPACE}": "~", "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "|": r"\textbar{}", "\N{NO-BREAK SPACE}": "~", "\N{MULTIPLICATION SIGN}": r"$\times$",
 }  # fmt: skip
 SUPERSCRIPT = re.compile(r"\^(\w+)")
 FULL_WIDTH_METRICS = 6
@@ -39,7 +40,7 @@ def latex_report(groups: Sequence[Group], lineups: Sequence[Lineup] = ()) -> str
 
 def escape(text: str) -> str:
     """Plain text as LaTeX prints it; ``CLIP-D^v`` with a raised v."""
-    pieces = SUPERSCRIPT.split(text)
+    pieces = SUPERSCRIPT.split(printable(text))
     plain = ["".join(SPECIAL.get(letter, MATH.get(letter, letter)) for letter in piece) for piece in pieces]
     return "".join(f"$^{{{piece}}}$" if i % 2 else piece for i, piece in enumerate(plain))
 

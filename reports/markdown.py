@@ -1,22 +1,78 @@
-"""Tables in Markdown: ours, and the paper's with the marks of their errata."""
+"""Markdown: text of others escaped once, here; tables, links and code, and the paper's tables with the marks of their errata."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
+from emo_bench.plain_text import printable
 from reports.numbers import ARROWS, number
 from reports.paper import PaperTable
 
+# What begins emphasis, code, links, pictures, HTML, entities, formulas or a cell. An underscore inside a word begins nothing.
+SPECIAL = re.compile(r"[\\`*<\[\]|~$]|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])")
+# What begins a heading, a list, a quotation, a rule or the line under a heading, at the start of a line only.
+OPENING = re.compile(r"^(?:>|[#+=-]+(?=\s|$)|\d+(?=[.)](?:\s|$)))")
+# Addresses become links without any mark.
+ADDRESS = re.compile(r"(?<=:)//|(?i:\bwww)(?=\.)")
+
+
+class Markdown(str):
+    """Text that is Markdown already, of our own making: it is not escaped again."""
+
+    __slots__ = ()
+
+
+def escaped(text: str) -> Markdown:
+    """Text of others on one line, which Markdown shows as it is, wherever it stands."""
+    if isinstance(text, Markdown):
+        return text
+    line = SPECIAL.sub(r"\\\g<0>", printable(text).strip())
+    line = ADDRESS.sub(lambda found: f"{found[0]}\\" if found[0] != "//" else "\\//", line)
+    opening = OPENING.match(line)
+    if opening is None:
+        return Markdown(line)
+    at = opening.end() if opening[0][-1].isdigit() else 0
+    return Markdown(f"{line[:at]}\\{line[at:]}")
+
+
+def code(text: str) -> Markdown:
+    """Text of others as code: nothing in it is Markdown."""
+    line = printable(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    room = " " if len(fence) > 1 or line != line.strip() else ""
+    return Markdown(f"{fence}{room}{line}{room}{fence}") if line else Markdown("")
+
+
+def link(label: str, target: str) -> Markdown:
+    """A link to a file beside the page; the target has no scheme and no host, whatever its name is."""
+    return Markdown(f"[{escaped(label)}]({_file(target)})")
+
+
+def image(description: str, target: str) -> Markdown:
+    """A picture that lies beside the page."""
+    return Markdown(f"![{escaped(description)}]({_file(target)})")
+
+
+def _file(target: str) -> str:
+    return quote(target.encode("utf-8", "surrogatepass"), safe="/._-~,=+@").replace("//", "/")
+
 
 def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table; pipes and line breaks inside a cell do not break it."""
-    lines = [list(header), ["---"] * len(header), *([escaped(cell) for cell in row] for row in rows)]
+    """The lines of a table; cells are escaped unless they are :class:`Markdown`."""
+    lines = [[_cell(name) for name in header], ["---"] * len(header), *([_cell(cell) for cell in row] for row in rows)]  # fmt: skip
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def mean_text(mean: float, best: bool) -> str:
+def _cell(text: str) -> str:
+    """A pipe ends a cell inside code, too."""
+    return re.sub(r"(?<!\\)\|", r"\\|", escaped(text))
+
+
+def mean_text(mean: float, best: bool) -> Markdown:
     """A mean as a table prints it, bold where it is the best."""
-    return f"**{number(mean)}**" if best else number(mean)
+    return Markdown(f"**{number(mean)}**" if best else number(mean))
 
 
 def published_table(table: PaperTable) -> list[str]:
@@ -25,16 +81,11 @@ def published_table(table: PaperTable) -> list[str]:
     rows = []
     for row in table.rows:
         flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
-        cells = [f"{value} {flag}".strip() for value, flag in zip(row.values, flags, strict=True)]
+        cells = [Markdown(f"{value} {flag}".strip()) for value, flag in zip(row.values, flags, strict=True)]
         rows.append([row.method, *cells])
     return pipe_table(["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)], rows)
 
 
-def errata(table: PaperTable) -> list[str]:
+def errata(table: PaperTable) -> list[Markdown]:
     """What is wrong with a published table, numbered."""
-    return [f"[{n}] {text}" for n, text in enumerate(table.errata.values(), start=1)]
-
-
-def escaped(text: str) -> str:
-    """Text that breaks neither a table nor a line."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    return [Markdown(f"[{n}] {text}") for n, text in enumerate(table.errata.values(), start=1)]

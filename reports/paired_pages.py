@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from emo_bench.metrics.differences import BETTER, UNDECIDED, WORSE, Difference
+from emo_bench.plain_text import printable, unmarked
 from reports.numbers import ARROWS, metric_label, number, span
 from reports.paired import Comparison, MetricResult
 from reports.sides import Side
@@ -25,13 +26,15 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
     smoke = "SMOKE, not a result: " if ground["smoke"] else ""
     style = f", {ground['style']}" if ground["style"] else ""
     actors = ", ".join(comparison.actors)
-    console.print(
+    heading = (
         f"{smoke}{ground['protocol']} v{ground['protocol version']}, split {ground['split']}, "
-        f"{ground['resolution_px']} px{style}, actor{'s' * (len(comparison.actors) > 1)} {actors}",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+        f"{ground['resolution_px']} px{style}, actor{'s' * (len(comparison.actors) > 1)} {actors}"
+    )
+    console.print(printable(heading), highlight=False, markup=False, soft_wrap=True)
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
-        console.print(f"{letter}: {_side_line(side)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            printable(f"{letter}: {_side_line(side)}"), highlight=False, markup=False, soft_wrap=True
+        )
     table = Table()
     level = next(r.overall.level for r in comparison.results if r.overall is not None)
     for name in ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "A is"):
@@ -39,12 +42,12 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
     for result in comparison.results:
         if result.overall is None:
             continue
-        table.add_row(_title(result), *_cells(result.overall), _verdict(result.overall))
+        table.add_row(unmarked(_title(result)), *_cells(result.overall), _verdict(result.overall))
         for actor, found in result.by_actor.items() if per_actor else ():
-            table.add_row(Text(f"  {actor}", style="dim"), *_cells(found), _verdict(found))
+            table.add_row(Text(f"  {printable(actor)}", style="dim"), *_cells(found), _verdict(found))
     console.print(table)
     for line in notes(comparison):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def notes(comparison: Comparison) -> list[str]:

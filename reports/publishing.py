@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from emo_bench.csv_text import csv_text
 from emo_bench.files import write_bytes
+from emo_bench.plain_text import json_text
 from reports.content import report_content
 from reports.html import PageOptions, render_page
 from reports.latex import latex_report
@@ -29,9 +30,9 @@ def publish(folders: Sequence[Path], out: Path, options: PageOptions | None = No
     page = render_page(groups, content, options or PageOptions(), lineups)
     files = {
         HTML: page.encode(),
-        WIDE: wide_table(long_rows(groups)).to_csv(index=False).encode(),
+        WIDE: csv_text(wide_table(long_rows(groups))).encode(),
         LATEX: latex_report(groups, lineups).encode(),
-        JSON: (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        JSON: (json_text(content, indent=1) + "\n").encode(),
         **{lineup.name: lineup.jpeg for lineup in lineups},
     }
     markdown = write_tables(groups, left_out, out, lineups)

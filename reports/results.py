@@ -17,7 +17,7 @@ from emo_bench.finished_runs import find_runs, open_runs
 from emo_bench.manifest import MANIFEST
 from emo_bench.store import SCORES
 from reports.comparison import Group, Row, best_rows
-from reports.markdown import mean_text, pipe_table
+from reports.markdown import code, escaped, mean_text, pipe_table
 from reports.numbers import group_title, heading, metric_label, times
 from reports.tables import read_groups
 from reports.writing import average_table, group_notes
@@ -65,14 +65,14 @@ def results_page(groups: Sequence[Group]) -> str:
         backends = [f"{metric_label(metric)} by {cell.record['backend']['name']}" for metric, cell in cells]
         blocks += [
             "",
-            f"## {group_title(group)}",
+            f"## {escaped(group_title(group))}",
             "",
-            f"Protocol hash `{protocol['hash'][:12]}`; {', '.join(backends)}. Actors: {'; '.join(_actors(group))}.",
+            f"Protocol hash {code(protocol['hash'][:12])}; {escaped(', '.join(backends))}. Actors: {escaped('; '.join(_actors(group)))}.",
             "",
             *_averages(group),
             *_table(group),
             "",
-            *(f"- {note}" for note in group_notes(group)),
+            *(f"- {escaped(note)}" for note in group_notes(group)),
         ]
     return "\n".join(blocks) + "\n"
 

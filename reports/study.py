@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
@@ -38,10 +39,22 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _study_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError(
+            f"{text[:80]!r} is no id: ids have 1 to 64 letters of ASCII, digits, dashes and underscores"
+        )
+    return text
+
+
+# Of studies, clips, checks and statements: ours, so they are narrow.
+StudyId = Annotated[str, AfterValidator(_study_id)]
+
+
 class Statement(_Model):
     """A question to be answered from 1 to 5."""
 
-    id: str
+    id: StudyId
     text: str
 
 
@@ -57,7 +70,7 @@ SCALE = ("Bad", "Poor", "Fair", "Good", "Excellent")
 class StudyClip(_Model):
     """What participants know by ``id`` only: frames ``first`` to ``last`` of a run's edit."""
 
-    id: str
+    id: StudyId
     run: str
     method: str
     actor: str
@@ -72,7 +85,7 @@ class StudyClip(_Model):
 class AttentionCheck(_Model):
     """A clip that says what to answer to all statements."""
 
-    id: str
+    id: StudyId
     answer: int
 
 
@@ -80,7 +93,7 @@ class StudyKey(_Model):
     """The content of study.json, which participants do not get."""
 
     format: int = FORMAT
-    study: str
+    study: StudyId
     seed: int
     seconds: float
     statements: tuple[Statement, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,32 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from emo_bench.errors import UserError
+from emo_bench.plain_text import json_text
 from reports.agreement import krippendorff_alpha
-from reports.study import FORMAT, KEY, StudyKey
+from reports.study import FORMAT, KEY, StudyId, StudyKey
 
 if TYPE_CHECKING:
     import pandas
 
 RESAMPLES, LEVEL = 2000, 0.95
 Rating = Annotated[int, Field(ge=1, le=5)]
+# Nobody begins a clip more often than this.
+MOST_STARTS = 1_000_000
+
+
+def _participant(text: str) -> str:
+    """What study.html makes of a code: nothing that a table, a file name or a terminal reads as something else."""
+    if not (1 <= len(text) <= 64 and all(letter.isalnum() or letter in "_.-" for letter in text)):
+        raise ValueError(
+            f"{text[:80]!r} is no participant: letters, digits, dots, dashes and underscores, at most 64"
+        )
+    return text
+
+
+Moment = Annotated[str, StringConstraints(pattern=r"^[0-9TZ:.+-]{1,40}$")]
 
 
 class _Model(BaseModel):
@@ -31,20 +45,20 @@ class Answer(_Model):
     """Ratings in the order of the statements; ``starts`` above 1 says that the clip was broken off and began again."""
 
     ratings: tuple[Rating, ...]
-    seconds: float = Field(ge=0)
-    starts: int = Field(ge=0)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    starts: int = Field(ge=0, le=MOST_STARTS)
 
 
 class Answers(_Model):
     """A participant's file."""
 
     format: Literal[1]
-    study: str
-    participant: str
-    started_at: str
-    finished_at: str | None
-    order: tuple[str, ...]
-    answers: dict[str, Answer]
+    study: StudyId
+    participant: Annotated[str, AfterValidator(_participant)]
+    started_at: Moment
+    finished_at: Moment | None
+    order: tuple[StudyId, ...]
+    answers: dict[StudyId, Answer]
 
 
 @dataclass(frozen=True)
@@ -87,17 +101,22 @@ def read_answers(paths: Sequence[Path], key: StudyKey) -> list[Answers]:
     Raises:
         UserError: a file is damaged, of another study, or of a participant who is there already.
     """
-    files = sorted({file for path in paths for file in (path.glob("*.json") if path.is_dir() else [path]) if file.name != KEY})  # fmt: skip
+    # A pipe that lies in a folder would be waited for.
+    lists = [
+        [file for file in path.glob("*.json") if file.is_file()] if path.is_dir() else [path]
+        for path in paths
+    ]
+    files = sorted({file for found in lists for file in found if file.name != KEY})
     if not files:
         raise UserError(f"{paths[0]} holds no answers: they are the JSON files that participants save")
-    found: dict[str, tuple[Path, Answers]] = {}
+    read: dict[str, tuple[Path, Answers]] = {}
     for file in files:
         answers = _read(file, key)
-        if answers.participant in found:
-            other = found[answers.participant][0]
+        if answers.participant in read:
+            other = read[answers.participant][0]
             raise UserError(f"{file} and {other} are both of participant {answers.participant}: keep one")
-        found[answers.participant] = file, answers
-    return [answers for _, answers in found.values()]
+        read[answers.participant] = file, answers
+    return [answers for _, answers in read.values()]
 
 
 def score_study(key: StudyKey, answers: Sequence[Answers], *, keep_failed: bool = False) -> StudyScores:
@@ -261,4 +280,4 @@ def as_json(key: StudyKey, scores: StudyScores) -> str:
         "krippendorff_alpha_ordinal": {name: None if value != value else value for name, value in scores.alpha.items()},
         "notes": scores.notes,
     }  # fmt: skip
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json_text(content, indent=1) + "\n"

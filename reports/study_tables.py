@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from emo_bench.csv_text import csv_text
 from emo_bench.files import write_bytes
 from reports.latex import escape
-from reports.markdown import errata, pipe_table, published_table
+from reports.markdown import Markdown, errata, escaped, pipe_table, published_table
 from reports.paper import load_paper_tables, table_title
 from reports.study import StudyKey
 from reports.study_scoring import Opinion, StudyScores, as_json
@@ -23,8 +24,8 @@ def write_scores(key: StudyKey, scores: StudyScores, out: Path) -> list[Path]:
     texts = {
         MARKDOWN: study_markdown(key, scores),
         LATEX: study_latex(key, scores),
-        SCORES: opinions.to_csv(index=False),
-        RATINGS: scores.ratings.to_csv(index=False),
+        SCORES: csv_text(opinions),
+        RATINGS: csv_text(scores.ratings),
         JSON: as_json(key, scores),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -36,12 +37,13 @@ def write_scores(key: StudyKey, scores: StudyScores, out: Path) -> list[Path]:
 def study_markdown(key: StudyKey, scores: StudyScores) -> str:
     """Mean opinions, agreement, who counts, and the published table."""
     labels = [f"{label} ↑" for label in _labels()]
-    lines = ["# User study", "", _about(key, scores), ""]
-    lines += pipe_table(["method", "clips", "ratings", *labels], _rows(key, scores, "**{}**"))
+    lines = ["# User study", "", escaped(_about(key, scores)), ""]
+    rows = [[*row[:3], *map(Markdown, row[3:])] for row in _rows(key, scores, "**{}**")]
+    lines += pipe_table(["method", "clips", "ratings", *labels], rows)
     lines += ["", "Agreement of the participants, Krippendorff's ordinal alpha (1: full, 0: chance):", ""]
     lines += pipe_table(_labels(), [[_two(scores.alpha[statement.id]) for statement in key.statements]])
     notes = [f"Participant {name} does not count: {reason}." for name, reason in scores.excluded.items()]
-    lines += ["", *(f"- {note}" for note in (*notes, *scores.notes))]
+    lines += ["", *(f"- {escaped(note)}" for note in (*notes, *scores.notes))]
     lines += ["", *_published()]
     return "\n".join(lines) + "\n"
 

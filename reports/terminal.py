@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import is_finished, load_run, open_runs
 from emo_bench.manifest import MANIFEST, STAGES, read_manifest
+from emo_bench.plain_text import printable, unmarked
 from emo_bench.store import LOG, PREVIEW
 from reports.comparison import Group, Row, best_rows, group_rows, rank_rows
 from reports.curves import LOSSES, read_losses
@@ -52,7 +53,7 @@ def show_run(folder: Path, console: Console) -> None:
         closing = "not finished: its emo-bench run command goes on where it stopped"
     flags = _notes([*manifest["flags"], *notes])
     parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
-    parts.append(f"[dim]{_plain(closing)}[/]")
+    parts.append(f"[dim]{unmarked(closing)}[/]")
     console.print(Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim"))
 
 
@@ -62,16 +63,16 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
 
     marks = {1: "bold green", 2: "underline"}
     for group in groups:
-        title = _plain(group_title(group))
+        title = unmarked(group_title(group))
         table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left")
         for name, texts in (
-            ("actor", [row.subject_title for row in group.rows]),
-            ("method", [row.title for row in group.rows]),
+            ("actor", [printable(row.subject_title) for row in group.rows]),
+            ("method", [printable(row.title) for row in group.rows]),
         ):
             table.add_column(name, no_wrap=True, min_width=min(NAME_WIDTH, max(map(len, texts))))
         # Headings break between words, numbers stay whole.
         for metric in group.metrics:
-            name = heading(group.rows[0].cells[metric])
+            name = unmarked(heading(group.rows[0].cells[metric]))
             means = [number(row.cells[metric].interval.mean) for row in group.rows]
             table.add_column(name, min_width=max(map(len, [*means, *name.split()])), justify="right")
         for name in ("fit", "render"):
@@ -85,8 +86,8 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
                     for mean in (number(row.cells[m].interval.mean),)
                 ]
                 table.add_row(
-                    _plain(row.subject_title),
-                    _plain(row.title),
+                    unmarked(row.subject_title),
+                    unmarked(row.title),
                     *cells,
                     *times(row),
                     style="dim" if row.trivial else None,
@@ -129,7 +130,7 @@ def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
 def _title(manifest: dict[str, Any]) -> str:
     identity = manifest["identity"]
     style = f", {identity['style']['name']}" if "style" in identity else ""
-    return f"[bold]{_plain(manifest['title'])}[/] on actor [bold]{_plain(identity['actor']['name'])}{_plain(style)}[/]"
+    return f"[bold]{unmarked(manifest['title'])}[/] on actor [bold]{unmarked(identity['actor']['name'])}{unmarked(style)}[/]"
 
 
 def _about(manifest: dict[str, Any]) -> str:
@@ -140,7 +141,7 @@ def _about(manifest: dict[str, Any]) -> str:
         f"{protocol['name']} v{protocol['version']} ({protocol['hash'][:8]}), split {split['name']}, "
         f"{identity['resolution_px']} px, profile {identity['profile']}, seed {identity['seed']}{settings}"
     )
-    return _plain(first)
+    return unmarked(first)
 
 
 def _stages(manifest: dict[str, Any]) -> RenderableType:
@@ -154,7 +155,7 @@ def _stages(manifest: dict[str, Any]) -> RenderableType:
             "" if state["seconds"] is None else duration(state["seconds"]),
             str(state.get("frames") or ""),
             "" if memory is None else f"{memory / 1024:.1f} GiB",
-            state.get("device") or "",
+            unmarked(state.get("device") or ""),
         )  # fmt: skip
     return table
 
@@ -191,19 +192,19 @@ def _beside(row: Row) -> tuple[list[Row], list[str]]:
 
 
 def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
-    table = _table("metric", "mean", "95 % interval", "n", "over the frames", *(other.title for other in beside), "backend")  # fmt: skip
+    table = _table("metric", "mean", "95 % interval", "n", "over the frames", *(unmarked(other.title) for other in beside), "backend")  # fmt: skip
     for metric, cell in row.cells.items():
         best = 0 in best_rows([row, *beside], metric)
         mean = number(cell.interval.mean)
         interval = span(cell.interval.low, cell.interval.high) if cell.interval.n else ""
         table.add_row(
-            heading(cell),
+            unmarked(heading(cell)),
             f"[bold green]{mean}[/]" if best else mean,
-            _plain(interval),
+            unmarked(interval),
             str(cell.interval.n),
             f"[cyan]{sparkline(row.scores(metric))}[/]",
             *(number(other.cells[metric].interval.mean) for other in beside),
-            _plain(cell.record["backend"]["name"]),
+            unmarked(cell.record["backend"]["name"]),
         )
     return table
 
@@ -218,14 +219,14 @@ def _losses(folder: Path) -> str:
     if not len(table):
         return ""
     last = ", ".join(f"{name} {value:.3g}" for name, value in zip(names[1:], table[-1, 1:], strict=True))
-    return f"[dim]losses at {names[0]} {table[-1, 0]:.0f}:[/] {_plain(last)}"
+    return f"[dim]losses at {names[0]} {table[-1, 0]:.0f}:[/] {unmarked(last)}"
 
 
 def _edits(folder: Path) -> str:
     found = [
         f"{path.parent.name}{_remark(path.parent)}" for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))
     ]
-    return f"[dim]edits:[/] {_plain(', '.join(found))}" if found else ""
+    return f"[dim]edits:[/] {unmarked(', '.join(found))}" if found else ""
 
 
 def _remark(edit: Path) -> str:
@@ -236,12 +237,12 @@ def _remark(edit: Path) -> str:
 
 
 def _notes(lines: Sequence[str]) -> str:
-    return "\n".join(f"[yellow]note:[/] {_plain(line)}" for line in lines)
+    return "\n".join(f"[yellow]note:[/] {unmarked(line)}" for line in lines)
 
 
 def _files(folder: Path) -> str:
     there = [folder / name for name in (PREVIEW, LOG) if (folder / name).is_file()]
-    return f"[dim]look at:[/] {_plain(', '.join(path.as_posix() for path in there))}" if there else ""
+    return f"[dim]look at:[/] {unmarked(', '.join(path.as_posix() for path in there))}" if there else ""
 
 
 def _table(*columns: str) -> Any:
@@ -258,10 +259,3 @@ def _table(*columns: str) -> Any:
         )
         table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
     return table
-
-
-def _plain(text: str) -> str:
-    """Text in which no bracket is markup."""
-    from rich.markup import escape
-
-    return escape(text)

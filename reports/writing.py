@@ -7,16 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emo_bench.csv_text import csv_text
 from emo_bench.files import write_bytes
+from emo_bench.plain_text import printable
 from emo_bench.store import PREVIEW
 from reports.comparison import Cell, Group, Row, average_ranks, best_rows
 from reports.lineup import Lineup
-from reports.markdown import errata, mean_text, pipe_table, published_table
+from reports.markdown import (
+    Markdown,
+    code,
+    errata,
+    escaped,
+    image,
+    link,
+    mean_text,
+    pipe_table,
+    published_table,
+)
 from reports.numbers import group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
 from reports.tables import LeftOut, long_rows, read_groups
 
 REPORT, TABLE = "report.md", "report.csv"
+METRIC_COLUMNS = ("metric", "version", "better", "unit", "backend")
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
@@ -33,7 +46,7 @@ def write_tables(
 ) -> Path:
     """:func:`write_report` of runs that have been read, with links to figures that lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / TABLE, long_rows(groups).to_csv(index=False).encode())
+    write_bytes(out / TABLE, csv_text(long_rows(groups)).encode())
     write_bytes(out / REPORT, _markdown(groups, left_out, out, lineups).encode())
     return out / REPORT
 
@@ -49,10 +62,10 @@ def summary(folders: Sequence[Path]) -> str:
         for rows in group.subjects:
             for row in rows:
                 means = [number(row.cells[m].interval.mean) for m in metrics]
-                lines.append([row.subject_title, row.title, *means, *times(row)])
+                lines.append([printable(row.subject_title), printable(row.title), *means, *times(row)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-        blocks.append("\n".join([group_title(group), *text]))
+        blocks.append("\n".join([printable(group_title(group)), *text]))
     return "\n\n".join(blocks)
 
 
@@ -63,6 +76,7 @@ def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Se
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
         undefined=StrictUndefined,
         autoescape=False,
+        finalize=lambda value: escaped(str(value)) if not isinstance(value, Markdown) else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -70,14 +84,17 @@ def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Se
     return environment.get_template("report.md.jinja").render(
         smoke=any(row.run.manifest["smoke"] for group in groups for row in group.rows),
         groups=[
-            _view(group, out) | {"lineups": [lineup for lineup in lineups if lineup.table == position]}
+            _view(group, out) | {"lineups": [image(x.title, x.name) for x in lineups if x.table == position]}
             for position, group in enumerate(groups, start=1)
         ],
-        left_out=left_out,
+        left_out={
+            "unfinished": [code(str(path)) for path in left_out.unfinished],
+            "damaged": list(left_out.damaged.values()),
+        },
         papers=[
             {
                 "title": table_title(table),
-                "table": "\n".join(published_table(table)),
+                "table": Markdown("\n".join(published_table(table))),
                 "errata": errata(table),
             }
             for table in paper_tables_for(groups)
@@ -91,16 +108,21 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
     protocol = first.identity["protocol"]
     return {
         "title": group_title(group),
-        "subtitle": f"{first.run.manifest['protocol_title']}. Protocol hash `{protocol['hash'][:12]}`.",
+        "subtitle": first.run.manifest["protocol_title"],
+        "hash": code(protocol["hash"][:12]),
         "table": _group_table(group, out),
         "averages": average_table(group),
         "subjects": len(group.subjects),
         "notes": group_notes(group),
-        "metrics": [_metric_line(first.cells[metric].record) for metric in group.metrics],
+        "metrics": Markdown(
+            "\n".join(
+                pipe_table(METRIC_COLUMNS, [_metric_line(first.cells[m].record) for m in group.metrics])
+            )
+        ),
     }
 
 
-def _group_table(group: Group, out: Path) -> str:
+def _group_table(group: Group, out: Path) -> Markdown:
     metrics = group.metrics
     headings = [heading(group.rows[0].cells[metric]) for metric in metrics]
     header = ["actor", "method", "profile, seed", "n", *headings, "fit", "render", "memory", "preview"]
@@ -115,7 +137,7 @@ def _group_table(group: Group, out: Path) -> str:
             memory = f"{row.stages['fit']['memory_mib'] / 1024:.1f} GiB"
             about_run = [row.subject_title, row.title, about, str(frames)]
             lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
-    return "\n".join(pipe_table(header, lines))
+    return Markdown("\n".join(pipe_table(header, lines)))
 
 
 def _preview_link(row: Row, out: Path) -> str:
@@ -124,14 +146,14 @@ def _preview_link(row: Row, out: Path) -> str:
     if not preview.is_file():
         return ""
     # os.path.relpath, because Path.relative_to cannot climb before Python 3.12.
-    return f"[video]({Path(os.path.relpath(preview, out)).as_posix()})"
+    return link("video", Path(os.path.relpath(preview, out)).as_posix())
 
 
-def average_table(group: Group) -> str:
+def average_table(group: Group) -> Markdown:
     """Means over the actors' means, the best bold; empty where nothing ran on all of several actors."""
     averages = group.averages()
     if not averages:
-        return ""
+        return Markdown("")
     metrics = group.metrics
     header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in metrics)]
     ranks = average_ranks(group)
@@ -140,14 +162,14 @@ def average_table(group: Group) -> str:
         about = f"{row.identity['profile']}, {row.identity['seed']}"
         cells = [mean_text(means[m], ranks[m].get(i) == 1) for m in metrics]
         lines.append([row.title, about, *cells])
-    return "\n".join(pipe_table(header, lines))
+    return Markdown("\n".join(pipe_table(header, lines)))
 
 
-def _cell_text(cell: Cell, best: bool, frames: int) -> str:
+def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
     """``**29.41** [28.90, 29.90]``, with what is undefined or infinite said in words."""
     interval = cell.interval
     if not interval.n:
-        return "n/a"
+        return Markdown("n/a")
     notes = []
     if interval.n != frames:
         notes.append(f"n={interval.n}")
@@ -158,7 +180,7 @@ def _cell_text(cell: Cell, best: bool, frames: int) -> str:
     mean = mean_text(interval.mean, best)
     bracket = "" if cell.infinite else f" {span(interval.low, interval.high)}"
     remark = f" ({'; '.join(notes)})" if notes else ""
-    return f"{mean}{bracket}{remark}"
+    return Markdown(f"{mean}{bracket}{remark}")
 
 
 def group_notes(group: Group) -> list[str]:

@@ -20,7 +20,9 @@ CLIP = "emo_bench.metrics.clip_model"
 ALLOWED = {
     "console": set(),
     "waiting_threads": set(),
-    "errors": {"console"},
+    "plain_text": set(),
+    "csv_text": set(),
+    "errors": {"console", "plain_text"},
     "files": {"errors"},
     "progress": set(),
     "paths": set(),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
+from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json, say
 
 app = group("The people to make avatars of: list them, add a video, look at a track, read another tracker's.")
 
@@ -102,4 +102,4 @@ def import_track(
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror})") from error
     first, last = track.frames[0], track.frames[-1]
-    print(f"track    {out} ({kind}, {len(track)} frames from {first} to {last})")
+    say(f"track    {out} ({kind}, {len(track)} frames from {first} to {last})")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_columns, print_json
+from emo_bench.cli.output import Json, group, print_columns, print_json, say
 
 if TYPE_CHECKING:
     from emo_bench.assets import Asset, AssetFile
@@ -60,7 +60,7 @@ def fetch(
 
     for name in names:
         file = fetch_asset(name, offline=offline)
-        print(f"{name}  {file.state}: {file.path}")
+        say(f"{name}  {file.state}: {file.path}")
 
 
 @app.command(epilog="Example: emo-bench assets add clip-vit-b-32 ~/Downloads/ViT-B-32.pt")
@@ -72,7 +72,7 @@ def add(
     from emo_bench.assets import add as add_asset
 
     file = add_asset(name, path)
-    print(f"{name}  {file.state}: {file.path}")
+    say(f"{name}  {file.state}: {file.path}")
 
 
 @app.command(epilog="Example: emo-bench assets licences")

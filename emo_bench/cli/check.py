@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_columns, print_json
+from emo_bench.cli.output import Json, print_columns, print_json, say
 
 if TYPE_CHECKING:
     from reports.baseline import ScoredRuns
@@ -100,7 +100,7 @@ def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
     # A pipe has no width: 180 columns hold the table.
     print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
     for note in notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | None, as_json: bool) -> None:
@@ -125,4 +125,4 @@ def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | Non
         print_json({"baseline": place, "changes": changes})
         return
     print_columns(("runs", "metric", "before", "after", "change", ""), lines)
-    print(f"baseline {place}")
+    say(f"baseline {place}")

@@ -41,6 +41,7 @@ def compare(
         return
     from rich.console import Console
 
+    from emo_bench.plain_text import printable
     from reports.paired_pages import print_comparison
 
     # A pipe has no width: 160 columns hold the table.
@@ -48,4 +49,4 @@ def compare(
     for comparison in comparisons:
         print_comparison(comparison, console, per_actor)
     for line in left_out:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,6 @@
 """What commands print: aligned columns for people, JSON for programs."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emo_bench.plain_text import json_text, printable
 from emo_bench.seeds import GREATEST
 
 Seed = Annotated[int, typer.Option(min=0, max=GREATEST, help="Of every random number.")]
@@ -29,14 +29,19 @@ def group(help_text: str) -> typer.Typer:
     )
 
 
+def say(line: str) -> None:
+    """Print a line, whatever words of others it quotes."""
+    print(printable(line))
+
+
 def print_json(value: Any) -> None:
     """Print dataclasses, paths, sets and plain values as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    print(json_text(value, default=_plain, allow_nan=True))
 
 
 def print_columns(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows in columns, each as wide as its widest cell, the last one free."""
-    table = [list(headers), *([str(cell) for cell in row] for row in rows)]
+    table = [list(headers), *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
     for row in table:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -45,7 +50,7 @@ def print_columns(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> N
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line; empty values are left out."""
-    shown = [(name, str(value)) for name, value in fields if value not in ("", None)]
+    shown = [(name, printable(str(value))) for name, value in fields if value not in ("", None)]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
         print(f"{name.ljust(width)}  {value}")

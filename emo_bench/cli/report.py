@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_json
+from emo_bench.cli.output import Json, print_json, say
 
 EXAMPLE = "Example: emo-bench report runs --out report"
 
@@ -54,4 +54,4 @@ def report(
     else:
         print(summary(folders))
     for path in written:
-        print(f"report   {path}")
+        say(f"report   {path}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, finite, group, print_json
+from emo_bench.cli.output import Json, finite, group, print_json, say
 from emo_bench.seeds import GREATEST
 
 app = group("User studies: a page that shows edits blind, and the scores of its answers.")
@@ -39,11 +39,11 @@ def build(
     if as_json:
         print_json({"page": out / PAGE, "key": out / KEY, "study": key.model_dump(mode="json")})
         return
-    print(f"clips    {len(key.clips)}, and {len(key.checks)} attention checks")
+    say(f"clips    {len(key.clips)}, and {len(key.checks)} attention checks")
     for note in key.notes:
-        print(f"note     {note}")
-    print(f"page     {out / PAGE} (for participants)")
-    print(f"key      {out / KEY} (not for participants)")
+        say(f"note     {note}")
+    say(f"page     {out / PAGE} (for participants)")
+    say(f"key      {out / KEY} (not for participants)")
 
 
 @app.command("score", epilog=SCORE)
@@ -77,4 +77,4 @@ def score(
         return
     print(study_markdown(key, scores))
     for path in written:
-        print(f"wrote    {path}")
+        say(f"wrote    {path}")

@@ -1,0 +1,88 @@
+"""Words of others, printed: no terminal obeys them, and JSON and CSV give them back as they were."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.text import Text
+
+from emo_bench.cli.output import print_columns, print_fields, print_json, say
+from emo_bench.csv_text import FORMULA, csv_text, read_csv
+from emo_bench.plain_text import UNPRINTABLE, json_text, printable, unmarked
+
+TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=30)
+HOSTILE = "\x1b]0;title\x07\x1b[2J a\nb\r\tc\x9b31m\u202edcba\u2066\u2028\ud800[red]x[/]"
+
+
+@given(TEXT)
+def test_a_printed_text_is_one_line_of_letters(text: str) -> None:
+    shown = printable(text)
+    assert len(shown.splitlines()) <= 1 and not UNPRINTABLE.search(shown)
+    assert printable(shown) == shown
+    shown.encode()
+
+
+def test_what_is_written_out() -> None:
+    assert printable("a\x1b[31m\u202eb\x9b\r\nc\td") == "a\\x1b[31m\\u202eb\\x9b  c d"
+    assert printable("Zoë 梵高 \N{ADULT} e\u0301 \N{WOMAN}\u200d\N{PERSONAL COMPUTER}") == "Zoë 梵高 \N{ADULT} e\u0301 \N{WOMAN}\u200d\N{PERSONAL COMPUTER}"  # fmt: skip
+
+
+@given(TEXT)
+def test_rich_sees_no_markup(text: str) -> None:
+    shown = Text.from_markup(f"[bold]{unmarked(text)}[/]")
+    assert shown.plain == printable(text) and len(shown.spans) <= 1
+
+
+@given(st.dictionaries(TEXT, TEXT | st.lists(TEXT), max_size=3))
+def test_json_is_read_back_and_steers_nothing(value: object) -> None:
+    text = json_text(value)
+    assert json.loads(text) == value
+    assert not UNPRINTABLE.search(text.replace("\n", ""))
+    text.encode()
+
+
+def test_json_has_no_nan() -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        json_text(float("nan"))
+
+
+def test_commands_print_nothing_that_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say(HOSTILE)
+    print_columns(("name",), [[HOSTILE]])
+    print_fields([("name", HOSTILE)])
+    print_json({HOSTILE: HOSTILE})
+    out = capsys.readouterr().out
+    assert not UNPRINTABLE.search(out.replace("\n", ""))
+    assert len(out.splitlines()) == 1 + 2 + 1 + 3
+
+
+@given(st.lists(TEXT | st.sampled_from(FORMULA).map("{}SUM(A1)".format), min_size=1, max_size=4))
+def test_no_cell_of_a_csv_is_a_formula_and_the_text_comes_back(cells: list[str]) -> None:
+    table = pandas.DataFrame({"=name": cells, "number": [-1.5] * len(cells)})
+    text = csv_text(table)
+    header, *lines = csv.reader(io.StringIO(text, newline=""))
+    assert header == ["'=name", "number"] and len(lines) == len(cells)
+    for line, cell in zip(lines, cells, strict=True):
+        assert not line[0].startswith(FORMULA[:-1]) and line[1] == "-1.5"
+        assert line[0].removeprefix("'") in (cell, cell.removeprefix("'"), cell.encode("utf-8", "backslashreplace").decode())  # fmt: skip
+        assert line[0] == (f"'{cell}" if cell.startswith(FORMULA) else cell).encode("utf-8", "backslashreplace").decode()  # fmt: skip
+
+
+def test_our_reader_takes_the_apostrophes_off(tmp_path: Path) -> None:
+    table = pandas.DataFrame(
+        {"@who": ["=1+1", "'quoted", "+4", "plain", "a\nb"], "score": [-1.5, 2, 3, 4, 5]}
+    )
+    (tmp_path / "t.csv").write_text(csv_text(table), encoding="utf-8")
+    pandas.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), table)
+
+
+def test_row_labels_are_text_too() -> None:
+    table = pandas.DataFrame({"psnr": [30.0]}, index=pandas.Index(["=cmd|' /C calc'!A0"], name="frame"))
+    assert csv_text(table, index=True).splitlines()[1] == "'=cmd|' /C calc'!A0,30.0"
