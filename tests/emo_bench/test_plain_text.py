@@ -15,6 +15,7 @@ from rich.text import Text
 
 from emo_bench.cli.output import print_columns, print_fields, print_json, say
 from emo_bench.csv_text import FORMULA, csv_text, read_csv
+from emo_bench.errors import LONGEST, UserError
 from emo_bench.plain_text import UNPRINTABLE, json_text, printable, unmarked
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=30)
@@ -86,3 +87,10 @@ def test_our_reader_takes_the_apostrophes_off(tmp_path: Path) -> None:
 def test_row_labels_are_text_too() -> None:
     table = pandas.DataFrame({"psnr": [30.0]}, index=pandas.Index(["=cmd|' /C calc'!A0"], name="frame"))
     assert csv_text(table, index=True).splitlines()[1] == "'=cmd|' /C calc'!A0,30.0"
+
+
+@given(TEXT.map(lambda text: text * 300) | TEXT)
+def test_every_error_is_one_line_of_bounded_length(text: str) -> None:
+    line = str(UserError(f"the file {text} is damaged"))
+    assert len(line) <= LONGEST and not UNPRINTABLE.search(line)
+    assert line.startswith("the file ") and line.endswith(" is damaged")
