@@ -1,29 +1,26 @@
-"""A shell command of another environment: run with a time limit and a log, and ended with all its children."""
+"""A shell command of another environment: run with a time limit and a log, and ended with all that it started."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
+from emo_bench import command_supervisor
 from emo_bench.errors import UserError
 from emo_bench.files import open_in_place
+from emo_bench.leaving import leaving_in_order
 
-# Its lock says that a process of ours runs a command in the folder; it holds the command's process group and start.
+# Its lock says that a process of ours runs a command in the folder; it holds the command's token.
 RECORD = ".command"
-POLL_S = 0.05
-# Between asking a group of processes to end and ending it.
-GRACE_S = 5.0
 SHOWN_CHARACTERS = 200
 
 log = logging.getLogger("emo_bench")
@@ -47,9 +44,12 @@ def sole_command(folder: Path) -> Iterator[TextIO]:
         except BlockingIOError as error:
             raise UserError(f"another process runs a command in {folder}: wait for it or end it") from error
         record.seek(0)
-        left = re.fullmatch(r"(\d+) (.+)\n", record.read())
-        if left:
-            _end_left_over(int(left[1]), left[2])
+        left = re.fullmatch(r"([0-9a-f]{32})\n", record.read(64))
+        if left and not command_supervisor.end_all(left[1]):
+            raise UserError(
+                f"a command of an earlier attempt in {folder} cannot be ended: end the processes that have "
+                f"{command_supervisor.TOKEN_VARIABLE}={left[1]} in their environment"
+            )
         yield record
 
 
@@ -65,8 +65,8 @@ def run_command(
 ) -> None:
     """Run a shell command to its end; its output is appended to ``log``.
 
-    The command and its children are one session, which is ended when time is up or this process is interrupted or
-    told to end (SIGTERM, SIGHUP).
+    All that it starts, daemons in sessions of their own too, is ended when the command ends, when time is up, and when
+    this process is interrupted, told to end (SIGTERM, SIGHUP) or killed: by :mod:`emo_bench.command_supervisor`.
 
     Args:
         command: for ``/bin/sh``.
@@ -78,29 +78,27 @@ def run_command(
     Raises:
         UserError: it failed, was killed or took too long; the line names the log.
     """
-    with open_in_place(log, "ab") as output, _leaving_in_order():
+    token = secrets.token_hex(16)
+    words = [sys.executable, "-P", command_supervisor.__file__, token, str(os.getpid()), command]
+    with open_in_place(log, "ab") as output, leaving_in_order():
         output.write(f"$ {command}\n".encode())
         output.flush()
         begin = output.tell()
-        process = subprocess.Popen(
-            command, shell=True, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        _note(record, f"{token}\n")
+        # In a session of its own: Ctrl-C reaches it through this process alone.
+        supervisor = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             cwd=workdir, env={**os.environ, **environment}, start_new_session=True,
         )  # fmt: skip
         try:
-            _note(record, f"{process.pid} {_start_time(process.pid)}\n")
-            code = process.wait(timeout=timeout_s)
+            code = supervisor.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            _end_session(process)
             raise UserError(
                 f"{what} took longer than {timeout_s:g} s and was ended; raise timeout_s, or see {log}"
             ) from None
-        except BaseException:
-            _end_session(process)
-            raise
         finally:
+            _end(supervisor, token)
             _note(record, "")
-    # A command that ended must not leave children that write on.
-    _signal(process.pid, signal.SIGKILL)
     if code < 0:
         raise UserError(f"{what} was killed by {signal_name(-code)}; see {log}")
     if code > 128 and code - 128 in set(signal.Signals):
@@ -109,98 +107,25 @@ def run_command(
         raise UserError(f"{what} failed with exit code {code}: {last_line(log, begin)} (see {log})")
 
 
-@contextmanager
-def _leaving_in_order() -> Iterator[None]:
-    """While the block runs, SIGTERM and SIGHUP raise SystemExit in it, where they would end this process at once."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        # A second one must not disturb the ending.
-        for each in taken:
-            signal.signal(each, signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    in_main = threading.current_thread() is threading.main_thread()
-    wanted = (signal.SIGTERM, signal.SIGHUP) if in_main else ()
-    taken = [number for number in wanted if signal.getsignal(number) == signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, leave)
+def _end(supervisor: subprocess.Popen[bytes], token: str) -> None:
+    """Have the supervisor end its command, and end what is left where it was killed; also when interrupted meanwhile."""
     try:
-        yield
+        if supervisor.poll() is None:
+            supervisor.terminate()
+            supervisor.wait(timeout=2 * (command_supervisor.GRACE_S + command_supervisor.GONE_S))
+    except subprocess.TimeoutExpired:
+        log.warning("the supervisor of a command does not end; it is killed")
     finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+        with suppress(ProcessLookupError):
+            supervisor.kill()
+        if supervisor.wait() < 0:
+            command_supervisor.end_all(token)
 
 
 def _note(record: TextIO, text: str) -> None:
     record.truncate(0)
     record.write(text)
     record.flush()
-
-
-def _end_left_over(group: int, started: str) -> None:
-    """End the group of processes that a process led which began then; a number that is in use again is left alone."""
-    if _start_time(group) != started:
-        return
-    log.info("ending the command that an earlier attempt left running (process group %d)", group)
-    _end_group(group, lambda: _exists(group))
-    end = time.monotonic() + GRACE_S
-    while _start_time(group) == started:
-        if time.monotonic() > end:
-            raise UserError(
-                f"process {group}, a command of an earlier attempt, cannot be ended: end it first"
-            )
-        time.sleep(POLL_S)
-
-
-def _start_time(pid: int) -> str:
-    """When a process began, in the system's words; ``""`` where there is none (any more)."""
-    if sys.platform == "linux":
-        try:
-            text = Path(f"/proc/{pid}/stat").read_bytes().decode(errors="replace")
-        except OSError:
-            return ""
-        fields = text.rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
-    listed = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return listed.stdout.strip()
-
-
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    def alive() -> bool:
-        process.poll()
-        return _exists(process.pid)
-
-    _end_group(process.pid, alive)
-    process.wait()
-
-
-def _end_group(group: int, alive: Callable[[], bool]) -> None:
-    """Ask a group of processes to end, and kill what is left of it; also when this process is interrupted meanwhile."""
-    try:
-        _signal(group, signal.SIGTERM)
-        end = time.monotonic() + GRACE_S
-        while alive() and time.monotonic() < end:
-            time.sleep(POLL_S)
-    finally:
-        _signal(group, signal.SIGKILL)
-
-
-def _exists(group: int) -> bool:
-    """Whether any process of the group is left."""
-    try:
-        os.killpg(group, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def signal_name(number: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emo_bench import actors, command_process, methods, runner
+from emo_bench import actors, methods, runner
 from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import load_run
@@ -231,10 +231,7 @@ def test_a_command_that_fails_or_dies_is_one_line(make: Any, run: Any, fit: str,
     assert "\n" not in str(caught.value)
 
 
-def test_a_command_that_hangs_is_ended_with_its_children(
-    make: Any, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_process, "GRACE_S", 0.3)
+def test_a_command_that_hangs_is_ended_with_its_children(make: Any, run: Any, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     # The child ignores the polite signal, as a data loader in a native call does.
     fit = f"(trap '' TERM; sh -c 'echo $PPID >> {pids}'; sleep 60; sleep 60) & sleep 60"
