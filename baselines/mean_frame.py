@@ -9,7 +9,6 @@ import numpy as np
 
 from baselines.trivial import RESOLUTIONS_PX, resolution_px
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.method import Method, MethodInfo, Workspace
 from emo_bench.progress import track_progress
@@ -62,12 +61,10 @@ class MeanFrame(Method):
 
     def load(self) -> None:
         """Read the mean; a UserError says when there is none."""
-        from safetensors.numpy import load_file
+        from baselines.training_state import load_array
 
-        path = self.workspace.folder / CHECKPOINT
-        if not path.is_file():
-            raise UserError(f"{path} is missing: run the fit first")
-        self._mean = load_file(path)["mean"]
+        shape = (self.resolution_px, self.resolution_px, 3)
+        self._mean = load_array(self.workspace.folder, "mean", np.dtype(np.uint8), shape)
 
     def describe(self) -> dict[str, object]:
         """The resolution."""

@@ -64,7 +64,12 @@ class NearestFrame(Method):
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the nearest training frame for each index."""
-        rows = nearest_rows(capture.track, self._train(), indices)
+        train = self._train()
+        if not len(train) or train.min() < 0 or train.max() >= len(capture):
+            raise UserError(
+                f"{self.workspace.folder / CHECKPOINT} is of another capture: remove its folder and run again"
+            )
+        rows = nearest_rows(capture.track, train, indices)
         yield from read_lossless(self.workspace.folder / FRAMES, rows)
 
     def load(self) -> None:
@@ -76,12 +81,9 @@ class NearestFrame(Method):
         return {"config": {"resolution_px": self.resolution_px}}
 
     def _train(self) -> np.ndarray:
-        from safetensors.numpy import load_file
+        from baselines.training_state import load_array
 
-        path = self.workspace.folder / CHECKPOINT
-        if not path.is_file():
-            raise UserError(f"{path} is missing: run the fit first")
-        return load_file(path)["train"]
+        return load_array(self.workspace.folder, "train", np.dtype(np.int64), (None,))
 
 
 def nearest_rows(track: Track, train: Sequence[int] | np.ndarray, indices: Sequence[int]) -> np.ndarray:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors import safe_open
+import numpy as np
 from torch import Tensor
 
 from emo_avatar.checkpointing import load_state, save_state, save_tensors
 from emo_avatar.loss_log import LossLog
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
+from emo_bench.untrusted.refusal import Unreadable, reading
+from emo_bench.untrusted.safetensors_file import read_safetensors
 
+AVATAR, REMEDY = "fitted avatar", "; remove its folder and run again"
 STATE, CHECKPOINT, LOSSES = "train.pt", "checkpoint.safetensors", "train.csv"
 
 
@@ -67,16 +71,44 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: st
     save_tensors(folder / CHECKPOINT, tensors, {"config": config_json})
 
 
-def load_checkpoint(folder: Path, config_json: str) -> dict[str, Tensor]:
-    """Read the fitted avatar.
+def load_checkpoint(folder: Path, config_json: str, required: Iterable[str] = ()) -> dict[str, Tensor]:
+    """Read the fitted avatar, which holds at least the tensors ``required``; build from it inside ``restoring``.
 
     Raises:
-        UserError: there is none, or it was fitted with another configuration.
+        UserError: there is none, it is damaged, or it was fitted with another configuration.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         raise UserError(f"{path} is missing: run the fit first")
-    with safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("config") != config_json:
-            raise UserError(f"{path} was fitted with other settings: use the settings in its run.json")
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors, metadata = read_safetensors(path, AVATAR, REMEDY)
+    if metadata.get("config") != config_json:
+        raise UserError(f"{path} was fitted with other settings: use the settings in its run.json")
+    for name in required:
+        if name not in tensors:
+            raise UserError(f"{path} cannot be read as a {AVATAR} (it lacks {name}){REMEDY}")
+    return tensors
+
+
+def load_array(folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None, ...]) -> np.ndarray:
+    """One array of a checkpoint, of this type and shape (None: any length).
+
+    Raises:
+        UserError: there is no checkpoint, or it holds something else.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        raise UserError(f"{path} is missing: run the fit first")
+    tensors, _ = read_safetensors(path, AVATAR, REMEDY)
+    with reading(path, AVATAR, REMEDY):
+        array = tensors[name].numpy()
+        fits = array.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
+        if array.dtype != dtype or not fits:
+            raise Unreadable(f"{name} is {array.dtype} of shape {array.shape}")
+        return array
+
+
+def restoring(folder: Path) -> AbstractContextManager[None]:
+    """Around the building of an avatar from its checkpoint: whatever does not fit is one UserError that names the file."""
+    return reading(folder / CHECKPOINT, AVATAR, REMEDY)

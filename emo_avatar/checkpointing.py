@@ -12,7 +12,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from emo_bench.errors import UserError
 from emo_bench.files import replacing, write_bytes
+from emo_bench.untrusted.torch_archive import read_torch
+
+REMEDY = "; remove it and run again"
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -31,10 +35,17 @@ def save_tensors(
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
-    """Read a state back, or None where there is none. Executes nothing from the file."""
+    """Read a state back, or None where there is none. Executes nothing from the file.
+
+    Raises:
+        UserError: it is damaged.
+    """
     if not path.exists():
         return None
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
+    state = read_torch(path, "state of a fit", remedy=REMEDY)
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds no state of a fit{REMEDY}")
+    return state
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -3,18 +3,22 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from emo_avatar.checkpointing import save_tensors
-from emo_avatar.nvidia_pickle import load_exactly, read_pickle
+from emo_avatar.nvidia_pickle import read_pickle
 from emo_avatar.rosinality import read_rosinality
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from emo_avatar.stylegan2.exact import build_exactly
 from emo_bench.errors import UserError
+from emo_bench.untrusted.refusal import Unreadable, reading, short
+from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
+
+Config = TypeVar("Config", GeneratorConfig, DiscriminatorConfig)
 
 Source = Literal["nvidia-pickle", "rosinality", "safetensors"]
 
@@ -44,11 +48,13 @@ def load_stylegan2(path: str | os.PathLike[str]) -> StyleGAN2Checkpoint:
     another kind, asks for a class that StyleGAN2 does not need, or is class-conditional.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise UserError(f"cannot read the StyleGAN2 checkpoint {path}: {error.strerror}.") from error
+    with reading(path, "StyleGAN2 checkpoint"):
+        return _load(path)
+
+
+def _load(path: Path) -> StyleGAN2Checkpoint:
+    with path.open("rb") as file:
+        head = file.read(16)
     metadata: Mapping[str, str] = {}
     source: Source
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
@@ -107,28 +113,33 @@ def save_stylegan2(
 
 
 def _read_safetensors(path: Path) -> tuple[Generator, Discriminator | None, Mapping[str, str]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}).") from error
+    tensors, header = read_safetensors(path)
     if header.get("format") != FORMAT:
         raise UserError(f"{path} is a safetensors file, but not one that save_stylegan2 wrote.")
-    try:
-        configs = json.loads(header["config"])
-        generator = Generator(GeneratorConfig(**configs["generator"]))
-        load_exactly(generator, _under("generator.", tensors))
-        discriminator = None
-        if "discriminator" in configs:
-            discriminator = Discriminator(DiscriminatorConfig(**configs["discriminator"]))
-            load_exactly(discriminator, _under("discriminator.", tensors))
-        return generator, discriminator, json.loads(header["metadata"])
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} has a damaged header ({error}).") from error
+    configs = metadata_object(header, "config")
+    generator = build_exactly(
+        Generator, config_of(GeneratorConfig, configs.get("generator")), _under("generator.", tensors)
+    )
+    discriminator = None
+    if "discriminator" in configs:
+        config = config_of(DiscriminatorConfig, configs["discriminator"])
+        discriminator = build_exactly(Discriminator, config, _under("discriminator.", tensors))
+    metadata = metadata_object(header, "metadata")
+    return generator, discriminator, {key: str(value) for key, value in metadata.items()}
+
+
+def config_of(kind: type[Config], given: object) -> Config:
+    """The configuration in a file's header: a JSON object of ``kind``'s fields; Unreadable or UserError for another."""
+    known = {field.name for field in fields(kind)}
+    if not isinstance(given, dict):
+        raise Unreadable("its header does not say how the network was built")
+    if not given.keys() <= known or "img_resolution" not in given:
+        odd = sorted(given.keys() ^ (known & given.keys())) or ["no img_resolution"]
+        raise Unreadable(f"its header says {short(odd[0], 40)}, which no network is built with")
+    return kind(**given)
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value.float() for name, value in tensors.items() if name.startswith(prefix)
+    }

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from emo_avatar.checkpointing import load_state, save_tensors
@@ -33,6 +32,8 @@ from emo_bench.metrics.clip_model import ClipSource, find_clip
 from emo_bench.perceptual import perceptual_loss
 from emo_bench.progress import track_progress
 from emo_bench.reference_editors import open_editor
+from emo_bench.untrusted.refusal import reading
+from emo_bench.untrusted.safetensors_file import read_safetensors
 
 ENCODE_BATCH = 8
 SHEET_FRAMES = 8
@@ -166,7 +167,8 @@ class EditedAvatar(Method):
         if state is None:
             raise UserError(f"{path} is missing: the edit fine-tunes its discriminator; fit the avatar again")
         discriminator = PatchDiscriminator(width=self.base.config.discriminator_width)
-        discriminator.load_state_dict(state["discriminator"])
+        with reading(path, "state of a fit", "; fit the avatar again"):
+            discriminator.load_state_dict(state["discriminator"])
         return discriminator.to(self.workspace.device)
 
     def _open_clip(self) -> tuple[ClipEncoder, int] | None:
@@ -213,8 +215,9 @@ class EditedAvatar(Method):
             raise UserError(f"{path} is missing: run the edit first")
         base, _ = self.base.fitted()
         avatar = copy.deepcopy(base)
+        tensors, _ = read_safetensors(path, "edited avatar", "; remove its folder and run again")
         try:
-            avatar.fusion.load_state_dict(load_file(path))
+            avatar.fusion.load_state_dict(tensors)
         except RuntimeError as error:
             raise UserError(f"{path} belongs to another avatar: remove its folder and run again") from error
         self._avatar = avatar.eval()

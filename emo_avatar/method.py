@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from emo_avatar.checkpointing import link_file, load_state, save_state, save_tensors
+from emo_avatar.checkpoints import config_of
 from emo_avatar.config import PROFILES, resolve_config
 from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, to_frames_u8
 from emo_avatar.initialization import INIT_FIELDS, INIT_STATE, Initialization, initialize
@@ -23,13 +23,17 @@ from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.sheets import difference, save_sheet
 from emo_avatar.stage_clock import StageClock, read_seconds, write_seconds
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
+from emo_avatar.stylegan2.exact import build_exactly
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.progress import track_progress
+from emo_bench.untrusted.refusal import Unreadable, reading
+from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
 
+REMEDY = "; remove its folder and run again"
 PLATE_FRAMES = 64
 RENDER_BATCH = 8
 
@@ -150,18 +154,22 @@ class EmoAvatar(Method):
         path = self.workspace.folder / "checkpoint.safetensors"
         if not path.exists():
             raise UserError(f"{path} is missing: run the fit first")
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        generator = Generator(GeneratorConfig(**json.loads(metadata["generator"])))
-        avatar = AvatarRenderer(self.config, generator, tensors["pivots"], tensors["plate"])
-        self._pivot_poses_deg = tensors.pop("pivot_poses_deg").numpy()
-        try:
-            avatar.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise UserError(
-                f"{path} was fitted with other settings: use the settings in its run.json"
-            ) from error
+        tensors, metadata = read_safetensors(path, "fitted avatar", REMEDY)
+        with reading(path, "fitted avatar", REMEDY):
+            config = config_of(GeneratorConfig, metadata_object(metadata, "generator"))
+            prefix = "generator."
+            own = {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+            generator = build_exactly(Generator, config, own)
+            self._pivot_poses_deg = tensors.pop("pivot_poses_deg").numpy()
+            if self._pivot_poses_deg.shape != (len(tensors["pivots"]), 2):
+                raise Unreadable("pivot_poses_deg does not fit its pivots")
+            avatar = AvatarRenderer(self.config, generator, tensors["pivots"], tensors["plate"])
+            try:
+                avatar.load_state_dict(tensors)
+            except RuntimeError as error:
+                raise UserError(
+                    f"{path} was fitted with other settings: use the settings in its run.json"
+                ) from error
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:

@@ -1,14 +1,12 @@
 """Reads StyleGAN2 pickles of NVIDIA's `torch_utils.persistence` without running anything they carry.
 
-Those files store the source of their own modules, to be executed on load. The restricted unpickler here
+Those files store the source of their own modules, to be executed on load. The reader here (`emo_bench.untrusted`)
 knows the handful of names that such a file needs and refuses any other by name; the stored source is
 never looked at.
 """
 
-import io
-import pickle
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+import mmap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,13 @@ import torch
 from torch import Tensor
 
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from emo_avatar.stylegan2.exact import build_exactly
 from emo_avatar.stylegan2.fir import FIR_TAPS, fir_kernel
 from emo_bench.errors import UserError
+from emo_bench.untrusted.budget import Budget
+from emo_bench.untrusted.pickle_machine import Builder, PickleMachine, dict_of
+from emo_bench.untrusted.refusal import Unreadable, short, shown
+from emo_bench.untrusted.torch_archive import tensor_builders
 
 FILTER_NAME = "resample_filter"
 SPEED_OPTIONS = frozenset({"num_fp16_res", "fp16_channels_last", "fused_modconv_default", "use_fp16"})
@@ -28,125 +31,96 @@ FIXED_OPTIONS: Mapping[str, object] = {
     "kernel_size": 3,
     "resample_filter": list(FIR_TAPS),
 }
+# A generator of 1024 px has 50 modules, three deep.
+MOST_MODULES = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PersistentObject:
     """What a persistent object stored: the name of its class and its attributes."""
 
     class_name: str
     state: Mapping[str, Any]
 
+    def part(self, name: str) -> dict[str, Any]:
+        """The dictionary at ``name``, empty where there is none; Unreadable where there is something else."""
+        return named_values(self.state.get(name), f"{name} of {short(self.class_name, 40)}")
+
+    def modules(self) -> Iterator[tuple[str, "PersistentObject"]]:
+        """Itself and the modules inside it, with their dotted names; Unreadable for more than a network has."""
+        waiting = [("", self)]
+        for _ in range(MOST_MODULES):
+            if not waiting:
+                return
+            prefix, module = waiting.pop()
+            yield prefix, module
+            for name, child in module.part("_modules").items():
+                if isinstance(child, PersistentObject):
+                    waiting.append((f"{prefix}{short(name, 40)}.", child))
+        raise Unreadable(f"more than {MOST_MODULES} modules, or modules inside themselves")
+
     def tensors(self) -> dict[str, Tensor]:
         """Parameters and buffers by dotted name, as in a state dict."""
-        found: dict[str, Tensor] = {}
-        for kind in ("_parameters", "_buffers"):
-            for name, value in (self.state.get(kind) or {}).items():
-                if isinstance(value, Tensor):
-                    found[name] = value.detach()
-        for name, child in (self.state.get("_modules") or {}).items():
-            if isinstance(child, PersistentObject):
-                found.update({f"{name}.{key}": value for key, value in child.tensors().items()})
-        return found
+        return {
+            f"{prefix}{name}": value.detach()
+            for prefix, module in self.modules()
+            for kind in ("_parameters", "_buffers")
+            for name, value in module.part(kind).items()
+            if isinstance(value, Tensor)
+        }
 
     def child(self, *path: str) -> "PersistentObject | None":
         """The submodule at ``path``, or None."""
         found: PersistentObject | None = self
         for name in path:
-            inner = (found.state.get("_modules") or {}).get(name) if found else None
+            inner = found.part("_modules").get(name) if found else None
             found = inner if isinstance(inner, PersistentObject) else None
         return found
 
 
-class _EasyDict(dict[str, Any]):
-    """Stands in for `dnnlib.util.EasyDict`."""
+def named_values(value: Any, where: str) -> dict[str, Any]:
+    """``value`` as a dictionary by names, empty for None; Unreadable for anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise Unreadable(f"{where} is no dictionary of names")
+    return dict(value)
 
 
-def _reconstruct(meta: Mapping[str, Any]) -> PersistentObject:
-    if meta.get("type") != "class" or not isinstance(meta.get("state"), Mapping):
-        raise pickle.UnpicklingError("a persistent object without a class and a state")
-    return PersistentObject(str(meta.get("class_name")), meta["state"])
+def _reconstruct(meta: Any) -> PersistentObject:
+    if not isinstance(meta, dict) or meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
+        raise Unreadable("a persistent object without a class and a state")
+    name = meta.get("class_name")
+    return PersistentObject(name if isinstance(name, str) else "a class without a name", meta["state"])
 
 
-def _load_storage(data: bytes) -> Any:
-    return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-
-
-def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """How pickle protocol 2 writes bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in the encoding {encoding}")
-    return text.encode("latin1")
-
-
-def _numpy_scalar(dtype: np.dtype, data: bytes) -> Any:
-    if dtype.hasobject or not isinstance(data, bytes):
-        raise pickle.UnpicklingError("a numpy scalar that is not a number")
-    return np.frombuffer(data, dtype=dtype, count=1)[0]
-
-
-ALLOWED: Mapping[str, Callable[..., Any]] = {
+BUILDERS: Mapping[str, Builder] = {
     "torch_utils.persistence._reconstruct_persistent_obj": _reconstruct,
-    "dnnlib.util.EasyDict": _EasyDict,
-    "dnnlib.EasyDict": _EasyDict,
-    "collections.OrderedDict": OrderedDict,
-    "builtins.set": set,
-    "__builtin__.set": set,
-    "_codecs.encode": _latin1_bytes,
-    "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
-    "torch._utils._rebuild_parameter": torch._utils._rebuild_parameter,
-    "torch.storage._load_from_bytes": _load_storage,
-    "numpy.dtype": np.dtype,
-    "numpy.core.multiarray.scalar": _numpy_scalar,
-    "numpy._core.multiarray.scalar": _numpy_scalar,
+    "dnnlib.util.EasyDict": dict_of,
+    "dnnlib.EasyDict": dict_of,
 }
-
-
-class RestrictedUnpickler(pickle.Unpickler):
-    """Builds the objects of `ALLOWED` and nothing else; any other name raises UserError with the name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The harmless stand-in for ``module.name``; UserError when there is none."""
-        full = f"{module}.{name}"
-        if full not in ALLOWED:
-            hint = (
-                " Convert TensorFlow-era pickles with NVIDIA's legacy.py first."
-                if module.startswith("dnnlib.tflib")
-                else ""
-            )
-            raise UserError(f"refused: the pickle asks for {full}, which no StyleGAN2 needs.{hint}")
-        return ALLOWED[full]
 
 
 def read_pickle(path: Path) -> tuple[Generator, Discriminator | None]:
     """Read ``G_ema`` (else ``G``) and ``D`` of an NVIDIA pickle, executing nothing.
 
-    Raises UserError, in one line, for a name that is not allowed, a file that is not such a pickle, a
-    class-conditional network, or an option that this implementation lacks.
+    Raises UserError for a class-conditional network or an option that this implementation lacks, and whatever a
+    hostile file leads to: call it inside `emo_bench.untrusted.refusal.reading`.
     """
-    try:
-        with path.open("rb") as file:
-            root = RestrictedUnpickler(file).load()
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is not a readable StyleGAN2 pickle ({reason}).") from error
-    networks = root if isinstance(root, Mapping) else {"G_ema": root}
-    source = networks.get("G_ema") or networks.get("G")
-    if not isinstance(source, PersistentObject):
+    budget = Budget(path.stat().st_size)
+    builders = {**tensor_builders(budget), **BUILDERS}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        root = PickleMachine(builders, budget).read(content)  # type: ignore[arg-type]
+    networks = root if isinstance(root, dict) else {"G_ema": root}
+    found = [networks.get(name) for name in ("G_ema", "G")]
+    source = next((network for network in found if isinstance(network, PersistentObject)), None)
+    if source is None:
         raise UserError(f"{path} holds no generator (no G_ema or G): it is not a StyleGAN2 pickle.")
     critic = networks.get("D")
-    try:
-        generator = Generator(generator_config(source))
-        _load(generator, source.tensors())
-        if not isinstance(critic, PersistentObject):
-            return generator, None
-        discriminator = Discriminator(discriminator_config(critic))
-        _load(discriminator, critic.tensors())
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    return generator, discriminator
+    generator = build_exactly(Generator, generator_config(source), _weights(source))
+    if not isinstance(critic, PersistentObject):
+        return generator, None
+    return generator, build_exactly(Discriminator, discriminator_config(critic), _weights(critic))
 
 
 def generator_config(source: PersistentObject) -> GeneratorConfig:
@@ -155,8 +129,8 @@ def generator_config(source: PersistentObject) -> GeneratorConfig:
     Raises UserError for a missing size or an option that is not supported.
     """
     kwargs = _init_kwargs(source, ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"))
-    mapping = dict(kwargs.pop("mapping_kwargs", None) or {})
-    synthesis = dict(kwargs.pop("synthesis_kwargs", None) or {})
+    mapping = named_values(kwargs.pop("mapping_kwargs", None), "mapping_kwargs")
+    synthesis = named_values(kwargs.pop("synthesis_kwargs", None), "synthesis_kwargs")
     first = source.child("synthesis", "b4", "conv1")
     clamp_default = first.state.get("conv_clamp") if first else None
     mapping.pop("embed_features", None)
@@ -183,8 +157,8 @@ def generator_config(source: PersistentObject) -> GeneratorConfig:
 def discriminator_config(source: PersistentObject) -> DiscriminatorConfig:
     """Sizes and switches of a pickled discriminator; UserError as for `generator_config`."""
     kwargs = _init_kwargs(source, ("c_dim", "img_resolution", "img_channels"))
-    block = dict(kwargs.pop("block_kwargs", None) or {})
-    epilogue = dict(kwargs.pop("epilogue_kwargs", None) or {})
+    block = named_values(kwargs.pop("block_kwargs", None), "block_kwargs")
+    epilogue = named_values(kwargs.pop("epilogue_kwargs", None), "epilogue_kwargs")
     block.pop("freeze_layers", None)
     for unused in ("mapping_kwargs", "cmap_dim"):
         kwargs.pop(unused, None)
@@ -205,16 +179,20 @@ def discriminator_config(source: PersistentObject) -> DiscriminatorConfig:
 
 
 def _init_kwargs(source: PersistentObject, positional: tuple[str, ...]) -> dict[str, Any]:
-    stored = source.state.get("_init_kwargs")
-    if not isinstance(stored, Mapping):
-        raise UserError(f"{source.class_name} does not say how it was built (_init_kwargs is missing).")
-    return {**dict(zip(positional, source.state.get("_init_args") or (), strict=False)), **stored}
+    if source.state.get("_init_kwargs") is None:
+        name = short(source.class_name, 40)
+        raise UserError(f"{name} does not say how it was built (_init_kwargs is missing).")
+    given = source.state.get("_init_args") or ()
+    if not isinstance(given, list | tuple):
+        raise Unreadable("_init_args is no list")
+    return {**dict(zip(positional, given, strict=False)), **source.part("_init_kwargs")}
 
 
-def _take(kwargs: dict[str, Any], name: str) -> int:
+def _take(kwargs: dict[str, Any], name: str) -> Any:
     if name not in kwargs:
         raise UserError(f"the pickled network does not state its {name}.")
-    return int(kwargs.pop(name))
+    value = kwargs.pop(name)
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _refuse_unknown(options: Mapping[str, Any]) -> None:
@@ -222,33 +200,25 @@ def _refuse_unknown(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if name in SPEED_OPTIONS or (name in FIXED_OPTIONS and _same(value, FIXED_OPTIONS[name])):
             continue
-        raise UserError(f"the pickled network was built with {name}={value!r}, which is not supported.")
+        raise UserError(
+            f"the pickled network was built with {short(name, 40)}={shown(value)}, which is not supported."
+        )
 
 
 def _same(value: Any, expected: object) -> bool:
-    return list(value) == expected if isinstance(expected, list) else bool(value == expected)
+    if isinstance(expected, list):
+        return isinstance(value, list | tuple) and len(value) == len(expected) and list(value) == expected
+    return type(value) is type(expected) and value == expected
 
 
-def _load(network: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def _weights(source: PersistentObject) -> dict[str, Tensor]:
+    """The network's tensors, without its filters, which must be the usual ones."""
     state: dict[str, Tensor] = {}
-    for name, value in tensors.items():
+    for name, value in source.tensors().items():
         if name.rpartition(".")[2] != FILTER_NAME:
             state[name] = value.float()
         elif value.shape != (4, 4) or not torch.allclose(value.float(), fir_kernel(), atol=1e-6):
-            raise UserError(f"the filter {name} is not the usual [1, 3, 3, 1], which is not supported.")
-    load_exactly(network, state)
-
-
-def load_exactly(network: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state dict in which every name and shape must fit; UserError with the first that does not."""
-    own = network.state_dict()
-    for name in sorted(own.keys() | state.keys()):
-        if name not in state:
-            raise UserError(f"the checkpoint lacks {name}.")
-        if name not in own:
-            raise UserError(f"the checkpoint holds {name}, which this network does not have.")
-        if own[name].shape != state[name].shape:
             raise UserError(
-                f"{name} is {list(state[name].shape)} in the checkpoint, not {list(own[name].shape)}."
+                f"the filter {short(name, 80)} is not the usual [1, 3, 3, 1], which is not supported."
             )
-    network.load_state_dict(dict(state))
+    return state

@@ -20,6 +20,7 @@ from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, 
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
 from emo_bench.errors import UserError
 from emo_bench.perceptual import PerceptualDistance
+from emo_bench.untrusted.torch_archive import read_torch
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def save_state(path: Path, state: PretrainState) -> None:
 def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState:
     """Read a state that `save_state` wrote; UserError when it belongs to another config or is damaged."""
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = read_torch(path, "training state")
         stored = json.loads(content["config"])
     except Exception as error:
         raise UserError(f"{path} is not a training state ({error}): delete it to start afresh.") from error

@@ -3,8 +3,6 @@
 The format does not store how the network was built: every size is inferred from the tensors.
 """
 
-import argparse
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,52 +11,53 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emo_avatar.nvidia_pickle import load_exactly
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
+from emo_avatar.stylegan2.exact import build_exactly
 from emo_avatar.stylegan2.fir import fir_kernel
 from emo_bench.errors import UserError
+from emo_bench.untrusted.pickle_machine import Stateful
+from emo_bench.untrusted.refusal import Unreadable, short, shown
+from emo_bench.untrusted.torch_archive import read_torch
 
 W_AVG_SAMPLES = 10_000
+# 1024 px; a file with more is none that can be built.
+MOST_BLOCKS = 8
 FILTER = re.compile(r"\.kernel$")
+
+
+class _CommandLine(Stateful):
+    """Stands in for the ``argparse.Namespace`` that rosinality's trainer stores; not needed."""
+
+    def set_state(self, state: Any) -> None:
+        pass
 
 
 def read_rosinality(path: Path) -> tuple[Generator, Discriminator | None]:
     """Read ``g_ema`` (else ``g``, else ``state_dict``'s ``decoder.*``), ``latent_avg`` and ``d``.
 
-    A file without ``latent_avg`` gets the mean of 10,000 mapped latents. Nothing of the file is executed
-    (``torch.load(weights_only=True)``). Raises UserError, in one line, for any other file.
+    A file without ``latent_avg`` gets the mean of 10,000 mapped latents. Nothing of the file is executed. Raises
+    UserError, and whatever a hostile file leads to: call it inside `emo_bench.untrusted.refusal.reading`.
     """
-    content = _read(path)
+    content = read_torch(path, "StyleGAN2 checkpoint", {"argparse.Namespace": _CommandLine})
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a StyleGAN2 checkpoint.")
     weights, average = _generator_weights(content, path)
     try:
         generator = _generator(weights, average)
         critic = content.get("d")
-        return generator, _discriminator(critic) if isinstance(critic, Mapping) else None
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (KeyError, IndexError, ValueError) as error:
-        raise UserError(f"{path} is not a rosinality StyleGAN2 checkpoint (missing {error}).") from error
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        # Checkpoints of rosinality's trainer carry their command line; a Namespace is inert.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        asked = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = f"it asks for {asked[1]}, refused" if asked else str(error).splitlines()[0]
-        raise UserError(f"{path} is not a readable StyleGAN2 checkpoint ({reason}).") from error
-    if not isinstance(content, Mapping):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a StyleGAN2 checkpoint.")
-    return content
+        return generator, _discriminator(_tensors(critic)) if isinstance(critic, dict) else None
+    except (KeyError, IndexError) as error:
+        missing = short(str(error.args[0]) if error.args else "a tensor", 80)
+        raise UserError(f"{path} is not a rosinality StyleGAN2 checkpoint (missing {missing}).") from error
 
 
 def _generator_weights(content: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor], Tensor | None]:
     for key in ("g_ema", "g", "state_dict"):
         weights = content.get(key)
-        if not isinstance(weights, Mapping):
+        if not isinstance(weights, dict):
             continue
+        if not all(isinstance(name, str) for name in weights):
+            raise Unreadable(f"{key} is no dictionary of names")
         if any(name.startswith("decoder.") for name in weights):
             weights = {
                 name.removeprefix("decoder."): value
@@ -66,8 +65,16 @@ def _generator_weights(content: Mapping[str, Any], path: Path) -> tuple[dict[str
                 if name.startswith("decoder.")
             }
         average = content.get("latent_avg")
-        return dict(weights), average if isinstance(average, Tensor) else None
+        return _tensors(weights), average if isinstance(average, Tensor) else None
     raise UserError(f"{path} holds no rosinality generator (g_ema, g or state_dict).")
+
+
+def _tensors(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The dictionary itself, which must hold tensors by name and nothing else."""
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise Unreadable(f"{shown(name)} is no tensor with a name")
+    return dict(weights)
 
 
 def _widths_to_channels(widths: dict[int, int]) -> tuple[int, int]:
@@ -86,15 +93,19 @@ def _without_filters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in weights.items():
         if not FILTER.search(name):
             kept[name] = value
-        elif not torch.allclose(value.float() / value.float().sum(), fir_kernel(), atol=1e-4):
-            raise UserError(f"the filter {name} is not the usual [1, 3, 3, 1], which is not supported.")
+        elif value.shape != (4, 4) or not torch.allclose(
+            value.float() / value.float().sum(), fir_kernel(), atol=1e-4
+        ):
+            raise UserError(
+                f"the filter {short(name, 80)} is not the usual [1, 3, 3, 1], which is not supported."
+            )
     return kept
 
 
 def _generator(weights: Mapping[str, Tensor], average: Tensor | None) -> Generator:
     weights = _without_filters(weights)
     blocks = len({name.split(".")[1] for name in weights if name.startswith("convs.")}) // 2
-    if blocks == 0:
+    if not 0 < blocks <= MOST_BLOCKS:
         raise UserError("no convs.* in the generator: it is not rosinality's StyleGAN2.")
     depth = len({name.split(".")[1] for name in weights if name.startswith("style.")})
     widths = {4: weights["conv1.conv.weight"].shape[1]}
@@ -114,9 +125,8 @@ def _generator(weights: Mapping[str, Tensor], average: Tensor | None) -> Generat
     if average is not None:
         # pSp stores the same average once for every layer.
         state["mapping.w_avg"] = average.float().reshape(-1, config.w_dim).mean(dim=0)
-    generator = Generator(config)
-    state.setdefault("mapping.w_avg", generator.mapping.w_avg)
-    load_exactly(generator, state)
+    state.setdefault("mapping.w_avg", torch.zeros(config.w_dim))
+    generator = build_exactly(Generator, config, state)
     if average is None:
         rng = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -127,15 +137,15 @@ def _generator(weights: Mapping[str, Tensor], average: Tensor | None) -> Generat
 
 def _generator_name(name: str) -> str:
     """NVIDIA's name for a generator tensor of rosinality; KeyError for an unknown one."""
-    style = re.fullmatch(r"style\.(\d+)\.(weight|bias)", name)
+    style = re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", name)
     if style:
         return f"mapping.fc{int(style[1]) - 1}.{style[2]}"
     if name == "input.input":
         return "synthesis.b4.const"
-    noise = re.fullmatch(r"noises\.noise_(\d+)", name)
+    noise = re.fullmatch(r"noises\.noise_(\d{1,2})", name)
     if noise:
         return f"{_layer(int(noise[1]))}.noise_const"
-    layer = re.fullmatch(r"(conv1|convs\.(\d+)|to_rgb1|to_rgbs\.(\d+))\.(.+)", name)
+    layer = re.fullmatch(r"(conv1|convs\.(\d{1,2})|to_rgb1|to_rgbs\.(\d{1,2}))\.(.+)", name)
     leaves = {
         "conv.weight": "weight",
         "conv.modulation.weight": "affine.weight",
@@ -145,7 +155,7 @@ def _generator_name(name: str) -> str:
         "bias": "bias",
     }
     if not layer or layer[4] not in leaves:
-        raise KeyError(f"a meaning for {name}")
+        raise KeyError(f"a meaning for {short(name, 60)}")
     if layer[1].startswith("to_rgb"):
         block = f"synthesis.b{4 if layer[3] is None else 8 << int(layer[3])}.torgb"
     else:
@@ -177,12 +187,14 @@ def _squeeze(name: str, value: Tensor) -> Tensor:
 def _discriminator(weights: Mapping[str, Tensor]) -> Discriminator:
     weights = _without_filters(weights)
     blocks = len({name.split(".")[1] for name in weights if name.startswith("convs.")}) - 1
+    if not 0 < blocks <= MOST_BLOCKS:
+        raise UserError("no convs.* in the discriminator: it is not rosinality's StyleGAN2.")
     resolution = 4 << blocks
     widths = {resolution: weights["convs.0.0.weight"].shape[0]}
     for i in range(1, blocks + 1):
         widths[resolution >> i] = weights[f"convs.{i}.conv2.1.weight"].shape[0]
     base, largest = _widths_to_channels(widths)
-    discriminator = Discriminator(DiscriminatorConfig(resolution, channel_base=base, channel_max=largest))
+    config = DiscriminatorConfig(resolution, channel_base=base, channel_max=largest)
     fixed = {
         "convs.0.0.weight": f"b{resolution}.fromrgb.weight",
         "convs.0.1.bias": f"b{resolution}.fromrgb.bias",
@@ -205,7 +217,8 @@ def _discriminator(weights: Mapping[str, Tensor]) -> Discriminator:
         if name in fixed:
             state[fixed[name]] = value.float()
             continue
-        _, index, leaf = name.split(".", 2)
-        state[f"b{resolution >> (int(index) - 1)}.{leaves[leaf]}"] = value.float()
-    load_exactly(discriminator, state)
-    return discriminator
+        layer = re.fullmatch(r"convs\.([1-9])\.(.+)", name)
+        if not layer or layer[2] not in leaves:
+            raise KeyError(f"a meaning for {short(name, 60)}")
+        state[f"b{resolution >> (int(layer[1]) - 1)}.{leaves[layer[2]]}"] = value.float()
+    return build_exactly(Discriminator, config, state)

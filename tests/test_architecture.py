@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = {"errors", "files", "seeds", "progress", "paths", "assets", "perceptual", "lossless"}
+LEAVES = {"errors", "files", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted"}
 OPEN_TO_METHODS = {
     "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
-    "reference_editors", "method_settings", "seeds",
+    "reference_editors", "method_settings", "seeds", "untrusted",
 }  # fmt: skip
 # Of the metrics only where CLIP is found.
 CLIP = "emo_bench.metrics.clip_model"
@@ -27,7 +27,8 @@ ALLOWED = {
     "progress": set(),
     "paths": set(),
     "assets": {"errors", "files", "paths", "progress"},
-    "perceptual": {"assets", "errors"},
+    "perceptual": {"assets", "errors", "untrusted"},
+    "untrusted": {"errors"},
     "lossless": {"errors", "files"},
     "tracking": LEAVES,
     "actors": LEAVES | {"tracking"},
@@ -36,12 +37,12 @@ ALLOWED = {
     "plug_in_calls": {"errors"},
     "seeds": {"errors"},
     "method_settings": {"errors", "perceptual"},
-    "metrics": {"assets", "perceptual", "tracking", "errors", "plug_in_calls"},
+    "metrics": {"assets", "perceptual", "tracking", "errors", "plug_in_calls", "untrusted"},
     "methods": {"method", "command_method", "errors", "plug_in_calls"},
     "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},
     "exporters": {"actors", "tracking", "progress", "errors"},
     "numbered_frames": {"frame_source", "errors"},
-    "importers": {"numbered_frames", "errors"},
+    "importers": {"numbered_frames", "errors", "untrusted"},
     "plain_json": {"errors", "files"},
     "manifest": {"errors", "plain_json"},
     "store": {"errors", "files", "manifest", "plain_json"},

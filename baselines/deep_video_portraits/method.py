@@ -17,7 +17,7 @@ from baselines.head_render import HeadLook, fit_look
 from baselines.plate import evenly_spaced
 from baselines.settings import resolve_settings
 from baselines.training_frames import TrainingFrames, to_frames_u8
-from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.actors.capture import Capture
 from emo_bench.method import Method, MethodInfo, Workspace
 
@@ -90,7 +90,8 @@ class DeepVideoPortraits(Method):
         weights = dict(self._fitted)
         look = HeadLook(weights.pop(TEXTURE).numpy(), weights.pop(LIGHT).numpy())
         network = self._build().eval()
-        network.load_state_dict(weights)
+        with restoring(self.workspace.folder):
+            network.load_state_dict(weights)
         conditioning = Conditioning(
             capture.track, look, config.resolution_px, config.window, keep=2 * (config.window + RENDER_BATCH)
         )
@@ -106,7 +107,7 @@ class DeepVideoPortraits(Method):
         Raises:
             UserError: there is none, or it was fitted with another configuration.
         """
-        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json())
+        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json(), (TEXTURE, LIGHT))
 
     def describe(self) -> dict[str, object]:
         """The resolved configuration and, once fitted, the number of parameters."""

@@ -19,7 +19,7 @@ from baselines.insta.renderer import InstaAvatar
 from baselines.insta.shell import canonical_vertices
 from baselines.plate import clean_plate, evenly_spaced
 from baselines.settings import resolve_settings
-from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
 from emo_bench.method import Method, MethodInfo, Workspace
@@ -93,8 +93,9 @@ class Insta(Method):
         assert self._fitted is not None
         size = self.config.resolution_px
         rest, extents, plate = (self._fitted[name].cpu().numpy() for name in ("rest", "extents", "plate"))
-        avatar = self._build(capture.track, rest, extents, plate.reshape(size, size, 3))
-        avatar.load_state_dict(self._fitted)
+        with restoring(self.workspace.folder):
+            avatar = self._build(capture.track, rest, extents, plate.reshape(size, size, 3))
+            avatar.load_state_dict(self._fitted)
         for index in indices:
             yield avatar.picture(int(index), capture.track.expression[index])
 
@@ -104,7 +105,9 @@ class Insta(Method):
         Raises:
             UserError: there is none, or it was fitted with another configuration.
         """
-        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json())
+        self._fitted = load_checkpoint(
+            self.workspace.folder, self.config.model_dump_json(), ("rest", "extents", "plate")
+        )
 
     def describe(self) -> dict[str, object]:
         """The resolved configuration, what composites samples and, once fitted, the number of parameters."""

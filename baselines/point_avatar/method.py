@@ -26,7 +26,7 @@ from baselines.point_avatar.renderer import PointAvatarModel
 from baselines.point_avatar.rig_surface import frame_drive
 from baselines.point_avatar.test_time import fitted_to_picture
 from baselines.settings import resolve_settings
-from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.method import Method, MethodInfo, Workspace
@@ -104,8 +104,9 @@ class PointAvatar(Method):
             self.load()
         assert self._fitted is not None
         rest, joints, plate = (self._fitted[name].cpu().numpy() for name in ("rest", "joints", "plate"))
-        model = self._build(rest, joints, plate)
-        restore_model(model, self._fitted)
+        with restoring(self.workspace.folder):
+            model = self._build(rest, joints, plate)
+            restore_model(model, self._fitted)
         model.eval()
         size, device, rig = self.config.resolution_px, self.workspace.device, load_head_rig()
         track, camera, steps = (
@@ -133,7 +134,9 @@ class PointAvatar(Method):
         Raises:
             UserError: there is none, or it was fitted with another configuration.
         """
-        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json())
+        self._fitted = load_checkpoint(
+            self.workspace.folder, self.config.model_dump_json(), ("rest", "joints", "plate", "cloud.places")
+        )
 
     def describe(self) -> dict[str, object]:
         """The resolved configuration, the perceptual weights, a note on test optimisation; once fitted, its size."""

@@ -17,7 +17,7 @@ from baselines.style_avatar.config import PROFILES, StyleAvatarConfig
 from baselines.style_avatar.driving import DrivingSignals
 from baselines.style_avatar.fitting import StyleAvatarFit
 from baselines.training_frames import TrainingFrames, to_frames_u8
-from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.method import Method, MethodInfo, Workspace
@@ -101,9 +101,10 @@ class StyleAvatar(Method):
         config, device = self.config, self.workspace.device
         weights = dict(self._fitted)
         look = HeadLook(weights.pop(TEXTURE).numpy(), weights.pop(LIGHT).numpy())
-        last = int(weights.pop(LAST_TIME))
         model = self._build().eval()
-        model.load_state_dict(weights)
+        with restoring(self.workspace.folder):
+            last = int(weights.pop(LAST_TIME))
+            model.load_state_dict(weights)
         signals = DrivingSignals(
             capture.track, look, config, None if config.time_code == "index" else last, keep=RENDER_BATCH
         )
@@ -121,7 +122,9 @@ class StyleAvatar(Method):
         Raises:
             UserError: there is none, or it was fitted with another configuration.
         """
-        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json())
+        self._fitted = load_checkpoint(
+            self.workspace.folder, self.config.model_dump_json(), (TEXTURE, LIGHT, LAST_TIME)
+        )
 
     def describe(self) -> dict[str, object]:
         """The resolved configuration, the SHA-256 of the perceptual weights and, once fitted, the number of parameters."""

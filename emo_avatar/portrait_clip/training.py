@@ -31,6 +31,7 @@ from emo_avatar.portrait_clip.towers import (
     tokenizer_of_portraits,
 )
 from emo_bench.errors import UserError
+from emo_bench.untrusted.torch_archive import read_torch
 
 COLUMNS = ("step", "seconds", "images_per_s", "loss", "accuracy", "pair_accuracy", "scale", "rate")
 FACTS_FILE = "facts.json"
@@ -257,7 +258,7 @@ def load_state(path: Path, config: ClipConfig, device: str = "cpu") -> ClipState
     if not path.exists():
         return state
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = read_torch(path, "training state")
         stored = json.loads(content["config"])
     except Exception as error:
         raise UserError(f"{path} is not a training state ({error}): delete it to start afresh.") from error

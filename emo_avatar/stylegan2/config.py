@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emo_bench.errors import UserError
+from emo_bench.untrusted.refusal import shown
 
 Architecture = Literal["skip", "resnet", "orig"]
 NoiseMode = Literal["const", "random", "none"]
 
+MOST_WIDTH = 4096
 ARCHITECTURES: tuple[Architecture, ...] = ("skip", "resnet", "orig")
 
 
@@ -20,7 +22,7 @@ class GeneratorConfig:
     inputs. ``conv_clamp`` limits activations to +-conv_clamp, None for no limit.
 
     Raises UserError for a resolution outside 32..1024 or not a power of two, an unknown architecture,
-    or a class-conditional network.
+    a class-conditional network, or a size that no StyleGAN2 has (it may come from anybody's file).
     """
 
     img_resolution: int
@@ -39,7 +41,18 @@ class GeneratorConfig:
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
-        check_network(self.img_resolution, self.c_dim, self.architecture)
+        check_network(self)
+        check_counts(
+            z_dim=(self.z_dim, 1, MOST_WIDTH),
+            w_dim=(self.w_dim, 1, MOST_WIDTH),
+            mapping_layers=(self.mapping_layers, 1, 64),
+        )
+        if self.mapping_width is not None:
+            check_counts(mapping_width=(self.mapping_width, 1, MOST_WIDTH))
+        check_number("mapping_lr_multiplier", self.mapping_lr_multiplier, 1e-6, 1e3)
+        check_number("w_avg_beta", self.w_avg_beta, 0.0, 1.0)
+        if type(self.use_noise) is not bool:
+            raise UserError(f"StyleGAN2 use_noise is {shown(self.use_noise)}: it must be true or false.")
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -75,7 +88,10 @@ class DiscriminatorConfig:
     mbstd_channels: int = 1
 
     def __post_init__(self) -> None:
-        check_network(self.img_resolution, self.c_dim, self.architecture)
+        check_network(self)
+        check_counts(mbstd_channels=(self.mbstd_channels, 0, 64))
+        if self.mbstd_group_size is not None:
+            check_counts(mbstd_group_size=(self.mbstd_group_size, 1, 4096))
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -92,15 +108,43 @@ def resolutions_up_to(img_resolution: int) -> tuple[int, ...]:
     return tuple(2**level for level in range(2, img_resolution.bit_length()))
 
 
-def check_network(img_resolution: int, c_dim: int, architecture: str) -> None:
-    """Raise UserError for a network that this implementation does not cover."""
-    if not 32 <= img_resolution <= 1024 or img_resolution & (img_resolution - 1):
+def check_network(config: GeneratorConfig | DiscriminatorConfig) -> None:
+    """Raise UserError for a network that this implementation does not cover, or that no memory would hold."""
+    resolution = config.img_resolution
+    check_counts(img_resolution=(resolution, 1, 1 << 20))
+    if not 32 <= resolution <= 1024 or resolution & (resolution - 1):
         raise UserError(
-            f"StyleGAN2 resolution {img_resolution} is not supported: use a power of two from 32 to 1024."
+            f"StyleGAN2 resolution {resolution} is not supported: use a power of two from 32 to 1024."
         )
-    if c_dim != 0:
+    if type(config.c_dim) is not int or config.c_dim != 0:
         raise UserError(
-            f"this StyleGAN2 is class-conditional (c_dim {c_dim}): use one trained without labels."
+            f"this StyleGAN2 is class-conditional (c_dim {shown(config.c_dim)}): use one trained without labels."
         )
-    if architecture not in ARCHITECTURES:
-        raise UserError(f"StyleGAN2 architecture {architecture!r} is unknown: use one of {ARCHITECTURES}.")
+    if config.architecture not in ARCHITECTURES:
+        raise UserError(
+            f"StyleGAN2 architecture {shown(config.architecture)} is unknown: use one of {ARCHITECTURES}."
+        )
+    check_counts(
+        img_channels=(config.img_channels, 1, 16),
+        channel_base=(config.channel_base, resolution, 1 << 20),
+        channel_max=(config.channel_max, 1, MOST_WIDTH),
+    )
+    if config.conv_clamp is not None:
+        check_number("conv_clamp", config.conv_clamp, 1e-3, 1e9)
+
+
+def check_counts(**counts: tuple[object, int, int]) -> None:
+    """Raise UserError unless each value is a whole number from its least to its most."""
+    for name, (value, least, most) in counts.items():
+        if type(value) is not int or not least <= value <= most:
+            raise UserError(
+                f"StyleGAN2 {name} is {shown(value)}: it must be a whole number from {least} to {most}."
+            )
+
+
+def check_number(name: str, value: object, least: float, most: float) -> None:
+    """Raise UserError unless the value is a number from ``least`` to ``most``."""
+    if type(value) not in (int, float) or not least <= float(value) <= most:  # type: ignore[arg-type]
+        raise UserError(
+            f"StyleGAN2 {name} is {shown(value)}: it must be a number from {least:g} to {most:g}."
+        )

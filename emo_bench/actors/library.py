@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,18 +100,7 @@ def _bundled_info(name: str) -> ActorInfo:
 
 
 def _user_info(folder: Path) -> ActorInfo:
-    try:
-        raw = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
-        return ActorInfo(
-            name=folder.name,
-            source=raw["source"],
-            bundled=False,
-            frames=int(raw["frames"]),
-            fps=float(raw["fps"]),
-            size_px=int(raw["size_px"]),
-            folder=folder,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"actor {folder.name} is damaged: {folder / INFO_FILE} ({error}); add it again"
-        ) from error
+    from emo_bench.actors.capture_info import read_capture_info
+
+    info = read_capture_info(folder / INFO_FILE)
+    return ActorInfo(folder.name, info.source, False, info.frames, info.fps, info.size_px, folder)

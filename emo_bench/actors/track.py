@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from emo_bench.actors.track_file import VERSION, read_track_arrays
 from emo_bench.errors import UserError
 from emo_bench.tracking.head_rig import Head, head_poses, load_head_rig, pose_head, shift_torso
 from emo_bench.tracking.landmarks import landmarks68_of
 
-VERSION = 1
 # Landmarks are kept as 16-bit integers of this many steps per picture width: 1/64 px at 256 px.
 LANDMARK_STEPS = 16384
 POSES = ("body_rotvec", "body_translation", "neck_rotvec", "head_rotvec")
@@ -156,13 +155,7 @@ class Track:
         Raises:
             UserError: the file is missing, damaged or of another version.
         """
-        try:
-            with np.load(path) as data:
-                arrays = {name: data[name] for name in data.files}
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise UserError(f"{path} cannot be read as a track ({error}); add the video again") from error
-        if int(arrays.get("version", 0)) != VERSION:
-            raise UserError(f"{path} is of another version of emo-bench; add the video again")
+        arrays = read_track_arrays(path)
         size_px = int(arrays["size_px"])
         found = arrays["face_found"]
         focal_px, center_x, center_y = (float(x) for x in arrays["camera"])
@@ -170,10 +163,10 @@ class Track:
         landmarks = steps.astype(np.float32) * (size_px / LANDMARK_STEPS)
         landmarks[~found] = np.nan
         return cls(
-            head=Head(arrays["rest_vertices"], arrays["joints"]),
+            head=Head(arrays["rest_vertices"].astype(np.float32), arrays["joints"].astype(np.float32)),
             expression=arrays["expression"].astype(np.float32),
-            **{name: arrays[name] for name in POSES},
-            torso_shift=arrays.get("torso_shift", np.zeros((len(found), 3), dtype=np.float32)),
+            **{name: arrays[name].astype(np.float32) for name in POSES},
+            torso_shift=arrays.get("torso_shift", np.zeros((len(found), 3))).astype(np.float32),
             focal_px=focal_px,
             center_px=(center_x, center_y),
             size_px=size_px,

@@ -12,7 +12,11 @@ import numpy as np
 
 from emo_bench.errors import UserError
 from emo_bench.numbered_frames import frame_number
+from emo_bench.untrusted.npy import read_npy
+from emo_bench.untrusted.refusal import Unreadable, one_line, reading
 
+MOST_LISTED = 1_000_000
+MOST_TEXT_BYTES = 1 << 28
 MOST = np.iinfo(np.int64).max
 
 
@@ -88,14 +92,13 @@ def read_array(path: Path) -> np.ndarray:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        if path.suffix != ".npy":
-            return np.loadtxt(path, ndmin=1)
-        with path.open("rb") as file:
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    # Whatever a damaged file makes a parser raise.
-    except Exception as error:
-        raise UserError(f"{path} cannot be read as numbers: {one_line(error)}") from error
+    with reading(path, "file of numbers"):
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return read_npy(file, path.stat().st_size)
+        if path.stat().st_size > MOST_TEXT_BYTES:
+            raise Unreadable(f"a text of more than {MOST_TEXT_BYTES:,} bytes")
+        return np.loadtxt(path, ndmin=1)
 
 
 def as_numbers(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
@@ -105,6 +108,8 @@ def as_numbers(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
         UserError: it holds no real and finite numbers, or has another shape; the line begins with ``where``.
     """
     try:
+        if isinstance(value, list | tuple):
+            _check_list(value)
         found = np.asarray(value)
     # Ragged lists, and objects that only look like arrays.
     except Exception as error:
@@ -132,6 +137,16 @@ def read_rows(paths: Sequence[Path], width: int) -> np.ndarray:
     return np.stack([as_numbers(read_array(path), (width,), str(path)) for path in paths])
 
 
-def one_line(error: Exception) -> str:
-    """The first line of an exception's message, or its kind where it has none."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+def _check_list(value: Sequence[Any]) -> None:
+    """Raise Unreadable for lists that numpy would unfold to something far larger, or for ever."""
+    waiting, left = [(value, 0)], MOST_LISTED
+    while waiting:
+        part, level = waiting.pop()
+        left -= len(part)
+        if left < 0 or level > 3:
+            raise Unreadable("lists in lists, too deep or too many")
+        for item in part:
+            if isinstance(item, list | tuple):
+                waiting.append((item, level + 1))
+            elif not isinstance(item, bool | int | float | np.number):
+                raise Unreadable("a list of what are no numbers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -39,30 +38,9 @@ def read_metrical(folder: Path) -> ForeignTrack:
 
 
 def _load(path: Path) -> Any:
-    import torch
+    from emo_bench.untrusted.torch_archive import read_torch
 
-    allowed = _array_parts()
-    try:
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    # Whatever a damaged file makes torch raise; its own words advise to run what is in the file.
-    except Exception as error:
-        foreign = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
-        why = f"it wants to run {foreign[1]}" if foreign else "it is damaged, or no file of metrical-tracker"
-        raise UserError(f"{path} cannot be read: {why}") from error
-
-
-def _array_parts() -> list[Any]:
-    """What numpy's arrays and scalars of plain types are pickled with, by numpy 1 and numpy 2."""
-    from numpy._core.multiarray import _reconstruct, scalar  # type: ignore[attr-defined]
-
-    kinds = {type(np.dtype(code)) for code in "?SU" + np.typecodes["AllInteger"] + np.typecodes["AllFloat"]}
-    named = [
-        (part, f"{module}.{part.__name__}")
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for part in (_reconstruct, scalar)
-    ]
-    return [np.ndarray, np.dtype, *kinds, *named]
+    return read_torch(path, "file of metrical-tracker")
 
 
 def _field(content: Any, group: str, name: str, path: Path) -> np.ndarray:

@@ -1,47 +1,30 @@
-"""Pickled dictionaries of arrays, as numpy and older torch write them: only arrays and plain values are built."""
+"""Dictionaries of arrays in a ``.npy``, as ``numpy.save`` writes them with ``allow_pickle``: plain values only."""
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.lib import format as npy_format
-
-from emo_bench.errors import UserError
-from emo_bench.importers.foreign_track import one_line
-
-ARRAY_PARTS = {
-    "numpy": {"dtype", "ndarray"},
-    "numpy.core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "_codecs": {"encode"},
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if name in ARRAY_PARTS.get(module, set()):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it wants to run {module}.{name}")
+from emo_bench.untrusted.arrays import PickledArray, numpy_builders
+from emo_bench.untrusted.budget import Budget
+from emo_bench.untrusted.npy import read_header, read_npy
+from emo_bench.untrusted.pickle_machine import PickleMachine
+from emo_bench.untrusted.refusal import reading
 
 
 def load_plain(path: Path) -> Any:
-    """The object in a ``.npy`` file that was saved with ``allow_pickle``.
+    """The object in a ``.npy`` file that was saved with ``allow_pickle``, or its array of plain numbers.
 
     Raises:
         UserError: it cannot be read, or holds more than arrays and plain values.
     """
-    try:
-        with path.open("rb") as file:
-            version = npy_format.read_magic(file)
-            read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-            _, _, dtype = read(file)
-            if not dtype.hasobject:
-                return np.load(path, allow_pickle=False)
-            content = _PlainUnpickler(file).load()
-    # Whatever a damaged file makes a parser raise.
-    except Exception as error:
-        raise UserError(f"{path} cannot be read: {one_line(error)}") from error
-    return content.item() if isinstance(content, np.ndarray) and content.shape == () else content
+    with reading(path, "file of FaceVerse v4"), path.open("rb") as file:
+        size = path.stat().st_size
+        if read_header(file).code not in ("O", "O8"):
+            file.seek(0)
+            return read_npy(file, size)
+        budget = Budget(size)
+        content = PickleMachine(numpy_builders(budget), budget).read(file)
+    if isinstance(content, PickledArray) and content.items is not None and content.shape == ():
+        return content.items[0]
+    return content

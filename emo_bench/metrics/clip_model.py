@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import logging
 import warnings
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from numpy.typing import NDArray
 from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.clip_config import check_clip_config
 from emo_bench.metrics.metric import Backend
+from emo_bench.untrusted.refusal import one_line
 
 Embeddings = NDArray[np.float64]
 
@@ -127,7 +128,6 @@ def load_towers(source: ClipSource, device: str) -> Towers:
         UserError: the weights are damaged or not those of the config.
     """
     import open_clip
-    from safetensors import SafetensorError
 
     # open_clip logs on the root logger; without any handler that would set one up for all of our own lines too.
     if not logging.getLogger().handlers:
@@ -144,9 +144,11 @@ def load_towers(source: ClipSource, device: str) -> Towers:
                 weights_only=local,
                 require_pretrained=True,
             ).eval()
-    except (RuntimeError, SafetensorError, KeyError, TypeError, ValueError, AssertionError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{source.weights} does not fit the CLIP model {source.name}: {line}") from error
+    # Whatever open_clip and torch make of a file that fits its config in words alone.
+    except Exception as error:
+        raise UserError(
+            f"{source.weights} does not fit the CLIP model {source.name}: {one_line(error)}"
+        ) from error
     size = model.visual.image_size
     preprocessing: dict[str, Any] = model.visual.preprocess_cfg
     return Towers(
@@ -234,14 +236,7 @@ def _checked_folder(folder: Path) -> Path:
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no CLIP model: {file} is missing")
-    try:
-        text = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / CONFIG_FILE} is not an open_clip config: {error!r}") from error
-    if "hf_model_name" in text:
-        raise UserError(
-            f"{folder / CONFIG_FILE}: its text tower {text['hf_model_name']} lives on a hub, not here"
-        )
+    check_clip_config(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
     return folder
 
 

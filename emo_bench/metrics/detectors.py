@@ -150,6 +150,8 @@ class FANDetector:
         import face_alignment
         import torch
 
+        from emo_bench.untrusted.torch_archive import read_torch
+
         weights, boxes = assets.require("fan-2d").path, assets.require("sfd").path
 
         class LocalFaceAlignment(face_alignment.FaceAlignment):  # type: ignore[misc]
@@ -157,7 +159,7 @@ class FANDetector:
 
             def _load_native(self, name: str, size: int, device: str, dtype: torch.dtype) -> Any:
                 network = face_alignment.api.FAN(size)
-                network.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+                network.load_state_dict(read_torch(weights, "file of FAN's weights"))
                 return network.to(device, dtype=dtype).eval()
 
         if not hasattr(face_alignment.FaceAlignment, "_load_native"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.perceptual.trunk import ALEX_CHANNELS, VGG_CHANNELS, alex_stages, vgg_stages
+from emo_bench.untrusted.torch_archive import read_torch
 
 _NORM_EPSILON = 1e-10
 
@@ -68,7 +69,7 @@ class PerceptualDistance(nn.Module):
         weights: dict[str, Tensor] = {}
         for asset in chosen.assets:
             file = assets.require(asset)
-            weights.update(torch.load(file.path, map_location="cpu", weights_only=True))
+            weights.update(read_torch(file.path, f"file of the weights {asset}"))
         network = cls(chosen.trunk, chosen.shift_tolerant, chosen.stages)
         network.load_published_weights(weights)
         return network.to(device).to(memory_format=torch.channels_last)

@@ -174,7 +174,7 @@ def test_malicious_pickle_is_refused_by_name(nvidia_modules: None, tmp_path: Pat
         path.write_bytes(pickle.dumps(_StorageBytes(nested), protocol=2))
     else:
         path.write_bytes(nvidia_pickle(augment_pipe=Malicious(marker)))
-    with pytest.raises(UserError, match="posix.system" if place == "augment_pipe" else "readable") as caught:
+    with pytest.raises(UserError, match=r"posix\.system") as caught:
         load_stylegan2(path)
     assert "\n" not in str(caught.value)
     assert not marker.exists()
@@ -341,7 +341,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "text.pkl": "no StyleGAN2 checkpoint",
         "empty.pkl": "no StyleGAN2 checkpoint",
         "list.pkl": "no generator",
-        "cut.pkl": "readable",
+        "cut.pkl": "cannot be read",
         "tf.pkl": "dnnlib.tflib.network.Network",
         "other.pt": "no rosinality generator",
         "strange.pt": "not rosinality",

@@ -1,0 +1,36 @@
+"""``capture.json``: what is known of a capture without opening its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emo_bench.untrusted.json_text import read_json
+from emo_bench.untrusted.refusal import Unreadable, reading
+
+
+class CaptureInfo(BaseModel):
+    """The facts that a capture cannot do without; others (how it was made) may lie beside them."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    source: Literal["studio", "video"]
+    frames: int = Field(ge=1, le=10_000_000)
+    fps: float = Field(gt=0, le=1000, allow_inf_nan=False)
+    size_px: int = Field(ge=1, le=16384)
+
+
+def read_capture_info(path: Path) -> CaptureInfo:
+    """Read and check a ``capture.json``.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    with reading(path, "capture", "; add it again"):
+        try:
+            return CaptureInfo.model_validate(read_json(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise Unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

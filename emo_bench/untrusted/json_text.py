@@ -1,0 +1,37 @@
+"""JSON of files that anybody may have made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from emo_bench.untrusted.refusal import Unreadable
+
+MOST_CHARACTERS = 1 << 20
+
+
+def parse_json(text: str, what: str) -> dict[str, Any]:
+    """The object in ``text``.
+
+    Raises:
+        Unreadable: it is no JSON object, is too long, or nested too deeply.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise Unreadable(f"{what} has {len(text):,} characters")
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise Unreadable(f"{what} is nested too deeply") from error
+    except ValueError as error:
+        raise Unreadable(f"{what} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Unreadable(f"{what} is no JSON object")
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file of at most a megabyte, UTF-8; raises as ``parse_json``, and OSError."""
+    with path.open("rb") as file:
+        raw = file.read(MOST_CHARACTERS + 1)
+    return parse_json(raw.decode("utf-8"), path.name)

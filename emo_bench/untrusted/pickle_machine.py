@@ -1,0 +1,236 @@
+"""Pickles as data: the operations that build plain values, and named builders for the rest. Nothing is imported.
+
+Python's own unpickler trusts lengths, memo numbers and nesting, and calls real classes; here a class is a name, and
+only what a reader lists under that name can be built.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from emo_bench.untrusted.budget import Budget
+from emo_bench.untrusted.refusal import Unreadable, short
+
+Builder = Callable[..., Any]
+
+# Hashes of larger numbers can be made to collide.
+LARGEST_KEY = 1 << 32
+NEWEST_PROTOCOL = 5
+CONSTANTS: Mapping[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT")
+BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "STRING", "BINSTRING", "SHORT_BINSTRING")
+TEXTS = ("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
+LITERALS = frozenset((*NUMBERS, *BYTES, *TEXTS))
+TUPLES: Mapping[str, int] = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+@dataclass(frozen=True)
+class Name:
+    """A class or function that a pickle names; never looked up."""
+
+    full: str
+
+
+class Stateful(ABC):
+    """What may get a state after it was built (``BUILD``)."""
+
+    @abstractmethod
+    def set_state(self, state: Any) -> None:
+        """Take the state of the file; Unreadable for one that does not fit."""
+
+
+class PickleMachine:
+    """Reads one pickle to plain values and to what the builders make.
+
+    Args:
+        builders: by full name what to call with the file's arguments, such as ``collections.OrderedDict``.
+        budget: of the file.
+        persistent: what turns a persistent id to an object; None refuses them.
+    """
+
+    def __init__(
+        self, builders: Mapping[str, Builder], budget: Budget, persistent: Callable[[Any], Any] | None = None
+    ) -> None:
+        self._builders, self._budget, self._persistent = builders, budget, persistent
+        self._stack: list[Any] = []
+        self._marked: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def read(self, stream: IO[bytes]) -> Any:
+        """The object of the pickle that begins here; the stream stands behind it afterwards.
+
+        Raises:
+            Unreadable: an operation or a name that is not allowed, or too many.
+            Exception: whatever a damaged file leads to (IndexError, KeyError, ValueError, ...); see ``reading``.
+        """
+        for opcode, argument, _ in pickletools.genops(stream):
+            self._budget.take_operation()
+            if opcode.name == "STOP":
+                return self._stack.pop()
+            if opcode.name in LITERALS:
+                self._stack.append(argument)
+            elif opcode.name in CONSTANTS:
+                self._stack.append(CONSTANTS[opcode.name])
+            else:
+                self._do(opcode.name, argument)
+        raise Unreadable("it ends early")
+
+    def _do(self, name: str, argument: Any) -> None:
+        match name:
+            case "MARK":
+                self._marked.append(self._stack)
+                self._stack = []
+            case "POP" if self._stack:
+                self._stack.pop()
+            case "POP" | "POP_MARK":
+                self._since_mark()
+            case "DUP":
+                self._stack.append(self._stack[-1])
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = self._stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = self._stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                self._stack.append(self._memo[argument])
+            case "PROTO" if argument <= NEWEST_PROTOCOL:
+                pass
+            case "FRAME":
+                pass
+            case "GLOBAL":
+                self._push_name(".".join(argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                attribute, module = self._stack.pop(), self._stack.pop()
+                if type(module) is not str or type(attribute) is not str:
+                    raise Unreadable("a name that is no text")
+                self._push_name(f"{module}.{attribute}")
+            case "REDUCE" | "NEWOBJ":
+                arguments = self._stack.pop()
+                self._stack[-1] = self._built(self._stack[-1], arguments)
+            case "BUILD":
+                state = self._stack.pop()
+                _set_state(self._stack[-1], state)
+            case "BINPERSID" if self._persistent is not None:
+                self._stack.append(self._persistent(self._stack.pop()))
+            case _:
+                self._collect(name)
+
+    def _collect(self, name: str) -> None:
+        """Tuples, lists, dicts and sets."""
+        if name in TUPLES:
+            count = TUPLES[name]
+            if len(self._stack) < count:
+                raise Unreadable("a tuple of what is not there")
+            kept = len(self._stack) - count
+            self._stack[kept:] = [tuple(self._stack[kept:])]
+            return
+        match name:
+            case "TUPLE":
+                items = self._since_mark()
+                self._stack.append(tuple(items))
+            case "EMPTY_LIST":
+                self._stack.append([])
+            case "LIST":
+                items = self._since_mark()
+                self._stack.append(items)
+            case "APPEND":
+                item = self._stack.pop()
+                _extend(self._stack[-1], [item])
+            case "APPENDS":
+                items = self._since_mark()
+                _extend(self._stack[-1], items)
+            case "EMPTY_DICT":
+                self._stack.append({})
+            case "DICT":
+                items = self._since_mark()
+                self._stack.append({})
+                _set_items(self._stack[-1], items)
+            case "SETITEM":
+                value, key = self._stack.pop(), self._stack.pop()
+                _set_items(self._stack[-1], [key, value])
+            case "SETITEMS":
+                items = self._since_mark()
+                _set_items(self._stack[-1], items)
+            case "EMPTY_SET":
+                self._stack.append(set())
+            case "ADDITEMS":
+                items = self._since_mark()
+                _add_all(self._stack[-1], items)
+            case "FROZENSET":
+                items = self._since_mark()
+                self._stack.append(frozenset(map(checked_key, items)))
+            case _:
+                raise Unreadable(f"it uses the operation {name}, refused")
+
+    def _since_mark(self) -> list[Any]:
+        items, self._stack = self._stack, self._marked.pop()
+        return items
+
+    def _push_name(self, full: str) -> None:
+        if full not in self._builders:
+            raise Unreadable(f"it wants to run {short(full, 80)}, refused")
+        self._stack.append(Name(full))
+
+    def _built(self, what: Any, arguments: Any) -> Any:
+        if not isinstance(what, Name) or type(arguments) is not tuple:
+            raise Unreadable("it calls what cannot be called")
+        try:
+            return self._builders[what.full](*arguments)
+        except TypeError as error:
+            raise Unreadable(f"it gives {short(what.full, 80)} what this does not take") from error
+
+
+def dict_of(items: Any = ()) -> dict[Any, Any]:
+    """Builder of dicts and their kind: a dict, or a list of pairs."""
+    made: dict[Any, Any] = {}
+    if isinstance(items, dict):
+        return dict(items)
+    if not isinstance(items, list | tuple):
+        raise Unreadable("a dictionary of what are no pairs")
+    for key, value in items:
+        made[checked_key(key)] = value
+    return made
+
+
+def set_of(items: Any = ()) -> set[Any]:
+    """Builder of sets."""
+    if not isinstance(items, list | tuple | set):
+        raise Unreadable("a set of what is no list")
+    return set(map(checked_key, items))
+
+
+def checked_key(key: Any) -> Any:
+    """A text, a small whole number, or None: keys whose hash takes no time and does not go deep."""
+    if key is None or type(key) in (str, bytes, bool) or (type(key) is int and abs(key) < LARGEST_KEY):
+        return key
+    raise Unreadable(f"a key of the kind {type(key).__name__}")
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if type(target) is not list:
+        raise Unreadable("it appends to what is no list")
+    target.extend(items)
+
+
+def _set_items(target: Any, items: list[Any]) -> None:
+    if type(target) is not dict or len(items) % 2:
+        raise Unreadable("it sets items of what is no dictionary")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        target[checked_key(key)] = value
+
+
+def _add_all(target: Any, items: list[Any]) -> None:
+    if type(target) is not set:
+        raise Unreadable("it adds to what is no set")
+    target.update(map(checked_key, items))
+
+
+def _set_state(target: Any, state: Any) -> None:
+    # An ordered dictionary's state are attributes that torch.nn keeps there; they are not needed.
+    if isinstance(target, Stateful):
+        target.set_state(state)
+    elif type(target) is not dict or type(state) is not dict:
+        raise Unreadable("it gives a state to what has none")
