@@ -16,7 +16,7 @@ STEPS, CHECKPOINT_EVERY = 12, 4
 class Steps(Method):
     """A running mean with noise; state, random state and step go to the checkpoint, as in a real training."""
 
-    info = MethodInfo("steps", "Steps", "", "MIT", frozenset({"render"}), (), "a test")
+    info = MethodInfo("steps", "Steps", "", "MIT", frozenset({"render", "edit"}), (), "a test")
     resolution_px = 64
 
     @classmethod
@@ -49,6 +49,9 @@ class Steps(Method):
             shifted = np.roll(self._state, int(30 * capture.track.head_pose[index, 0, 2]), axis=1)
             # The global generator on purpose: a stage must start from the same state whatever came before it.
             yield np.clip(shifted + np.random.normal(size=shifted.shape), 0, 255).astype(np.uint8)
+
+    def edit(self, style, workspace):  # type: ignore[no-untyped-def]
+        return type(self)(workspace)
 
     def load(self) -> None:
         self._state = np.array(json.loads(self._checkpoint.read_text())["state"])
