@@ -11,6 +11,7 @@ from typing import Any
 
 import protocols
 from emo_bench import actors, methods, stages
+from emo_bench.assets import sha256_of
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import is_finished
 from emo_bench.manifest import read_manifest
@@ -18,6 +19,7 @@ from emo_bench.method import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.run_log import log_file
 from emo_bench.store import LOG, RunFolder, lock_folder, variant_name
+from emo_bench.style_names import REFERENCE, name_of, told_apart
 from emo_bench.watched_method import WatchedMethod, build_watched
 from protocols.splitting import parse_frames
 from protocols.styles import DEFAULT_STYLE, Style, load_style
@@ -64,15 +66,15 @@ def choose_style(
         raise UserError(
             '--reference needs captions of the edit: --source-prompt "a photo of a man" --prompt "a clay bust of a man"'
         )
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in reference.stem.lower())
+    described = EditStyle("", source_prompt, prompt, prompt, "file", {"image": str(reference)})
     return Style(
-        name=f"own-{safe}"[:60],
+        name=name_of(reference.stem, described, prefix="own-", longest=40),
         title=reference.stem,
         source_caption=source_prompt,
         target_caption=prompt,
         instruction=prompt,
         editor="file",
-        editor_settings={"image": str(reference)},
+        editor_settings=dict(described.editor_settings),
     )
 
 
@@ -92,7 +94,7 @@ def check_edit(
     try:
         if request.clip != "auto":
             find_clip(request.clip)
-        _edited(method, request)
+        _edited(method, _told_apart(method, request))
         _clip(_protocol(smoke), capture, split.name, split.train)
     except UserError as error:
         if request.asked_for:
@@ -129,6 +131,7 @@ def edit(
             raise UserError(f"actor {capture.name} is no longer the one that {run} was fitted on: run again")
         of_fit = manifest["split"]
         split = _clip(protocol, capture, of_fit["name"], parse_frames(of_fit["train"]))
+        request = _told_apart(base, request)
         edited = _edited(base, request)
     except UserError as error:
         if request.asked_for:
@@ -228,12 +231,22 @@ def edit_style(style: Style) -> EditStyle:
     )  # fmt: skip
 
 
-def _edited(base: Method, request: EditRequest) -> Method:
+def _folder(base: Method, request: EditRequest, style_name: str) -> Path:
     variant = variant_name(request.settings)
-    name = f"{request.style.name}+{variant}" if variant else request.style.name
-    workspace = dataclasses.replace(
-        base.workspace, folder=base.workspace.folder / EDITS / name, settings=dict(request.settings)
-    )
+    return base.workspace.folder / EDITS / (f"{style_name}+{variant}" if variant else style_name)
+
+
+def _told_apart(base: Method, request: EditRequest) -> EditRequest:
+    """The request with a style of the user's own under a name that no other edit of the run has."""
+    if request.style.editor != "file":
+        return request
+    style = told_apart(edit_style(request.style), lambda name: _folder(base, request, name))
+    return dataclasses.replace(request, style=request.style.model_copy(update={"name": style.name}))
+
+
+def _edited(base: Method, request: EditRequest) -> Method:
+    folder = _folder(base, request, request.style.name)
+    workspace = dataclasses.replace(base.workspace, folder=folder, settings=dict(request.settings))
     return base.edit(edit_style(request.style), workspace)
 
 
@@ -266,6 +279,7 @@ def _identity(
 ) -> dict[str, Any]:
     of_fit = manifest["identity"]
     described = edited.describe()
+    assets: Any = described.get("assets", {})
     return {
         "protocol": {"name": protocol.name, "version": protocol.version, "hash": protocol.hash()},
         "split": {"name": split.name, "sha256": split.digest()},
@@ -277,8 +291,13 @@ def _identity(
         "resolution_px": of_fit["resolution_px"],
         "style": dataclasses.asdict(edit_style(request.style)),
         "config": described.get("config", {}),
-        "assets": described.get("assets", {}),
+        "assets": {**_own_picture(request.style), **assets},
     }
+
+
+def _own_picture(style: Style) -> dict[str, str]:
+    """The digest of a picture of the user's own, under the name that :mod:`emo_bench.style_names` looks for."""
+    return {REFERENCE: sha256_of(Path(style.editor_settings["image"]))} if style.editor == "file" else {}
 
 
 def _facts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from emo_bench.lossless import FrameDigest
 from emo_bench.method import GIVEN_PROFILE, LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
 from emo_bench.metrics.clip_model import find_clip
 from emo_bench.numbered_frames import NumberedFrames, open_numbered
+from emo_bench.style_names import name_of
 from protocols.loader import DEFAULT_PROTOCOL
 
 
@@ -94,8 +95,8 @@ def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | N
         raise UserError(
             f"protocol {protocol.name} scores no edit: leave the prompts out, or --protocol editing"
         )
-    words = re.sub(r"[^a-z0-9]+", "-", after.lower()).strip("-")[:40].strip("-")
-    return EditStyle(words or "edit", before, after, after, "given")
+    described = EditStyle("", before, after, after, "given")
+    return dataclasses.replace(described, name=name_of(after, described, longest=40))
 
 
 def _class(name: str, frames: NumberedFrames) -> type[Method]:

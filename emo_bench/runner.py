@@ -20,6 +20,7 @@ from emo_bench.run_log import log_file
 from emo_bench.seeds import require_seed
 from emo_bench.stage_sharing import take_over_stages
 from emo_bench.store import LOG, RunFolder, RunPlace, lock_folder
+from emo_bench.style_names import told_apart
 from emo_bench.watched_method import build_watched
 from protocols.loader import DEFAULT_PROTOCOL
 
@@ -65,13 +66,17 @@ class _Plan:
 
     @property
     def folder(self) -> Path:
+        return self.folder_of_style(self.style.name if self.style else None)
+
+    def folder_of_style(self, style: str | None) -> Path:
+        """The run's folder, if its edit had that name; None for a run that is no edit."""
         own_split = None if self.split.name == self.protocol.default_split else self.split.name
         place = RunPlace(
             protocol=self.protocol.name,
             split=own_split,
             actor=self.request.actor,
             method=self.cls.info.name,
-            settings={**self.request.settings, **({"style": self.style.name} if self.style else {})},
+            settings={**self.request.settings, **({"style": style} if style else {})},
             profile=self.profile,
             seed=self.request.seed,
         )
@@ -103,7 +108,9 @@ def run(
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
     """
-    plan = dataclasses.replace(_resolve(request, cls), style=style, clip=clip)
+    plan = dataclasses.replace(_resolve(request, cls), clip=clip)
+    if style is not None:
+        plan = dataclasses.replace(plan, style=told_apart(style, plan.folder_of_style))
     resolution_px = _make(plan, wait=wait)
     folders = [plan.folder]
     for name in methods.TRIVIAL if trivial else ():

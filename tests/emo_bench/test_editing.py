@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emo_bench.cli import main
 from emo_bench.editing import choose_style
@@ -14,6 +18,8 @@ from emo_bench.errors import UserError
 from emo_bench.finished_runs import load_run
 from emo_bench.lossless import read_lossless
 from emo_bench.manifest import read_manifest
+from emo_bench.method import EditStyle
+from emo_bench.style_names import name_of
 from protocols.splitting import parse_frames
 
 METHOD = """
@@ -217,6 +223,51 @@ def test_a_split_that_trains_on_the_clip_is_refused(call: Any, tmp_path: Path) -
     assert code == 2 and "which split random-24 trains on" in err
     assert not (tmp_path / "runs").exists()
     assert call("--split", "random-24")[0] == 0
+
+
+def test_edits_of_other_prompts_never_share_a_folder(call: Any, tmp_path: Path) -> None:
+    """The first keeps its readable name; the same command finds its own edit again."""
+    from PIL import Image
+
+    picture = tmp_path / "clay.png"
+    Image.new("RGB", (64, 64), (200, 90, 10)).save(picture)
+    words = ("--reference", str(picture), "--source-prompt", "a man", "--prompt")
+    edits = folder(tmp_path) / "edit"
+    assert call(*words, "a clay bust")[0] == 0
+    assert [made.name for made in edits.iterdir()] == ["own-clay"]
+    code, _, err = call(*words, "泥塑")
+    assert code == 0, err
+    (second,) = {made.name for made in edits.iterdir()} - {"own-clay"}
+    assert re.fullmatch("own-clay-[0-9a-f]{8}", second)
+    for prompt, name in (("a clay bust", "own-clay"), ("泥塑", second)):
+        assert call(*words, prompt)[0] == 0
+        assert load_run(edits / name).manifest["identity"]["style"]["target_caption"] == prompt
+    assert len(list(edits.iterdir())) == 2
+    assert all(len((edits / name / "fits.txt").read_text()) == 1 for name in ("own-clay", second))
+
+
+@pytest.mark.parametrize("stems", [("雕像", "梵高"), ("x" * 50 + "1", "x" * 50 + "2"), ("---", "- -")])
+def test_names_that_had_to_be_changed_have_a_hash(stems: tuple[str, str], tmp_path: Path) -> None:
+    names = []
+    for number, stem in enumerate(stems):
+        picture = tmp_path / f"{stem}.png"
+        picture.write_bytes(bytes([number]))
+        names.append(choose_style(None, picture, "a bust", "a man").name)
+        assert choose_style(None, picture, "a bust", "a man").name == names[-1]
+        assert choose_style(None, picture, "another bust", "a man").name != names[-1]
+        assert choose_style(None, picture, "a bust", "a woman").name != names[-1]
+        assert re.fullmatch("own(-[a-z0-9_-]+)?-[0-9a-f]{8}", names[-1]) and len(names[-1]) <= 60
+    assert names[0] != names[1]
+
+
+@given(st.text(min_size=1), st.text(), st.text(), st.integers(1, 40))
+def test_any_text_names_a_folder(text: str, before: str, after: str, longest: int) -> None:
+    described = EditStyle("", before, after, after, "given")
+    name = name_of(text, described, longest=longest)
+    assert re.fullmatch("[a-z0-9][a-z0-9_-]{0,59}", name)
+    other = name_of(text, dataclasses.replace(described, target_caption=f"{after}."), longest=longest)
+    if not text.isascii() or len(name) > longest:
+        assert other != name
 
 
 def test_a_reference_of_ones_own_names_the_style(tmp_path: Path) -> None:
