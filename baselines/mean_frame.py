@@ -19,6 +19,7 @@ CHECKPOINT = "checkpoint.safetensors"
 class MeanFrame(Method):
     """Answers every index with the pixel-wise mean of the training frames, rounded."""
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mean-frame",
         title="Mean frame",

@@ -28,6 +28,7 @@ class NearestFrame(Method):
     frames are kept losslessly in the run's folder, because a renderer may not read the capture.
     """
 
+    fit_files = (CHECKPOINT, FRAMES)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="nearest-frame",
         title="Nearest frame",

@@ -10,15 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from emo_avatar.checkpointing import load_state, save_state, save_tensors
+from emo_avatar.checkpointing import CHECKPOINT, REMEDY, load_state, save_state, save_tensors
 from emo_avatar.loss_log import LossLog
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.untrusted.refusal import Unreadable, reading
 from emo_bench.untrusted.safetensors_file import read_safetensors
 
-AVATAR, REMEDY = "fitted avatar", "; remove its folder and run again"
-STATE, CHECKPOINT, LOSSES = "train.pt", "checkpoint.safetensors", "train.csv"
+AVATAR = "fitted avatar"
+STATE, LOSSES = "train.pt", "train.csv"
 
 
 class Training(Protocol):

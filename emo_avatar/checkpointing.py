@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -16,7 +17,12 @@ from emo_bench.errors import UserError
 from emo_bench.files import replacing, write_bytes
 from emo_bench.untrusted.torch_archive import read_torch
 
-REMEDY = "; remove it and run again"
+# Of a fitted avatar, and of an edit.
+CHECKPOINT = "checkpoint.safetensors"
+# A damaged one is made again by the command that made it.
+REMEDY = "; give its emo-bench run command again"
+
+log = logging.getLogger("emo_bench")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -35,16 +41,21 @@ def save_tensors(
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
-    """Read a state back, or None where there is none. Executes nothing from the file.
+    """Read a state back; None where there is none, and, with a line in the log, where it is damaged.
 
-    Raises:
-        UserError: it is damaged.
+    Executes nothing from the file.
     """
     if not path.exists():
         return None
-    state = read_torch(path, "state of a fit", remedy=REMEDY)
-    if not isinstance(state, dict):
-        raise UserError(f"{path} holds no state of a fit{REMEDY}")
+    try:
+        if not path.is_file():
+            raise UserError(f"{path} is no regular file")
+        state = read_torch(path, "state of a fit")
+        if not isinstance(state, dict):
+            raise UserError(f"{path} holds no state of a fit")
+    except UserError as error:
+        log.warning("%s: it is left aside, and its work is done again", error)
+        return None
     return state
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emo_avatar.checkpointing import load_state, save_tensors
+from emo_avatar.checkpointing import CHECKPOINT, REMEDY, load_state, save_tensors
 from emo_avatar.clip_encoder import ClipEncoder
 from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.driving import DrivingSignals, evenly_spaced, landmarks_px, to_frames_u8, to_unit_range
@@ -57,6 +57,7 @@ class EditedAvatar(Method):
         UserError: a setting, the editor or the CLIP model is not there; before any work.
     """
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = EmoAvatar.info
 
     def __init__(self, workspace: Workspace, base: EmoAvatar, style: EditStyle) -> None:
@@ -101,7 +102,7 @@ class EditedAvatar(Method):
         self._train(stage)
         clock.lap("training")
         self._avatar = avatar.eval()
-        _save_skips(avatar, folder / "checkpoint.safetensors")
+        _save_skips(avatar, folder / CHECKPOINT)
         self._save_sheet(base, signals, reference, others)
         clock.lap("saving")
         log.info("edit of frame %d: %s", reference_frame, clock)
@@ -165,7 +166,10 @@ class EditedAvatar(Method):
         path = self.base.workspace.folder / "render.pt"
         state = load_state(path)
         if state is None:
-            raise UserError(f"{path} is missing: the edit fine-tunes its discriminator; fit the avatar again")
+            raise UserError(
+                f"{path} is missing or damaged: the edit fine-tunes its discriminator; remove {CHECKPOINT} beside it "
+                "and give the run command again"
+            )
         discriminator = PatchDiscriminator(width=self.base.config.discriminator_width)
         with reading(path, "state of a fit", "; fit the avatar again"):
             discriminator.load_state_dict(state["discriminator"])
@@ -210,12 +214,12 @@ class EditedAvatar(Method):
 
     def load(self) -> None:
         """Load the edited skip connections into a copy of the avatar."""
-        path = self.workspace.folder / "checkpoint.safetensors"
+        path = self.workspace.folder / CHECKPOINT
         if not path.exists():
             raise UserError(f"{path} is missing: run the edit first")
         base, _ = self.base.fitted()
         avatar = copy.deepcopy(base)
-        tensors, _ = read_safetensors(path, "edited avatar", "; remove its folder and run again")
+        tensors, _ = read_safetensors(path, "edited avatar", REMEDY)
         try:
             avatar.fusion.load_state_dict(tensors)
         except RuntimeError as error:
@@ -224,7 +228,7 @@ class EditedAvatar(Method):
 
     def describe(self) -> dict[str, object]:
         """The edit's configuration, and the SHA-256 of the avatar, of CLIP and of a reference given as a file."""
-        hashes = {"avatar": sha256_of(self.base.workspace.folder / "checkpoint.safetensors")}
+        hashes = {"avatar": sha256_of(self.base.workspace.folder / CHECKPOINT)}
         if self._clip is not None:
             hashes[f"clip {self._clip.name}"] = self._clip.sha256
         picture = self.style.editor_settings.get("image")

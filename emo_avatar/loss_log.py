@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from emo_bench.errors import one_line
 from emo_bench.files import open_in_place, replacing
+
+log = logging.getLogger("emo_bench")
 
 
 def cut_rows(path: Path, column: str, last: int) -> int:
     """Drop the rows of a table past ``last`` in ``column``, which a killed training wrote after its last checkpoint.
 
-    The file is at any moment the old or the new one; with no row left it goes. Returns how many rows are left.
+    The file is at any moment the old or the new one; with no row left, or damaged (the log says so), it goes. Returns how many rows are left.
     """
     if not path.exists():
         return 0
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        kept = [row for row in reader if int(row[column]) <= last]
-        names = list(reader.fieldnames or ())
+    try:
+        kept, names = _rows_to(path, column, last)
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        log.warning("%s is damaged (%s): its rows are dropped", path, one_line(str(error))[:200])
+        kept, names = [], []
     if not kept:
         path.unlink()
         return 0
@@ -28,6 +33,15 @@ def cut_rows(path: Path, column: str, last: int) -> int:
         writer.writeheader()
         writer.writerows(kept)
     return len(kept)
+
+
+def _rows_to(path: Path, column: str, last: int) -> tuple[list[dict[str, str]], list[str]]:
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        kept = [row for row in reader if int(row[column]) <= last]
+        return kept, list(reader.fieldnames or ())
 
 
 class LossLog:

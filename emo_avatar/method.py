@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emo_avatar.checkpointing import link_file, load_state, save_state, save_tensors
+from emo_avatar.checkpointing import CHECKPOINT, REMEDY, link_file, load_state, save_state, save_tensors
 from emo_avatar.checkpoints import config_of
 from emo_avatar.config import PROFILES, resolve_config
 from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, to_frames_u8
@@ -33,7 +33,6 @@ from emo_bench.progress import track_progress
 from emo_bench.untrusted.refusal import Unreadable, reading
 from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
 
-REMEDY = "; remove its folder and run again"
 PLATE_FRAMES = 64
 RENDER_BATCH = 8
 
@@ -47,6 +46,7 @@ class EmoAvatar(Method):
     difference) and ``stage_seconds.json``.
     """
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="emo-avatar",
         title="Emo-Avatar",
@@ -88,7 +88,7 @@ class EmoAvatar(Method):
         self._train(stage, clock)
         self._avatar = stage.averaged_avatar()
         self._pivot_poses_deg = init.pivot_poses_deg
-        self._save_checkpoint(folder / "checkpoint.safetensors")
+        self._save_checkpoint(folder / CHECKPOINT)
         self._save_training_sheet(frames, signals)
         clock.save()
 
@@ -108,7 +108,7 @@ class EmoAvatar(Method):
         if stage != "init":
             raise ValueError(f"emo-avatar has no shared stage {stage!r}")
         folder = self.workspace.folder
-        write_seconds(folder, {"init": read_seconds(donor)["init"]})
+        write_seconds(folder, {"init": read_seconds(donor).get("init", 0.0)})
         link_file(donor / INIT_STATE, folder / INIT_STATE)
 
     def _build(self, init: Initialization, plate: Tensor) -> AvatarRenderer:
@@ -151,7 +151,7 @@ class EmoAvatar(Method):
         Raises:
             UserError: there is none, or it does not fit this configuration.
         """
-        path = self.workspace.folder / "checkpoint.safetensors"
+        path = self.workspace.folder / CHECKPOINT
         if not path.exists():
             raise UserError(f"{path} is missing: run the fit first")
         tensors, metadata = read_safetensors(path, "fitted avatar", REMEDY)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 
-from emo_bench.files import write_json
+from emo_bench.errors import UserError, one_line
+from emo_bench.files import read_regular, write_json
 
 FILE = "stage_seconds.json"
+LIMIT_BYTES = 2**20
+
+log = logging.getLogger("emo_bench")
 
 
 def read_seconds(folder: Path) -> dict[str, float]:
-    """Seconds by stage, as the clock of this folder last wrote them; empty where there was none."""
+    """Seconds by stage, as the clock of this folder last wrote them; empty where there was none or, with a line in the log, where they are damaged."""
     path = folder / FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        return {
+            str(name): float(value) for name, value in json.loads(read_regular(path, LIMIT_BYTES)).items()
+        }
+    except (ValueError, TypeError, AttributeError, UserError) as error:
+        log.warning("%s is damaged (%s): the seconds are counted anew", path, one_line(str(error))[:200])
+        return {}
 
 
 def write_seconds(folder: Path, seconds: dict[str, float]) -> None:

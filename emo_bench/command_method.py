@@ -23,6 +23,7 @@ from emo_bench.command_frames import frame_place
 from emo_bench.command_process import run_command, sole_command
 from emo_bench.errors import UserError
 from emo_bench.exporters import export_driving, export_training
+from emo_bench.files import open_in_place, remove_tree
 from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.numbered_frames import open_numbered
 
@@ -75,10 +76,10 @@ class CommandMethod(Method):
         self._workdir()
         folder = self.workspace.folder
         with sole_command(folder) as record:
-            shutil.rmtree(folder / EXPORT, ignore_errors=True)
+            remove_tree(folder / EXPORT)
             export_training(self.file.layout, capture, train, folder / EXPORT, self.resolution_px)
             self._run("fit", self.file.fit, self._values(EXPORT, len(train)), record)
-        (folder / DONE).touch()
+        open_in_place(folder / DONE, "a").close()
 
     def load(self) -> None:
         """Check that the fit was finished."""
@@ -129,7 +130,7 @@ class CommandMethod(Method):
         workdir, folder = self._workdir(), self.workspace.folder
         with sole_command(folder) as record:
             for part in (DRIVING, RENDERED):
-                shutil.rmtree(folder / part, ignore_errors=True)
+                remove_tree(folder / part)
             export_driving(self.file.layout, capture, indices, folder / DRIVING, self.resolution_px)
             values = {**self._values(DRIVING, len(indices)), **more}
             place = frame_place(workdir / fill(step.frames, values, quote=False), folder)
@@ -199,13 +200,13 @@ class CommandEdit(CommandMethod):
         self._workdir()
         folder = self.workspace.folder
         with sole_command(folder) as record:
-            shutil.rmtree(folder / EXPORT, ignore_errors=True)
-            shutil.rmtree(folder / WORK, ignore_errors=True)
+            remove_tree(folder / EXPORT)
+            remove_tree(folder / WORK)
             shutil.copytree(self._base.workspace.folder / WORK, folder / WORK)
             export_training(self.file.layout, capture, train, folder / EXPORT, self.resolution_px)
             values = {**self._values(EXPORT, len(train)), **self._words}
             self._run("edit", self._steps.fit, values, record)
-        (folder / DONE).touch()
+        open_in_place(folder / DONE, "a").close()
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """As the base's, with the edit's own render command where the file has one."""

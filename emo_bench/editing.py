@@ -139,6 +139,9 @@ def edit(
         log.info("edit: left out: %s", error)
         return None
     folder = edited.workspace.folder
+    for part in (folder.parent, folder):
+        if part.is_symlink():
+            raise UserError(f"{part} is a link, which may lead out of the run's folder: remove it")
     with lock_folder(folder, wait=wait or not request.asked_for), log_file(folder / LOG):
         opened = RunFolder.open(
             folder,
@@ -158,12 +161,18 @@ def edit(
 
 
 def open_method(
-    run: Path, device: str | None = None, method: str | None = None
+    run: Path, device: str | None = None, method: str | None = None, *, trust: bool = False
 ) -> tuple[WatchedMethod, dict[str, Any]]:
     """The method over a finished run's folder, not loaded yet, and the run's manifest.
 
+    Args:
+        run: the run's folder.
+        device: ``cpu`` or ``cuda``; None for the machine's.
+        method: as the user named it; None for the run's own.
+        trust: whether the file that the run names as its method's may be executed.
+
     Raises:
-        UserError: there is no finished run, or its method is not known here.
+        UserError: there is no finished run, its method is not known here, or would have to be trusted.
     """
     from emo_bench.runner import chosen_device
 
@@ -175,29 +184,35 @@ def open_method(
     identity = manifest["identity"]
     if "style" in identity:
         raise UserError(f"{run} is an edit: give the run it belongs to, {run.parent.parent}")
-    cls = _method_class(run, manifest) if method is None else methods.method_class(method)
+    cls = _method_class(run, manifest, trust) if method is None else methods.method_class(method)
     workspace = Workspace(
         run, identity["profile"], identity["seed"], chosen_device(device), identity["settings"]
     )
     return build_watched(cls, workspace), manifest
 
 
-def _method_class(run: Path, manifest: Mapping[str, Any]) -> type[Method]:
-    """The class of a run's method, by its name or by the place that the run was made from."""
+def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[Method]:
+    """The class of a run's method: the registered one of its name, else, trusted, that of the place that the run was made from."""
     identity, place = manifest["identity"], manifest.get("method_place")
     name = identity["method"]
     again = "give its emo-bench run command again, with --method as the file lies now"
+    if name in methods.known_methods():
+        return methods.method_class(name)
     if place is None and identity["profile"] == GIVEN_PROFILE:
         raise UserError(f"{run} holds frames made elsewhere: there is no avatar here to open")
-    if place is None and name not in methods.known_methods():
+    if place is None:
         raise UserError(
             f"{run} is of method {name!r}, which is none known here, and does not say its file: {again}"
         )
-    if place is None:
-        return methods.method_class(name)
     file = methods.method_file(place)
     if file is None or not file.is_file():
         raise UserError(f"{run} was made by {place}, which is not there any more: {again}")
+    if not trust:
+        what = "runs the shell commands of" if file.suffix == ".toml" else "executes the Python file"
+        raise UserError(
+            f"{run} names its method's file: opening it {what} {file.resolve()}; look at that file, and give --trust if "
+            "you trust it"
+        )
     cls = methods.method_class(place)
     if cls.info.name != name:
         raise UserError(f"{run} is of {name!r}, but {place} calls itself {cls.info.name!r} now")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -113,6 +115,23 @@ def read_regular(path: Path, limit_bytes: int) -> bytes:
             f"{path} is larger than {limit_bytes / 2**20:g} MiB, more than such a file ever holds"
         )
     return content
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it, as far as it can be; of a link to one only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str | None:
+    """Hexadecimal SHA-256 of a regular file; None where there is none that can be read."""
+    if not path.is_file():
+        return None
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
 
 
 @overload

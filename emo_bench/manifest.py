@@ -148,7 +148,13 @@ class Machine(_Entry):
 
 
 class BegunStage(_Entry):
+    """Whatever else is known of a stage is of the types of a finished one."""
+
     attempts: Count
+    seconds: Amount = _ABSENT
+    memory_mib: Amount | None = None
+    frames: Count = _ABSENT
+    machine: Machine = _ABSENT
 
 
 class DoneStage(_Entry):
@@ -159,6 +165,7 @@ class DoneStage(_Entry):
     gpu_memory_mib: Amount | None = None
     frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
     machine: Machine
+    files: dict[Name, Hash] = {}
 
 
 class DoneFit(DoneStage):

@@ -100,6 +100,9 @@ class Method(ABC):
 
     info: ClassVar[MethodInfo]
     resolution_px: int
+    fit_files: Sequence[str] = ()
+    """Names of files in the workspace folder that :meth:`load` reads. Their SHA-256 is kept in ``run.json``; the
+    toolkit calls :meth:`fit` again for a finished run in which one is missing or damaged."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench import __version__
+from emo_bench.errors import UserError
 from emo_bench.manifest import MANIFEST, read_manifest
 from emo_bench.method import Method
 from emo_bench.store import RunFolder
@@ -71,7 +72,11 @@ def _offered(donor: Path) -> dict[str, str]:
     """Keys of the stages in a fitted run's folder."""
     if not (donor / MANIFEST).is_file():
         return {}
-    manifest = read_manifest(donor)
+    try:
+        manifest = read_manifest(donor)
+    except UserError as error:
+        log.warning("nothing is taken over: %s", error)
+        return {}
     fitted = manifest["stages"].get("fit", {}).get("finished_at")
     return dict(manifest.get(KEYS, {})) if fitted else {}
 

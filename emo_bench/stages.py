@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -56,8 +56,7 @@ class Job:
 
 def fit(job: Job) -> None:
     """Fit the method on the training frames; no other frame can be read."""
-    if job.folder.finished("fit"):
-        log.info("fit: done before")
+    if _done(job, "fit", job.method.fit_files):
         return
 
     def work() -> dict[str, Any]:
@@ -67,14 +66,13 @@ def fit(job: Job) -> None:
         job.folder.note(described=job.method.describe())
         return {"frames": len(job.split.train)}
 
-    _stage(job, "fit", work)
+    _stage(job, "fit", work, names=job.method.fit_files)
 
 
 def render(job: Job) -> None:
     """Render the held-out frames from their track alone, losslessly."""
     inputs = job.method.render_inputs()
-    if job.folder.finished("render", inputs) and (job.folder.path / RENDER).is_file():
-        log.info("render: done before")
+    if _done(job, "render", (RENDER,), inputs):
         return
 
     def work() -> dict[str, Any]:
@@ -91,15 +89,13 @@ def render(job: Job) -> None:
             count, sha256 = write_lossless(job.folder.path / RENDER, frames())
         return {"frames": count, "frames_sha256": sha256}
 
-    _stage(job, "render", work, inputs)
+    _stage(job, "render", work, inputs, (RENDER,))
 
 
 def score(job: Job) -> None:
     """Score the rendered frames against the recorded ones, and write the preview."""
     inputs = _metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
-    files = (job.folder.path / SCORES, job.folder.path / PREVIEW)
-    if job.folder.finished("score", inputs) and all(file.is_file() for file in files):
-        log.info("score: done before")
+    if _done(job, "score", (SCORES, PREVIEW), inputs):
         return
 
     def work() -> dict[str, Any]:
@@ -121,7 +117,7 @@ def score(job: Job) -> None:
         write_bytes(job.folder.path / SCORES, table.to_parquet())
         return {"records": table.attrs["records"], "frames": len(table)}
 
-    _stage(job, "score", work, inputs)
+    _stage(job, "score", work, inputs, (SCORES, PREVIEW))
 
 
 def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
@@ -174,7 +170,21 @@ def _metric_states(protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def _stage(job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any = None) -> None:
+def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:
+    """Whether a stage was done before with the same inputs and its files are whole; the log says so, or what is not."""
+    if not job.folder.finished(name, inputs):
+        return False
+    damage = job.folder.damage(name, files)
+    if damage is None:
+        log.info("%s: done before", name)
+    else:
+        log.warning("%s: %s in %s: done again", name, damage, job.folder.path)
+    return damage is None
+
+
+def _stage(
+    job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any = None, names: Sequence[str] = ()
+) -> None:
     """Do a stage's work from the same random state whatever came before, and mark it with what it took."""
     attempt = job.folder.start(name)
     log.info("%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
@@ -183,7 +193,7 @@ def _stage(job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any 
     facts = work()
     seconds = round(time.monotonic() - started, 2)
     job.folder.finish(
-        name, inputs, seconds=seconds, **peak.read_mib(), **facts, machine=describe_machine(job.device)
+        name, inputs, names, seconds=seconds, **peak.read_mib(), **facts, machine=describe_machine(job.device)
     )
     log.info("%s: done in %.1f s", name, seconds)
 

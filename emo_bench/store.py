@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from emo_bench.errors import MethodError, UserError
-from emo_bench.files import open_in_place, remove_left_over, write_json
+from emo_bench.files import file_sha256, open_in_place, remove_left_over, write_json
 from emo_bench.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest
 from emo_bench.plain_json import plain
 
@@ -102,6 +102,20 @@ class RunFolder:
         entry = self.manifest["stages"].get(stage, {})
         return bool(entry.get("finished_at")) and entry.get("inputs") == plain(inputs)
 
+    def damage(self, stage: str, names: Iterable[str]) -> str | None:
+        """What is wrong with the files of a finished stage, in words; None where they are as the stage left them.
+
+        A file that the stage has no SHA-256 of, as in runs of older versions, must only be there.
+        """
+        known = self.manifest["stages"].get(stage, {}).get("files", {})
+        for name in names:
+            found = file_sha256(self.path / name)
+            if found is None:
+                return f"{name} is missing"
+            if found != known.get(name, found):
+                return f"{name} is not as it was written"
+        return None
+
     def start(self, stage: str) -> int:
         """Note that a stage begins; returns which attempt this is, from 1. Stages behind it lose their marks."""
         stages = self.manifest["stages"]
@@ -114,9 +128,12 @@ class RunFolder:
         self._write()
         return attempts
 
-    def finish(self, stage: str, inputs: Any = None, **facts: Any) -> None:
-        """Mark a stage as done; its files must lie there whole."""
-        self.manifest["stages"][stage] |= {"finished_at": _now(), "inputs": inputs, **facts}
+    def finish(self, stage: str, inputs: Any = None, names: Iterable[str] = (), **facts: Any) -> None:
+        """Mark a stage as done; the files ``names`` lie there whole, and their SHA-256 is kept."""
+        files = {name: file_sha256(self.path / name) for name in names}
+        self.manifest["stages"][stage] |= {
+            "finished_at": _now(), "inputs": inputs, **facts, "files": {k: v for k, v in files.items() if v},
+        }  # fmt: skip
         self._write()
 
     def note(self, **facts: Any) -> None:

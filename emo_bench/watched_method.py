@@ -40,6 +40,7 @@ class WatchedMethod(Method):
         self.inner = inner
         self.info = inner.info  # type: ignore[misc]
         self.resolution_px = inner.resolution_px
+        self.fit_files = tuple(inner.fit_files)
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from baselines.plate import evenly_spaced
 from baselines.settings import resolve_settings
 from baselines.training_frames import TrainingFrames, to_frames_u8
 from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
+from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench.actors.capture import Capture
 from emo_bench.method import Method, MethodInfo, Workspace
 
@@ -32,6 +33,7 @@ class DeepVideoPortraits(Method):
     and light of the rendering).
     """
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="deep-video-portraits",
         title="Deep Video Portraits",

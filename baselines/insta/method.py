@@ -20,6 +20,7 @@ from baselines.insta.shell import canonical_vertices
 from baselines.plate import clean_plate, evenly_spaced
 from baselines.settings import resolve_settings
 from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
+from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
 from emo_bench.method import Method, MethodInfo, Workspace
@@ -34,6 +35,7 @@ class Insta(Method):
     Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (the avatar).
     """
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="insta",
         title="INSTA",

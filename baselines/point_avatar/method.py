@@ -27,6 +27,7 @@ from baselines.point_avatar.rig_surface import frame_drive
 from baselines.point_avatar.test_time import fitted_to_picture
 from baselines.settings import resolve_settings
 from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
+from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.method import Method, MethodInfo, Workspace
@@ -47,6 +48,7 @@ class PointAvatar(Method):
     Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (the avatar).
     """
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="point-avatar",
         title="PointAvatar",

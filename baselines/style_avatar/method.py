@@ -18,6 +18,7 @@ from baselines.style_avatar.driving import DrivingSignals
 from baselines.style_avatar.fitting import StyleAvatarFit
 from baselines.training_frames import TrainingFrames, to_frames_u8
 from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
+from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.method import Method, MethodInfo, Workspace
@@ -34,6 +35,7 @@ class StyleAvatar(Method):
     averaged weights, colours and light of the rendering).
     """
 
+    fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="style-avatar",
         title="StyleAvatar",

@@ -27,10 +27,13 @@ def drive(
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Execute the method's own file that run.json names.")
+    ] = False,
 ) -> None:
     """Render a run's avatar with another person's expression and relative head pose, beside that person.
 
-    A video is tracked first and kept as an actor.
+    A video is tracked first and kept as an actor. A run of a method that is none of this toolkit's names the method's file; it is executed only with --trust.
     """
     from emo_bench import actors
     from emo_bench.cli import status
@@ -38,7 +41,7 @@ def drive(
     from emo_bench.editing import open_edit, open_method
 
     with status.log_on_stderr():
-        base, manifest = open_method(run, device)
+        base, manifest = open_method(run, device, trust=trust)
         method = base if style is None else open_edit(base, style)
         driver = _driver(by)
         method.load()

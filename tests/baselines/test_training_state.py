@@ -70,3 +70,36 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     assert torch.equal(load_checkpoint(tmp_path, "{}")["a"], torch.arange(3))
     with pytest.raises(UserError, match="other settings"):
         load_checkpoint(tmp_path, '{"steps":1}')
+
+
+@pytest.mark.parametrize("damage", ["cut", "one bit", "empty", "text", "pickle"])
+def test_a_damaged_state_is_left_aside_and_the_training_starts_again(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Descent()
+    (tmp_path / "whole").mkdir()
+    run_training(whole, tmp_path / "whole", 20, 5, "test")
+    with pytest.raises(KeyboardInterrupt):
+        run_training(Descent(dies_at=13), tmp_path, 20, 5, "test")
+    file = tmp_path / "train.pt"
+    content = bytearray(file.read_bytes())
+    if damage == "one bit":
+        place = content.find(np.float32(load_state(file)["weight"][0]).tobytes())  # type: ignore[index]
+        assert place > 0
+        content[place] ^= 1
+    cases = {"cut": content[: len(content) // 2], "empty": b"", "text": b"state", "pickle": b"\x80\x04N."}
+    file.write_bytes(cases.get(damage, bytes(content)))
+    again = Descent()
+    run_training(again, tmp_path, 20, 5, "test")
+    assert "train.pt" in caplog.text and "it is left aside" in caplog.text
+    assert torch.equal(again.weight, whole.weight)
+    for name in ("train.csv",):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, {"weight": torch.ones(5)}, "{}")
+    file = tmp_path / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors .*; give its emo-bench run command again"):
+        load_checkpoint(tmp_path, "{}")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,3 +37,14 @@ def test_rows_are_cut_by_a_named_column(tmp_path: Path) -> None:
     assert cut_rows(path, "images", 5) == 2
     assert path.read_text().splitlines() == ["seconds,images", "9,4", "8,5"]
     assert cut_rows(path, "images", 3) == 0 and not path.exists()
+
+
+@pytest.mark.parametrize("content", [b"step,l1\nx,1\n", b"other\n1\n", b"\xff\xfe\x00", b'step\n"'])
+def test_a_damaged_table_is_begun_anew(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_bytes(content)
+    write(path, range(5, 7))
+    assert "train.csv is damaged" in caplog.text
+    assert [line.partition(",")[0] for line in path.read_text().splitlines()] == ["step", "5", "6"]

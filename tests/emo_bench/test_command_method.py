@@ -132,8 +132,12 @@ def test_its_avatar_can_be_driven(
     monkeypatch.chdir(method.parent)
     folder = run(method.name)
     monkeypatch.chdir("/")
+    command = ["drive", str(folder), "--by", actor, "--frames", "3", "--device", "cpu"]
     with pytest.raises(SystemExit) as ended:
-        main(["drive", str(folder), "--by", actor, "--frames", "3", "--device", "cpu"])
+        main(command)
+    assert ended.value.code == 2 and "runs the shell commands of" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--trust"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"video    {folder / f'driven-by-{actor}.mp4'} (3 frames)\n"
 

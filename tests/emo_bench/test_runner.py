@@ -180,6 +180,10 @@ def test_frames_that_are_not_what_was_rendered_are_not_scored(request_: dict[str
     frames = list(read_lossless(folder / "render.mkv"))
     frames[3] = 255 - frames[3]
     write_lossless(folder / "render.mkv", frames)
+    manifest = json.loads((folder / "run.json").read_text())
+    # As a version that kept no SHA-256 of the file wrote it.
+    del manifest["stages"]["render"]["files"]
+    (folder / "run.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="is not what was rendered"):
         make(request_)
     assert not (folder / "frames.parquet").exists()
@@ -283,13 +287,39 @@ def test_a_run_opens_with_the_method_file_it_was_made_by(
     monkeypatch.chdir(tmp_path)
     run = make(request_, method="broken.py:Base")
     monkeypatch.chdir("/")
-    method, _ = open_method(run, "cpu")
+    method, _ = open_method(run, "cpu", trust=True)
     assert type(method.inner).__name__ == "Base" and method.workspace.folder == run
     (tmp_path / "broken.py").rename(tmp_path / "moved.py")
     with pytest.raises(UserError, match=r"made by .*/broken\.py:Base, which is not there any more: give its"):
-        open_method(run, "cpu")
+        open_method(run, "cpu", trust=True)
     assert make(request_, method=f"{tmp_path}/moved.py:Base") == run
-    assert type(open_method(run, "cpu")[0].inner).__name__ == "Base"
+    assert type(open_method(run, "cpu", trust=True)[0].inner).__name__ == "Base"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("evil.py:Base", BROKEN + "\nfrom pathlib import Path\nPath(__file__).with_name('executed').touch()\n", "executes the Python file"),
+        ("evil.toml", "touch executed", "runs the shell commands of"),
+    ],
+)  # fmt: skip
+def test_the_file_that_a_run_names_is_executed_only_when_it_is_trusted(
+    name: str, content: str, what: str, request_: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    run = make(request_, method=f"{tmp_path}/broken.py:Base")
+    file = tmp_path / name.partition(":")[0]
+    file.write_text(content)
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["method_place"] = str(tmp_path / name)
+    (run / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"{what} {file}; look at that file, and give --trust"):
+        open_method(run, "cpu")
+    # A name of this toolkit is the toolkit's method, whatever else the run says.
+    manifest["identity"] |= {"method": "mean-frame", "config": {}}
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert type(open_method(run, "cpu")[0].inner).__name__ == "MeanFrame"
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_run_that_does_not_say_its_method_file_says_what_to_do(
@@ -301,9 +331,9 @@ def test_a_run_that_does_not_say_its_method_file_says_what_to_do(
     del manifest["method_place"]
     (run / "run.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"does not say its file: give its emo-bench run command again"):
-        open_method(run, "cpu")
+        open_method(run, "cpu", trust=True)
     make(request_, method=f"{tmp_path}/broken.py:Base")
-    assert type(open_method(run, "cpu")[0].inner).__name__ == "Base"
+    assert type(open_method(run, "cpu", trust=True)[0].inner).__name__ == "Base"
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
