@@ -20,6 +20,7 @@ from emo_bench.finished_runs import is_finished, load_run
 from emo_bench.lossless import read_lossless
 from emo_bench.metrics import Captions, Settings, score
 from emo_bench.metrics.conventions import Convention
+from emo_bench.pictures import read_picture
 from emo_bench.progress import track_progress
 from emo_bench.reference_editors import open_editor
 from emo_bench.rescoring import run_sources
@@ -84,7 +85,7 @@ def clips(run: Path, edit: Path) -> dict[str, Frames]:
 
 
 def picture(path: Path) -> Frames:
-    return np.asarray(Image.open(path).convert("RGB"))
+    return read_picture(path)
 
 
 def recoloured(frames: Frames, before: Frames, after: Frames) -> Frames:

@@ -13,6 +13,7 @@ from emo_bench.ablation import VariantResult
 from emo_bench.lossless import read_lossless
 from emo_bench.manifest import read_manifest
 from emo_bench.picture_strips import Strip, save_strips
+from emo_bench.pictures import read_picture
 from emo_bench.store import RENDER
 from protocols.ablation import Ablation
 from protocols.splitting import parse_frames
@@ -24,13 +25,10 @@ VIEWS_APART_DEG = 1.0
 
 def interpolation_strip(run: Path, label: str) -> Strip | None:
     """A run's generator between its outermost pivots (figure 3); None where its fit kept none (a single pivot)."""
-    from PIL import Image
-
     path = run / INTERPOLATION
     if not path.is_file():
         return None
-    with Image.open(path) as sheet:
-        pixels = np.asarray(sheet.convert("RGB"))
+    pixels = read_picture(path)
     side = pixels.shape[0]
     return Strip(label, [pixels[:, x : x + side] for x in range(0, pixels.shape[1], side)])
 

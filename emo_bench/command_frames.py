@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emo_bench.errors import UserError
-from emo_bench.frame_source import PICTURES
+from emo_bench.pictures import is_picture_name
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def frame_place(path: Path, own: Path) -> FramePlace:
 
 def _frame_files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
+        return sorted(file for file in path.iterdir() if is_picture_name(file) and file.is_file())
     return [path] if path.is_file() else []
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from emo_bench.errors import UserError
+from emo_bench.pictures import FrameU8, is_picture_name, picture_files, read_picture
 
-FrameU8 = NDArray[np.uint8]
-
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 SHOWN_NAMES = 5
 
 
@@ -27,19 +23,23 @@ class FrameSource:
         names: of the frames: a picture's file name without its ending, or a video frame's number.
         open: yields uint8 ``[H, W, 3]`` RGB in the order of ``names``; UserError for what cannot be read.
         by_name: whether the names say which frames of two sources belong together.
+        files: the pictures, in the order of ``names``; empty where the frames are no single files.
+        notes: what a user should know about the frames, one sentence each; complete when they have been read.
     """
 
     title: str
     names: tuple[int | str, ...]
     open: Callable[[], Iterator[FrameU8]]
     by_name: bool
+    files: tuple[Path, ...] = ()
+    notes: list[str] = field(default_factory=list, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
 
 
 def open_frames(path: Path) -> FrameSource:
-    """Frames of a folder of pictures (in the natural order of their names) or of a video.
+    """Frames of a folder of pictures (in the natural order of their names), of one picture, or of a video.
 
     Alpha lies on black, grey becomes RGB; pictures of more than 8 bits are refused.
 
@@ -49,10 +49,23 @@ def open_frames(path: Path) -> FrameSource:
     path = Path(path)
     if path.is_dir():
         return _open_folder(path)
+    if is_picture_name(path):
+        return FrameSource(str(path), (path.stem,), lambda: iter([read_picture(path)]), False, (path,))
+    return _open_video(path)
+
+
+def _open_video(path: Path) -> FrameSource:
     from emo_bench.actors.video import decode_video, probe_video
 
     info = probe_video(path)
-    return FrameSource(str(path), tuple(range(info.frames)), lambda: decode_video(info), by_name=False)
+    notes = [f"{info.path.name}: {note}" for note in info.notes]
+
+    def add_note(note: str) -> None:
+        if note not in notes:
+            notes.append(note)
+
+    names = tuple(range(info.frames))
+    return FrameSource(str(path), names, lambda: decode_video(info, add_note), by_name=False, notes=notes)
 
 
 def match(source: FrameSource, frames: FrameSource) -> FrameSource:
@@ -69,7 +82,8 @@ def match(source: FrameSource, frames: FrameSource) -> FrameSource:
             )
         return source
     for one, other in ((frames, source), (source, frames)):
-        lacking = [str(name) for name in one.names if name not in set(other.names)]
+        known = set(other.names)
+        lacking = [str(name) for name in one.names if name not in known]
         if lacking:
             shown = ", ".join(lacking[:SHOWN_NAMES]) + (", ..." if len(lacking) > SHOWN_NAMES else "")
             raise UserError(f"{other.title} lacks {len(lacking)} frames that {one.title} has: {shown}")
@@ -83,37 +97,14 @@ def natural_order(name: str) -> tuple[tuple[bool, int, str], ...]:
 
 
 def _open_folder(folder: Path) -> FrameSource:
-    files = sorted(
-        (file for file in folder.iterdir() if file.suffix.lower() in PICTURES),
-        key=lambda file: natural_order(file.stem),
-    )
+    files = sorted(picture_files(folder), key=lambda file: natural_order(file.stem))
     if not files:
         raise UserError(f"{folder} holds no pictures: give a folder of PNG or JPEG files, or a video")
-    stems = [file.stem for file in files]
-    twice = {stem for stem in stems if stems.count(stem) > 1}
-    if twice:
-        raise UserError(f"{folder} holds several pictures named {sorted(twice)[0]}: keep one of each")
-    return FrameSource(str(folder), tuple(stems), lambda: map(read_picture, files), by_name=True)
-
-
-def read_picture(file: Path) -> FrameU8:
-    """Read one picture as uint8 ``[H, W, 3]`` RGB.
-
-    Raises:
-        UserError: it cannot be read, or has more than 8 bits a channel.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as picture:
-            if picture.mode.startswith(("I", "F")):
-                raise UserError(f"{file} has more than 8 bits a channel: convert it to 8-bit RGB first")
-            if picture.has_transparency_data:
-                black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-                return np.array(Image.alpha_composite(black, picture.convert("RGBA")).convert("RGB"))
-            return np.array(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{file} cannot be read as a picture ({error})") from error
+    stems = tuple(file.stem for file in files)
+    stem, count = Counter(stems).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{folder} holds several pictures named {stem}: keep one of each")
+    return FrameSource(str(folder), stems, lambda: map(read_picture, files), True, tuple(files))
 
 
 def in_batches(
@@ -133,12 +124,18 @@ def in_batches(
     first = sources[0]
     assert first is not None
     streams = [None if source is None else _whole(source) for source in sources]
-    for start in range(0, len(first), batch):
-        names = first.names[start : start + batch]
-        yield names, [None if stream is None else [next(stream) for _ in names] for stream in streams]
+    try:
+        for start in range(0, len(first), batch):
+            names = first.names[start : start + batch]
+            yield names, [None if stream is None else [next(stream) for _ in names] for stream in streams]
+    finally:
+        # A video says at its end what was damaged.
+        for stream in streams:
+            if stream is not None:
+                stream.close()
 
 
-def _whole(source: FrameSource) -> Iterator[FrameU8]:
+def _whole(source: FrameSource) -> Generator[FrameU8, None, None]:
     count = 0
     for frame in source.open():
         count += 1

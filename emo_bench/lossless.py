@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.files import replacing
+from emo_bench.video_file import open_video
 
 if TYPE_CHECKING:
     import av
@@ -90,7 +91,7 @@ def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[
     if not path.is_file():
         raise UserError(f"{path} is missing: run again")
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             if indices is None:
                 for frame in container.decode(video=0):
                     yield _to_rgb(frame)

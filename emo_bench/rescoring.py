@@ -14,10 +14,13 @@ from emo_bench.csv_text import csv_text
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.finished_runs import load_run
-from emo_bench.frame_source import FrameSource, FrameU8, in_batches, match, open_frames
+from emo_bench.frame_source import FrameSource, in_batches, match, open_frames
 from emo_bench.lossless import read_lossless
+from emo_bench.masks import HALF, open_masks
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
 from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
+from emo_bench.metrics.registry import metric_class
+from emo_bench.pictures import FrameU8
 from emo_bench.progress import track_progress
 from emo_bench.store import RENDER
 
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     import pandas
 
 BATCH = 16
-MASK_LEVEL = 128
 REGIONS = ("full frame", "foreground", "face")
 
 
@@ -36,7 +38,8 @@ class ScoreRequest:
     Attributes:
         frames: a folder of pictures, a video, or a run's folder, which brings its own reference and masks.
         reference: a folder or a video; None for metrics that need none, and for a run.
-        masks: of the reference: a folder of pictures or a video, bright where the person is.
+        masks: of the reference: a folder of pictures or a video, as ``masks.open_masks`` takes them.
+        mask_labels: the values of the person where the masks are label maps.
         metrics: ids; empty for the convention's, or the default ones.
         convention: by name; None scores the frames as they are.
         background, region: over the convention's own.
@@ -46,6 +49,7 @@ class ScoreRequest:
     frames: Path
     reference: Path | None = None
     masks: Path | None = None
+    mask_labels: tuple[int, ...] = ()
     metrics: tuple[str, ...] = ()
     convention: str | None = None
     background: Background | None = None
@@ -54,7 +58,8 @@ class ScoreRequest:
 
 
 def score_request(request: ScoreRequest) -> pandas.DataFrame:
-    """Score in one pass: a table as of ``Scorer.table``, with ``attrs["convention"]`` and ``attrs["frames"]``.
+    """Score in one pass: a table as of ``Scorer.table``, with ``attrs["convention"]``, ``attrs["frames"]``,
+    ``attrs["identical"]`` as of :func:`identical_frames` and ``attrs["notes"]``, sentences about what was read.
 
     Raises:
         UserError: the sources do not go together, or something that the convention needs is missing.
@@ -77,8 +82,32 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
             scorer.add(*_prepared(names, parts, convention))
             advance(len(names))
     table = scorer.table()
-    table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
+    identical = identical_frames(table)
+    table.attrs |= {
+        "convention": convention.name,
+        "frames": str(request.frames),
+        "identical": identical,
+        "notes": [
+            *(
+                f"{metric}: inf, {found['frames']} of {len(table)} frames identical"
+                for metric, found in identical.items()
+            ),
+            *(note for source in sources if source for note in source.notes),
+        ],
+    }
     return table
+
+
+def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
+    """By metric with infinite scores: how many ``frames`` are as their reference, and the ``others_mean`` or None."""
+    found: dict[str, dict[str, object]] = {}
+    for metric in table.columns:
+        scores = table[metric].to_numpy()
+        infinite = np.isinf(scores)
+        if infinite.any():
+            mean = metric_class(metric).aggregate(scores[~infinite])
+            found[metric] = {"frames": int(infinite.sum()), "others_mean": None if np.isnan(mean) else mean}
+    return found
 
 
 def long_form(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -147,7 +176,7 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
                 f"convention {convention.name} with background {convention.background} and region "
                 f"{convention.region} needs the person's masks: give --masks"
             )
-        masks = match(open_frames(request.masks), frames)
+        masks = match(open_masks(request.masks, request.mask_labels), frames)
     return [frames, reference, masks]
 
 
@@ -211,11 +240,17 @@ def _prepared(
         assert frames is not None
     if masks is None:
         return frames, reference, names, None
-    inside = masks[..., 0] >= MASK_LEVEL
+    inside = masks[..., 0] >= HALF
     if inside.shape != frames.shape[:3]:
         raise UserError(
             f"masks are {inside.shape[2]}x{inside.shape[1]} px, frames {frames.shape[2]}x{frames.shape[1]}"
         )
+    for name, mask in zip(names, inside, strict=True):
+        if not mask.any():
+            raise UserError(
+                f"the mask of frame {name} is empty: without a pixel of the person there is nothing to score; leave "
+                "the frame out, or mend its mask"
+            )
     frames = lay_on(frames, inside, convention.background)
     reference = None if reference is None else lay_on(reference, inside, convention.background)
     return frames, reference, names, None if convention.region == "full frame" else inside

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import FinishedRun
 from emo_bench.preview import LABEL_PX
-from emo_bench.store import PREVIEW
+from emo_bench.store import PREVIEW, FinishedRun
+from emo_bench.video_file import open_video
 
 FrameU8 = NDArray[np.uint8]
 PANELS = 3
@@ -41,7 +42,7 @@ def read_panels(
         raise UserError(f"{path} is missing: {again}")
     number = -1
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             for number, frame in enumerate(container.decode(video=0)):
                 if number < start:
                     continue

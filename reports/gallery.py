@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError, exit_code
 from emo_bench.files import write_bytes
 from emo_bench.finished_runs import find_runs
+from emo_bench.pictures import read_picture
+from emo_bench.store import find_runs
 from reports.comparison import Row
 from reports.markdown import code, escaped, image
 from reports.numbers import group_title, heading, number
@@ -114,10 +116,10 @@ def _picture(path: Path, side: int) -> FrameU8:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BOX))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}): give the run's command again") from error
+        picture = read_picture(path)
+    except UserError as error:
+        raise UserError(f"{error}; or give the run's command again") from error
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))
 
 
 def _jpeg(picture: FrameU8) -> bytes:

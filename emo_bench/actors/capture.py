@@ -13,6 +13,7 @@ import numpy as np
 
 from emo_bench.actors.track import Track, pack_foreground
 from emo_bench.errors import UserError
+from emo_bench.video_file import open_video
 
 if TYPE_CHECKING:
     import av
@@ -117,7 +118,7 @@ class _FrameReader:
         import av
 
         try:
-            self._container = av.open(str(path))
+            self._container = open_video(path)
         except (OSError, av.FFmpegError) as error:
             raise UserError(f"{path} cannot be read ({error}); add the video again") from error
         self._stream = self._container.streams.video[0]

@@ -89,9 +89,9 @@ def _bundled_names() -> list[str]:
 
 
 def _bundled_info(name: str) -> ActorInfo:
-    import av
+    from emo_bench.video_file import open_video
 
-    with av.open(str(BUNDLED / f"actor-{name}.mp4")) as container:
+    with open_video(BUNDLED / f"actor-{name}.mp4") as container:
         stream = container.streams.video[0]
         assert stream.average_rate is not None
         return ActorInfo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emo_bench.errors import UserError
+from emo_bench.regular_file import require_regular
+from emo_bench.video_file import open_video
 
 if TYPE_CHECKING:
     import av
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 # Intervals that differ from the median by more than this share make a frame rate variable, if so many do.
 INTERVAL_TOLERANCE = 0.3
 IRREGULAR_SHARE = 0.02
+# Frame rates that a video can have; others come from damaged time stamps.
+FPS_RANGE = (0.1, 1000.0)
+USUAL_FPS = 25
+SHOWN_FRAMES = 5
 
 
 @dataclass(frozen=True)
@@ -47,20 +53,20 @@ def probe_video(path: Path) -> VideoInfo:
     Raises:
         UserError: it is not a video, holds no readable frame, or has a variable frame rate.
     """
-    import av
-
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    require_regular(path, "a video")
     try:
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             if not container.streams.video:
                 raise UserError(f"{path.name} has no picture: give a video file")
             stream = container.streams.video[0]
             times, cut = _packet_times(container, stream)
             expected, rate = stream.frames, stream.average_rate
         first = next(_decoded(path), None)
-    except (OSError, av.FFmpegError) as error:
+    except UserError:
+        raise
+    # PyAV raises OSError and av.FFmpegError, and for damaged headers ValueError and others.
+    except Exception as error:
         raise UserError(
             f"{path.name} is not a video that can be read: give an MP4, MOV, MKV, WebM or AVI file"
         ) from error
@@ -70,29 +76,49 @@ def probe_video(path: Path) -> VideoInfo:
     width, height = first.width, first.height
     if rotation_deg in (90, 270):
         width, height = height, width
+    fps, timed = _frame_rate(path, times, rate)
     notes = _notes(first, rotation_deg, len(times), expected, cut)
-    return VideoInfo(path, width, height, _frame_rate(path, times, rate), len(times), rotation_deg, notes)
+    if not timed:
+        notes = (*notes, f"the frames have no times of their own: they were taken {float(fps):g} a second")
+    return VideoInfo(path, width, height, fps, len(times), rotation_deg, notes)
 
 
-def decode_video(info: VideoInfo) -> Iterator[np.ndarray]:
+def decode_video(
+    info: VideoInfo, add_note: Callable[[str], None] = lambda note: None
+) -> Iterator[np.ndarray]:
     """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; alpha lies on black, grey becomes RGB.
 
-    A damaged file ends early without an error; compare the count with ``info.frames``.
+    A damaged file ends early without an error; compare the count with ``info.frames``. Where a decoder fills in what it
+    cannot read and says so (H.264, MPEG-2 and MPEG-4 do), ``add_note`` gets a sentence that counts such frames, at the
+    end.
     """
     import av
 
     turns = info.rotation_deg // 90
+    damaged: list[int] = []
     try:
-        for frame in _decoded(info.path):
+        for number, frame in enumerate(_decoded(info.path)):
+            if frame.is_corrupt:
+                damaged.append(number)
             yield np.ascontiguousarray(np.rot90(_to_rgb(frame), turns))
     except (OSError, av.FFmpegError):
         return
+    finally:
+        if damaged:
+            add_note(_concealed(info, damaged))
+
+
+def _concealed(info: VideoInfo, damaged: list[int]) -> str:
+    shown = ", ".join(str(number) for number in damaged[:SHOWN_FRAMES])
+    more = ", ..." if len(damaged) > SHOWN_FRAMES else ""
+    return (
+        f"{info.path.name} is damaged: the decoder filled in parts of {len(damaged)} of its {info.frames} frames "
+        f"({shown}{more}), which later frames may repeat"
+    )
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame]:
-    import av
-
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         yield from container.decode(stream)
@@ -126,11 +152,14 @@ def _packet_times(container: av.container.InputContainer, stream: av.VideoStream
     return sorted(times), cut
 
 
-def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> Fraction:
+def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> tuple[Fraction, bool]:
+    """Frames per second, and whether the frames' own times say so."""
     intervals = np.diff(times)
-    if len(intervals) == 0:
-        return Fraction(rate or 25)
-    usual = float(np.median(intervals))
+    usual = float(np.median(intervals)) if len(intervals) else 0.0
+    if not (usual > 0 and FPS_RANGE[0] <= 1.0 / usual <= FPS_RANGE[1]):
+        said = Fraction(rate or 0)
+        fits = FPS_RANGE[0] <= said <= FPS_RANGE[1]
+        return (said.limit_denominator(1001) if fits else Fraction(USUAL_FPS)), len(intervals) == 0
     irregular = np.abs(intervals - usual) > INTERVAL_TOLERANCE * max(usual, 1e-6)
     if irregular.mean() > IRREGULAR_SHARE:
         low, high = (1.0 / max(float(np.percentile(intervals, q)), 1e-3) for q in (98, 2))
@@ -142,7 +171,7 @@ def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> Fracti
     near = Fraction(rate) if rate else measured
     if abs(near - measured) > measured / 20:
         near = measured
-    return near.limit_denominator(1001)
+    return near.limit_denominator(1001), True
 
 
 def _notes(

@@ -46,8 +46,12 @@ def score(
         str | None, typer.Option(help="Score as others did; see: emo-bench metrics conventions.")
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="The person's masks in the reference, bright inside.")
+        Path | None,
+        typer.Option(help="The person's masks in the reference: 0/1, 0/255, soft, or the alpha of cut-outs."),
     ] = None,
+    mask_labels: Annotated[
+        str, typer.Option(metavar="N,N", help="Masks are label maps: the person's labels, e.g. 1,2,17.")
+    ] = "",
     region: Annotated[str | None, typer.Option(help='"full frame", foreground or face.')] = None,
     background: Annotated[str | None, typer.Option(help='"as filmed", white or black.')] = None,
     source_prompt: Annotated[
@@ -81,7 +85,7 @@ def score(
     assert made is not None
     if actor is not None:
         others = {
-            "--reference": reference, "--masks": masks, "--metrics": metrics, "--convention": convention,
+            "--reference": reference, "--masks": masks, "--mask-labels": mask_labels, "--metrics": metrics, "--convention": convention,
             "--region": region, "--background": background, "--out": out,
         }  # fmt: skip
         _refuse("--actor takes these from the protocol", others)
@@ -120,6 +124,7 @@ def score(
             frames=made,
             reference=reference,
             masks=masks,
+            mask_labels=_labels(mask_labels, masks),
             metrics=tuple(name.strip() for name in metrics.split(",") if name.strip()),
             convention=convention,
             background=background,  # type: ignore[arg-type]
@@ -129,8 +134,22 @@ def score(
         table = score_request(request)
         written = [] if out is None else write_scores(table, out)
     _show(table)
+    for note in table.attrs["notes"]:
+        print(f"note: {note}")
     for path in written:
         print(f"wrote  {path}")
+
+
+def _labels(given: str, masks: Path | None) -> tuple[int, ...]:
+    """The numbers of ``--mask-labels``."""
+    from emo_bench.errors import UserError
+
+    words = [word.strip() for word in given.split(",") if word.strip()]
+    if words and masks is None:
+        raise UserError("--mask-labels: give the label maps with --masks")
+    if not all(word.isascii() and word.isdecimal() and len(word) <= 3 and int(word) <= 255 for word in words):
+        raise UserError(f"--mask-labels {given}: labels are whole numbers from 0 to 255 with commas between")
+    return tuple(int(word) for word in words)
 
 
 def _refuse(why: str, options: Mapping[str, object]) -> None:
@@ -151,8 +170,14 @@ def _show(table: "pandas.DataFrame") -> None:
         value = metric_class(metric).aggregate(table[metric].to_numpy())
         backend = record["backend"]
         shown = "n/a" if value != value else f"{value:.4f}"
+        identical = table.attrs["identical"].get(metric)
         note = backend["detail"] if backend["name"] == "n/a" else backend["name"]
         dropped = len(record["frames_dropped"])
-        frames = f"{record['frames_scored']}" + (f" ({dropped} undefined)" if dropped else "")
+        remarks = [f"{dropped} undefined"] if dropped else []
+        if identical:
+            remarks.append(f"{identical['frames']} of {len(table)} identical")
+            if identical["others_mean"] is not None:
+                remarks[-1] += f", the others {identical['others_mean']:.4f}"
+        frames = f"{record['frames_scored']}" + (f" ({'; '.join(remarks)})" if remarks else "")
         rows.append((metric, shown, record["unit"], record["direction"], frames, record["region"], note))
     print_columns(("metric", "score", "unit", "better", "frames", "region", "backend"), rows)

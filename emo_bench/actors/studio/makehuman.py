@@ -11,6 +11,7 @@ import numpy as np
 
 from emo_bench import paths
 from emo_bench.errors import UserError
+from emo_bench.pictures import read_layers
 
 
 def makehuman_folder() -> Path:
@@ -39,7 +40,9 @@ def load_texture(name: str, size_px: int = 512) -> np.ndarray:
     """An image of the asset folder as float32 RGBA ``[S, S, 4]`` in [0, 1], linear light."""
     from PIL import Image
 
-    image = Image.open(makehuman_folder() / name).convert("RGBA")
+    layers = read_layers(makehuman_folder() / name)
+    alpha = np.full(layers.colour.shape[:2], 255, np.uint8) if layers.alpha is None else layers.alpha
+    image = Image.fromarray(np.dstack((layers.colour, alpha)))
     image = image.resize((size_px, size_px), Image.Resampling.BOX)
     rgba = np.asarray(image, dtype=np.float32) / 255.0
     rgba[..., :3] **= 2.2
