@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from emo_bench.exporters import export_driving, export_training
 from emo_bench.files import open_in_place, remove_tree
 from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.numbered_frames import open_numbered
+
+log = logging.getLogger("emo_bench")
 
 EXPORT, DRIVING, WORK, RENDERED = "export", "driving", "work", "rendered"
 COMMAND_LOG = "command.log"
@@ -136,7 +139,10 @@ class CommandMethod(Method):
             place = frame_place(workdir / fill(step.frames, values, quote=False), folder)
             self._run("render", step, values, record)
         place.require_written(self._what("render"), folder / COMMAND_LOG)
-        yield from open_numbered(place.path, indices).read(self.resolution_px)
+        frames = open_numbered(place.path, indices)
+        yield from frames.read(self.resolution_px)
+        for note in frames.source.notes:
+            log.warning("note: %s", note)
 
     def _values(self, data: str, count: int) -> dict[str, object]:
         """What the placeholders stand for; makes the folders."""

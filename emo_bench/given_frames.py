@@ -146,5 +146,5 @@ class GivenFrames(Method):
         yield from self.given.read(self.resolution_px)
 
     def describe(self) -> dict[str, object]:
-        """The frames' digest: other frames are another run."""
-        return {"config": {"frames_sha256": self.sha256}}
+        """The frames' digest: other frames are another run. Notes on how they were read are flags."""
+        return {"config": {"frames_sha256": self.sha256}, "flags": list(self.given.source.notes)}

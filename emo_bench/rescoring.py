@@ -19,6 +19,7 @@ from emo_bench.lossless import read_lossless
 from emo_bench.masks import HALF, open_masks
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
 from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
+from emo_bench.metrics.metric import NO_BACKEND
 from emo_bench.metrics.registry import metric_class
 from emo_bench.pictures import FrameU8
 from emo_bench.progress import track_progress
@@ -39,22 +40,22 @@ class ScoreRequest:
         frames: a folder of pictures, a video, or a run's folder, which brings its own reference and masks.
         reference: a folder or a video; None for metrics that need none, and for a run.
         masks: of the reference: a folder of pictures or a video, as ``masks.open_masks`` takes them.
-        mask_labels: the values of the person where the masks are label maps.
         metrics: ids; empty for the convention's, or the default ones.
         convention: by name; None scores the frames as they are.
         background, region: over the convention's own.
         settings: device, detector, CLIP model, captions.
+        mask_labels: the values of the person where the masks are label maps.
     """
 
     frames: Path
     reference: Path | None = None
     masks: Path | None = None
-    mask_labels: tuple[int, ...] = ()
     metrics: tuple[str, ...] = ()
     convention: str | None = None
     background: Background | None = None
     region: str | None = None
     settings: Settings = field(default_factory=Settings)
+    mask_labels: tuple[int, ...] = ()
 
 
 def score_request(request: ScoreRequest) -> pandas.DataFrame:
@@ -82,20 +83,47 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
             scorer.add(*_prepared(names, parts, convention))
             advance(len(names))
     table = scorer.table()
-    identical = identical_frames(table)
-    table.attrs |= {
-        "convention": convention.name,
-        "frames": str(request.frames),
-        "identical": identical,
-        "notes": [
-            *(
-                f"{metric}: inf, {found['frames']} of {len(table)} frames identical"
-                for metric, found in identical.items()
-            ),
-            *(note for source in sources if source for note in source.notes),
-        ],
-    }
+    table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
+    table.attrs["identical"] = identical_frames(table)
+    table.attrs["notes"] = _notes(request, convention, table, sources)
     return table
+
+
+def _notes(
+    request: ScoreRequest,
+    convention: Convention,
+    table: pandas.DataFrame,
+    sources: Sequence[FrameSource | None],
+) -> list[str]:
+    """What a reader of the scores should know, each sentence once."""
+    notes = [
+        *(
+            f"{metric}: inf, {found['frames']} of {len(table)} frames identical"
+            for metric, found in table.attrs["identical"].items()
+        ),
+        *_undefined(table),
+        *(note for source in sources if source for note in source.notes),
+        *_unused(request, convention),
+    ]
+    return list(dict.fromkeys(notes))
+
+
+def _undefined(table: pandas.DataFrame) -> list[str]:
+    """Why frames have no score, metric by metric; a metric that scores none at all says so in its record."""
+    notes = []
+    for metric, record in table.attrs["records"].items():
+        why = metric_class(metric).info.undefined
+        if record["frames_dropped"] and record["backend"]["name"] != NO_BACKEND and why:
+            notes.append(
+                f"{metric}: undefined in {len(record['frames_dropped'])} of {len(table)} frames: {why}"
+            )
+    return notes
+
+
+def _unused(request: ScoreRequest, convention: Convention) -> list[str]:
+    if request.masks is None or convention.needs_masks:
+        return []
+    return ["the masks were not looked at: name a --region or a --background"]
 
 
 def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:

@@ -17,6 +17,10 @@ CONTAINERS = (
 )  # fmt: skip
 
 
+class NoPictureError(OSError):
+    """A file of sound alone."""
+
+
 def open_video(path: Path) -> av.container.InputContainer:
     """Open a video file for reading; the caller closes the container.
 
@@ -24,10 +28,12 @@ def open_video(path: Path) -> av.container.InputContainer:
     they come. Frames of more than ``MOST_PIXELS`` fail to decode.
 
     Raises:
-        OSError, av.FFmpegError: it is absent, no regular file, or no video of a known kind.
+        OSError, av.FFmpegError: it is absent, no regular file, or no video of a known kind; it has sound alone
+            (:class:`NoPictureError`).
     """
     import av
 
+    path = Path(path)
     # A pipe would make FFmpeg wait.
     if path.exists() and not path.is_file():
         raise OSError("no regular file")
@@ -36,6 +42,9 @@ def open_video(path: Path) -> av.container.InputContainer:
         metadata_errors="replace",
         options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"},
     )
+    if not container.streams.video:
+        container.close()
+        raise NoPictureError("there is no picture in it")
     for stream in container.streams.video:
         # Streams of unknown codecs have no context.
         if stream.codec_context is not None:

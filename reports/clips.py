@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import FinishedRun
 from emo_bench.preview import LABEL_PX
-from emo_bench.store import PREVIEW, FinishedRun
+from emo_bench.store import PREVIEW
 from emo_bench.video_file import open_video
 
 FrameU8 = NDArray[np.uint8]

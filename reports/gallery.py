@@ -14,7 +14,6 @@ from emo_bench.errors import UserError, exit_code
 from emo_bench.files import write_bytes
 from emo_bench.finished_runs import find_runs
 from emo_bench.pictures import read_picture
-from emo_bench.store import find_runs
 from reports.comparison import Row
 from reports.markdown import code, escaped, image
 from reports.numbers import group_title, heading, number

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = {"errors", "files", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted"}
+LEAVES = {
+    "errors", "files", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted", "pictures",
+    "regular_file", "video_file",
+}  # fmt: skip
 OPEN_TO_METHODS = {
     "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
     "reference_editors", "method_settings", "seeds", "untrusted",
@@ -29,10 +32,13 @@ ALLOWED = {
     "assets": {"errors", "files", "paths", "progress"},
     "perceptual": {"assets", "errors", "untrusted"},
     "untrusted": {"errors"},
-    "lossless": {"errors", "files"},
+    "regular_file": {"errors"},
+    "pictures": {"errors", "regular_file"},
+    "video_file": {"errors", "pictures"},
+    "lossless": {"errors", "files", "video_file"},
     "tracking": LEAVES,
     "actors": LEAVES | {"tracking"},
-    "reference_editors": {"assets", "errors", "paths"},
+    "reference_editors": {"assets", "errors", "paths", "pictures"},
     "method": {"actors", "errors"},
     "plug_in_calls": {"errors"},
     "seeds": {"errors"},
@@ -41,7 +47,9 @@ ALLOWED = {
     "methods": {"method", "command_method", "errors", "plug_in_calls"},
     "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},
     "exporters": {"actors", "tracking", "progress", "errors"},
-    "numbered_frames": {"frame_source", "errors"},
+    "frame_source": {"actors", "errors", "pictures"},
+    "masks": {"frame_source", "errors", "pictures"},
+    "numbered_frames": {"frame_source", "errors", "pictures"},
     "importers": {"numbered_frames", "errors", "untrusted"},
     "plain_json": {"errors", "files"},
     "manifest": {"errors", "plain_json"},

@@ -172,8 +172,9 @@ def _find_face(info: VideoInfo, progress: bool) -> _Seen:
     found: list[list[Detection]] = []
     samples: dict[int, np.ndarray] = {}
     every = max(info.frames // CUTTER_FRAMES, 1)
+    notes: list[str] = []
     with Landmarker(static=False) as landmarker, _bar(progress, info.frames, "landmarks") as advance:
-        for number, frame in enumerate(decode_video(info)):
+        for number, frame in enumerate(decode_video(info, notes.append)):
             found.append(landmarker.detect_all(frame, round(1000 * number / info.fps)))
             if found[-1] and number >= every * len(samples):
                 samples[number] = _made_small(frame)
@@ -186,7 +187,6 @@ def _find_face(info: VideoInfo, progress: bool) -> _Seen:
             f"give a video in which one face is in view most of the time"
         )
     _check_length(info, len(frames))
-    notes = []
     if company:
         notes.append("two people are in view: the one whose face is larger was taken")
     if len(found) < info.frames:

@@ -12,7 +12,7 @@ import numpy as np
 
 from emo_bench.errors import UserError
 from emo_bench.regular_file import require_regular
-from emo_bench.video_file import open_video
+from emo_bench.video_file import NoPictureError, open_video
 
 if TYPE_CHECKING:
     import av
@@ -57,14 +57,12 @@ def probe_video(path: Path) -> VideoInfo:
     require_regular(path, "a video")
     try:
         with open_video(path) as container:
-            if not container.streams.video:
-                raise UserError(f"{path.name} has no picture: give a video file")
             stream = container.streams.video[0]
             times, cut = _packet_times(container, stream)
             expected, rate = stream.frames, stream.average_rate
         first = next(_decoded(path), None)
-    except UserError:
-        raise
+    except NoPictureError as error:
+        raise UserError(f"{path.name} has no picture: give a video file") from error
     # PyAV raises OSError and av.FFmpegError, and for damaged headers ValueError and others.
     except Exception as error:
         raise UserError(

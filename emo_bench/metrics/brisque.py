@@ -66,13 +66,25 @@ class SupportVectors:
         return float(self.coefficients @ np.exp(-self.gamma * distances) - self.rho)
 
 
+# Why a score is undefined.
+FLAT = "the frame is flat, or too small for statistics"
+
+
 class BRISQUE(Metric):
     """Mittal, Moorthy and Bovik 2012, with their regression trained on LIVE; about 0 (best) to 100 and more.
 
     Undefined (NaN) where a frame is so flat that a distribution has no negative or no positive values.
     """
 
-    info = MetricInfo("brisque", "1", "BRISQUE, the authors' LIVE model", "lower", "1", needs_reference=False)
+    info = MetricInfo(
+        "brisque",
+        "1",
+        "BRISQUE, the authors' LIVE model",
+        "lower",
+        "1",
+        needs_reference=False,
+        undefined=FLAT,
+    )
 
     @classmethod
     def missing(cls) -> str | None:
@@ -97,7 +109,7 @@ class BRISQUE(Metric):
 class BIQ(BRISQUE):
     """BRISQUE / 100, the column "BIQ" of Emo-Avatar's tables."""
 
-    info = MetricInfo("biq", "1", "BRISQUE / 100", "lower", "1", needs_reference=False)
+    info = MetricInfo("biq", "1", "BRISQUE / 100", "lower", "1", needs_reference=False, undefined=FLAT)
 
     def score_batch(self, batch: Batch) -> Scores:
         return super().score_batch(batch) / 100.0

@@ -96,6 +96,7 @@ class ClipDirection(_ClipMetric):
         "1",
         value_range="[0, 1]",
         needs="a reference, captions",
+        undefined="the frame is not edited",
     )
     needs_captions = True
 
@@ -121,6 +122,7 @@ class ClipDirectionOverTime(_ClipMetric):
         "1",
         value_range="[0, 1]",
         averaging="mean over neighbouring pairs",
+        undefined="it is the first frame, or a frame that is not edited",
     )
 
     def score_batch(self, batch: Batch) -> Scores:
@@ -146,6 +148,7 @@ class ClipDirectionOverTimeIN2N(_ClipMetric):
         "1",
         value_range="[0, 1]",
         averaging="mean over neighbouring pairs",
+        undefined="it is the first frame, or nothing moves",
     )
 
     def score_batch(self, batch: Batch) -> Scores:
@@ -164,6 +167,7 @@ class ClipConsistency(_ClipMetric):
         needs_reference=False,
         value_range="[0, 1]",
         averaging="mean over neighbouring pairs",
+        undefined="it is the first frame",
     )
 
     def score_batch(self, batch: Batch) -> Scores:

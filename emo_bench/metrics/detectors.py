@@ -21,6 +21,8 @@ from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend
 
 Landmarks68 = NDArray[np.float32]
+# Why a score of landmarks is undefined.
+NO_FACE = "no face was found in the frame or in its reference"
 
 
 @dataclass(frozen=True)

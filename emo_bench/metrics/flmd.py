@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from emo_bench.metrics.batch import Batch, Settings
 from emo_bench.metrics.detectors import (
+    NO_FACE,
     Detector,
     FaceFinder,
     Landmarks68,
@@ -81,13 +82,17 @@ class LandmarkDistance(Metric):
 class FLMD(LandmarkDistance):
     """Mean distance of the 68 face landmarks in pixels of a frame scaled to 256 px; nothing is centred."""
 
-    info = MetricInfo("flmd", "1", "Facial landmark distance, 68 points", "lower", "px at 256 px")
+    info = MetricInfo(
+        "flmd", "1", "Facial landmark distance, 68 points", "lower", "px at 256 px", undefined=NO_FACE
+    )
 
 
 class CentredFLMD(LandmarkDistance):
     """F-LMD of landmark sets centred on their means: blind to where the face is."""
 
-    info = MetricInfo("flmd_centred", "1", "F-LMD, each face centred", "lower", "px at 256 px")
+    info = MetricInfo(
+        "flmd_centred", "1", "F-LMD, each face centred", "lower", "px at 256 px", undefined=NO_FACE
+    )
     centred = True
 
 
@@ -98,7 +103,12 @@ class InterOcularFLMD(LandmarkDistance):
     """
 
     info = MetricInfo(
-        "flmd_iod", "1", "F-LMD over the inter-ocular distance", "lower", "inter-ocular distance"
+        "flmd_iod",
+        "1",
+        "F-LMD over the inter-ocular distance",
+        "lower",
+        "inter-ocular distance",
+        undefined=NO_FACE,
     )
     size_px = None
 
@@ -111,7 +121,14 @@ class InterOcularFLMD(LandmarkDistance):
 class LipsLMD(LandmarkDistance):
     """LMD of Chen et al. 2018 (Lip Movements Generation at a Glance): 20 lip points, centred, mean."""
 
-    info = MetricInfo("lmd_lips", "1", "Landmark distance, 20 lip points, centred", "lower", "px at 256 px")
+    info = MetricInfo(
+        "lmd_lips",
+        "1",
+        "Landmark distance, 20 lip points, centred",
+        "lower",
+        "px at 256 px",
+        undefined=NO_FACE,
+    )
     points, centred = LIPS, True
 
 
@@ -119,6 +136,11 @@ class SummedLipsLMD(LandmarkDistance):
     """LMD as ATVGnet's evaluation code takes it: 20 lip points, centred, summed; 20 times `LipsLMD`."""
 
     info = MetricInfo(
-        "lmd_atvg", "1", "Landmark distance, 20 lip points, centred, summed", "lower", "px at 256 px, summed"
+        "lmd_atvg",
+        "1",
+        "Landmark distance, 20 lip points, centred, summed",
+        "lower",
+        "px at 256 px, summed",
+        undefined=NO_FACE,
     )
     points, centred, summed = LIPS, True, True

@@ -17,7 +17,7 @@ from emo_bench.metrics.batch import Batch, Side
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
 PEAK = 255.0
-SMALLEST_PX = 12  # of the longer side; OpenCV's flow takes nothing smaller
+SMALLEST_PX = 16  # OpenCV's flow crashes the process on frames of 8 to 15 px beside 40
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class _AlongMotion(Metric):
 
     def score_batch(self, batch: Batch) -> Scores:
         scores = np.full(len(batch), np.nan)
-        if max(batch.frames.shape[1:3]) < SMALLEST_PX:
-            return scores
         motions = _motions(batch)
         for i, motion in enumerate(motions):
             if motion is None:
@@ -78,6 +76,8 @@ class WarpingError(_AlongMotion):
         value_range="[0, 1]",
         takes_region=True,
         needs="neighbouring frames",
+        least_px=SMALLEST_PX,
+        undefined="it is a video's first frame, or no pixel of it is visible in the one before",
     )
 
     def score_batch(self, batch: Batch) -> Scores:
@@ -110,6 +110,8 @@ class Flicker(_AlongMotion):
         "8-bit levels",
         takes_region=True,
         needs="neighbouring frames",
+        least_px=SMALLEST_PX,
+        undefined="it is a video's first frame, or no pixel of it is visible in the one before",
     )
 
     def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emo_bench import assets
 from emo_bench.metrics.batch import Batch, Settings, Side
 from emo_bench.metrics.detectors import (
+    NO_FACE,
     FaceFinder,
     Landmarks68,
     detector_name,
@@ -47,7 +48,9 @@ class IdentitySimilarity(Metric):
     detector.
     """
 
-    info = MetricInfo("identity_similarity", "1", "Cosine of face embeddings", "higher", "1")
+    info = MetricInfo(
+        "identity_similarity", "1", "Cosine of face embeddings", "higher", "1", undefined=NO_FACE
+    )
 
     @classmethod
     def missing(cls) -> str | None:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from emo_bench.metrics.batch import Batch, FramesU8, Settings
 
 Scores = NDArray[np.float64]
+# Name of the backend of a column without numbers; its detail says why.
+NO_BACKEND = "n/a"
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class MetricInfo:
     `direction` says which way is better. `fallback` is the metric that takes its place, under its own id,
     where this one's backend is missing. `value_range` is that of the pixels the formula sees. `takes_region`:
     it can be restricted to a region of the frame, and then divides by the region's area. `needs` says in words
-    what it needs beside frames.
+    what it needs beside frames. Frames with a side below `least_px` are not given to it: they have no score.
+    `undefined` says in words when else a frame has none.
     """
 
     id: str
@@ -33,6 +36,8 @@ class MetricInfo:
     fallback: str | None = None
     takes_region: bool = False
     needs: str = ""
+    least_px: int = 1
+    undefined: str = ""
 
 
 @dataclass(frozen=True)

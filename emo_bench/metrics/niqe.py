@@ -28,7 +28,16 @@ class NIQE(Metric):
     Undefined (NaN) below two blocks of 96x96 px with statistics, that is for small or nearly flat frames.
     """
 
-    info = MetricInfo("niqe", "1", "NIQE, the authors' pristine model", "lower", "1", needs_reference=False)
+    info = MetricInfo(
+        "niqe",
+        "1",
+        "NIQE, the authors' pristine model",
+        "lower",
+        "1",
+        needs_reference=False,
+        least_px=BLOCK_PX,
+        undefined="fewer than two blocks of 96x96 px are not flat",
+    )
 
     @classmethod
     def missing(cls) -> str | None:

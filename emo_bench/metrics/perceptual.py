@@ -12,6 +12,7 @@ from emo_bench.perceptual import DISTANCES, PerceptualDistance, missing_assets
 
 __all__ = ["LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDistance"]
 
+# `least_px` below: on smaller frames the trunk's deepest features have no pixel.
 _PIXELS_AT_ONCE = 2**18  # bounds the features in memory to about 300 MB, whatever the batch
 
 
@@ -51,7 +52,14 @@ class LPIPS(_PerceptualMetric):
     """LPIPS v0.1 with AlexNet (Zhang et al. 2018); needs torchvision's AlexNet weights on disk."""
 
     info = MetricInfo(
-        "lpips", "1", "LPIPS v0.1, AlexNet", "lower", "1", value_range="[-1, 1]", fallback="st-lpips"
+        "lpips",
+        "1",
+        "LPIPS v0.1, AlexNet",
+        "lower",
+        "1",
+        value_range="[-1, 1]",
+        fallback="st-lpips",
+        least_px=31,
     )
     distance = "lpips-alex"
 
@@ -59,7 +67,9 @@ class LPIPS(_PerceptualMetric):
 class STLPIPS(_PerceptualMetric):
     """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022); another quantity than LPIPS."""
 
-    info = MetricInfo("st-lpips", "1", "Shift-tolerant LPIPS, AlexNet", "lower", "1", value_range="[-1, 1]")
+    info = MetricInfo(
+        "st-lpips", "1", "Shift-tolerant LPIPS, AlexNet", "lower", "1", value_range="[-1, 1]", least_px=21
+    )
     distance = "stlpips-alex"
 
 
@@ -67,7 +77,14 @@ class LPIPSVGG(_PerceptualMetric):
     """LPIPS v0.1 with VGG-16; needs torchvision's VGG-16 weights on disk. Larger numbers than with AlexNet."""
 
     info = MetricInfo(
-        "lpips-vgg", "1", "LPIPS v0.1, VGG-16", "lower", "1", value_range="[-1, 1]", fallback="st-lpips-vgg"
+        "lpips-vgg",
+        "1",
+        "LPIPS v0.1, VGG-16",
+        "lower",
+        "1",
+        value_range="[-1, 1]",
+        fallback="st-lpips-vgg",
+        least_px=16,
     )
     distance = "lpips-vgg"
 
@@ -76,6 +93,6 @@ class STLPIPSVGG(_PerceptualMetric):
     """Shift-tolerant LPIPS with VGG-16 (Ghildyal and Liu 2022)."""
 
     info = MetricInfo(
-        "st-lpips-vgg", "1", "Shift-tolerant LPIPS, VGG-16", "lower", "1", value_range="[-1, 1]"
+        "st-lpips-vgg", "1", "Shift-tolerant LPIPS, VGG-16", "lower", "1", value_range="[-1, 1]", least_px=18
     )
     distance = "stlpips-vgg"

@@ -16,7 +16,15 @@ class PSNR(Metric):
     With a region, MSE is over the region's pixels; NaN where it is empty.
     """
 
-    info = MetricInfo("psnr", "1", "Peak signal-to-noise ratio", "higher", "dB", takes_region=True)
+    info = MetricInfo(
+        "psnr",
+        "1",
+        "Peak signal-to-noise ratio",
+        "higher",
+        "dB",
+        takes_region=True,
+        undefined="the region is empty",
+    )
     backend = Backend("emo-bench", detail=__version__)
 
     def score_batch(self, batch: Batch) -> Scores:
@@ -36,6 +44,7 @@ class PSNRGlobal(PSNR):
         "higher",
         "dB",
         averaging="PSNR of the mean of the frames' MSE",
+        undefined="the region is empty",
         takes_region=True,
     )
 

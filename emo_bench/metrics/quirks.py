@@ -7,9 +7,10 @@ import torch
 
 from emo_bench import __version__
 from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.detectors import NO_FACE
 from emo_bench.metrics.flmd import ALL_POINTS, LIPS, LandmarkDistance
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
-from emo_bench.metrics.perceptual import LPIPS
+from emo_bench.metrics.perceptual import LPIPS, LPIPSVGG
 
 EPSILON = 1e-8
 
@@ -40,14 +41,28 @@ class _FedUnitRange(LPIPS):
 class LPIPSFedUnitRange(_FedUnitRange):
     """LPIPS with AlexNet fed [0, 1], as GaussianAvatars' train.py."""
 
-    info = MetricInfo("lpips-01", "1", "LPIPS v0.1, AlexNet, fed [0, 1]", "lower", "1", value_range="[0, 1]")
+    info = MetricInfo(
+        "lpips-01",
+        "1",
+        "LPIPS v0.1, AlexNet, fed [0, 1]",
+        "lower",
+        "1",
+        value_range="[0, 1]",
+        least_px=LPIPS.info.least_px,
+    )
 
 
 class LPIPSVGGFedUnitRange(_FedUnitRange):
     """LPIPS with VGG16 fed [0, 1], as GaussianAvatars' metrics.py."""
 
     info = MetricInfo(
-        "lpips-vgg-01", "1", "LPIPS v0.1, VGG16, fed [0, 1]", "lower", "1", value_range="[0, 1]"
+        "lpips-vgg-01",
+        "1",
+        "LPIPS v0.1, VGG16, fed [0, 1]",
+        "lower",
+        "1",
+        value_range="[0, 1]",
+        least_px=LPIPSVGG.info.least_px,
     )
     distance = "lpips-vgg"
 
@@ -55,19 +70,23 @@ class LPIPSVGGFedUnitRange(_FedUnitRange):
 class NativeFLMD(LandmarkDistance):
     """Mean distance of the 68 landmarks in pixels of the frames' own size, not centred, as Neural Head Avatars."""
 
-    info = MetricInfo("flmd-native", "1", "F-LMD at the frames' own size", "lower", "px")
+    info = MetricInfo("flmd-native", "1", "F-LMD at the frames' own size", "lower", "px", undefined=NO_FACE)
     points, size_px = ALL_POINTS, None
 
 
 class NativeLMD(LandmarkDistance):
     """68 landmarks, each set centred, mean distance in pixels of the frames' own size, as RAD-NeRF's LMDMeter."""
 
-    info = MetricInfo("lmd-native", "1", "LMD of the face at the frames' own size", "lower", "px")
+    info = MetricInfo(
+        "lmd-native", "1", "LMD of the face at the frames' own size", "lower", "px", undefined=NO_FACE
+    )
     points, centred, size_px = ALL_POINTS, True, None
 
 
 class NativeMouthLMD(LandmarkDistance):
     """The same of the 20 mouth points, RAD-NeRF's LMDMeter with region "mouth"."""
 
-    info = MetricInfo("lmd-native-mouth", "1", "LMD of the mouth at the frames' own size", "lower", "px")
+    info = MetricInfo(
+        "lmd-native-mouth", "1", "LMD of the mouth at the frames' own size", "lower", "px", undefined=NO_FACE
+    )
     points, centred, size_px = LIPS, True, None

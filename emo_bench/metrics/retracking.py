@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 
 from emo_bench.metrics.batch import Batch
-from emo_bench.metrics.detectors import Face, missing_detector, open_detector
+from emo_bench.metrics.detectors import NO_FACE, Face, missing_detector, open_detector
 from emo_bench.metrics.metric import Metric, MetricInfo, Scores
 
 DETECTOR = "mediapipe"
@@ -38,7 +38,9 @@ class ExpressionError(_Retracking):
     no tongueOut: that one is always equal.
     """
 
-    info = MetricInfo("expression_error", "1", "Difference of 52 expression coefficients", "lower", "1")
+    info = MetricInfo(
+        "expression_error", "1", "Difference of 52 expression coefficients", "lower", "1", undefined=NO_FACE
+    )
 
     def _of_pair(self, mine: Face, theirs: Face) -> float:
         assert mine.expression is not None and theirs.expression is not None
@@ -51,7 +53,7 @@ class PoseError(_Retracking):
     Geodesic distance on SO(3) (Huynh 2009, Phi 6) of MediaPipe's head matrices, made orthogonal first.
     """
 
-    info = MetricInfo("pose_error_deg", "1", "Head rotation error", "lower", "degrees")
+    info = MetricInfo("pose_error_deg", "1", "Head rotation error", "lower", "degrees", undefined=NO_FACE)
 
     def _of_pair(self, mine: Face, theirs: Face) -> float:
         from scipy.spatial.transform import Rotation

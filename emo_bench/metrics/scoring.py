@@ -9,7 +9,7 @@ import numpy as np
 
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
-from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Record, Scores
+from emo_bench.metrics.metric import NO_BACKEND, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, missing_for, open_metric, score_batch
 from emo_bench.metrics.threads import Task, Threads
 from emo_bench.plug_in_calls import kept_apart
@@ -34,7 +34,7 @@ class _Column:
 
     @property
     def backend(self) -> Backend:
-        return self.metric.backend if self.metric else Backend("n/a", detail=self.missing or "")
+        return self.metric.backend if self.metric else Backend(NO_BACKEND, detail=self.missing or "")
 
 
 class Scorer:
@@ -102,7 +102,7 @@ class Scorer:
         at_once = max(1, PART_PIXELS // max(batch.frames.shape[1] * batch.frames.shape[2], 1))
         work: list[tuple[_Column, Task]] = []
         for column in sorted(self._columns, key=lambda c: c.metric is not None and c.metric.divisible):
-            if column.metric is None:
+            if column.metric is None or self._too_small(column):
                 column.parts.append(np.full(len(batch), np.nan))
             elif column.metric.divisible:
                 parts = [batch.part(slice(i, i + at_once)) for i in range(0, len(batch), at_once)]
@@ -138,7 +138,9 @@ class Scorer:
             version=column.info.version,
             direction=column.info.direction,
             unit=column.info.unit,
-            backend=column.backend,
+            backend=Backend(NO_BACKEND, detail=self._too_small(column))
+            if self._too_small(column)
+            else column.backend,
             resolution=f"{width}x{height}",
             resize_filter=self._resize_filter,
             region=self._region if column.info.takes_region else "full frame",
@@ -148,6 +150,14 @@ class Scorer:
             frames_scored=len(scores) - len(dropped),
             frames_dropped=tuple(dropped),
         )
+
+    def _too_small(self, column: _Column) -> str:
+        """Why the metric cannot see frames of this size; empty where it can."""
+        height, width = self._size or (0, 0)
+        least = column.info.least_px
+        if column.metric is None or self._size is None or min(height, width) >= least:
+            return ""
+        return f"needs frames of {least}x{least} px or more, these have {width}x{height}"
 
     def _check(self, frames: FramesU8, reference: FramesU8 | None, indices: Sequence[int | str]) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:

@@ -25,7 +25,15 @@ class SharpnessDifference(Metric):
     over its interior pixels (row and column 0 of the frame have no gradient); NaN where there is none.
     """
 
-    info = MetricInfo("sd", "1", "Sharpness difference", "lower", "8-bit levels", takes_region=True)
+    info = MetricInfo(
+        "sd",
+        "1",
+        "Sharpness difference",
+        "lower",
+        "8-bit levels",
+        takes_region=True,
+        undefined="the region is empty",
+    )
     backend = Backend("emo-bench", detail=__version__)
 
     def score_batch(self, batch: Batch) -> Scores:
@@ -35,7 +43,15 @@ class SharpnessDifference(Metric):
 class SharpnessDifferenceDecibels(Metric):
     """10 log10(255^2 / sd), as Mathieu et al. 2016, section 3.1, take it; infinite for equal gradients."""
 
-    info = MetricInfo("sd_db", "1", "Sharpness difference, Mathieu's dB", "higher", "dB", takes_region=True)
+    info = MetricInfo(
+        "sd_db",
+        "1",
+        "Sharpness difference, Mathieu's dB",
+        "higher",
+        "dB",
+        takes_region=True,
+        undefined="the region is empty",
+    )
     backend = SharpnessDifference.backend
 
     def score_batch(self, batch: Batch) -> Scores:
@@ -48,7 +64,13 @@ class GlobalSharpnessDifference(Metric):
     """|mean gradient sum of the frame - that of the reference|: sees blur, blind to misalignment."""
 
     info = MetricInfo(
-        "sd_global", "1", "Difference of mean sharpness", "lower", "8-bit levels", takes_region=True
+        "sd_global",
+        "1",
+        "Difference of mean sharpness",
+        "lower",
+        "8-bit levels",
+        takes_region=True,
+        undefined="the region is empty",
     )
     backend = SharpnessDifference.backend
 

@@ -36,12 +36,20 @@ class SSIM(Metric):
     """
 
     info = MetricInfo(
-        "ssim", "1", "Structural similarity", "higher", "1", value_range="[0, 1]", takes_region=True
+        "ssim",
+        "1",
+        "Structural similarity",
+        "higher",
+        "1",
+        value_range="[0, 1]",
+        takes_region=True,
+        least_px=TAPS,
+        undefined="no window lies inside the frame around a pixel of the region",
     )
     backend = Backend("emo-bench", detail=f"{__version__}, gaussian {TAPS} taps, sigma {SIGMA}")
 
     def score_batch(self, batch: Batch) -> Scores:
-        if min(batch.frames.shape[1:3]) < TAPS:
+        if min(batch.frames.shape[1:3]) < self.info.least_px:
             return np.full(len(batch), np.nan)
         return _finest(batch, self.device, batch.region)[:, 0]
 
@@ -55,12 +63,18 @@ class MultiScaleSSIM(Metric):
     """
 
     info = MetricInfo(
-        "ms_ssim", "1", "Multi-scale structural similarity", "higher", "1", value_range="[0, 1]"
+        "ms_ssim",
+        "1",
+        "Multi-scale structural similarity",
+        "higher",
+        "1",
+        value_range="[0, 1]",
+        least_px=TAPS << (len(SCALE_WEIGHTS) - 1),
     )
     backend = Backend("emo-bench", detail=f"{__version__}, gaussian {TAPS} taps, {len(SCALE_WEIGHTS)} scales")
 
     def score_batch(self, batch: Batch) -> Scores:
-        if min(batch.frames.shape[1:3]) >> (len(SCALE_WEIGHTS) - 1) < TAPS:
+        if min(batch.frames.shape[1:3]) < self.info.least_px:
             return np.full(len(batch), np.nan)
         averages = np.empty((len(batch), len(SCALE_WEIGHTS)))
         averages[:, 0] = _finest(batch, self.device, None)[:, 1]

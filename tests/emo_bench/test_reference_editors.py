@@ -211,8 +211,8 @@ def test_a_pipeline_is_found_in_the_asset_folders(
     [
         ("styletransfr", {}, "did you mean styletransfer"),
         ("styletransfer", {"colour": 1}, "colour"),
-        ("styletransfer", {"image": "/nowhere.png"}, r"/nowhere\.png is not there"),
-        ("file", {"image": "/nowhere.png"}, r"/nowhere\.png is not there"),
+        ("styletransfer", {"image": "/nowhere.png"}, r"/nowhere\.png: no such file"),
+        ("file", {"image": "/nowhere.png"}, r"/nowhere\.png: no such file"),
         ("file", {}, "image"),
     ],
 )
