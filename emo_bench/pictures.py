@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FrameU8 = NDArray[np.uint8]
+T = TypeVar("T")
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -68,13 +69,7 @@ def read_picture(file: Path) -> FrameU8:
     Raises:
         UserError: it cannot be read, is damaged, is too large, has more than 8 bits a channel, or is several pictures.
     """
-    from PIL import Image
-
-    picture = _open(Path(file))
-    if picture.has_transparency_data:
-        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(black, picture.convert("RGBA"))
-    return np.array(picture.convert("RGB"))
+    return _opened(Path(file), _on_black)
 
 
 def read_layers(file: Path) -> Layers:
@@ -83,12 +78,7 @@ def read_layers(file: Path) -> Layers:
     Raises:
         UserError: as of :func:`read_picture`.
     """
-    picture = _open(Path(file))
-    index = np.array(picture) if picture.mode == "P" else None
-    if not picture.has_transparency_data:
-        return Layers(np.array(picture.convert("RGB")), None, index)
-    rgba = np.array(picture.convert("RGBA"))
-    return Layers(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), index)
+    return _opened(Path(file), _apart)
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -111,17 +101,34 @@ def is_picture_name(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
 
 
-def _open(file: Path) -> Image:
-    """The loaded picture, upright, in any mode of at most 8 bits a channel."""
+def _opened(file: Path, convert: Callable[[Image], T]) -> T:
+    """What ``convert`` makes of the picture, upright and of at most 8 bits a channel, in any mode."""
     content = read_regular(file, KINDS, MOST_BYTES)
     try:
         with _strict_pillow():
-            return _decoded(content)
+            return convert(_decoded(content))
     except _Refused as error:
         raise UserError(f"{file} {error}") from error
     # Whatever a damaged file makes a decoder raise.
     except Exception as error:
         raise UserError(f"{file} {_what_is_wrong(error, content[:16])}") from error
+
+
+def _on_black(picture: Image) -> FrameU8:
+    from PIL import Image
+
+    if picture.has_transparency_data:
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture.convert("RGBA"))
+    return np.array(picture.convert("RGB"))
+
+
+def _apart(picture: Image) -> Layers:
+    index = np.array(picture) if picture.mode == "P" else None
+    if not picture.has_transparency_data:
+        return Layers(np.array(picture.convert("RGB")), None, index)
+    rgba = np.array(picture.convert("RGBA"))
+    return Layers(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), index)
 
 
 class _Refused(Exception):

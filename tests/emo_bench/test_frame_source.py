@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from emo_bench.errors import UserError
 from emo_bench.frame_source import in_batches, match, natural_order, open_frames
 from emo_bench.lossless import write_lossless
+from emo_bench.numbered_frames import open_numbered
 
 
 def write_folder(folder: Path, names: list[str], level: int = 0) -> Path:
@@ -89,3 +92,40 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path: Path, what: str) -> Non
     with pytest.raises(UserError) as caught:
         list(open_frames(folder).open())
     assert "\n" not in str(caught.value)
+
+
+def test_many_names_are_matched_in_linear_time(tmp_path: Path) -> None:
+    """24,000 names took 51 s; the wrong ones, each looked up, too."""
+    count = 24_000
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number}.png").touch()
+    began = time.process_time()
+    match(open_frames(folder), open_frames(folder))
+    open_numbered(folder, range(count))
+    with pytest.raises(UserError, match=r"lacking: 24001, 24003"):
+        open_numbered(folder, range(1, 2 * count + 9, 2))
+    assert time.process_time() - began < 10
+
+
+def test_one_picture_is_a_series_of_one(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a", ["x.png"], level=9)
+    source = open_frames(folder / "x.png")
+    assert source.names == ("x",) and [int(frame[0, 0, 0]) for frame in source.open()] == [9]
+    assert len(match(source, open_frames(folder))) == 1
+
+
+def test_what_macos_and_windows_leave_is_no_frame(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a", ["1.png", "2.png"])
+    for name in ("._1.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / name).write_bytes(b"\0\5\26\7")
+    assert open_frames(folder).names == ("1", "2")
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_what_is_no_file_among_frames_is_refused_without_waiting(tmp_path: Path, what: str) -> None:
+    folder = write_folder(tmp_path / "a", ["1.png"])
+    os.mkfifo(folder / "2.png") if what == "pipe" else (folder / "2.png").mkdir()
+    with pytest.raises(UserError, match=rf"2\.png is a .*{what}"):
+        open_frames(folder)

@@ -110,3 +110,40 @@ def test_a_gpu_gives_the_same_numbers(metric: str) -> None:
         frames, reference, metrics=(metric,), settings=Settings("cuda", captions=SETTINGS.captions)
     )[metric]
     np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("metric", AT_HAND)
+def test_small_frames_have_a_number_or_a_reason(metric: str) -> None:
+    """Sizes at which some metric raised, or OpenCV's flow crashed the process: 9 to 15 px beside 40."""
+    sides = (1, 2, 5, 7, 8, 9, 11, 15, 16, 17, 18, 20, 21, 23, 31, 40, 64)
+    sizes = [(side, side) for side in sides] + [(9, 64), (15, 40), (64, 12), (16, 64), (21, 64), (1, 64)]
+    source = real_frames(64)[:3]
+    for height, width in sizes:
+        frames = np.ascontiguousarray(source[:, :height, :width])
+        reference = np.clip(frames.astype(int) + 3, 0, 255).astype(np.uint8)
+        table = score(frames, reference, metrics=(metric,), settings=SETTINGS)
+        record = table.attrs["records"][metric]
+        if table[metric].isna().all():
+            reason = record["backend"]["detail"] if record["backend"]["name"] == "n/a" else ""
+            assert reason or metric_class(metric).info.undefined, (height, width)
+        if min(height, width) < metric_class(metric).info.least_px:
+            assert (
+                table[metric].isna().all() and f"these have {width}x{height}" in record["backend"]["detail"]
+            )
+
+
+@pytest.mark.parametrize(("trunk", "tolerant", "metric"), [
+    ("alex", False, "lpips"), ("alex", True, "st-lpips"), ("vgg", False, "lpips-vgg"), ("vgg", True, "st-lpips-vgg"),
+])  # fmt: skip
+def test_the_least_size_of_learned_features_is_exact(trunk: str, tolerant: bool, metric: str) -> None:
+    """The network takes frames of the least size and none that is smaller, with any weights."""
+    import torch
+
+    from emo_bench.perceptual import PerceptualDistance
+
+    least = metric_class(metric).info.least_px
+    network = PerceptualDistance(trunk, tolerant)
+    for size in ((least, least), (least, 64), (64, least)):
+        assert torch.isfinite(network(torch.zeros(1, 3, *size), torch.ones(1, 3, *size))).all()
+    with pytest.raises(RuntimeError):
+        network(torch.zeros(1, 3, least - 1, 64), torch.ones(1, 3, least - 1, 64))

@@ -132,3 +132,58 @@ def test_the_command_prints_a_table_and_exits_with_2_on_bad_input(tmp_path: Path
     assert "psnr" in result.stdout and "scores_long.csv" in result.stdout
     bad = CliRunner().invoke(app, [*arguments, "--prompt", "a statue"])
     assert isinstance(bad.exception, UserError)
+
+
+def test_identical_frames_are_counted_in_print_and_json(tmp_path: Path) -> None:
+    """One identical frame of twelve makes the mean infinite."""
+    changed = REFERENCE[:12].copy()
+    changed[4] = FRAMES[4]
+    frames, reference = folder_of(tmp_path / "f", FRAMES[:12]), folder_of(tmp_path / "r", changed)
+    arguments = ["score", str(frames), "--reference", str(reference), "--metrics", "psnr,sd"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    others = np.delete(score(FRAMES[:12], changed, metrics=("psnr",))["psnr"].to_numpy(), 4).mean()
+    assert f"(1 of 12 identical, the others {others:.4f})" in result.stdout
+    assert "note: psnr: inf, 1 of 12 frames identical" in result.stdout
+    kept = json.loads((tmp_path / "out" / "records.json").read_text())
+    assert kept["identical"]["psnr"]["frames"] == 1
+    assert kept["identical"]["psnr"]["others_mean"] == pytest.approx(others)
+    assert "sd" not in kept["identical"]
+
+
+def test_small_frames_are_scored_with_the_default_metrics(tmp_path: Path) -> None:
+    frames = folder_of(tmp_path / "f", FRAMES[:3, :16, :16])
+    reference = folder_of(tmp_path / "r", REFERENCE[:3, :16, :16])
+    result = CliRunner().invoke(app, ["score", str(frames), "--reference", str(reference)])
+    assert result.exit_code == 0, result.output
+    table = score_request(ScoreRequest(frames, reference))
+    assert np.isfinite(table[["psnr", "ssim", "sd"]].to_numpy()).all()
+    for metric, record in table.attrs["records"].items():
+        if table[metric].isna().all():
+            reasons = (record["backend"]["detail"], *table.attrs["notes"])
+            assert any("16x16" in reason or metric in reason for reason in reasons)
+
+
+def test_mask_labels_are_an_option(tmp_path: Path) -> None:
+    frames, reference = folder_of(tmp_path / "f", FRAMES[:3]), folder_of(tmp_path / "r", REFERENCE[:3])
+    labels = folder_of(tmp_path / "labels", np.where(MASKS[:3], 17, 4).astype(np.uint8))
+    plain = folder_of(tmp_path / "plain", MASKS[:3].astype(np.uint8) * 255)
+    command = [
+        "score",
+        str(frames),
+        "--reference",
+        str(reference),
+        "--metrics",
+        "psnr",
+        "--region",
+        "foreground",
+    ]
+    named = CliRunner().invoke(app, [*command, "--masks", str(labels), "--mask-labels", "17, 3"])
+    assert named.exit_code == 0, named.output
+    assert named.stdout == CliRunner().invoke(app, [*command, "--masks", str(plain)]).stdout
+    for wrong in (
+        ["--mask-labels", "17"],
+        ["--masks", str(labels), "--mask-labels", "x"],
+        ["--masks", str(labels)],
+    ):
+        assert isinstance(CliRunner().invoke(app, [*command, *wrong]).exception, UserError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -15,6 +16,8 @@ from emo_bench.actors.add import add_video, ranges
 from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
 from emo_bench.actors.video import decode_video, probe_video
 from emo_bench.errors import UserError
+from emo_bench.frame_source import in_batches, open_frames
+from emo_bench.lossless import read_lossless
 from emo_bench.tracking.landmarks import Detection
 
 SHARED = Path(os.environ.get("EMO_BENCH_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -48,12 +51,15 @@ def write_video(
     source_format: str = "rgb24",
     ticks: Iterable[int] | None = None,
     options: dict[str, str] | None = None,
+    title: str = "",
 ) -> Path:
     """Write frames; ``ticks`` are display times in thousandths of a second, for variable rates."""
     times = None if ticks is None else list(ticks)
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps, options={"crf": "12"} if codec == "libx264" else {})
         stream.pix_fmt = pixel_format
+        if title:
+            container.metadata["title"] = title
         stream.codec_context.time_base = Fraction(1, 1000) if times else Fraction(1, fps)
         for number, array in enumerate(frames):
             if number == 0:
@@ -168,6 +174,113 @@ def test_alpha_lies_on_black(tmp_path: Path) -> None:
     assert np.abs(frame[:, :15].astype(int) - 200).max() <= 2
     assert frame[:, 17:].max() <= 2
     assert any("transparency" in note for note in info.notes)
+
+
+def test_tags_in_other_encodings_do_not_matter(tmp_path: Path) -> None:
+    """An MP4 whose title is Latin-1, as cameras and old software write it."""
+    for ending in ("mp4", "mkv"):
+        titled = write_video(tmp_path / f"titled.{ending}", quadrants(10), title="Cafe#")
+        content = titled.read_bytes()
+        assert content.count(b"Cafe#") == 1
+        titled.write_bytes(content.replace(b"Cafe#", b"Caf\xe9#"))
+        with pytest.raises(UnicodeDecodeError):
+            av.open(str(titled))
+        assert probe_video(titled).frames == 10
+        assert len(list(open_frames(titled).open())) == 10
+        assert len(list(read_lossless(titled))) == 10
+
+
+def test_frames_without_times_are_read_at_the_usual_rate_with_a_note(tmp_path: Path) -> None:
+    """All of one time: the rate was a division by zero."""
+    raw = write_video(tmp_path / "a.avi", quadrants(8), codec="mjpeg", pixel_format="yuvj420p")
+    assert len(list(decode_video(probe_video(raw)))) == 8
+    path = write_video(tmp_path / "a.mp4", quadrants(8), options={"movflags": "+empty_moov"})
+    content = bytearray(path.read_bytes())
+    place = content.index(b"trun")
+    # Entries of the fragment's table, and its default, say how long frames last.
+    default = content.index(b"tfhd")
+    content[default + 8 : place] = content[default + 8 : place].replace(
+        (512).to_bytes(4, "big"), (0).to_bytes(4, "big")
+    )
+    content[place:] = content[place:].replace((512).to_bytes(4, "big"), (0).to_bytes(4, "big"))
+    path.write_bytes(content)
+    info = probe_video(path)
+    assert info.frames == 8 and 1 <= info.fps <= 1000
+    assert any("no times of their own" in note for note in info.notes)
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "ending"), [("libx264", "yuv420p", "mp4"), ("mpeg4", "yuv420p", "mp4"), ("mpeg2video", "yuv420p", "mkv")]
+)  # fmt: skip
+def test_concealed_damage_is_counted_in_a_note(
+    tmp_path: Path, codec: str, pixel_format: str, ending: str
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (1, 64, 96, 3), dtype=np.uint8).repeat(30, axis=0)
+    moving = np.stack([np.roll(frame, i, axis=1) for i, frame in enumerate(noise)])
+    path = write_video(tmp_path / f"a.{ending}", moving, codec=codec, pixel_format=pixel_format)
+    clean = open_frames(path)
+    assert len(list(clean.open())) == 30 and not clean.notes
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    noted = 0
+    for place, size in [place for place in places[3:27] if place[1] > 100][::2]:
+        content = bytearray(path.read_bytes())
+        content[place + size // 2 : place + size // 2 + 12] = rng.bytes(12)
+        damaged = tmp_path / f"damaged.{ending}"
+        damaged.write_bytes(content)
+        source = open_frames(damaged)
+        # A decoder that gives up instead ends early, which is an error.
+        with contextlib.suppress(UserError):
+            assert sum(len(names) for names, _ in in_batches([source], 4)) == 30
+            notes = [note for note in source.notes if "the decoder filled in parts of" in note]
+            noted += any("of its 30 frames" in note for note in notes)
+    assert noted >= 2
+
+
+def test_lists_of_other_files_and_sound_alone_are_no_videos(tmp_path: Path) -> None:
+    """FFmpeg would follow a playlist to other files; a file that looks like an address is a file."""
+    whole = write_video(tmp_path / "part.ts", quadrants(8), codec="mpeg2video")
+    lists = {
+        "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\npart.ts\n#EXT-X-ENDLIST\n",
+        "list.mp4": "ffconcat version 1.0\nfile part.ts\n",
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    }
+    for name, content in lists.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match="not a video that can be read"):
+            probe_video(tmp_path / name)
+    odd = tmp_path / "http:%03d.mkv"
+    odd.write_bytes(whole.read_bytes())
+    assert probe_video(odd).frames == 8
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(UserError, match="no picture"):
+        probe_video(tmp_path / "sound.mkv")
+    with pytest.raises(UserError, match="cannot be read"):
+        list(read_lossless(tmp_path / "sound.mkv"))
+
+
+def test_pipes_and_pictures_are_no_videos(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(UserError, match="named pipe"):
+        probe_video(tmp_path / "a.mp4")
+    from PIL import Image
+
+    Image.new("RGB", (16, 16)).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match="not a video"):
+        probe_video(tmp_path / "b.png")
+
+
+def test_frames_too_large_for_memory_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "a.mp4", quadrants(8))
+    monkeypatch.setattr("emo_bench.video_file.MOST_PIXELS", 48 * 64 - 1)
+    with pytest.raises(UserError, match="not a video that can be read"):
+        probe_video(path)
 
 
 @pytest.mark.parametrize(
