@@ -35,9 +35,14 @@ def source_commit() -> str | None:
     folder = Path(__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return None
+    # Without its optional lock: another git command in the checkout must not fail because of ours.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        described = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10, env=environment
+        )
+        return described.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -173,6 +173,7 @@ def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
     if smoke and not protocol.mini:
         raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: leave out --protocol")
     capture = actors.load(request.actor)
+    request = dataclasses.replace(request, actor=capture.name)
     split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
     return _Plan(request, cls, capture, protocol, split, profile, device)
 

@@ -13,6 +13,7 @@ from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
 from reports.paper import PaperTable, paper_tables_for, table_title
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
+% Names in other scripts than Latin want XeLaTeX or LuaLaTeX, and a font that has them.
 % Intervals are 95 % moving-block bootstrap; to leave them out: \renewcommand{\ci}[2]{} behind this line.
 \providecommand{\ci}[2]{{\scriptsize\,[#1, #2]}}
 """

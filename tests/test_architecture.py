@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = {
-    "errors", "files", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted", "pictures",
+    "errors", "files", "leaving", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted", "pictures",
     "regular_file", "video_file",
 }  # fmt: skip
 OPEN_TO_METHODS = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +18,8 @@ from emo_bench.actors import library
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
 from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
+from emo_bench.actors.half_made import making
+from emo_bench.actors.names import check_name
 from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_outline
 from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.actors.video import VideoInfo, decode_video, probe_video
@@ -113,10 +114,8 @@ def add_video(
     """
     started = time.monotonic()
     path = Path(path)
-    name = library.check_name(name if name is not None else path.stem)
-    target = library.captures_folder() / name
-    if target.exists() and not replace:
-        raise UserError(f"there is an actor {name} already: choose another --name, or remove {target}")
+    name = check_name(name if name is not None else path.stem)
+    target = library.require_free(name, replace=replace)
     info = probe_video(path)
     _check_length(info, info.frames)
     seen = _find_face(info, progress)
@@ -245,10 +244,7 @@ def _store(
     progress: bool,
 ) -> AddReport:
     """Write everything to a temporary folder beside the target and rename it."""
-    parent = report.folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{report.name}-", dir=parent))
-    try:
+    with making(report.name, report.folder.parent) as temporary:
         track, cutter = _outlined(info, seen, fit, track, report)
         with _bar(progress, report.frames, "crop and store") as advance:
             _write_frames(info, cutter, track, report, temporary / library.VIDEO_FILE, advance)
@@ -258,11 +254,7 @@ def _store(
         _write_info(info, report, temporary / library.INFO_FILE)
         if report.folder.exists():
             shutil.rmtree(report.folder)
-        temporary.chmod(0o755)
         os.rename(temporary, report.folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return report
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from emo_bench import paths
+from emo_bench.actors.names import check_name, is_name, same_name
 from emo_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "data"
 VIDEO_FILE, TRACK_FILE, INFO_FILE = "video.mp4", "track.npz", "capture.json"
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,15 @@ def captures_folder() -> Path:
     return paths.home() / "captures"
 
 
-def check_name(name: str) -> str:
-    """Return the name if it can name a folder.
-
-    Raises:
-        UserError: it cannot.
-    """
-    if not NAME_PATTERN.fullmatch(name):
-        raise UserError(f"{name!r} cannot name an actor: use letters, digits, dot, dash and underscore")
-    return name
-
-
 def list_actors() -> list[ActorInfo]:
     """All actors by name; a user's actor hides a bundled one of the same name."""
     found = {name: _bundled_info(name) for name in _bundled_names()}
     folder = captures_folder()
     if folder.is_dir():
         for info in sorted(folder.glob(f"*/{INFO_FILE}")):
-            if NAME_PATTERN.fullmatch(info.parent.name):
-                found[info.parent.name] = _user_info(info.parent)
+            name = unicodedata.normalize("NFC", info.parent.name)
+            if is_name(name):
+                found[name] = _user_info(info.parent, name)
     return [found[name] for name in sorted(found)]
 
 
@@ -67,9 +57,9 @@ def load(name: str) -> Capture:
     from emo_bench.actors.capture import Capture
 
     name = check_name(str(name))
-    folder = captures_folder() / name
-    if (folder / INFO_FILE).is_file():
-        info, video, track = _user_info(folder), folder / VIDEO_FILE, folder / TRACK_FILE
+    folder = find_folder(name)
+    if folder is not None and (folder / INFO_FILE).is_file():
+        info, video, track = _user_info(folder, name), folder / VIDEO_FILE, folder / TRACK_FILE
     elif name in _bundled_names():
         info = _bundled_info(name)
         video, track = BUNDLED / f"actor-{name}.mp4", BUNDLED / f"actor-{name}.track.npz"
@@ -82,6 +72,39 @@ def load(name: str) -> Capture:
         if not path.is_file():
             raise UserError(f"actor {name} is damaged: {path} is missing; add the video again")
     return Capture(info.name, video, track, info.fps, info.size_px, info.source)
+
+
+def find_folder(name: str) -> Path | None:
+    """The folder of a user's actor of exactly that name; None where there is none.
+
+    Names are compared as they are listed: a file system may open ``anna`` as ``Anna``, or store names decomposed.
+    """
+    try:
+        entries = list(captures_folder().iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return next((entry for entry in entries if unicodedata.normalize("NFC", entry.name) == name), None)
+
+
+def require_free(name: str, *, replace: bool) -> Path:
+    """The folder for a new actor; it may be there only with ``replace``.
+
+    Raises:
+        UserError: there is an actor of that name, or of one that some file systems take for the same.
+    """
+    there = find_folder(name)
+    if there is not None and not replace:
+        raise UserError(f"there is an actor {name} already: choose another --name, or remove {there}")
+    if there is not None:
+        return there
+    near = next(
+        (info.name for info in list_actors() if info.name != name and same_name(info.name, name)), None
+    )
+    if near is not None:
+        raise UserError(
+            f"there is an actor {near} already, which some file systems take for {name}: choose another --name"
+        )
+    return captures_folder() / name
 
 
 def _bundled_names() -> list[str]:
@@ -99,8 +122,8 @@ def _bundled_info(name: str) -> ActorInfo:
         )
 
 
-def _user_info(folder: Path) -> ActorInfo:
+def _user_info(folder: Path, name: str) -> ActorInfo:
     from emo_bench.actors.capture_info import read_capture_info
 
     info = read_capture_info(folder / INFO_FILE)
-    return ActorInfo(folder.name, info.source, False, info.frames, info.fps, info.size_px, folder)
+    return ActorInfo(name, info.source, False, info.frames, info.fps, info.size_px, folder)

@@ -11,11 +11,20 @@ from emo_bench.cli.output import Json, group, print_columns, print_fields, print
 app = group("The people to make avatars of: list them, add a video, look at a track, read another tracker's.")
 
 
+def _tidy() -> None:
+    """Remove what a killed ``actors add`` left of a person's video."""
+    from emo_bench.actors.half_made import remove_half_made
+    from emo_bench.actors.library import captures_folder
+
+    remove_half_made(captures_folder())
+
+
 @app.command("list", epilog="Example: emo-bench actors list")
 def list_all(as_json: Json = False) -> None:
     """List the actors that come with the toolkit and your own."""
     from emo_bench.actors import list_actors
 
+    _tidy()
     actors = list_actors()
     if as_json:
         print_json(actors)
@@ -56,10 +65,11 @@ def show(
     from emo_bench.actors import load
     from emo_bench.actors.sheet import contact_sheet
 
+    _tidy()
     capture = load(name)
     found = capture.valid_indices
     yaw, pitch = capture.track.yaw_pitch_deg()[found].T
-    sheet = out or Path(f"actor-{name}.png")
+    sheet = out or Path(f"actor-{capture.name}.png")
     contact_sheet(capture, sheet)
     facts: dict[str, object] = {
         "actor": capture.name,
@@ -94,6 +104,7 @@ def import_track(
     from emo_bench.files import write_bytes
     from emo_bench.importers import import_track as read_track
 
+    _tidy()
     if out.suffix != ".npz":
         raise UserError(f"--out {out}: the file's name must end with .npz")
     track = read_track(kind, path)

@@ -55,13 +55,13 @@ def _driver(by: str) -> "Capture":
     """The capture of an actor's name, or of a video file, which becomes an actor of the file's name."""
     from emo_bench import actors
     from emo_bench.actors.add import add_video
+    from emo_bench.actors.names import check_name
 
     video = Path(by)
     if not video.is_file():
         return actors.load(by)
-    if video.stem in {info.name for info in actors.list_actors()}:
-        raise UserError(
-            f"there is an actor {video.stem!r} already: give --by {video.stem}, or rename the video"
-        )
-    print(add_video(video, None), file=sys.stderr)
-    return actors.load(video.stem)
+    name = check_name(video.stem)
+    if name in {info.name for info in actors.list_actors()}:
+        raise UserError(f"there is an actor {name} already: give --by {name}, or rename the video")
+    print(add_video(video, name), file=sys.stderr)
+    return actors.load(name)

@@ -1,0 +1,62 @@
+"""Folders of actors that are being made: a person's video must not stay in one that nobody finishes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from emo_bench.leaving import leaving_in_order
+
+# Hidden, so that no list of actors shows it.
+HALF_MADE = re.compile(r"\..{1,64}-[0-9a-f]{16}\.part")
+
+
+@contextmanager
+def making(name: str, parent: Path) -> Iterator[Path]:
+    """A new folder in ``parent`` for an actor; the block renames it when it is whole.
+
+    When the block fails, is interrupted or told to end, the folder goes at once; when this process is killed, the next
+    :func:`remove_half_made` removes it.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_half_made(parent)
+    folder = parent / f".{name}-{secrets.token_hex(8)}.part"
+    with leaving_in_order():
+        folder.mkdir()
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # The lock says that its maker lives.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def remove_half_made(parent: Path) -> None:
+    """Remove the folders of makers that were killed; those of living ones, and links, stay."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if HALF_MADE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                _remove_if_dead(Path(entry.path))
+
+
+def _remove_if_dead(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        # Gone by now.
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
