@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ from pydantic import (
 from emo_bench.errors import UserError
 from emo_bench.exporters import LAYOUTS
 from emo_bench.method import LEAST_PX, NAME, NAME_RULE
+from emo_bench.toml_file import read_toml
 
 PLACEHOLDERS = frozenset(
     {"data", "work", "out", "count", "seed", "profile", "device", "resolution_px", "here"}
@@ -110,12 +110,10 @@ def read_command_file(path: Path) -> CommandFile:
     Raises:
         UserError: it is missing, no TOML, or says something unknown; the line names the field.
     """
+    if not path.exists():
+        raise UserError(f"{path} is not a file; name a command method by its TOML file")
     try:
-        return CommandFile(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is not a file; name a command method by its TOML file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path} cannot be read as TOML: {error}") from error
+        return CommandFile(**read_toml(path))
     except ValidationError as error:
         errors = error.errors()
         # A mistyped key is also a missing one, which says less.

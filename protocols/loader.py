@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emo_bench.errors import UserError
+from emo_bench.toml_file import read_toml
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
@@ -139,9 +139,7 @@ def _files() -> list[Path]:
 
 def _read(path: Path) -> Protocol:
     try:
-        return Protocol(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path} cannot be read as TOML: {error}") from error
+        return Protocol(**read_toml(path))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "protocol"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import UserError
+from emo_bench.toml_file import read_toml
 
 FOLDER = Path(__file__).parent / "styles"
 DEFAULT_STYLE = "bronze-statue"
@@ -59,10 +59,8 @@ def load_style(name: str) -> Style:
 
 def _read(path: Path) -> Style:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
         return Style(**{"name": path.stem, **content})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path} cannot be read as TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "style"

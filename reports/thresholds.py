@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from emo_bench.errors import UserError
+from emo_bench.toml_file import read_toml
 from reports.comparison import Row
 
 RELATIVE = ("allow", "allow_percent", "allow_spreads")
@@ -114,10 +114,8 @@ def load_thresholds(path: Path) -> ThresholdFile:
         UserError: it is missing, no TOML, or says what no threshold can mean.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
         loaded = ThresholdFile.model_validate(content)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

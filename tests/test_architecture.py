@@ -27,6 +27,7 @@ ALLOWED = {
     "csv_text": set(),
     "errors": {"console", "plain_text"},
     "files": {"errors"},
+    "toml_file": {"errors", "files"},
     "progress": set(),
     "paths": set(),
     "assets": {"errors", "files", "paths", "progress"},

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from emo_bench.errors import UserError
+from emo_bench.finished_runs import load_run
 from emo_bench.store import LOCK, lock_folder, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,3 +138,42 @@ def wait_for(file: Path) -> None:
     while not file.exists():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_the_same_run_started_twice_at_once(actor: str, tmp_path: Path, protocol_file: str) -> None:
+    """One makes it; the other is one line, and takes nothing from it."""
+    file = tmp_path / "one.py"
+    # The first is amid its render until the second has ended.
+    file.write_text(METHOD.format(name="one", here=tmp_path / "rendering", there=tmp_path / "go on"))
+    words = (
+        "-m",
+        "emo_bench",
+        "run",
+        "--method",
+        f"{file}:Own",
+        "--actor",
+        actor,
+        "--protocol",
+        protocol_file,
+    )
+    more = (
+        "--profile",
+        "smoke",
+        "--runs",
+        tmp_path / "runs",
+        "--skip-edit",
+        "--no-trivial",
+        "--device",
+        "cpu",
+    )
+    first = start(*words, *more)
+    wait_for(tmp_path / "rendering")
+    _, refusal = (second := start(*words, *more)).communicate(timeout=120)
+    (tmp_path / "go on").touch()
+    out, err = first.communicate(timeout=120)
+    assert second.returncode == 2 and len(refusal.splitlines()) == 1, refusal
+    assert "another process is at work in" in refusal
+    assert first.returncode == 0, out + err
+    run = load_run(tmp_path / "runs" / "quick" / "dot" / "one" / "smoke-s0")
+    assert run.scores["psnr"].notna().all() and len(run.scores) == 12
+    assert all(stage["attempts"] == 1 for stage in run.manifest["stages"].values())
