@@ -9,24 +9,80 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from emo_bench import __version__
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
+from emo_bench.manifest import MOST_FRAMES, Record, problem
+from emo_bench.plain_json import read_json
 from reports.comparison import Row
-from reports.sides import facts, read_rows
+from reports.sides import GROUND, SUBJECT, facts, read_rows
 from reports.thresholds import selectors
 
 FORMAT = 1
+# A score takes fifteen bytes or so.
+LIMIT_BYTES = 2**28
 AGAIN = "remove it and make it again with --update"
 # More digits than a score has, fewer than a repository should keep.
 DIGITS = 12
 
 Key = tuple[tuple[str, str], ...]
+
+_Score = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)] | Literal["inf"] | None
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class _Key(_Entry):
+    """What runs are chosen by; all values are text."""
+
+    __pydantic_extra__: dict[str, str]
+
+    method: str
+    settings: str
+    profile: str
+    actor: str
+    protocol: str
+    style: str
+    split: str
+    resolution_px: str
+
+
+class _Metric(_Entry):
+    record: Record
+    scores: list[list[_Score]]
+
+
+class _Runs(_Entry):
+    key: _Key
+    facts: dict[str, str | int | bool]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    frames: Annotated[list[Annotated[int, Field(ge=0, lt=MOST_FRAMES)]], Field(min_length=1)]
+    metrics: dict[str, _Metric]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        lacking = [name for name in (*GROUND, *SUBJECT) if name not in self.facts]
+        if lacking:
+            raise ValueError(f"the fact {lacking[0]} is missing")
+        for name, metric in self.metrics.items():
+            if [len(row) for row in metric.scores] != [len(self.frames)] * len(self.seeds):
+                raise ValueError(f"the scores of {name} do not fit the seeds and frames")
+        return self
+
+
+class _Baseline(_Entry):
+    """The content of a baseline file."""
+
+    format: Literal[1]
+    runs: list[_Runs]
 
 
 @dataclass(frozen=True)
@@ -89,14 +145,18 @@ def load_baseline(path: Path) -> dict[Key, ScoredRuns]:
     if path.is_dir():
         return {group.key: group for group in group_seeds(read_rows([path]))}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise UserError(f"{path} has format {content['format']}, this emo-bench reads {FORMAT}: {AGAIN}")
-        groups = [_from_json(entry) for entry in content["runs"]]
+        content = read_json(path, LIMIT_BYTES)
     except FileNotFoundError as error:
         raise UserError(f"there is no baseline {path}: make it with --update") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the baseline {path} cannot be read ({error!r}): {AGAIN}") from error
+    except UserError as error:
+        raise UserError(f"the baseline {error}: {AGAIN}") from error
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        found = json.dumps(content["format"])
+        raise UserError(f"{path} has format {found}, this emo-bench reads {FORMAT}: {AGAIN}")
+    wrong = problem(_Baseline, content)
+    if wrong is not None:
+        raise UserError(f"the baseline {path} is damaged: {wrong}: {AGAIN}")
+    groups = [_from_json(entry) for entry in content["runs"]]
     return {group.key: group for group in groups}
 
 
@@ -158,9 +218,6 @@ def _from_json(entry: Mapping[str, Any]) -> ScoredRuns:
         )
         for name, metric in entry["metrics"].items()
     }
-    for metric in metrics.values():
-        if metric.scores.shape != (len(entry["seeds"]), len(entry["frames"])):
-            raise ValueError("scores do not fit their frames")
     return ScoredRuns(
         tuple(entry["key"].items()), entry["facts"], tuple(entry["seeds"]), tuple(entry["frames"]), metrics
     )

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emo_bench.errors import LONGEST
+from emo_bench.errors import LONGEST, UserError
+from emo_bench.finished_runs import load_run, read_scores
+from emo_bench.manifest import read_manifest
+from reports.paired import compare_sides
+from reports.sides import pair_sides
 
+THRESHOLDS = """
+version = 1
+baseline = "baseline.json"
+[[threshold]]
+metric = "*"
+settings = "*"
+allow_percent = 50
+"""
 Call = Callable[..., tuple[int, str, str]]
 MEAN, NEAREST = "mean-frame", "nearest-frame"
 
@@ -84,5 +98,134 @@ def test_a_changed_manifest_is_one_line_or_reported(data: st.DataObject, runs: P
         ("compare", folder, other),
     ):
         require_one_line_or_success(call(*command))
-    with_the_others = call("report", runs, "--out", runs.parent / "out", "--no-videos")
-    assert with_the_others[0] == 0, "the other run is whole"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_changed_scores_are_one_line_or_read(data: st.DataObject, runs: Path) -> None:
+    folder = place(runs, MEAN)
+    content = bytearray((folder / "frames.parquet").read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    changed = folder / "changed"
+    changed.mkdir(exist_ok=True)
+    (changed / "frames.parquet").write_bytes(content)
+    try:
+        scores = read_scores(changed, read_manifest(folder))
+    except UserError:
+        return
+    assert len(scores) == 12 and set(scores) == {"psnr", "ssim", "sd"}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_changed_baseline_is_one_line_or_used(data: st.DataObject, runs: Path, call: Call) -> None:
+    file, baseline = runs.parent / "t.toml", runs.parent / "baseline.json"
+    file.write_text(THRESHOLDS)
+    kept = runs.parent / "whole.json"
+    folder = place(runs, MEAN)
+    if not kept.exists():
+        assert call("check", "--thresholds", file, "--update", folder)[0] == 0
+        shutil.copy(baseline, kept)
+    baseline.write_bytes(data.draw(mutated(json.loads(kept.read_text()))))
+    code, _, errors = call("check", "--thresholds", file, folder)
+    assert code in (0, 1, 2), errors
+    assert code < 2 or len(errors.strip().splitlines()) == 1, errors
+
+
+def make_fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def make_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def nan_and_a_huge_line(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    line = r"\u001b[2J" * 100_000
+    file.write_text(text.replace('"seconds": ', f'"seconds": "{line}", "x": NaN, "y": ', 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("run.json", make_fifo), ("run.json", make_folder), ("run.json", empty), ("run.json", nan_and_a_huge_line),
+        ("frames.parquet", make_fifo), ("frames.parquet", empty), ("frames.parquet", Path.unlink),
+    ],
+)  # fmt: skip
+def test_one_damaged_run_does_not_end_the_report_of_the_others(
+    name: str, damage: Callable[[Path], None], runs: Path, call: Call
+) -> None:
+    folder, out = place(runs, MEAN), runs.parent / "out"
+    damage(folder / name)
+    code, _, errors = call("report", runs, "--out", out, "--no-videos")
+    assert code == 0
+    assert errors.count("\n") == 1 and len(errors) < LONGEST + 100
+    assert errors.startswith(f"warning: left out: {folder / name} ")
+    content = json.loads((out / "report.json").read_text())
+    assert [damaged["run"] for damaged in content["damaged"]] == [folder.as_posix()]
+    assert {row["run"] for table in content["tables"] for row in table["rows"]} == {
+        path.parent.as_posix() for path in runs.rglob("run.json") if path.parent != folder
+    }
+    for page in ("report.md", "report.html"):
+        assert "Damaged" in (out / page).read_text()
+    for command in (
+        ("show", folder),
+        ("report", folder, "--out", out),
+        ("compare", folder, place(runs, NEAREST)),
+        ("score", folder),
+    ):
+        code, _, errors = call(*command)
+        assert code == 2 and errors.count("\n") == 1, errors
+
+
+def test_compare_leaves_out_what_is_damaged_below_a_folder_and_check_refuses_it(
+    runs: Path, call: Call
+) -> None:
+    empty(next(runs.rglob("mean-frame+*/smoke-s0")) / "frames.parquet")
+    pairs, notes = pair_sides([runs])
+    assert [compare_sides(a, b) for a, b in pairs]
+    assert len(notes) == 1 and notes[0].startswith("left out: ") and "frames.parquet is damaged" in notes[0]
+    (runs.parent / "t.toml").write_text(THRESHOLDS)
+    code, _, errors = call("check", "--thresholds", runs.parent / "t.toml", runs)
+    assert code == 2 and "frames.parquet is damaged" in errors and errors.count("\n") == 1
+
+
+def test_a_damaged_preview_or_table_of_losses_is_a_warning(
+    runs: Path, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = place(runs, MEAN)
+    cut = (folder / "preview.mp4").read_bytes()[:-4000]
+    (folder / "preview.mp4").write_bytes(cut)
+    os.mkfifo(folder / "train.csv")
+    assert call("report", folder, "--out", runs.parent / "out")[0] == 0
+    assert "its clip is left out" in caplog.text and "its curves are left out" in caplog.text
+    code, out, _ = call("show", folder)
+    assert code == 0 and "is no regular file" in " ".join(out.replace("│", " ").split())
+
+
+def test_links_in_a_received_folder_lead_nowhere(runs: Path, call: Call, tmp_path: Path) -> None:
+    folder, outside = place(runs, MEAN), tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    names = ("report.html", "report.md", "report.csv", "report.json", "report.tex", "report_wide.csv")
+    for name in names:
+        for link in (folder / name, folder / f"{name}.part"):
+            link.unlink(missing_ok=True)
+            link.symlink_to(outside)
+    assert call("report", folder, "--no-videos")[0] == 0
+    assert outside.read_bytes() == b"precious"
+    assert not any((folder / name).is_symlink() for name in names)
+
+
+def test_scores_of_another_run_are_refused(runs: Path) -> None:
+    shutil.copy(place(runs, NEAREST) / "frames.parquet", place(runs, MEAN) / "frames.parquet")
+    with pytest.raises(UserError, match="of other frames than those rendered"):
+        load_run(place(runs, MEAN))
