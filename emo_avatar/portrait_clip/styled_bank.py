@@ -221,9 +221,8 @@ def _painted(tasks: list[Task], processes: int) -> Iterator[tuple[int, NDArray[n
 
 
 def _paint_chunk(task: Task) -> tuple[int, NDArray[np.uint8]]:
-    import cv2
-
     from emo_avatar.portrait_clip.painters import camera, paint
+    from emo_bench import opencv as cv2
 
     plan, number, head, styles, held_out, rows = task
     cv2.setNumThreads(1)
@@ -252,7 +251,7 @@ def _paint_chunk(task: Task) -> tuple[int, NDArray[np.uint8]]:
 
 
 def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    import cv2
+    from emo_bench import opencv as cv2
 
     same = picture.shape[0] == size[0]
     return np.asarray(picture if same else cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

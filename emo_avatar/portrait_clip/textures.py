@@ -55,7 +55,7 @@ def embroidery(rng: np.random.Generator) -> Texture:
 
 def stone_noise(rng: np.random.Generator, size_px: int, scale_px: float) -> NDArray[np.float64]:
     """Smooth noise ``[size, size]`` with zero mean and unit deviation, features about ``scale_px`` wide."""
-    import cv2
+    from emo_bench import opencv as cv2
 
     white = rng.standard_normal((size_px, size_px))
     noise = np.asarray(cv2.GaussianBlur(white, (0, 0), scale_px, borderType=cv2.BORDER_REFLECT))
@@ -95,7 +95,7 @@ def _clouds(rng: np.random.Generator, scale_px: float) -> NDArray[np.float64]:
 
 
 def _stretched_noise(rng: np.random.Generator, across_px: float, along_px: float) -> NDArray[np.float64]:
-    import cv2
+    from emo_bench import opencv as cv2
 
     noise = cv2.GaussianBlur(
         rng.standard_normal((TEXTURE_PX, TEXTURE_PX)), (0, 0), across_px, sigmaY=along_px

@@ -259,7 +259,7 @@ def _store(
 
 
 def _made_small(frame_u8: np.ndarray) -> np.ndarray:
-    import cv2
+    from emo_bench import opencv as cv2
 
     share = min(CUTTER_PX / max(frame_u8.shape[:2]), 1.0)
     return np.asarray(cv2.resize(frame_u8, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))

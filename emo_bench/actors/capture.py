@@ -171,9 +171,28 @@ class _FrameReader:
 
 def resize_area(frame_u8: np.ndarray, size: int) -> np.ndarray:
     """Resize to ``[size, size, 3]``: by exact area when it gets smaller, bicubically when larger."""
-    import cv2
-
     if frame_u8.shape[:2] == (size, size):
         return frame_u8.copy()
-    how = cv2.INTER_AREA if size < frame_u8.shape[0] else cv2.INTER_CUBIC
+    height, width = frame_u8.shape[:2]
+    if height == width and height % size == 0:
+        return block_means(frame_u8, height // size)
+    from emo_bench import opencv as cv2
+
+    how = cv2.INTER_AREA if size < height else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(frame_u8, (size, size), interpolation=how))
+
+
+def block_means(frame_u8: np.ndarray, factor: int) -> np.ndarray:
+    """Mean of each ``factor`` x ``factor`` pixels of ``[F S, F S, 3]``: ``[S, S, 3]`` uint8.
+
+    Bit for bit what OpenCV's ``INTER_AREA`` gives: halves are rounded up for a factor of two, else to even.
+    """
+    side = frame_u8.shape[0] // factor
+    # 16 bits hold the sum of 257 pixels, and are twice as fast.
+    sums = np.zeros((side, side, *frame_u8.shape[2:]), dtype=np.uint16 if factor <= 16 else np.uint32)
+    for row in range(factor):
+        for column in range(factor):
+            sums += frame_u8[row::factor, column::factor]
+    if factor == 2:
+        return ((sums + 2) >> 2).astype(np.uint8)
+    return np.rint(sums.astype(np.float32) * np.float32(1.0 / factor**2)).astype(np.uint8)

@@ -28,7 +28,7 @@ def contact_sheet(capture: Capture, out_png: Path | str, columns: int = COLUMNS)
     Returns:
         The path written.
     """
-    import cv2
+    from emo_bench import opencv as cv2
 
     out_png = Path(out_png)
     out_png.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def _spread_over_yaw(capture: Capture, count: int) -> list[int]:
 
 
 def _strip(capture: Capture, i: int, frame: np.ndarray, label: str) -> np.ndarray:
-    import cv2
+    from emo_bench import opencv as cv2
 
     track = capture.track
     uv, mask = track.uv(i, CELL_PX)

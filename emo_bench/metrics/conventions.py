@@ -141,7 +141,7 @@ def resized(frames: FramesU8, size_px: int, resize_filter: str) -> FramesU8:
     Raises:
         UserError: they are not.
     """
-    import cv2
+    from emo_bench import opencv as cv2
 
     if frames.shape[1] != frames.shape[2]:
         raise UserError(

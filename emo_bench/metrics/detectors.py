@@ -70,12 +70,13 @@ class FaceFinder:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a detector is opened, and what must be here for that: importable packages and assets."""
+    """How a detector is opened, and what must be here for that: importable packages, assets, system libraries."""
 
     open: Callable[[str], FaceFinder]
     packages: tuple[str, ...]
     distribution: str
     assets: tuple[str, ...]
+    libraries: Callable[[], str | None] = lambda: None
 
     def missing(self) -> str | None:
         if any(importlib.util.find_spec(package) is None for package in self.packages):
@@ -83,7 +84,13 @@ class _Kind:
         for name in self.assets:
             if assets.locate(name) is None:
                 return f"needs asset {name}; run: {assets.find_asset(name).remedy()}"
-        return None
+        return self.libraries()
+
+
+def _missing_mediapipe() -> str | None:
+    from emo_bench.tracking import landmarks
+
+    return landmarks.missing()
 
 
 def missing_detector(asked: str = "auto") -> str | None:
@@ -204,6 +211,8 @@ class DlibDetector:
 
 DETECTORS: Mapping[str, _Kind] = {
     "fan": _Kind(_open_fan, ("face_alignment",), "face-alignment", ("fan-2d", "sfd")),
-    "mediapipe": _Kind(_open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",)),
+    "mediapipe": _Kind(
+        _open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",), _missing_mediapipe
+    ),
     "dlib": _Kind(_open_dlib, ("dlib",), "dlib-bin", ("dlib-68",)),
 }

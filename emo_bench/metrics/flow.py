@@ -8,11 +8,12 @@ Sundaram et al. 2010), and where it comes from inside the frame.
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch, Side
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
@@ -36,7 +37,14 @@ class _Motion:
 class _AlongMotion(Metric):
     """Scores a frame with the one before; the first frame of a video is NaN, as is one without a visible pixel."""
 
-    backend = Backend("opencv-dis", detail=f"OpenCV {cv2.__version__}, medium preset")
+    @classmethod
+    def missing(cls) -> str | None:
+        return cv2.missing()
+
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        self.backend = Backend("opencv-dis", detail=f"OpenCV {cv2.__version__}, medium preset")
+        self._detail = self.backend.detail
 
     def score_batch(self, batch: Batch) -> Scores:
         scores = np.full(len(batch), np.nan)
@@ -82,9 +90,7 @@ class WarpingError(_AlongMotion):
 
     def score_batch(self, batch: Batch) -> Scores:
         whose = "frames" if batch.reference is None else "reference"
-        self.backend = replace(
-            _AlongMotion.backend, detail=f"{_AlongMotion.backend.detail}, flow of the {whose}"
-        )
+        self.backend = replace(self.backend, detail=f"{self._detail}, flow of the {whose}")
         return super().score_batch(batch)
 
     def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:
@@ -149,9 +155,9 @@ def _motions(batch: Batch) -> list[_Motion | None]:
     return batch.once("motion", measured)
 
 
-def _motion(flow: cv2.DISOpticalFlow, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> _Motion:
+def _motion(flow: Any, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> _Motion:
     now, then = (cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY) for x in (frame, before))
-    back, forth = (flow.calc(x, y, None) for x, y in ((now, then), (then, now)))  # type: ignore[call-overload]
+    back, forth = (flow.calc(x, y, None) for x, y in ((now, then), (then, now)))
     height, width = now.shape
     left, up = cv2.split(back)
     columns, rows = (

@@ -5,11 +5,11 @@ import importlib.util
 from collections.abc import Hashable
 from typing import Protocol, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import assets
+from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch, Settings, Side
 from emo_bench.metrics.detectors import (
     NO_FACE,
@@ -54,7 +54,7 @@ class IdentitySimilarity(Metric):
 
     @classmethod
     def missing(cls) -> str | None:
-        return missing_detector() or (None if _embedder_name() else _remedy())
+        return missing_detector() or (None if _embedder_name() else _remedy()) or cv2.missing()
 
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:

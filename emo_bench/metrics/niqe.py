@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import __version__, assets
+from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.metrics.scene_statistics import (
@@ -43,7 +43,7 @@ class NIQE(Metric):
     def missing(cls) -> str | None:
         if assets.locate(ASSET) is None:
             return f"needs asset {ASSET}; run: {assets.find_asset(ASSET).remedy()}"
-        return None
+        return cv2.missing()
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)

@@ -1,7 +1,7 @@
 """Peak signal-to-noise ratio: the mean of the frames' values, and the value of the video's mean error."""
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_bench import __version__
 from emo_bench.metrics.batch import Batch
@@ -68,8 +68,14 @@ def mean_squared_errors(batch: Batch) -> Scores:
     """Mean over the region's pixels and their channels, 8-bit levels squared: float64 [B]; NaN = empty region."""
     pairs = zip(batch.frames, batch.side("reference"), strict=True)
     if batch.region is None:
-        return np.array([cv2.norm(x, y, cv2.NORM_L2SQR) / max(x.size, 1) for x, y in pairs])
-    masks = batch.region.astype(np.uint8)
-    counts = 3.0 * masks.sum(axis=(1, 2), dtype=np.float64)
-    sums = [cv2.norm(x, y, cv2.NORM_L2SQR, mask) for (x, y), mask in zip(pairs, masks, strict=True)]
+        return np.array([_squares(np.subtract(x, y, dtype=np.int16)) / max(x.size, 1) for x, y in pairs])
+    counts = 3.0 * batch.region.sum(axis=(1, 2), dtype=np.float64)
+    masked = zip(pairs, batch.region, strict=True)
+    sums = [_squares(np.subtract(x[mask], y[mask], dtype=np.int16)) for (x, y), mask in masked]
     return np.divide(sums, counts, out=np.full(len(batch), np.nan), where=counts > 0)
+
+
+def _squares(differences: NDArray[np.int16]) -> float:
+    """The sum of squares, exact: whole numbers below 2^53."""
+    flat = differences.ravel().astype(np.float64)
+    return float(flat @ flat)

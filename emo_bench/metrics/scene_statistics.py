@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gamma
 
+from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import FramesU8
 
 Image = NDArray[np.float64]
 
 BT601 = np.array([0.298936021293775, 0.587043074451121, 0.114020904255104])
-WINDOW = cv2.getGaussianKernel(7, 7 / 6)
 # The sign of a flat neighbourhood is rounding noise of about 1e-13; true differences of 8-bit pixels are above 1e-9.
 FLAT = 1e-10
 SHIFTS = ((0, 1), (1, 0), (1, 1), (-1, 1))
@@ -71,8 +70,9 @@ def normalised(image: Image, border: int) -> Image:
         image: float64 ``[H, W]`` in 8-bit levels.
         border: what lies outside the image, an OpenCV border type.
     """
-    mean = cv2.sepFilter2D(image, -1, WINDOW, WINDOW, borderType=border)
-    square = cv2.sepFilter2D(image * image, -1, WINDOW, WINDOW, borderType=border)
+    window = cv2.getGaussianKernel(7, 7 / 6)
+    mean = cv2.sepFilter2D(image, -1, window, window, borderType=border)
+    square = cv2.sepFilter2D(image * image, -1, window, window, borderType=border)
     difference = image - mean
     difference[np.abs(difference) < FLAT] = 0.0
     result: Image = difference / (np.sqrt(np.abs(square - mean * mean)) + 1.0)

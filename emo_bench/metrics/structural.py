@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import __version__
+from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
@@ -22,7 +22,7 @@ REACH = TAPS // 2
 # On the CPU the maps are made in strips that stay in the cache: 2.5 times as fast at 512 px.
 STRIP_PIXELS = 2**15
 
-# One frame in 8-bit levels: uint8 or float32 [H,W,3] numpy on the CPU, float32 [3,H,W] torch elsewhere.
+# One frame in 8-bit levels: uint8 or float32 [H,W,3] numpy on the CPU, float32 [3,H,W] torch elsewhere and without OpenCV.
 _Planes = Any
 
 
@@ -148,7 +148,7 @@ def _maps(x: _Planes, y: _Planes) -> tuple[_Planes, _Planes]:
 
 
 def _to_planes(frame: NDArray[np.uint8], device: str) -> _Planes:
-    if device == "cpu":
+    if device == "cpu" and cv2.missing() is None:
         return frame
     import torch
 
@@ -179,7 +179,8 @@ def _window_means(planes: _Planes) -> _Planes:
         return blurred[REACH:-REACH, REACH:-REACH]
     import torch
 
-    taps = torch.from_numpy(cv2.getGaussianKernel(TAPS, SIGMA, cv2.CV_32F)).to(planes.device)
+    bell = np.exp(-0.5 * (np.arange(-REACH, REACH + 1) / SIGMA) ** 2)
+    taps = torch.from_numpy((bell / bell.sum()).astype(np.float32)).to(planes.device)
     down = torch.nn.functional.conv2d(planes[:, None], taps.view(1, 1, TAPS, 1))
     return torch.nn.functional.conv2d(down, taps.view(1, 1, 1, TAPS))[:, 0]
 

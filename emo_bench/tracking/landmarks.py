@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import os
 import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from emo_bench import opencv as cv2
+from emo_bench.errors import UserError
+from emo_bench.system_libraries import missing_library
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 ASSET = "face_landmarker.task"
@@ -90,13 +96,16 @@ class Landmarker:
         min_confidence: detection confidence in [0, 1] below which a face is not reported.
 
     Raises:
-        UserError: the model file is not on this machine.
+        UserError: the model file, or a library that MediaPipe loads, is not on this machine.
     """
 
     def __init__(self, static: bool = True, *, max_faces: int = 2, min_confidence: float = 0.5) -> None:
         from emo_bench.assets import require
 
         model = require(ASSET)
+        lacking = missing()
+        if lacking is not None:
+            raise UserError(lacking)
         self.static = static
         self.sha256 = model.sha256
         self._model = _open(model.path.read_bytes(), static, max_faces, min_confidence)
@@ -140,6 +149,23 @@ class Landmarker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def missing() -> str | None:
+    """Why MediaPipe cannot be loaded here and what to do about it, in one line; None when it can.
+
+    Nothing of Python is imported: MediaPipe takes seconds.
+    """
+    lacking = cv2.missing()
+    spec = importlib.util.find_spec("mediapipe")
+    if lacking is not None or spec is None or not spec.submodule_search_locations:
+        return lacking
+    for library in Path(next(iter(spec.submodule_search_locations))).glob("tasks/c/libmediapipe.*"):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            return missing_library(error) or f"MediaPipe cannot be loaded ({' '.join(str(error).split())})"
+    return None
 
 
 def _open(model: bytes, static: bool, max_faces: int, min_confidence: float) -> Any:

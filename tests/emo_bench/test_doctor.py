@@ -11,8 +11,9 @@ from emo_bench import assets, doctor
 def test_doctor_names_every_part_and_asset_once() -> None:
     checks = doctor.run_checks()
     names = [check.name for check in checks]
-    assert names[:6] == ["torch", "GPU", "video encoder", "MediaPipe", "Anny", "Warp"]
-    assert names[6:] == [f"asset {asset.name}" for asset in assets.list_assets()]
+    parts = ["torch", "GPU", "video encoder", "OpenCV", "OpenCV's packages", "MediaPipe", "Anny", "Warp"]
+    assert names[:8] == parts
+    assert names[8:] == [f"asset {asset.name}" for asset in assets.list_assets()]
     assert all("\n" not in check.detail and check.detail for check in checks)
     assert {check.name for check in checks if check.required and not check.ok} == set()
 
@@ -41,3 +42,15 @@ def test_missing_asset_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) ->
     assert not any(check.ok for check in checks.values())
     assert checks["asset stlpips-alex"].remedy == "pip install stlpips-pytorch"
     assert checks["asset face-landmarker"].required
+
+
+def test_two_distributions_of_opencv_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip lays the files of the second over those of the first; taking one away alone would take shared files too."""
+    here = {"opencv-python", "opencv-contrib-python"}
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: name in here)
+    check = doctor._guarded("OpenCV's packages", doctor._opencv_packages, "", required=False)
+    assert not check.ok
+    remedy = "pip uninstall -y opencv-contrib-python opencv-python && pip install opencv-contrib-python"
+    assert check.detail.endswith(remedy)
+    here.remove("opencv-python")
+    assert doctor._opencv_packages() == "opencv-contrib-python"

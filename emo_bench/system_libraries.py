@@ -1,0 +1,40 @@
+"""Libraries of the operating system that Python packages load: what a server without a screen lacks, and how to get it."""
+
+from __future__ import annotations
+
+import re
+
+# OpenCV and MediaPipe load these although nothing here opens a window; one command installs all of them.
+PACKAGES = ("libgl1", "libegl1", "libgles2", "libglib2.0-0")
+_THEIRS = re.compile(r"lib(GL|EGL|GLESv2|OpenGL|GLX|GLdispatch|glib-2\.0|gthread-2\.0|xcb|X11|Xau|Xdmcp)\.so")
+# What the loaders of Linux and macOS say.
+_MISSING = (
+    re.compile(r"(?P<name>[\w.+-]+\.so[\w.]*): cannot open shared object file"),
+    re.compile(r"Library not loaded: (?:\S*/)?(?P<name>[\w.+-]+\.dylib)"),
+)
+_CHAIN = 5
+
+
+def missing_library(error: BaseException | None) -> str | None:
+    """Which library an import or a load lacked, with the command that installs it, in one line; None for other errors.
+
+    Errors that were raised over it are looked behind.
+    """
+    for _ in range(_CHAIN):
+        if isinstance(error, (ImportError, OSError, RuntimeError)):
+            found = next(filter(None, (pattern.search(str(error)) for pattern in _MISSING)), None)
+            if found:
+                return _remedy(found["name"])
+        if error is None:
+            break
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _remedy(name: str) -> str:
+    if _THEIRS.match(name):
+        return (
+            f"{name} is not on this machine, which OpenCV and MediaPipe load; "
+            f"run as root: apt-get install {' '.join(PACKAGES)}"
+        )
+    return f"{name} is not on this machine; install the system's package that holds it"
