@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = {
     "errors", "files", "leaving", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted", "pictures",
-    "regular_file", "video_file", "opencv", "system_libraries",
+    "regular_file", "video_file", "ffv1_checksums", "opencv", "system_libraries",
 }  # fmt: skip
 OPEN_TO_METHODS = {
     "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
@@ -38,6 +38,7 @@ ALLOWED = {
     "regular_file": {"errors"},
     "pictures": {"errors", "regular_file"},
     "video_file": {"errors", "pictures"},
+    "ffv1_checksums": set(),
     "lossless": {"errors", "files", "video_file"},
     "tracking": LEAVES,
     "actors": LEAVES | {"tracking"},

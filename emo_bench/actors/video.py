@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emo_bench.errors import UserError
+from emo_bench.ffv1_checksums import is_intact
 from emo_bench.regular_file import require_regular
 from emo_bench.video_file import NoPictureError, open_video
 
@@ -87,23 +88,27 @@ def decode_video(
     """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; alpha lies on black, grey becomes RGB.
 
     A damaged file ends early without an error; compare the count with ``info.frames``. Where a decoder fills in what it
-    cannot read and says so (H.264, MPEG-2 and MPEG-4 do), ``add_note`` gets a sentence that counts such frames, at the
-    end.
+    cannot read and says so (H.264, MPEG-2 and MPEG-4 do), or a checksum of FFV1 is wrong, ``add_note`` gets a sentence
+    that counts such frames, at the end.
     """
     import av
 
     turns = info.rotation_deg // 90
-    damaged: list[int] = []
+    checksums: list[bool] = []
+    damaged: set[int] = set()
     try:
-        for number, frame in enumerate(_decoded(info.path)):
+        for number, frame in enumerate(_decoded(info.path, checksums)):
             if frame.is_corrupt:
-                damaged.append(number)
+                damaged.add(number)
             yield np.ascontiguousarray(np.rot90(_to_rgb(frame), turns))
     except (OSError, av.FFmpegError):
         return
     finally:
+        # A file without checksums has none that is right.
+        if any(checksums):
+            damaged |= {number for number, right in enumerate(checksums) if not right}
         if damaged:
-            add_note(_concealed(info, damaged))
+            add_note(_concealed(info, sorted(damaged)))
 
 
 def _concealed(info: VideoInfo, damaged: list[int]) -> str:
@@ -115,11 +120,18 @@ def _concealed(info: VideoInfo, damaged: list[int]) -> str:
     )
 
 
-def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+def _decoded(path: Path, checksums: list[bool] | None = None) -> Iterator[av.VideoFrame]:
+    """Frames as they are decoded; ``checksums`` gets one answer a frame of FFV1, and none for other codecs."""
     with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        yield from container.decode(stream)
+        if checksums is None or stream.codec_context.name != "ffv1":
+            yield from container.decode(stream)
+            return
+        for packet in container.demux(stream):
+            if packet.size:
+                checksums.append(is_intact(bytes(packet)))
+            yield from packet.decode()
 
 
 def _to_rgb(frame: av.VideoFrame) -> np.ndarray:

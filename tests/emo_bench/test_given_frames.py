@@ -71,6 +71,15 @@ def test_a_video_is_taken_by_position_and_other_frames_are_another_run(
         file(tmp_path / "made.mkv")
 
 
+def test_a_run_of_a_damaged_video_says_so(file: Any, answer: list[np.ndarray], tmp_path: Path) -> None:
+    write_lossless(tmp_path / "made.mkv", answer)
+    content = bytearray((tmp_path / "made.mkv").read_bytes())
+    content[len(content) // 2] ^= 0x10
+    (tmp_path / "made.mkv").write_bytes(content)
+    flags = load_run(file(tmp_path / "made.mkv")).manifest["flags"]
+    assert sum("filled in parts of 1 of its 12 frames" in flag for flag in flags) == 1
+
+
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [

@@ -238,6 +238,38 @@ def test_concealed_damage_is_counted_in_a_note(
     assert noted >= 2
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"slices": "4"}, {"coder": "range_tab", "slices": "9"}, {"slicecrc": "0"}, {"level": "1"}]
+)
+def test_damage_of_lossless_video_is_found_by_its_checksums(tmp_path: Path, options: dict[str, str]) -> None:
+    """The decoder of FFV1 shows the frame before and tells nobody; files written without checksums are left alone."""
+    rng = np.random.default_rng(1)
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, options={"level": "3", "g": "1", **options})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "bgr0"
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(
+                rng.integers(0, 255, (64, 96, 3), dtype=np.uint8), format="rgb24"
+            )
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    clean = open_frames(path)
+    assert len(list(clean.open())) == 12 and not clean.notes
+    if "slicecrc" in options or "level" in options:
+        return
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for number in (0, 7):
+        content[places[number][0] + places[number][1] // 2] ^= 0x10
+    path.write_bytes(content)
+    source = open_frames(path)
+    assert len(list(source.open())) == 12
+    assert len(source.notes) == 1 and "2 of its 12 frames (0, 7)" in source.notes[0]
+
+
 def test_lists_of_other_files_and_sound_alone_are_no_videos(tmp_path: Path) -> None:
     """FFmpeg would follow a playlist to other files; a file that looks like an address is a file."""
     whole = write_video(tmp_path / "part.ts", quadrants(8), codec="mpeg2video")
