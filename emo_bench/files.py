@@ -67,9 +67,10 @@ def _naming(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename in (None, str(temporary), temporary):
-            error.filename, error.filename2 = str(path), None
-        raise
+        if error.errno is None or error.filename not in (None, str(temporary), temporary):
+            raise
+        # An error of PyAV keeps its name: another one, of the same kind by its number.
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

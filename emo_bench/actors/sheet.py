@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from emo_bench.actors.capture import Capture, resize_area
+from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
 
 CELL_PX = 256
 COLUMNS = 6
@@ -27,10 +29,15 @@ def contact_sheet(capture: Capture, out_png: Path | str, columns: int = COLUMNS)
 
     Returns:
         The path written.
+
+    Raises:
+        UserError: the file's name does not end with ``.png``.
     """
     from emo_bench import opencv as cv2
 
     out_png = Path(out_png)
+    if out_png.suffix.lower() != ".png":
+        raise UserError(f"{out_png}: a contact sheet is a PNG; give a name that ends with .png")
     out_png.parent.mkdir(parents=True, exist_ok=True)
     chosen = _spread_over_yaw(capture, columns)
     strips = []
@@ -39,8 +46,8 @@ def contact_sheet(capture: Capture, out_png: Path | str, columns: int = COLUMNS)
         label = f"{capture.name} {i}  yaw {yaw:+.0f} pitch {pitch:+.0f}"
         strips.append(_strip(capture, i, resize_area(frame, CELL_PX), label))
     sheet = np.concatenate(strips, axis=1)
-    if not cv2.imwrite(str(out_png), np.ascontiguousarray(sheet[..., ::-1])):
-        raise OSError(f"{out_png} could not be written")
+    _, encoded = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))
+    write_bytes(out_png, encoded.tobytes())
     return out_png
 
 
