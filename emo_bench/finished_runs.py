@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.files import read_regular
-from emo_bench.manifest import MANIFEST, STAGES, read_manifest
+from emo_bench.manifest import LARGEST, MANIFEST, STAGES, read_manifest
 from emo_bench.store import SCORES
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
         raise ValueError(str(error)) from error
     if numbers.dtype != np.int64 or not _ascending(numbers, captured):
         raise ValueError(f"frame numbers are not ascending ones of {captured} frames")
+    if any((np.isfinite(values) & (np.abs(values) > LARGEST)).any() for values in columns.values()):
+        raise ValueError("it holds numbers that are no scores")
     rendered = stages["render"]["frames_sha256"]
     if isinstance(said, dict) and said.get("frames_sha256", rendered) != rendered:
         raise ValueError("it is of other frames than those rendered")

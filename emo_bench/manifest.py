@@ -22,6 +22,8 @@ LIMIT_BYTES = 32 * 2**20
 AGAIN = "remove the folder and run again"
 # Of the frames of a capture; more than a day of video.
 MOST_FRAMES = 10_000_000
+# Of a score or a loss that is finite: the square of more than this, summed, is not.
+LARGEST = 1e100
 
 
 def _frame_list(text: str) -> str:
@@ -226,8 +228,9 @@ def problem(model: type[BaseModel], value: Any) -> str | None:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         first = found[0]
+        said = first["msg"].removeprefix("Value error, ")
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        return f"{_dotted(first['loc'])}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
+        return f"{_dotted(first['loc'])}: {said[:1].lower()}{said[1:]}{more}"
     return None
 
 

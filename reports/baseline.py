@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from emo_bench import __version__
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
-from emo_bench.manifest import MOST_FRAMES, Record, problem
+from emo_bench.manifest import LARGEST, MOST_FRAMES, Record, problem
 from emo_bench.plain_json import read_json
 from reports.comparison import Row
 from reports.sides import GROUND, SUBJECT, facts, read_rows
@@ -33,7 +33,7 @@ DIGITS = 12
 
 Key = tuple[tuple[str, str], ...]
 
-_Score = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)] | Literal["inf"] | None
+_Score = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)] | Literal["inf"] | None
 
 
 class _Entry(BaseModel):

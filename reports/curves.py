@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.files import read_regular
+from emo_bench.manifest import LARGEST
 from reports.charts import Axes, Series, line_chart
 from reports.comparison import Row
 from reports.numbers import heading
@@ -153,6 +154,8 @@ def read_losses(path: Path) -> tuple[list[str], Floats]:
         table = table.reshape(len(lines), len(names))
         if not names or not np.isfinite(table[:, 0]).all():
             raise ValueError("the first column must number the steps")
+        if (np.isfinite(table) & (np.abs(table) > LARGEST)).any():
+            raise ValueError("it holds numbers that are no losses")
     except (ValueError, csv.Error, IndexError) as error:
         raise UserError(f"{path} is damaged ({error})") from error
     except OSError as error:

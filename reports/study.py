@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from emo_bench.errors import UserError
-from emo_bench.files import write_bytes
+from emo_bench.files import read_regular, write_bytes
 from emo_bench.finished_runs import open_runs
 from emo_bench.progress import track_progress
 from reports.clips import encode_webm, read_panels
 from reports.comparison import Row
 from reports.html import render_template
 
+KEY_LIMIT_BYTES = 2**26
 FORMAT = 1
 PAGE, KEY = "study.html", "study.json"
 # Nobody should rate the codec: nearly transparent at these sizes.
@@ -162,7 +163,7 @@ def read_key(folder: Path) -> StudyKey:
     """
     path = folder / KEY
     try:
-        return StudyKey.model_validate_json(path.read_bytes())
+        return StudyKey.model_validate_json(read_regular(path, KEY_LIMIT_BYTES))
     except OSError as error:
         raise UserError(f"{path} is not here: give the folder of emo-bench study build with --study") from error  # fmt: skip
     except ValidationError as error:

@@ -276,3 +276,18 @@ def test_a_reference_of_ones_own_names_the_style(tmp_path: Path) -> None:
     assert (style.source_caption, style.target_caption) == ("a photo of a man", "a clay bust")
     with pytest.raises(UserError, match="no style"):
         choose_style("nothing-like-it", None, None, None)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_edit_does_not_follow_a_link_out_of_the_run(inside: bool, call: Any, tmp_path: Path) -> None:
+    assert call("--skip-edit")[0] == 0
+    link, outside = folder(tmp_path) / "edit", tmp_path / "outside"
+    outside.mkdir()
+    if inside:
+        link.mkdir()
+        link /= "bronze-statue"
+    link.symlink_to(outside)
+    code, _, err = call("--style", "bronze-statue")
+    assert code == 2
+    assert f"{link} is a link, which may lead out of the run's folder: remove it" in err
+    assert list(outside.iterdir()) == []

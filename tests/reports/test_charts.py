@@ -96,6 +96,7 @@ def test_losses_are_averaged_not_dropped(tmp_path: Path) -> None:
         b"\n",
         b"step,l1\n0,x\n",
         b"step,l1\n0,1,2\n",
+        b"step,l1\n0,1e308\n1,-1e308\n",
         b"step,l1\nnan,1\n",
         b"\xff\xfe",
         b'"' + b"x" * 200_000,
