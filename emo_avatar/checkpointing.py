@@ -26,9 +26,20 @@ log = logging.getLogger("emo_bench")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a nested dict of tensors and plain values so that a kill at any moment leaves a whole file."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+    """Write a nested dict of tensors and plain values so that a kill at any moment leaves a whole file.
+
+    Raises:
+        OSError: the disk refuses it; it names the path.
+    """
+    with replacing(path) as temporary:
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+        except RuntimeError as error:
+            # torch's archive writer complains of its own position when the disk is full.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def save_tensors(

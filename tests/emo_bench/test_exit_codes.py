@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from emo_avatar.checkpointing import save_state
 from emo_bench.cli import main
 from emo_bench.errors import MethodError, Terminated, UserError, ending, exit_code
 from emo_bench.runner import RunRequest, run
@@ -91,6 +93,13 @@ def full_disk(below: Path) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_state_that_does_not_fit_on_the_disk_names_its_file(tmp_path: Path) -> None:
+    """torch says something else; no half of it stays."""
+    with full_disk(tmp_path), pytest.raises(OSError, match="File too large") as refused:
+        save_state(tmp_path / "train.pt", {"weights": torch.zeros(300_000)})
+    assert refused.value.filename == str(tmp_path / "train.pt") and not list(tmp_path.iterdir())
 
 
 @contextmanager
