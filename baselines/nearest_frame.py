@@ -45,7 +45,7 @@ class NearestFrame(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu`` and ``paper``."""
+        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(RESOLUTIONS_PX)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:

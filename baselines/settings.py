@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from emo_bench.errors import UserError
+from emo_bench.method import GPU_PROFILE, Workspace, gpu_resolution_px
 from emo_bench.method_settings import MethodSettings, resolve
 
 Config = TypeVar("Config", bound=MethodSettings)
@@ -15,21 +16,26 @@ def resolve_settings(
     name: str,
     model: type[Config],
     profiles: Mapping[str, Mapping[str, Any]],
-    profile: str,
-    settings: Mapping[str, str],
+    workspace: Workspace,
 ) -> Config:
     """The configuration of a fit.
 
     Args:
         name: of the method, for messages.
         model: its fields are the settings, its defaults those of the ``cpu`` profile.
-        profiles: what each profile changes.
-        profile: the one that was asked for.
-        settings: fields and values as text; the numbers of a tuple are separated by commas.
+        profiles: what each profile changes; a function gives the field's value from the resolution in pixels.
+        workspace: the profile that was asked for, and the settings: fields and values as text; the numbers of a tuple
+            are separated by commas. Profile ``gpu`` renders at the capture's size, unless a setting says another.
 
     Raises:
         UserError: an unknown profile or field, or a value that does not fit.
     """
+    profile, settings = workspace.profile, workspace.settings
     if profile not in profiles:
         raise UserError(f"{name} has no profile {profile!r}; its profiles: {', '.join(profiles)}")
-    return resolve(model, profiles[profile], settings, name=name)
+    values: dict[str, Any] = dict(profiles[profile])
+    if profile == GPU_PROFILE:
+        size_px = gpu_resolution_px(workspace.capture_px, settings.get("resolution_px"))
+        values = {key: value(size_px) if callable(value) else value for key, value in values.items()}
+        values["resolution_px"] = size_px
+    return resolve(model, values, settings, name=name)

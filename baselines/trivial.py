@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from emo_bench.errors import UserError
-from emo_bench.method import LEAST_PX, Workspace
+from emo_bench.method import LEAST_PX, Workspace, gpu_resolution_px
 from emo_bench.method_settings import MethodSettings, resolve
 
-RESOLUTIONS_PX: Mapping[str, int] = {"smoke": 64, "cpu": 128, "paper": 512}
+# None: the capture's.
+RESOLUTIONS_PX: Mapping[str, int | None] = {"smoke": 64, "cpu": 128, "gpu": None, "paper": 512}
 
 
 class TrivialSettings(MethodSettings):
@@ -29,5 +30,5 @@ def resolution_px(name: str, workspace: Workspace) -> int:
         raise UserError(
             f"{name} has no profile {workspace.profile!r}; its profiles: {', '.join(RESOLUTIONS_PX)}"
         )
-    profile = {"resolution_px": RESOLUTIONS_PX[workspace.profile]}
-    return resolve(TrivialSettings, profile, workspace.settings, name=name).resolution_px
+    side_px = RESOLUTIONS_PX[workspace.profile] or gpu_resolution_px(workspace.capture_px)
+    return resolve(TrivialSettings, {"resolution_px": side_px}, workspace.settings, name=name).resolution_px

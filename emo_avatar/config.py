@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from emo_avatar.prior import SMALL, default_prior
 from emo_bench.errors import UserError, shortened
+from emo_bench.method import GPU_PROFILE, gpu_resolution_px
 from emo_bench.method_settings import MethodSettings, PerceptualName, resolve
 
 _Width = Annotated[int, Field(ge=1, le=4096)]
@@ -175,6 +176,12 @@ _SMOKE: dict[str, Any] = {
     "skip_resolutions": (16, 32, 64), "steps": 60, "batch": 4, "gan_start_step": 40, "max_train_frames": 60,
     "checkpoint_every_steps": 20, "ema_half_life_images": 40.0,
 }  # fmt: skip
+# Its sizes follow the resolution: _gpu_sizes.
+_GPU: dict[str, Any] = {
+    "projection_steps": 100, "tuning_steps": 250, "encoder_max_width": 256, "perceptual_share": 1.0,
+    "discriminator_width": 48, "steps": 3000, "gan_start_step": 1000, "max_train_frames": 2000,
+    "ema_half_life_images": 1200.0, "checkpoint_every_steps": 250,
+}  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "prior": "ffhq-512", "projection_steps": 450, "projection_lr": 0.01,
     "projection_mse_weight": 0.0, "tuning_steps": 350, "tuning_lr": 3e-4, "tuning_mse_weight": 1.0,
@@ -190,16 +197,19 @@ _LITERAL: dict[str, Any] = {
     "mouth_perceptual_weight": 0.0, "encoder_context": False, "gan_start_step": 0,
 }  # fmt: skip
 
-PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
 
 
-def resolve_config(profile: str, settings: Mapping[str, str]) -> EmoAvatarConfig:
+def resolve_config(
+    profile: str, settings: Mapping[str, str], capture_px: int | None = None
+) -> EmoAvatarConfig:
     """Lay a preset over a profile and the user's settings over both.
 
     Args:
-        profile: ``smoke``, ``cpu`` or ``paper``.
+        profile: ``smoke``, ``cpu``, ``gpu`` or ``paper``.
         settings: field names and values as text, as given with ``--set``; tuples are written ``16,32,64``.
+        capture_px: side of the capture's frames, which profile ``gpu`` renders at.
 
     Raises:
         UserError: an unknown profile, preset or field, or a value that does not fit.
@@ -212,4 +222,17 @@ def resolve_config(profile: str, settings: Mapping[str, str]) -> EmoAvatarConfig
             f"emo-avatar: --set preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}"
         )
     values: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
+    if profile == GPU_PROFILE:
+        values |= _gpu_sizes(gpu_resolution_px(capture_px, settings.get("resolution_px")))
     return resolve(EmoAvatarConfig, values, settings, name="emo-avatar")
+
+
+def _gpu_sizes(resolution_px: int) -> dict[str, Any]:
+    """Sizes of profile ``gpu`` at a resolution; one that is no power of two is refused afterwards."""
+    return {
+        "resolution_px": resolution_px,
+        "skip_resolutions": tuple(side for side in (16, 32, 64, 128, 256) if side <= resolution_px),
+        "texture_px": max(256, resolution_px),
+        "flow_px": max(64, min(resolution_px // 2, 256)),
+        "mouth_px": max(64, min(resolution_px // 2, 128)),
+    }

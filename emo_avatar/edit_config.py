@@ -76,13 +76,14 @@ class EditConfig(MethodSettings):
 
 
 _SMOKE: dict[str, Any] = {"steps": 8, "patches": 8, "patch_pool": 32, "frame_pool": 6}
+_GPU: dict[str, Any] = {"steps": 160, "patches": 32, "patch_pool": 256, "other_frames": 2, "frame_pool": 64}
 _PAPER: dict[str, Any] = {
     "steps": 400, "patches": 64, "patch_pool": 512, "patch_shares": (0.125, 0.25), "other_frames": 2,
     "frame_pool": 64, "lr": 5e-4,
 }  # fmt: skip
 _LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False, "structure_weight": 0.0}
 
-PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
 
 
@@ -90,7 +91,7 @@ def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) 
     """Lay a preset over a profile and the user's settings over both.
 
     Args:
-        profile: ``smoke``, ``cpu`` or ``paper``.
+        profile: ``smoke``, ``cpu``, ``gpu`` or ``paper``.
         preset: of the fit, unless ``settings`` names another.
         settings: field names and values as text, as given with ``--set edit.key=value``; tuples are written ``0.2,0.4``.
 

@@ -16,6 +16,7 @@ from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_los
 from emo_avatar.render_stage import Perceptual, condition
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
 from emo_avatar.skip_training import SkipTraining
+from emo_bench.devices import mixed_precision
 
 RENDER_BATCH = 8
 
@@ -39,8 +40,7 @@ class EditFrames:
     @torch.inference_mode(False)
     def of(cls, avatar: AvatarRenderer, batches: list[DrivingBatch]) -> EditFrames:
         """Encode frames given as batches; the encoder is frozen, so no step does it again."""
-        device = avatar.pivots.device.type
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=avatar.config.bf16):
+        with torch.no_grad(), mixed_precision(avatar.pivots.device, avatar.config.bf16):
             parts = [avatar.encode(batch)[0] for batch in batches]
         features = {
             side: torch.cat([part.features[side].float() for part in parts]) for side in parts[0].features

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from emo_avatar.stylegan2 import Generator
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -216,7 +217,7 @@ class _Run:
             self.optimizer = torch.optim.Adam(self.generator.synthesis.parameters(), lr=self.config.tune_lr)
 
     def _render(self, ws: Tensor) -> Tensor:
-        with torch.autocast(ws.device.type, torch.bfloat16, enabled=self.config.autocast):
+        with mixed_precision(ws.device, self.config.autocast):
             return self.generator.synthesis(ws)
 
     def _project(self) -> tuple[float, float]:
@@ -268,7 +269,7 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """What a resumed run must share with the one that wrote the state."""
-        return {"config": asdict(self.config), "targets": float(self.targets.double().square().sum())}
+        return {"config": asdict(self.config), "targets": float(self.targets.cpu().double().square().sum())}
 
     def snapshot(self) -> dict[str, Any]:
         live = {

@@ -26,6 +26,7 @@ from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_avatar.stylegan2.exact import build_exactly
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.perceptual import DISTANCES, perceptual_loss
@@ -59,15 +60,21 @@ class EmoAvatar(Method):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self.config = resolve_config(workspace.profile, workspace.settings)
+        self.config = resolve_config(workspace.profile, workspace.settings, workspace.capture_px)
         self.resolution_px = self.config.resolution_px
         self._avatar: AvatarRenderer | None = None
         self._pivot_poses_deg: np.ndarray | None = None
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu`` and ``paper``."""
+        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
+
+    @classmethod
+    def required_assets(cls, profile: str) -> tuple[str, ...]:
+        """The prior and the weights of the perceptual loss."""
+        config = resolve_config(profile, {})
+        return (config.prior, *DISTANCES[config.perceptual].assets)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Run the init stage, then the render stage, each from where it was interrupted."""
@@ -224,6 +231,6 @@ def rendered(
     """Yield uint8 ``[R, R, 3]`` frames of an avatar, some at a time; call it without gradients."""
     for start in range(0, len(indices), RENDER_BATCH):
         batch = signals.batch(indices[start : start + RENDER_BATCH], device)
-        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=avatar.config.bf16):
+        with mixed_precision(device, avatar.config.bf16):
             image = avatar(batch).image
         yield from to_frames_u8(image)

@@ -38,6 +38,7 @@ from emo_avatar.pretrain_recipes import (
 from emo_avatar.pretrain_record import Pace, TrainingRecord
 from emo_avatar.pretrain_state import PretrainConfig, PretrainState, load_state, new_state
 from emo_avatar.pretrain_warmup import warmup_step
+from emo_bench.devices import chosen_device
 from emo_bench.errors import UserError, exit_code
 from emo_bench.seeds import parse_seed
 
@@ -186,7 +187,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--grid-minutes", type=float, default=5.0)
     parser.add_argument("--judge-minutes", type=float, default=30.0, help="between two Frechet distances")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="cpu or cuda; default cuda where there is a GPU")
     return parser
 
 
@@ -207,6 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> str:
+    device = chosen_device(given.device)
     game = AdversarialConfig(
         learning_rate=given.learning_rate,
         r1_gamma=given.r1_gamma,
@@ -232,7 +234,7 @@ def _run(given: argparse.Namespace) -> str:
     bank = open_bank(given.images, given.resolution)
     check_code(bank, config.z_dim)
     config = _with_warmup(config, bank, given.warmup_images)
-    state = train(bank, given.out, config, pace, given.device, given.init)
+    state = train(bank, given.out, config, pace, device, given.init)
     return f"pretrain: done, {state.images} images in {state.seconds / 60:.1f} min, in {given.out}"
 
 

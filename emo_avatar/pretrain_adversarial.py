@@ -9,6 +9,7 @@ from torch import Tensor
 
 from emo_avatar.pretrain_features import FeatureDiscriminator
 from emo_avatar.stylegan2 import Discriminator, Generator
+from emo_bench.devices import mixed_precision
 
 
 @dataclass(frozen=True)
@@ -138,4 +139,4 @@ def non_finite(losses: Mapping[str, Tensor]) -> str | None:
 
 
 def _cast(like: Tensor, config: AdversarialConfig) -> torch.autocast:
-    return torch.autocast(like.device.type, torch.bfloat16, enabled=config.autocast)
+    return mixed_precision(like.device, config.autocast)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from emo_avatar.pretrain_bank import ImageBank
 from emo_avatar.stylegan2 import Generator
 from emo_avatar.stylegan2.generator import Mapping
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 from emo_bench.perceptual import PerceptualDistance
 from emo_bench.progress import track_progress
@@ -118,7 +119,7 @@ def recipe_step(
     coarse = is_coarse(generator.config.img_resolution, progress)
     if coarse:
         real = F.avg_pool2d(real, 2)
-    with torch.autocast(real.device.type, torch.bfloat16, enabled=autocast):
+    with mixed_precision(real.device, autocast):
         images = paint(generator, encoder, recipes, coarse)
         losses["l1"] = absolute_error(images, real)
         if progress >= PLACING:
@@ -202,7 +203,7 @@ def finish(
             cool(optimizer, step / steps, 1.0)
             indices = torch.randint(len(bank), (batch,), generator=rng)
             z = complete(codes[training[indices]], config.z_dim, rng).to(device)
-            with torch.autocast(device, torch.bfloat16, enabled=autocast):
+            with mixed_precision(device, autocast):
                 images = generator.synthesis(generator.mapping(z))
                 loss = absolute_error(images, bank.batch(indices, unflipped, device))
             optimizer.zero_grad(set_to_none=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator
 from emo_avatar.stylegan2.discriminator import DiscriminatorBlock
 from emo_avatar.stylegan2.layers import Conv, FullyConnected
+from emo_bench.devices import mixed_precision
 
 NOISE_SHARE = 0.8
 """Deviation of the noise in the code; 256 values then carry at most 57 nats about the image."""
@@ -73,7 +74,7 @@ def warmup_step(
     autocast: bool,
 ) -> dict[str, Tensor]:
     """One step on the squared error of ``real`` [B, 3, R, R], with ``epsilon`` [B, z_dim] ~ N(0, 1)."""
-    with torch.autocast(real.device.type, torch.bfloat16, enabled=autocast):
+    with mixed_precision(real.device, autocast):
         z = math.sqrt(1 - NOISE_SHARE**2) * encoder(real) + NOISE_SHARE * epsilon
         w = generator.mapping.to_w(z)
         images = generator.synthesis(w[:, None].expand(-1, generator.config.num_ws, -1))

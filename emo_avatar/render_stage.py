@@ -17,6 +17,7 @@ from emo_avatar.driving import DrivingSignals, TrainingFrames
 from emo_avatar.motion_flow import total_variation
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Rendering
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -98,7 +99,7 @@ class RenderStage:
         batch = self._signals.batch(self._frames.indices[rows], self._device)
         self._set_learning_rate()
         with_gan = config.gan_weight > 0 and self.step >= config.gan_start_step
-        with torch.autocast(self._device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+        with mixed_precision(self._device, config.bf16):
             rendering = self.avatar(batch)
             losses = self._losses(rendering, target, weights, mouths, batch, with_gan)
         total = losses.total(config)
@@ -150,7 +151,7 @@ class RenderStage:
         if not with_gan:
             return 0.0
         self._discriminator.requires_grad_(True)
-        with torch.autocast(self._device.split(":")[0], torch.bfloat16, enabled=self._config.bf16):
+        with mixed_precision(self._device, self._config.bf16):
             given = condition(batch)
             loss = discriminator_loss(
                 self._discriminator(target, given), self._discriminator(fake, given), self._config.gan_loss
@@ -210,7 +211,7 @@ class RenderStage:
         self._discriminator.load_state_dict(state["discriminator"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._d_optimizer.load_state_dict(state["discriminator_optimizer"])
-        self._ema = {name: tensor.clone() for name, tensor in state["ema"].items()}
+        self._ema = {name: tensor.to(self._device, copy=True) for name, tensor in state["ema"].items()}
 
 
 def trainable(avatar: AvatarRenderer) -> dict[str, nn.Parameter]:

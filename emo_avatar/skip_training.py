@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.edit_config import EditConfig
 from emo_avatar.renderer import AvatarRenderer, Encoding
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 
 
@@ -58,7 +59,7 @@ class SkipTraining:
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the fit used it."""
-        return torch.autocast(self.avatar.pivots.device.type, torch.bfloat16, enabled=self.fit_config.bf16)
+        return mixed_precision(self.avatar.pivots.device, self.fit_config.bf16)
 
     def _rate_share(self) -> float:
         warm = min((self.step + 1) / 10.0, 1.0)

@@ -12,6 +12,7 @@ from typing import Any
 import protocols
 from emo_bench import actors, methods, stages
 from emo_bench.assets import sha256_of
+from emo_bench.devices import chosen_device
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import is_finished
 from emo_bench.manifest import read_manifest
@@ -174,8 +175,6 @@ def open_method(
     Raises:
         UserError: there is no finished run, its method is not known here, or would have to be trusted.
     """
-    from emo_bench.runner import chosen_device
-
     if not (run / "run.json").is_file():
         raise UserError(f"{run} is no run: give the folder with run.json; runs are made with: emo-bench run")
     manifest = read_manifest(run)
@@ -186,7 +185,12 @@ def open_method(
         raise UserError(f"{run} is an edit: give the run it belongs to, {run.parent.parent}")
     cls = _method_class(run, manifest, trust) if method is None else methods.method_class(method)
     workspace = Workspace(
-        run, identity["profile"], identity["seed"], chosen_device(device), identity["settings"]
+        run,
+        identity["profile"],
+        identity["seed"],
+        chosen_device(device),
+        identity["settings"],
+        manifest["capture"].get("size_px"),
     )
     return build_watched(cls, workspace), manifest
 

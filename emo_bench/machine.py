@@ -60,7 +60,7 @@ class MemoryPeak:
         if self._on_gpu():
             import torch
 
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(self._device)
 
     def read_mib(self) -> dict[str, float]:
         """``memory_mib``, and ``gpu_memory_mib`` on a GPU."""
@@ -68,7 +68,7 @@ class MemoryPeak:
         if self._on_gpu():
             import torch
 
-            peaks["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+            peaks["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
         return peaks
 
     def _on_gpu(self) -> bool:

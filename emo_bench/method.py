@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from emo_bench.devices import numbered
 from emo_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,13 +19,32 @@ if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture
 
 SMOKE_PROFILE = "smoke"
+PAPER_PROFILE = "paper"
+# The default on a GPU: with what the installation brings, at the capture's size.
+GPU_PROFILE = "gpu"
 # Of runs whose frames were made elsewhere.
 GIVEN_PROFILE = "given"
 # Of a method and of a profile: both name folders of runs.
+# Sides of frames in profile gpu, powers of two because networks of the methods halve them.
+GPU_SIZES_PX = (64, 128, 256, 512)
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NAME_RULE = "use lower case, digits, dash and underscore, at most 60 characters"
 # The least side of a frame that the networks of the metrics take.
 LEAST_PX = 32
+
+
+def gpu_resolution_px(capture_px: int | None, asked: str | None = None) -> int:
+    """What the built-in methods render in profile ``gpu``, all alike, so that their scores may be compared.
+
+    The capture's size, or the next smaller of :data:`GPU_SIZES_PX`; 256 where no capture is known. ``asked`` is the
+    user's ``--set resolution_px=``, which goes before, so that other sizes follow it; what is no number is left to be
+    refused with the other settings.
+    """
+    if asked is not None and asked.isascii() and asked.isdecimal() and len(asked) <= 5:
+        return int(asked)
+    if capture_px is None:
+        return 256
+    return max((size for size in GPU_SIZES_PX if size <= capture_px), default=GPU_SIZES_PX[0])
 
 
 @dataclass(frozen=True)
@@ -58,8 +78,9 @@ class Workspace:
         folder: the run's folder; the method keeps its checkpoints and ``train.csv`` there.
         profile: one of the method's :meth:`Method.profiles`.
         seed: of every random number; same seed, same machine, same result.
-        device: ``"cpu"`` or ``"cuda"``, as torch names it.
+        device: ``"cpu"`` or ``"cuda:0"``, as torch and Warp name it; ``"cuda"`` becomes ``"cuda:0"``.
         settings: the user's ``--set key=value``, as text; an unknown key is the method's UserError, when it is built.
+        capture_px: side of the capture's stored frames; None where no capture is known.
     """
 
     folder: Path
@@ -67,6 +88,10 @@ class Workspace:
     seed: int
     device: str = "cpu"
     settings: Mapping[str, str] = field(default_factory=dict)
+    capture_px: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "device", numbered(self.device))
 
 
 @dataclass(frozen=True)
@@ -110,7 +135,15 @@ class Method(ABC):
     @classmethod
     @abstractmethod
     def profiles(cls) -> tuple[str, ...]:
-        """Names of the profiles; ``smoke`` is the one for trying things out, ``cpu`` and ``paper`` the defaults."""
+        """Names of the profiles; ``smoke`` is the one for trying things out, ``gpu`` or else ``cpu`` the default on a GPU.
+
+        Without a GPU the default is ``cpu``.
+        """
+
+    @classmethod
+    def required_assets(cls, profile: str) -> tuple[str, ...]:
+        """Assets of the catalogue that a profile, as it is without settings, does not start without; their names."""
+        return ()
 
     @abstractmethod
     def fit(self, capture: Capture, train: Sequence[int]) -> None:

@@ -84,6 +84,13 @@ def profiles_of(cls: type[Method]) -> tuple[str, ...]:
         return cls.profiles()
 
 
+def assets_of(cls: type[Method], profile: str) -> tuple[str, ...]:
+    """The names of the assets that a profile needs; a MethodError says that the method fails to give them."""
+    who = f"method {cls.info.name}"
+    with kept_apart(who), plug_in_call(who, "required_assets"):
+        return cls.required_assets(profile)
+
+
 def build(cls: type[Method], workspace: Workspace) -> Method:
     """The method over its workspace.
 

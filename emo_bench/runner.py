@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import protocols
-from emo_bench import actors, methods, stages
+from emo_bench import actors, assets, methods, stages
 from emo_bench.actors.capture import Capture
+from emo_bench.devices import chosen_device, on_gpu
 from emo_bench.errors import UserError
-from emo_bench.method import SMOKE_PROFILE, EditStyle, Method, Workspace
+from emo_bench.method import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.run_log import log_file
 from emo_bench.seeds import require_seed
 from emo_bench.stage_sharing import take_over_stages
@@ -85,7 +85,14 @@ class _Plan:
     def build(self) -> Method:
         """The method over the run's folder."""
         request = self.request
-        workspace = Workspace(self.folder, self.profile, request.seed, self.device, request.settings)
+        workspace = Workspace(
+            self.folder,
+            self.profile,
+            request.seed,
+            self.device,
+            request.settings,
+            self.capture.size_px,
+        )
         return build_watched(self.cls, workspace)
 
 
@@ -132,29 +139,32 @@ def planned(request: RunRequest) -> tuple[Method, Capture, protocols.Split, bool
     return plan.build(), plan.capture, plan.split, _is_smoke(plan)
 
 
-def chosen_device(asked: str | None) -> str:
-    """``asked``, or for None ``cuda`` when torch has a GPU, else ``cpu``.
-
-    Raises:
-        UserError: torch has no such device here.
-    """
-    import torch
-
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked is None:
-        return "cuda" if gpus else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", asked):
-        raise UserError(f"there is no device {asked!r}: give cpu or cuda")
-    if asked != "cpu" and int(asked.partition(":")[2] or 0) >= gpus:
-        raise UserError(f"there is no device {asked}: torch finds {gpus or 'no'} GPUs here; give cpu")
-    return asked
-
-
 def default_profile(cls: type[Method], device: str) -> str:
-    """``paper`` with a GPU, ``cpu`` without one; where that is missing, the first that is not ``smoke``."""
-    wanted = "paper" if device.startswith("cuda") else "cpu"
+    """``gpu`` with a GPU, ``cpu`` without one or where there is no ``gpu``; else the first that is not ``smoke``.
+
+    Never ``paper`` where there is another: it wants weights that the installation does not bring, and days.
+    """
     offered = methods.profiles_of(cls)
-    return wanted if wanted in offered else next((p for p in offered if p != SMOKE_PROFILE), offered[0])
+    wanted = (GPU_PROFILE, "cpu") if on_gpu(device) else ("cpu",)
+    others = (profile for profile in offered if profile != SMOKE_PROFILE)
+    return next((profile for profile in wanted if profile in offered), None) or next(others, offered[0])
+
+
+def _say_what_paper_needs(plan: _Plan) -> None:
+    """Where the GPU alone chose the profile, one line of the log on the one with the published sizes."""
+    chosen_here = plan.request.profile is None and on_gpu(plan.device)
+    if not chosen_here or plan.profile == PAPER_PROFILE or PAPER_PROFILE not in methods.profiles_of(plan.cls):
+        return
+    lacking = [name for name in methods.assets_of(plan.cls, PAPER_PROFILE) if assets.locate(name) is None]
+    needs = "has all its assets here"
+    if lacking:
+        remedies = "; ".join(assets.find_asset(name).remedy() for name in lacking)
+        needs = f"would need {', '.join(lacking)} ({remedies})"
+    log.info(
+        "profile %s is the default on a GPU; --profile paper (published sizes and schedules, hours to days) %s",
+        plan.profile,
+        needs,
+    )
 
 
 def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
@@ -203,6 +213,7 @@ def _make(plan: _Plan, *, wait: bool) -> int:
         _note_changes(folder, facts)
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {plan.protocol.name}, {plan.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
+        _say_what_paper_needs(plan)
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
         job = stages.Job(
@@ -284,7 +295,12 @@ def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
         "flags": flags,
         "protocol_title": plan.protocol.title,
         "split": plan.split.as_dict(),
-        "capture": {"source": plan.capture.source, "fps": plan.capture.fps, "frames": len(plan.capture)},
+        "capture": {
+            "source": plan.capture.source,
+            "fps": plan.capture.fps,
+            "frames": len(plan.capture),
+            "size_px": plan.capture.size_px,
+        },
         "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
     }
 

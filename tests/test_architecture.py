@@ -14,7 +14,7 @@ LEAVES = {
     "regular_file", "video_file", "ffv1_checksums", "opencv", "system_libraries",
 }  # fmt: skip
 OPEN_TO_METHODS = {
-    "method", "actors", "assets", "perceptual", "progress", "errors", "files", "lossless", "tracking",
+    "method", "actors", "assets", "devices", "perceptual", "progress", "errors", "files", "lossless", "tracking",
     "reference_editors", "method_settings", "seeds", "untrusted", "opencv",
 }  # fmt: skip
 # Of the metrics only where CLIP is found.
@@ -43,7 +43,7 @@ ALLOWED = {
     "tracking": LEAVES,
     "actors": LEAVES | {"tracking"},
     "reference_editors": {"assets", "errors", "paths", "pictures"},
-    "method": {"actors", "errors"},
+    "method": {"actors", "devices", "errors"},
     "plug_in_calls": {"errors", "system_libraries"},
     "seeds": {"errors"},
     "method_settings": {"errors", "perceptual"},

@@ -75,10 +75,14 @@ _SMOKE: dict[str, Any] = {
     "resolution_px": 32, "max_train_frames": 24, "window": 3, "texture_px": 32, "look_frames": 8, "width": 8,
     "max_width": 32, "last_width": 8, "discriminator_width": 8, "steps": 60, "batch": 4, "checkpoint_every_steps": 10,
 }  # fmt: skip
+_GPU: dict[str, Any] = {
+    "texture_px": 256, "look_frames": 128, "width": 48, "max_width": 384, "last_width": 32, "discriminator_width": 48,
+    "steps": 4000, "lr": 5e-4, "checkpoint_every_steps": 250,
+}  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 256, "max_train_frames": 20000, "texture_px": 512, "look_frames": 256, "width": 64,
     "max_width": 512, "last_width": 64, "discriminator_width": 64, "discriminator_window": 11, "steps": 31000,
     "batch": 16, "lr": 2e-4, "final_lr_share": 1.0, "checkpoint_every_steps": 500,
 }  # fmt: skip
 
-PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}

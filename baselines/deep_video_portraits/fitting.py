@@ -14,6 +14,7 @@ from baselines.deep_video_portraits.conditioning import CHANNELS, Conditioning
 from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
 from baselines.deep_video_portraits.networks import PatchCritic
 from baselines.training_frames import TrainingFrames
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 
 
@@ -95,7 +96,7 @@ class DeepVideoPortraitsFit:
         return float(loss.detach())
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.split(":")[0], torch.bfloat16, enabled=self._config.bf16)
+        return mixed_precision(self._device, self._config.bf16)
 
     def _set_rates(self) -> None:
         config = self._config

@@ -20,6 +20,7 @@ from baselines.training_frames import TrainingFrames, to_frames_u8
 from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench.actors.capture import Capture
+from emo_bench.devices import mixed_precision
 from emo_bench.method import Method, MethodInfo, Workspace
 
 RENDER_BATCH = 8
@@ -47,15 +48,13 @@ class DeepVideoPortraits(Method):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self.config = resolve_settings(
-            self.info.name, DeepVideoPortraitsConfig, PROFILES, workspace.profile, workspace.settings
-        )
+        self.config = resolve_settings(self.info.name, DeepVideoPortraitsConfig, PROFILES, workspace)
         self.resolution_px = self.config.resolution_px
         self._fitted: dict[str, Tensor] | None = None
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu`` and ``paper``."""
+        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
@@ -99,7 +98,7 @@ class DeepVideoPortraits(Method):
         )
         for start in range(0, len(indices), RENDER_BATCH):
             volume = conditioning.batch(indices[start : start + RENDER_BATCH], device)
-            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+            with mixed_precision(device, config.bf16):
                 image = network(volume)
             yield from to_frames_u8(image)
 

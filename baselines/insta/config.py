@@ -78,6 +78,11 @@ _SMOKE: dict[str, Any] = {
     "width": 32, "steps": 120, "rays": 768, "frames_a_step": 2, "checkpoint_every_steps": 20, "occupancy_start": 40,
     "occupancy_cells": 48, "lr": 3e-2, "final_lr_share": 0.3,
 }  # fmt: skip
+_GPU: dict[str, Any] = {
+    "max_train_frames": 500, "samples": 24, "levels": 14, "features": 4, "log2_rows": 18, "finest": 1024, "steps": 5000,
+    "rays": 4096, "lr": 5e-3, "checkpoint_every_steps": 500, "occupancy_start": 300, "occupancy_cells": 128,
+    "render_rays": 16384,
+}  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "max_train_frames": 20000, "samples": 48, "levels": 16, "features": 8, "log2_rows": 18,
     "finest": 2048, "mouth_weight": 40.0, "steps": 20000, "rays": 4096, "frames_a_step": 4, "lr": 1.75e-3,
@@ -85,4 +90,4 @@ _PAPER: dict[str, Any] = {
     "render_rays": 16384,
 }  # fmt: skip
 
-PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}

@@ -49,9 +49,7 @@ class Insta(Method):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        config = resolve_settings(
-            self.info.name, InstaConfig, PROFILES, workspace.profile, workspace.settings
-        )
+        config = resolve_settings(self.info.name, InstaConfig, PROFILES, workspace)
         kind = resolved_hash_grid(config.hash_grid, workspace.device)
         self.config = config.model_copy(update={"hash_grid": kind})
         self.resolution_px = self.config.resolution_px
@@ -59,7 +57,7 @@ class Insta(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu`` and ``paper``."""
+        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:

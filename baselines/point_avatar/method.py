@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -62,16 +63,20 @@ class PointAvatar(Method):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self.config = resolve_settings(
-            self.info.name, PointAvatarConfig, PROFILES, workspace.profile, workspace.settings
-        )
+        self.config = resolve_settings(self.info.name, PointAvatarConfig, PROFILES, workspace)
         self.resolution_px = self.config.resolution_px
         self._fitted: dict[str, Tensor] | None = None
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu`` and ``paper``."""
+        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
+
+    @classmethod
+    def required_assets(cls, profile: str) -> tuple[str, ...]:
+        """The weights of the perceptual loss."""
+        config = resolve_settings(cls.info.name, PointAvatarConfig, PROFILES, Workspace(Path(), profile, 0))
+        return DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Train points and networks, from where it was interrupted."""

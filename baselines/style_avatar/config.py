@@ -127,6 +127,12 @@ _SMOKE: dict[str, Any] = {
     "style_dim": 16, "freeze_step": 40, "discriminator_base": 256, "discriminator_max": 16, "steps": 60, "batch": 2, "lr": 1e-2, "momentum": 0.0,
     "ema_half_life_images": 10.0, "checkpoint_every_steps": 10,
 }  # fmt: skip
+_GPU: dict[str, Any] = {
+    "input_px": lambda resolution_px: min(resolution_px, 256), "render_texture_px": 256, "look_frames": 128,
+    "background_px": 128, "feature_channels": 64, "channel_base": 8192, "channel_max": 256, "discriminator_base": 4096,
+    "discriminator_max": 128, "steps": 5000, "freeze_step": 4000, "ema_half_life_images": 1000.0,
+    "checkpoint_every_steps": 250,
+}  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 1024, "input_px": 256, "max_train_frames": 20000, "render_texture_px": 512, "look_frames": 256,
     "background_px": 128, "feature_channels": 256, "warp": "nearest", "freeze_step": 10000,
@@ -135,4 +141,4 @@ _PAPER: dict[str, Any] = {
     "momentum": 0.0, "final_lr_share": 1.0, "ema_half_life_images": 937.5, "checkpoint_every_steps": 1000,
 }  # fmt: skip
 
-PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "paper": _PAPER}
+PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}

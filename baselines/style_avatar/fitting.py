@@ -19,6 +19,7 @@ from baselines.style_avatar.wavelet import haar
 from baselines.training_frames import TrainingFrames
 from emo_avatar.stylegan2.config import DiscriminatorConfig
 from emo_avatar.stylegan2.discriminator import Discriminator
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -161,7 +162,7 @@ class StyleAvatarFit:
         return gradient.square().sum(dim=(1, 2, 3)).mean()
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.split(":")[0], torch.bfloat16, enabled=self._config.bf16)
+        return mixed_precision(self._device, self._config.bf16)
 
     def _set_rates(self) -> None:
         config = self._config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from baselines.training_state import load_checkpoint, restoring, run_training, s
 from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
+from emo_bench.devices import mixed_precision
 from emo_bench.method import Method, MethodInfo, Workspace
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 
@@ -49,16 +51,20 @@ class StyleAvatar(Method):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
-        self.config = resolve_settings(
-            self.info.name, StyleAvatarConfig, PROFILES, workspace.profile, workspace.settings
-        )
+        self.config = resolve_settings(self.info.name, StyleAvatarConfig, PROFILES, workspace)
         self.resolution_px = self.config.resolution_px
         self._fitted: dict[str, Tensor] | None = None
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu`` and ``paper``."""
+        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
+
+    @classmethod
+    def required_assets(cls, profile: str) -> tuple[str, ...]:
+        """The weights of the perceptual loss."""
+        config = resolve_settings(cls.info.name, StyleAvatarConfig, PROFILES, Workspace(Path(), profile, 0))
+        return DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Train the networks, from where it was interrupted."""
@@ -110,11 +116,11 @@ class StyleAvatar(Method):
         signals = DrivingSignals(
             capture.track, look, config, None if config.time_code == "index" else last, keep=RENDER_BATCH
         )
-        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+        with mixed_precision(device, config.bf16):
             textures = model.textures()
         for start in range(0, len(indices), RENDER_BATCH):
             batch = signals.batch(indices[start : start + RENDER_BATCH], device)
-            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+            with mixed_precision(device, config.bf16):
                 image, _ = model(batch, textures)
             yield from to_frames_u8(image)
 

@@ -20,6 +20,7 @@ from emo_avatar.portrait_clip.card import write_card
 from emo_avatar.portrait_clip.evaluation import evaluate
 from emo_avatar.portrait_clip.styled_bank import StyledPlan, make_styled_bank, open_styled_bank
 from emo_avatar.portrait_clip.training import ClipConfig, read_facts, train
+from emo_bench.devices import chosen_device
 from emo_bench.errors import exit_code
 from emo_bench.seeds import parse_seed
 
@@ -50,7 +51,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=int, default=24, help="frames of each video")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that paint styles")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="cpu or cuda; default cuda where there is a GPU")
     return parser
 
 
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace, command: str) -> None:
-    stages = given.stage or STAGES
+    device, stages = chosen_device(given.device), given.stage or STAGES
     styled = given.out / "styled.npy"
     weights = given.weights or given.out / "clip-portraits"
     if "styles" in stages and not styled.exists():
@@ -78,7 +79,7 @@ def _run(given: argparse.Namespace, command: str) -> None:
             steps=given.steps, refine_steps=given.refine_steps, batch=given.batch, learning_rate=given.learning_rate, seed=given.seed,
             warmup_steps=min(ClipConfig().warmup_steps, given.steps // 10),
         )  # fmt: skip
-        train(bank, given.out, config, given.device, weights=weights)
+        train(bank, given.out, config, device, weights=weights)
     if "evaluate" in stages:
         figures = evaluate(weights, bank, given.video, given.frames)
         write_card(weights, figures, bank, read_facts(given.out) | {"heads": given.heads.name}, command)

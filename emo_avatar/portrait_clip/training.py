@@ -30,6 +30,7 @@ from emo_avatar.portrait_clip.towers import (
     save_model,
     tokenizer_of_portraits,
 )
+from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
 from emo_bench.untrusted.torch_archive import read_torch
 
@@ -175,7 +176,7 @@ def _step(
     x = ((seen - mean) / deviation).to(device, memory_format=torch.channels_last)
     for group in state.optimizer.param_groups:
         group["lr"] = _rate(config, state.step)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=config.autocast):
+    with mixed_precision(x.device, config.autocast):
         image = model.encode_image(x)
     image = nn.functional.normalize(image.float(), dim=-1)
     text = model.encode_text(tokenize(captions).to(device), normalize=True)

@@ -25,7 +25,7 @@ def ablate(
         typer.Option(metavar="VARIANT", help="This variant, and the reference; repeatable. Default all."),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="smoke, cpu or paper; default cpu without a GPU, paper with one.")
+        str | None, typer.Option(help="smoke, cpu, gpu or paper; default gpu where there is a GPU, else cpu.")
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="A protocol's name or TOML file; default self_reenactment.")

@@ -22,7 +22,7 @@ def run(
     ] = None,
     split: Annotated[str | None, typer.Option(help="One of the protocol's splits; default its own.")] = None,
     profile: Annotated[
-        str | None, typer.Option(help="smoke, cpu or paper; default cpu without a GPU, paper with one.")
+        str | None, typer.Option(help="smoke, cpu, gpu or paper; default gpu where there is a GPU, else cpu.")
     ] = None,
     seed: Seed = 0,
     settings: Annotated[

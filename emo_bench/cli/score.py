@@ -115,9 +115,9 @@ def score(
     if background not in (None, "as filmed", "white", "black"):
         raise UserError(f"unknown background {background!r}; known: as filmed, white, black")
     with status.log_on_stderr():
+        from emo_bench.devices import chosen_device
         from emo_bench.metrics import Captions, Settings
         from emo_bench.rescoring import ScoreRequest, score_request, write_scores
-        from emo_bench.runner import chosen_device
 
         captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
         request = ScoreRequest(

@@ -209,4 +209,4 @@ def test_a_profile_that_lacks_an_asset_does_not_hide_the_others(
     shown = call("methods", "show", "mean-frame")
     assert shown.code == 0
     assert "paper:    asset ffhq-512 is not on this machine" in shown.out
-    assert shown.out.splitlines()[-1].split() == ["resolution_px", "64", "128"]
+    assert shown.out.splitlines()[-1].split() == ["resolution_px", "64", "128", "256"]

@@ -12,6 +12,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from emo_bench import actors, runner
+from emo_bench.devices import chosen_device
 from emo_bench.editing import open_method
 from emo_bench.errors import UserError
 from emo_bench.finished_runs import load_run
@@ -338,20 +339,20 @@ def test_a_run_that_does_not_say_its_method_file_says_what_to_do(
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert runner.chosen_device(None) == runner.chosen_device("cpu") == "cpu"
+    assert chosen_device(None) == chosen_device("cpu") == "cpu"
     with pytest.raises(UserError, match="there is no device cuda: torch finds no GPUs here; give cpu"):
-        runner.chosen_device("cuda")
+        chosen_device("cuda")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert [runner.chosen_device(asked) for asked in (None, "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+    assert [chosen_device(asked) for asked in (None, "cuda", "cuda:1")] == ["cuda:0", "cuda:0", "cuda:1"]
     with pytest.raises(UserError, match="finds 2 GPUs"):
-        runner.chosen_device("cuda:2")
+        chosen_device("cuda:2")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"profile": "fast"}, "no profile 'fast'; its profiles: smoke, cpu, paper"),
+        ({"profile": "fast"}, "no profile 'fast'; its profiles: smoke, cpu, gpu, paper"),
         ({"protocol": "self_reenactment"}, "profile smoke goes with a mini protocol"),
         ({"settings": {"lr": "1"}}, "no setting 'lr'"),
         ({"settings": {"resolution_px": "no"}}, "must be a whole number"),
