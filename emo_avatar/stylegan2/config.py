@@ -125,7 +125,7 @@ def check_network(config: GeneratorConfig | DiscriminatorConfig) -> None:
             f"StyleGAN2 architecture {shown(config.architecture)} is unknown: use one of {ARCHITECTURES}."
         )
     check_counts(
-        img_channels=(config.img_channels, 1, 16),
+        img_channels=(config.img_channels, 1, 64),
         channel_base=(config.channel_base, resolution, 1 << 20),
         channel_max=(config.channel_max, 1, MOST_WIDTH),
     )
