@@ -30,6 +30,7 @@ ALLOWED = {
     "opencv": {"errors", "system_libraries"},
     "files": {"errors"},
     "toml_file": {"errors", "files"},
+    "devices": {"errors"},
     "progress": set(),
     "paths": set(),
     "assets": {"errors", "files", "paths", "progress"},
