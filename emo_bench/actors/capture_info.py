@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench.untrusted.json_text import read_json
+from emo_bench.plain_json import read_json
 from emo_bench.untrusted.refusal import Unreadable, reading
+
+MOST_BYTES = 1 << 20
 
 
 class CaptureInfo(BaseModel):
@@ -30,7 +32,7 @@ def read_capture_info(path: Path) -> CaptureInfo:
     """
     with reading(path, "capture", "; add it again"):
         try:
-            return CaptureInfo.model_validate(read_json(path))
+            return CaptureInfo.model_validate(read_json(path, MOST_BYTES))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise Unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

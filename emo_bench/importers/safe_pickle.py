@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def load_plain(path: Path) -> Any:
             file.seek(0)
             return read_npy(file, size)
         budget = Budget(size)
-        content = PickleMachine(numpy_builders(budget), budget).read(file)
+        # In memory: a file object would first make room for whatever length an operation claims.
+        content = PickleMachine(numpy_builders(budget), budget).read(io.BytesIO(file.read()))
     if isinstance(content, PickledArray) and content.items is not None and content.shape == ():
         return content.items[0]
     return content

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import UserError
-from emo_bench.untrusted.json_text import read_json
+from emo_bench.plain_json import read_json
 from emo_bench.untrusted.refusal import Unreadable, reading, short, shown
 
 # What open_clip calls things that it fetches: timm's and transformers' models and tokenizers, pretrained towers.
 HUB_WORDS = ("timm_", "hf_", "hub", "pretrained", "tokenizer_")
 LEAST_BYTES_A_NUMBER = 2
+MOST_BYTES = 1 << 20
 
 Layers = Annotated[int, Field(ge=1, le=128)]
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -131,7 +132,7 @@ def check_clip_config(path: Path, weights: Path) -> None:
             file of its weights could not fill.
     """
     with reading(path, "config of open_clip"):
-        content = read_json(path)
+        content = read_json(path, MOST_BYTES)
         _refuse_hubs(content)
         try:
             config = ClipConfig.model_validate(content).model_cfg
@@ -147,7 +148,7 @@ def check_clip_config(path: Path, weights: Path) -> None:
         )
 
 
-def _refuse_hubs(content: dict[str, Any]) -> None:
+def _refuse_hubs(content: Any) -> None:
     waiting: list[Any] = [content]
     while waiting:
         part = waiting.pop()

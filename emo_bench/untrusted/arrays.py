@@ -138,6 +138,9 @@ def numpy_builders(budget: Budget) -> Mapping[str, Builder]:
         budget.take_bytes(len(text))
         return text.encode("latin1")
 
+    def no_bytes() -> bytes:
+        return b""
+
     def scalar(dtype: Any, data: Any = b"") -> Any:
         if not isinstance(dtype, PickledDtype):
             raise Unreadable("a number without a type")
@@ -150,6 +153,9 @@ def numpy_builders(budget: Budget) -> Mapping[str, Builder]:
 
     builders: dict[str, Builder] = {
         "collections.OrderedDict": dict_of,
+        # Protocol 2 writes no bytes at all so.
+        "builtins.bytes": no_bytes,
+        "__builtin__.bytes": no_bytes,
         "builtins.set": set_of,
         "__builtin__.set": set_of,
         "_codecs.encode": latin1,

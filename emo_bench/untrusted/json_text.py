@@ -1,9 +1,8 @@
-"""JSON of files that anybody may have made."""
+"""JSON in the metadata of a file; for whole files there is ``emo_bench.plain_json``."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from emo_bench.untrusted.refusal import Unreadable
@@ -28,10 +27,3 @@ def parse_json(text: str, what: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Unreadable(f"{what} is no JSON object")
     return found
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file of at most a megabyte, UTF-8; raises as ``parse_json``, and OSError."""
-    with path.open("rb") as file:
-        raw = file.read(MOST_CHARACTERS + 1)
-    return parse_json(raw.decode("utf-8"), path.name)

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.training_state import load_checkpoint, run_training, save_checkpoint
+from baselines.training_state import (
+    load_array,
+    load_checkpoint,
+    restoring,
+    run_training,
+    save_checkpoint,
+)
 from emo_avatar.checkpointing import load_state
 from emo_bench.errors import UserError
 
@@ -103,3 +109,18 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(UserError, match=r"checkpoint\.safetensors .*; give its emo-bench run command again"):
         load_checkpoint(tmp_path, "{}")
+
+
+def test_a_checkpoint_of_other_tensors_is_one_line(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, {"a": torch.arange(3)}, "{}")
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors.*lacks b"):
+        load_checkpoint(tmp_path, "{}", ("a", "b"))
+    network = torch.nn.Linear(2, 2)
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors.*Linear"), restoring(tmp_path):
+        network.load_state_dict(load_checkpoint(tmp_path, "{}"))
+    for name, shape in (("b", (None,)), ("a", (4,)), ("a", (None, None))):
+        with pytest.raises(UserError, match=r"checkpoint\.safetensors cannot be read"):
+            load_array(tmp_path, name, np.dtype(np.int64), shape)
+    with pytest.raises(UserError, match="a is int64"):
+        load_array(tmp_path, "a", np.dtype(np.uint8), (3,))
+    assert load_array(tmp_path, "a", np.dtype(np.int64), (None,)).tolist() == [0, 1, 2]

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -417,3 +418,112 @@ def test_folders_that_hold_no_usable_model_are_named(tiny, tmp_path: Path) -> No
     config.write_text(json.dumps({"model_cfg": {"text_cfg": {"hf_model_name": "some/model"}}}))
     with pytest.raises(UserError, match="lives on a hub"):
         find_clip(str(tmp_path))
+
+
+def folder_with(folder: Path, tiny: Path, **changes: Any) -> Path:
+    """The tiny model under a config with changes, each at its place; None takes the key away."""
+    config = json.loads((tiny / "open_clip_config.json").read_text())
+    for place, value in changes.items():
+        *path, last = place.split("__")
+        at = config
+        for part in path:
+            at = at[part]
+        if value is None:
+            del at[last]
+        else:
+            at[last] = value
+    folder.mkdir(exist_ok=True)
+    shutil.copy(tiny / "open_clip_model.safetensors", folder)
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+VISION, TEXT = "model_cfg__vision_cfg__", "model_cfg__text_cfg__"
+HUB_KEYS: tuple[dict[str, Any], ...] = (
+    {f"{VISION}timm_model_name": "hf-hub:someone/model"},
+    {f"{VISION}timm_model_name": "vit_base_patch16_224", f"{VISION}timm_model_pretrained": True},
+    {f"{VISION}timm_model_pretrained": True},
+    {f"{TEXT}hf_model_name": "someone/model"},
+    {f"{TEXT}hf_tokenizer_name": "someone/model"},
+    {f"{TEXT}hf_tokenizer_name": ""},
+    {f"{TEXT}tokenizer_kwargs": {"reduction_mask": "syntax"}},
+    {f"{TEXT}tokenizer_mode": "clips"},
+    {"model_cfg__multimodal_cfg": {"hf_model_name": "someone/model"}},
+    {"pretrained_hf": True},
+)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every attempt to reach the network or to look a name up; all fail."""
+    import socket
+
+    tried: list[object] = []
+
+    def refuse(*arguments: object, **named: object) -> None:
+        tried.append(arguments)
+        raise OSError("no network here")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    for name in ("getaddrinfo", "gethostbyname", "create_connection"):
+        monkeypatch.setattr(socket, name, refuse)
+    return tried
+
+
+@pytest.mark.parametrize("offline", ["1", None])
+@pytest.mark.parametrize("changes", HUB_KEYS)
+def test_a_config_that_names_a_hub_is_refused_before_anything_is_asked_for(
+    tiny, tmp_path: Path, monkeypatch, no_network, changes: dict[str, Any], offline: str | None
+) -> None:
+    if offline is None:
+        monkeypatch.delenv("EMO_BENCH_OFFLINE", raising=False)
+    else:
+        monkeypatch.setenv("EMO_BENCH_OFFLINE", offline)
+    folder = folder_with(tmp_path / "hub", tiny, **changes)
+    for find in (find_clip, missing_clip):
+        with pytest.raises(UserError, match="lives on a hub, not here") as caught:
+            find(str(folder))
+        assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+    assert no_network == []
+
+
+def test_a_whole_folder_asks_nothing_of_the_network(tiny, tmp_path: Path, no_network, monkeypatch) -> None:
+    monkeypatch.delenv("EMO_BENCH_OFFLINE", raising=False)
+    model = ClipModel(find_clip(str(folder_with(tmp_path / "same", tiny))))
+    model.of_caption("a man")
+    model.of_frames(np.zeros((1, 32, 32, 3), np.uint8))
+    assert no_network == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({f"{VISION}layers": value} for value in (10**9, [1, 49408, 1, 1], [1, 1, 1], "2", 128)),
+        *({f"{VISION}width": value} for value in (8192, 0, 2.5)),
+        *({f"{VISION}image_size": value} for value in ([32, 32, 32], 10**6)),
+        *({f"{VISION}patch_size": value} for value in (0, 64)),
+        *({f"{VISION}head_width": value} for value in (0, 5)),
+        {f"{VISION}mlp_ratio": float("nan")},
+        {f"{VISION}norm_kwargs": {"device": "cuda"}},
+        {f"{VISION}pool_type": "none of these"},
+        {f"{VISION}wings": 2},
+        *({f"{TEXT}{name}": 10**12} for name in ("vocab_size", "context_length", "layers", "width")),
+        {f"{TEXT}heads": 3},
+        {f"{TEXT}layers": 100},
+        *({"model_cfg__embed_dim": value} for value in ("16", 10**12, None)),
+        *({"model_cfg__vision_cfg": value} for value in ([], None)),
+        *({"model_cfg": value} for value in ("x", None)),
+        {"preprocess_cfg__mean": [0.5]},
+        *({"preprocess_cfg__std": [value, 1.0, 1.0]} for value in (0.0, float("nan"))),
+        {"preprocess_cfg": 7},
+    ],
+)
+def test_configs_of_anybody_end_in_one_line_at_once(tiny, tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = folder_with(tmp_path / "odd", tiny, **changes)
+    started = time.process_time()
+    with pytest.raises(UserError) as caught:
+        load_towers(find_clip(str(folder)), "cpu")
+    line = str(caught.value)
+    assert str(folder) in line and line.isprintable() and len(line) < 2 * len(str(folder)) + 300
+    assert time.process_time() - started < 20
