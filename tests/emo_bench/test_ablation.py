@@ -317,7 +317,7 @@ def test_settings_and_seed_reach_all_variants(ablate: Ablate) -> None:
         (["--only", "briter"], "did you mean brighter?"),
         (["--set", "broken=1"], "this variant lacks a part"),
         (["--style", "nothing"], "there is no style 'nothing'"),
-        (["--config", "none.toml"], "cannot be read as TOML"),
+        (["--config", "none.toml"], "none.toml cannot be read: No such file or directory"),
     ],
 )
 def test_mistakes_are_one_line(ablate: Ablate, options: list[str], message: str) -> None:
