@@ -182,8 +182,15 @@ class ScoreInputs(_Entry):
     clip: Text = ""
 
 
+def _by_metric(records: dict[str, Record]) -> dict[str, Record]:
+    for name, record in records.items():
+        if record.metric != name:
+            raise ValueError(f"the record of {name} is of {record.metric}")
+    return records
+
+
 class DoneScore(DoneStage):
-    records: Annotated[dict[Name, Record], Field(min_length=1)]
+    records: Annotated[dict[Name, Record], Field(min_length=1), AfterValidator(_by_metric)]
     inputs: ScoreInputs | None = None
 
 

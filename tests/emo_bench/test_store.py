@@ -209,6 +209,17 @@ def test_a_value_that_is_not_a_number_does_not_make_another_run(tmp_path: Path) 
     assert RunFolder.open(tmp_path, odd, {}).manifest["identity"]["config"]["pair"] == [1, "-inf"]
 
 
+def test_a_record_of_another_metric_is_damage(tmp_path: Path) -> None:
+    run = RunFolder.open(tmp_path, IDENTITY, FACTS)
+    for stage in ("fit", "render", "score"):
+        run.start(stage)
+        run.finish(stage, **DONE[stage])
+    text = (tmp_path / MANIFEST).read_text().replace('"metric": "psnr"', '"metric": "ssim"')
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(UserError, match=r"stages\.score\.records: the record of psnr is of ssim"):
+        read_manifest(tmp_path)
+
+
 def test_what_cannot_be_read_again_is_not_written(tmp_path: Path) -> None:
     run = RunFolder.open(tmp_path, IDENTITY, FACTS)
     before = (tmp_path / MANIFEST).read_bytes()

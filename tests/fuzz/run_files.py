@@ -81,7 +81,7 @@ def doors(scratch: Path, run: Path, sound: Path, thresholds: Path) -> Sequence[C
     """``report``, ``show``, ``compare`` and ``check`` over a run that may be damaged and one that is not."""
 
     def report() -> None:
-        from emo_bench.store import find_runs
+        from emo_bench.finished_runs import find_runs
         from reports.html import PageOptions
         from reports.publishing import publish
 
