@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emo_bench.errors import UserError
+from emo_bench.untrusted.npy import map_npy, read_npz
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,7 @@ def open_bank(path: Path, resolution: int) -> ImageBank:
     file is missing, not uint8 [N, S, S, 3], nearly empty, when S is not a multiple of the resolution, or when what lies
     beside it describes another number of images.
     """
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the image bank {path}: {error}") from error
+    images = map_npy(path, "bank of images")
     if (
         images.dtype != np.uint8
         or images.ndim != 4
@@ -91,8 +89,10 @@ def _recipes(path: Path, count: int) -> tuple[NDArray[np.float32] | None, NDArra
     file = path.with_suffix(".recipe.npz")
     if not file.exists():
         return None, None
-    with np.load(file, allow_pickle=False) as content:
-        recipes, codes = content["recipe"], content["code"]
+    content = read_npz(file, ("recipe", "code"), "bank's recipes")
+    if len(content) != 2 or any(array.ndim != 2 or array.dtype.kind != "f" for array in content.values()):
+        raise UserError(f"{file} does not hold the recipes and codes of a bank.")
+    recipes, codes = content["recipe"], content["code"]
     if len(recipes) != count or len(codes) != count:
         raise UserError(f"{file} describes {len(recipes)} images, the bank beside it holds {count}.")
     return recipes, codes

@@ -17,6 +17,7 @@ from emo_avatar.portrait_clip.captions import SERIOUS_BELOW, Attributes
 from emo_avatar.portrait_clip.styles import NAMES, PHOTO
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
+from emo_bench.untrusted.npy import map_npy
 
 ATTRIBUTES = ("sex", "age", "skin", "hair_style", "hair_colour", "beard", "smile", "smiling")
 CHUNK_ROWS = 512
@@ -136,7 +137,7 @@ def open_styled_bank(path: Path) -> StyledBank:
     beside = path.with_suffix(".parquet")
     if not (path.is_file() and beside.is_file()):
         raise UserError(f"{path} is no styled bank: the file or its .parquet is missing")
-    images, table = np.load(path, mmap_mode="r"), pd.read_parquet(beside)
+    images, table = map_npy(path, "styled bank"), pd.read_parquet(beside)
     lacking = {"style", "held_out", "head", "person", *ATTRIBUTES} - set(table.columns)
     if lacking or images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
         raise UserError(f"{path} is no styled bank: {sorted(lacking) or 'pictures and table differ'}")
@@ -190,7 +191,7 @@ def open_heads(path: Path) -> NDArray[np.uint8]:
     """Map a studio bank; UserError when it is not uint8 ``[N, S, S, 3]``."""
     if not path.is_file() or not path.with_suffix(".parquet").is_file():
         raise UserError(f"{path} is no bank of heads: the file or its .parquet is missing")
-    heads = np.load(path, mmap_mode="r")
+    heads = map_npy(path, "bank of heads")
     if heads.dtype != np.uint8 or heads.ndim != 4 or heads.shape[1] != heads.shape[2] or heads.shape[3] != 3:
         raise UserError(f"{path} is no bank of heads: {heads.dtype} {heads.shape}")
     return np.asanyarray(heads)

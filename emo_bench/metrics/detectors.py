@@ -159,6 +159,7 @@ class FANDetector:
         import face_alignment
         import torch
 
+        from emo_bench.untrusted.refusal import reading
         from emo_bench.untrusted.torch_archive import read_torch
 
         weights, boxes = assets.require("fan-2d").path, assets.require("sfd").path
@@ -168,7 +169,8 @@ class FANDetector:
 
             def _load_native(self, name: str, size: int, device: str, dtype: torch.dtype) -> Any:
                 network = face_alignment.api.FAN(size)
-                network.load_state_dict(read_torch(weights, "file of FAN's weights"))
+                with reading(weights, "file of FAN's weights"):
+                    network.load_state_dict(read_torch(weights, "file of FAN's weights"))
                 return network.to(device, dtype=dtype).eval()
 
         if not hasattr(face_alignment.FaceAlignment, "_load_native"):

@@ -17,6 +17,8 @@ from emo_bench.metrics.scene_statistics import (
     neighbour_products,
     normalised,
 )
+from emo_bench.untrusted.npy import read_npz
+from emo_bench.untrusted.refusal import Unreadable, reading
 
 ASSET = "niqe-pristine"
 BLOCK_PX = 96
@@ -48,9 +50,12 @@ class NIQE(Metric):
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)
         model = assets.require(ASSET)
-        with np.load(model.path) as arrays:
+        arrays = read_npz(model.path, ("mu_pris_param", "cov_pris_param"), "model of NIQE")
+        with reading(model.path, "model of NIQE"):
             self._mean = arrays["mu_pris_param"].reshape(-1)
             self._covariance = arrays["cov_pris_param"]
+            if self._covariance.shape != (len(self._mean),) * 2 or not np.isfinite(self._covariance).all():
+                raise Unreadable("its covariance does not fit its mean")
         self.backend = Backend("emo-bench with the authors' pristine model", model.sha256, __version__)
 
     def score_batch(self, batch: Batch) -> Scores:

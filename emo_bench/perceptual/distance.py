@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.perceptual.trunk import ALEX_CHANNELS, VGG_CHANNELS, alex_stages, vgg_stages
+from emo_bench.untrusted.refusal import reading
 from emo_bench.untrusted.torch_archive import read_torch
 
 _NORM_EPSILON = 1e-10
@@ -68,10 +69,12 @@ class PerceptualDistance(nn.Module):
         chosen = DISTANCES[name]
         weights: dict[str, Tensor] = {}
         for asset in chosen.assets:
-            file = assets.require(asset)
-            weights.update(read_torch(file.path, f"file of the weights {asset}"))
+            path = assets.require(asset).path
+            with reading(path, f"file of the weights {asset}"):
+                weights.update(read_torch(path, f"file of the weights {asset}"))
         network = cls(chosen.trunk, chosen.shift_tolerant, chosen.stages)
-        network.load_published_weights(weights)
+        with reading(path, f"file of the weights {asset}"):
+            network.load_published_weights(weights)
         return network.to(device).to(memory_format=torch.channels_last)
 
     def load_published_weights(self, weights: Mapping[str, Tensor]) -> None:

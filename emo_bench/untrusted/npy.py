@@ -87,6 +87,19 @@ def read_npy(file: IO[bytes], size: int) -> np.ndarray:
     return array_of(read_exactly(file, available), dtype, header.shape, "F" if header.fortran else "C")
 
 
+def map_npy(path: Path, what: str) -> np.memmap:
+    """The array of a large ``.npy`` of plain numbers, mapped and read-only; ``what`` as for ``reading``.
+
+    Raises:
+        UserError: it is anything else.
+    """
+    with reading(path, what), path.open("rb") as file:
+        header = read_header(file)
+        dtype, start = plain_dtype(header.code, header.order), file.tell()
+        checked_shape(header.shape, dtype.itemsize, path.stat().st_size - start)
+        return np.memmap(path, dtype, "r", start, header.shape, "F" if header.fortran else "C")
+
+
 def read_exactly(file: IO[bytes], count: int) -> bytearray:
     """``count`` bytes; the caller has bounded them. Unreadable where the file has fewer."""
     # Not read(): a packed member would be unpacked whole, whatever size it claims.

@@ -28,7 +28,7 @@ from hypothesis.extra import numpy as np_st
 from emo_bench.errors import UserError
 from emo_bench.importers.safe_pickle import load_plain
 from emo_bench.untrusted.json_text import parse_json
-from emo_bench.untrusted.npy import read_npy, read_npz
+from emo_bench.untrusted.npy import map_npy, read_npy, read_npz
 from emo_bench.untrusted.refusal import Unreadable, one_line, reading, short, shown
 from emo_bench.untrusted.safetensors_file import read_safetensors
 from emo_bench.untrusted.torch_archive import read_torch
@@ -452,6 +452,18 @@ def test_headers_as_others_write_them(tmp_path: Path) -> None:
     ):
         path.write_bytes(npy(header))
         np.testing.assert_array_equal(read_array(path), np.load(path))
+
+
+def test_large_arrays_are_mapped_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "bank.npy"
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    for order in ("C", "F"):
+        np.save(path, np.asarray(images, order=order))  # type: ignore[call-overload]
+        np.testing.assert_array_equal(map_npy(path, "bank"), images)
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole.replace(b"|u1", b"|O8"), npy("(" * 4000), b""):
+        path.write_bytes(content)
+        refusal(lambda path: map_npy(path, "bank"), path)
 
 
 def test_npz_members_unpack_to_a_bounded_size(tmp_path: Path) -> None:
