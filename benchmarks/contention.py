@@ -21,9 +21,9 @@ from pathlib import Path
 
 SETTINGS = {
     "default": {},
-    "1,000": {"GOMP_SPINCOUNT": "1000"},
-    "10,000": {"GOMP_SPINCOUNT": "10000"},
-    "100,000": {"GOMP_SPINCOUNT": "100000"},
+    "1000": {"GOMP_SPINCOUNT": "1000"},
+    "10000": {"GOMP_SPINCOUNT": "10000"},
+    "100000": {"GOMP_SPINCOUNT": "100000"},
     "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 # What would change how many threads there are or how they wait.
@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each setting beside each load")
     parser.add_argument("--busy", default="0,2,4", help="numbers of busy processes, with commas between them")
+    parser.add_argument(
+        "--settings", default=",".join(SETTINGS), help="some of them; the default is always measured"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each fit")
     parser.add_argument("--actor", default="1")
     parser.add_argument("--take-steps", action="store_true", help=argparse.SUPPRESS)
@@ -47,22 +50,25 @@ def main() -> None:
         take_steps(given.actor)
         return
     loads = [int(number) for number in given.busy.split(",")]
-    rates = measured(loads, given.seconds, given.rounds, given.threads, given.actor)
+    chosen = [name for name in SETTINGS if name in ("default", *given.settings.split(","))]
+    rates = measured(chosen, loads, given.seconds, given.rounds, given.threads, given.actor)
     print(
         f"Steps a second of Emo-Avatar's render stage (profile cpu, actor {given.actor}) with {given.threads} threads on "
         f"{os.cpu_count()} cores; median of {given.rounds} rounds of {given.seconds:g} s, by `python benchmarks/contention.py`:\n"
     )
-    print(table(rates, loads))
+    print(table(rates, chosen, loads))
 
 
-def measured(loads: Sequence[int], seconds: float, rounds: int, threads: int, actor: str) -> Rates:
+def measured(
+    chosen: Sequence[str], loads: Sequence[int], seconds: float, rounds: int, threads: int, actor: str
+) -> Rates:
     """Steps a second by setting and number of busy processes, one number a round."""
-    rates: Rates = {key: [] for key in itertools.product(SETTINGS, loads)}
+    rates: Rates = {key: [] for key in itertools.product(chosen, loads)}
     with ExitStack() as stack:
         fits = {}
-        for name, variables in SETTINGS.items():
+        for name in chosen:
             print(f"starting the fit of setting {name}", file=sys.stderr)
-            fits[name] = stack.enter_context(fit(variables, threads, actor))
+            fits[name] = stack.enter_context(fit(SETTINGS[name], threads, actor))
         for number in range(rounds):
             for load in loads:
                 with busy(load):
@@ -168,11 +174,11 @@ def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
     return RenderStage(avatar, frames, signals, config, perceptual, 0)
 
 
-def table(rates: Rates, loads: Sequence[int]) -> str:
+def table(rates: Rates, chosen: Sequence[str], loads: Sequence[int]) -> str:
     """Medians, and in brackets the median over rounds of the ratio to the default of the same round."""
     heads = ["free" if load == 0 else f"{load} busy processes" for load in loads]
     lines = [f"| spin count | {' | '.join(heads)} |", f"|---|{'---|' * len(loads)}"]
-    for name in SETTINGS:
+    for name in chosen:
         cells = []
         for load in loads:
             ours, default = rates[name, load], rates["default", load]
