@@ -115,7 +115,7 @@ def test_commands_without_landmarks_work_and_the_others_say_what_to_install(
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="hides libraries by a mount of its own"
 )
-def test_on_a_machine_whose_libraries_are_really_hidden() -> None:
+def test_on_a_machine_whose_libraries_are_really_hidden(tmp_path: Path) -> None:
     library = next(
         (p for p in map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64")) if (p / "libGL.so.1").exists()),
         None,
@@ -123,7 +123,7 @@ def test_on_a_machine_whose_libraries_are_really_hidden() -> None:
     if library is None:
         pytest.skip("no libGL here to hide")
     hide = (
-        f"T=$(mktemp -d) && mount -t tmpfs none $T && mkdir $T/up $T/work && mount -t overlay overlay "
+        f"T={tmp_path} && mount -t tmpfs none $T && mkdir $T/up $T/work && mount -t overlay overlay "
         f"-o lowerdir={library},upperdir=$T/up,workdir=$T/work {library} || exit 99\n"
         f'rm -f {library}/lib{{GL,EGL,GLES}}*.so*\nexec "$@"'
     )
