@@ -229,3 +229,12 @@ def test_scores_of_another_run_are_refused(runs: Path) -> None:
     shutil.copy(place(runs, NEAREST) / "frames.parquet", place(runs, MEAN) / "frames.parquet")
     with pytest.raises(UserError, match="of other frames than those rendered"):
         load_run(place(runs, MEAN))
+
+
+def test_a_record_under_the_name_of_another_metric_is_refused(runs: Path, call: Call) -> None:
+    file = place(runs, MEAN) / "run.json"
+    manifest = json.loads(file.read_text())
+    manifest["stages"]["score"]["records"]["ssim"]["metric"] = "0"
+    file.write_text(json.dumps(manifest))
+    code, _, errors = call("show", place(runs, MEAN))
+    assert code == 2 and "the record of ssim is of 0" in errors
