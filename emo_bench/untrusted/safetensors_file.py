@@ -8,9 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from emo_bench.errors import UserError
 from emo_bench.untrusted.json_text import parse_json
-from emo_bench.untrusted.refusal import Unreadable, reading, short
+from emo_bench.untrusted.refusal import Unreadable, reading
 
 
 def read_safetensors(
@@ -37,19 +36,3 @@ def metadata_object(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
     if name not in metadata:
         raise Unreadable(f"its metadata lacks {name}")
     return parse_json(metadata[name], name)
-
-
-def checked_tensors(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, remedy: str
-) -> None:
-    """Raise UserError unless names and shapes are those of ``expected`` and all values finite."""
-    for name in sorted(tensors.keys() | expected.keys()):
-        if name not in tensors or name not in expected:
-            word = "lacks" if name not in tensors else "holds an unknown"
-            raise UserError(f"{path} {word} {short(name, 80)}{remedy}")
-        if tensors[name].shape != expected[name].shape:
-            raise UserError(
-                f"{path}: {short(name, 80)} is {list(tensors[name].shape)}, not {list(expected[name].shape)}{remedy}"
-            )
-        if tensors[name].is_floating_point() and not tensors[name].isfinite().all():
-            raise UserError(f"{path}: {short(name, 80)} holds values that are not finite{remedy}")

@@ -1,20 +1,12 @@
-"""Readers of files that anybody may have made: the values that good files hold, one line for all others."""
+"""Arrays, archives and texts that anybody may have made: what good ones hold, one line for all others."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import pickle
 import struct
-import subprocess
-import sys
-import tracemalloc
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +14,27 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
-from emo_bench.errors import UserError
-from emo_bench.importers.safe_pickle import load_plain
 from emo_bench.untrusted.json_text import parse_json
 from emo_bench.untrusted.npy import map_npy, read_npy, read_npz
-from emo_bench.untrusted.refusal import Unreadable, one_line, reading, short, shown
+from emo_bench.untrusted.refusal import Unreadable
 from emo_bench.untrusted.safetensors_file import read_safetensors
 from emo_bench.untrusted.torch_archive import read_torch
 from tests.emo_bench.pickle_opcodes import (
-    PROTO,
-    STOP,
     Raw,
-    bombs,
-    lying_values,
     operations,
-    payloads,
     pickled,
 )
+from tests.emo_bench.untrusted_doors import (
+    DOORS,
+    GOOD_HEADER,
+    little_memory,
+    npy,
+    refusal,
+    torch_zip,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAIN = (
     np_st.integer_dtypes()
     | np_st.unsigned_integer_dtypes()
@@ -52,153 +43,6 @@ PLAIN = (
 )
 ARRAYS = np_st.arrays(PLAIN, np_st.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def object_npy(content: bytes) -> bytes:
-    """A `.npy` of one object, as numpy.save writes a dictionary."""
-    made = io.BytesIO()
-    np.lib.format.write_array_header_1_0(made, {"descr": "|O", "fortran_order": False, "shape": ()})
-    return made.getvalue() + content
-
-
-def torch_zip(
-    content: bytes, members: dict[str, bytes] | None = None, how: int = zipfile.ZIP_STORED
-) -> bytes:
-    """A zip archive as torch.save lays it out."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", how) as archive:
-        archive.writestr("archive/data.pkl", content)
-        for name, data in (members or {"data/0": bytes(40)}).items():
-            archive.writestr(f"archive/{name}", data)
-    return made.getvalue()
-
-
-def read_prior(path: Path) -> Any:
-    from emo_avatar.checkpoints import load_stylegan2
-
-    return load_stylegan2(path)
-
-
-DOORS: dict[str, tuple[Callable[[bytes], bytes], Callable[[Path], Any]]] = {
-    "npy": (object_npy, load_plain),
-    "torch": (torch_zip, lambda path: read_torch(path, "file")),
-    "prior": (lambda content: content, read_prior),
-}
-
-
-@contextmanager
-def little_memory(most_mib: int = 80) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < most_mib << 20
-    finally:
-        tracemalloc.stop()
-
-
-def refusal(read: Callable[[Path], Any], path: Path) -> str:
-    """The one line with which ``path`` is refused."""
-    with pytest.raises(UserError) as caught:
-        read(path)
-    line = str(caught.value)
-    assert str(path) in line and line.isprintable() and len(line) < len(str(path)) + 300
-    return line
-
-
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("way", payloads("x"))
-def test_nothing_in_a_pickle_runs(door: str, way: str, tmp_path: Path) -> None:
-    wrap, read = DOORS[door]
-    ran, path = tmp_path / "ran", tmp_path / "file.npy"
-    path.write_bytes(wrap(payloads(f"touch {ran}")[way]))
-    refusal(read, path)
-    assert not ran.exists()
-
-
-def test_the_payloads_are_live(tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
-    for way in ("REDUCE", "INST", "OBJ", "STACK_GLOBAL", "eval", "subprocess"):
-        done = pickle.loads(payloads(f"touch {ran}")[way])
-        if way == "subprocess":
-            done.wait()
-        assert ran.exists(), way
-        ran.unlink()
-
-
-# In a process of its own: a reader that follows a pointer of the file would end this one.
-CHILD = """
-import sys
-from pathlib import Path
-from emo_bench.errors import UserError
-from emo_bench.importers.safe_pickle import load_plain
-from emo_bench.importers.foreign_track import as_numbers
-from emo_bench.untrusted.torch_archive import read_torch
-from emo_avatar.checkpoints import load_stylegan2
-
-def use(value):
-    for part in value.values():
-        as_numbers(part, (1,), "a part")
-        repr(part), str(part), list(part)
-
-READ = {"npy": lambda p: use(load_plain(p)), "torch": lambda p: use(read_torch(p, "file")), "prior": load_stylegan2}
-for path in sorted(Path(sys.argv[1]).iterdir()):
-    try:
-        READ[path.suffix[1:]](path)
-        print(path.name, "was read", flush=True)
-    except UserError as error:
-        print(path.name, "refused:", error, flush=True)
-"""
-
-
-def test_types_that_hide_pointers_never_reach_numpy(tmp_path: Path) -> None:
-    count = 0
-    for name, value in lying_values().items():
-        for door, (wrap, _) in DOORS.items():
-            (tmp_path / f"{name}.{door}").write_bytes(wrap(pickled({"value": value})))
-            count += 1
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    lines = done.stdout.splitlines()
-    assert len(lines) == count
-    assert [line for line in lines if " refused: " not in line] == []
-
-
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("bomb", bombs())
-def test_bombs_are_refused_at_once_and_in_little_memory(door: str, bomb: str, tmp_path: Path) -> None:
-    wrap, read = DOORS[door]
-    path = tmp_path / "file"
-    path.write_bytes(wrap(bombs()[bomb]))
-    # Lists and None, which only a prior must not be.
-    if bomb in ("deep lists", "a memo of 4 billion") and door != "prior":
-        read(path)
-    else:
-        refusal(read, path)
-
-
-@pytest.mark.parametrize("door", DOORS)
-def test_operations_are_counted(door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emo_bench.untrusted.budget.MOST_OPERATIONS", 1000)
-    wrap, read = DOORS[door]
-    path = tmp_path / "file"
-    path.write_bytes(wrap(PROTO + b"N0" * 600 + b"N" + STOP))
-    assert "more than 1,000 operations" in refusal(read, path)
-
-
-def test_a_length_that_a_pickle_claims_takes_no_memory(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    for bomb in (name for name in bombs() if "GB" in name or "billion" in name or "copied" in name):
-        for wrap, read in DOORS.values():
-            path.write_bytes(wrap(bombs()[bomb]))
-            with little_memory(), contextlib.suppress(UserError):
-                read(path)
 
 
 @quick
@@ -213,48 +57,6 @@ def test_npy_files_are_read_as_numpy_reads_them(array: np.ndarray) -> None:
             found = read_npy(made, size)
             assert found.dtype == array.dtype and found.shape == array.shape
             np.testing.assert_array_equal(found, array)
-
-
-@quick
-@given(
-    st.dictionaries(
-        st.text(max_size=5), ARRAYS | st.floats(allow_nan=False) | st.text(max_size=9), max_size=4
-    )
-)
-def test_pickled_dictionaries_of_arrays_are_read_as_numpy_reads_them(tmp_path: Path, content: Any) -> None:
-    path = tmp_path / "content.npy"
-    np.save(path, content)
-    found = load_plain(path)
-    assert found.keys() == content.keys()
-    for name, value in content.items():
-        if isinstance(value, np.ndarray):
-            given_back = np.asarray(found[name])
-            assert given_back.dtype == value.dtype
-            np.testing.assert_array_equal(given_back, value)
-        else:
-            assert found[name] == value
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_scalars_and_containers_of_a_pickle(tmp_path: Path, protocol: int) -> None:
-    content = {
-        "scalar": np.float32(1.5),
-        "big-endian": np.arange(3, dtype=">i4"),
-        "columns first": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-        "empty": np.zeros((0, 5)),
-        "text": np.str_("münze"),
-        "ordered": OrderedDict(a=1),
-        "set": {"a", "b"},
-        "nested": [(1, 2.5, None, True, b"bytes", "text", 1 << 70)],
-    }
-    path = tmp_path / "file.npy"
-    path.write_bytes(object_npy(pickle.dumps(content, protocol)))
-    found = load_plain(path)
-    for name in ("scalar", "text", "ordered", "set", "nested"):
-        assert found[name] == content[name], name
-    for name in ("big-endian", "columns first", "empty"):
-        np.testing.assert_array_equal(np.asarray(found[name]), content[name])
-        assert np.asarray(found[name]).dtype == content[name].dtype  # type: ignore[attr-defined]
 
 
 DTYPES = [
@@ -388,15 +190,6 @@ def test_the_older_format_claims_no_more_than_it_holds(tmp_path: Path) -> None:
     assert "another size" in refusal(read, path)
 
 
-GOOD_HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
-
-
-def npy(header: str, data: bytes = bytes(24), version: int = 1, length: int | None = None) -> bytes:
-    raw = header.encode("latin1")
-    wide = struct.pack("<H" if version == 1 else "<I", len(raw) if length is None else length)
-    return b"\x93NUMPY" + bytes([version, 0]) + wide + raw + data
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -487,17 +280,6 @@ def test_npz_members_unpack_to_a_bounded_size(tmp_path: Path) -> None:
     refusal(lambda path: read_npz(path, ["a"], "file"), path)
 
 
-def test_lists_that_grow_when_they_are_unfolded(tmp_path: Path) -> None:
-    from emo_bench.importers import import_track
-
-    doubled = b"](K\x01e" + b"q\x01](h\x01h\x01e" * 40
-    np_file = tmp_path / "1.npy"
-    for hostile in (doubled, b"]q\x01h\x01a", operations([[[[[[1]]]]]])):
-        np_file.write_bytes(object_npy(PROTO + b"}" + operations("coeffs") + hostile + b"s" + STOP))
-        with little_memory():
-            refusal(lambda path: import_track("faceverse-v4", path.parent), np_file)
-
-
 @pytest.mark.parametrize(
     "header",
     [
@@ -526,82 +308,3 @@ def test_json_is_bounded() -> None:
             parse_json(text, "it")
     with pytest.raises(Unreadable):
         parse_json(json.dumps({"a": "x" * (2 << 20)}), "it")
-
-
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.npy")
-    for _, read in DOORS.values():
-        assert "not a regular file" in refusal(read, tmp_path / "pipe.npy")
-        assert "No such file" in refusal(read, tmp_path / "missing.npy")
-        refusal(read, tmp_path)
-
-
-def test_lines_are_short_and_printable() -> None:
-    hostile = "\x1b[31m\u202e" + "x" * 1_000_000 + "\n"
-    assert len(short(hostile)) < 200 and short(hostile).isprintable()
-    for value in (hostile, hostile.encode(), 10**6000, [[hostile]], {hostile: 1}, float("nan"), "\ud800"):
-        assert len(shown(value)) < 200 and shown(value).isprintable()
-        assert len(one_line(ValueError(value))) < 200 and one_line(ValueError(value)).isprintable()
-    assert one_line(ValueError("")) == "ValueError"
-    assert one_line(KeyError("x")) == "it refers to what is not there"
-
-
-@pytest.mark.parametrize("error", [MemoryError(), RecursionError(), OverflowError("x"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), struct.error("x"), zipfile.BadZipFile("x")])  # fmt: skip
-def test_whatever_a_parser_raises_is_one_line(error: Exception, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.touch()
-    with (
-        pytest.raises(UserError, match=r"file cannot be read as a thing \(.+\); do this$"),
-        reading(path, "thing", "; do this"),
-    ):
-        raise error
-    with pytest.raises(UserError, match="file: no good"), reading(path, "thing"):
-        raise UserError("no good")
-
-
-def seeds(folder: Path) -> dict[str, bytes]:
-    """A small good file for each door."""
-    content = {
-        "coeffs": np.arange(4, dtype=np.float32),
-        "bbox": [np.float64(1), (2, "x")],
-        "more": {"a": {1, 2}},
-    }
-    made = io.BytesIO()
-    torch.save(
-        {"g_ema": {"a": torch.arange(6.0).reshape(2, 3)}, "n": OrderedDict(b=torch.ones(2).half())}, made
-    )
-    old = io.BytesIO()
-    torch.save({"a": torch.arange(6)}, old, _use_new_zipfile_serialization=False)
-    return {"npy": object_npy(pickle.dumps(content, 4)), "torch": made.getvalue(), "older torch": old.getvalue(), "plain": npy(GOOD_HEADER)}  # fmt: skip
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_changed_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
-    from emo_bench.importers.foreign_track import read_array
-
-    kind, seed = data.draw(st.sampled_from(sorted(seeds(tmp_path).items())))
-    changed = bytearray(seed)
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(changed) - 1))
-        match data.draw(st.sampled_from(("byte", "cut", "double", "insert"))):
-            case "byte":
-                changed[at] = data.draw(st.integers(0, 255))
-            case "cut":
-                del changed[at : at + data.draw(st.integers(1, 9))]
-            case "double":
-                changed[at:at] = changed[at : at + 20]
-            case "insert":
-                changed[at:at] = data.draw(st.binary(max_size=5))
-        if not changed:
-            return
-    path = tmp_path / "1.npy"
-    path.write_bytes(changed)
-    read = {"npy": load_plain, "plain": read_array}.get(kind, lambda path: read_torch(path, "file"))
-    try:
-        read(path)
-    except UserError as error:
-        line = str(error)
-    else:
-        return
-    assert str(path) in line and line.isprintable() and len(line) < len(str(path)) + 300
