@@ -22,7 +22,7 @@ def ffhq_quad(landmarks68: ArrayLike) -> NDArray[np.float64]:
     """Corners of the FFHQ crop: ``landmarks68`` [..., 68, 2] px to ``[..., 4, 2]`` px.
 
     The corners are the crop's top left, bottom left, bottom right and top right. They form a square, which
-    may be rotated and may reach over the image's edge. Raises ValueError for another number of landmarks.
+    may be rotated and may reach over the image's edge; of landmarks at one place it has no size. Raises ValueError for another number of landmarks.
     """
     points = np.asarray(landmarks68, dtype=np.float64)
     if points.shape[-2:] != (68, 2):
@@ -37,7 +37,8 @@ def ffhq_quad(landmarks68: ArrayLike) -> NDArray[np.float64]:
     length = np.maximum(
         EYE_SCALE * np.linalg.norm(eye_to_eye, axis=-1), MOUTH_SCALE * np.linalg.norm(eye_to_mouth, axis=-1)
     )
-    x = x / np.linalg.norm(x, axis=-1, keepdims=True) * length[..., None]
+    # Landmarks at one place have no direction: their crop has no size.
+    x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12) * length[..., None]
     y = _rotate_left(x)
     center = eyes + CENTER_SHIFT * eye_to_mouth
     return np.stack([center - x - y, center - x + y, center + x + y, center + x - y], axis=-2)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emo_avatar.alignment import align_ffhq
+from emo_avatar.alignment import align_ffhq, ffhq_quad
 from emo_avatar.checkpointing import load_state, save_state
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.driving import to_frames_u8, to_unit_range
@@ -19,6 +19,7 @@ from emo_avatar.prior import load_prior
 from emo_avatar.sheets import difference, save_sheet
 from emo_avatar.stylegan2 import Generator
 from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
 from emo_bench.method import Workspace
 from emo_bench.progress import track_progress
 
@@ -51,8 +52,18 @@ class Initialization:
 
 
 def aligned_heads(capture: Capture, indices: Sequence[int], size_px: int) -> np.ndarray:
-    """FFHQ-aligned crops of some frames, uint8 ``[N, S, S, 3]``."""
+    """FFHQ-aligned crops of some frames, uint8 ``[N, S, S, 3]``.
+
+    Raises:
+        UserError: the track gives a face no extent, so that nothing says how large its crop is.
+    """
     landmarks = capture.track.landmarks68[np.asarray(indices)]
+    for index, quad in zip(indices, ffhq_quad(landmarks), strict=True):
+        if not np.isfinite(quad).all() or np.ptp(quad) < 1.0:
+            raise UserError(
+                f"actor {capture.name}: the landmarks of frame {index} show no face (all lie at one place): "
+                "add the video again"
+            )
     frames = capture.frames(indices)
     return np.stack(
         [align_ffhq(frame, marks, size_px) for frame, marks in zip(frames, landmarks, strict=True)]

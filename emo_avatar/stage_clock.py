@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from emo_bench.errors import UserError, one_line
-from emo_bench.files import read_regular, write_json
+from emo_bench.files import write_json
+from emo_bench.regular_file import read_regular
 
 FILE = "stage_seconds.json"
 LIMIT_BYTES = 2**20

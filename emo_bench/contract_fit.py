@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -124,26 +123,15 @@ def _files(folder: Path) -> tuple[Path, Path, Path]:
 
 def _kill_with_children(pid: int) -> None:
     """Kill a process and all below it, children with a session of their own too."""
-    with suppress(ProcessLookupError, PermissionError):
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
         # Stopped, it starts no further child while its children are looked up.
-        os.kill(pid, signal.SIGSTOP)
-        for child in _children(pid):
-            _kill_with_children(child)
-        os.kill(pid, signal.SIGKILL)
-
-
-def _children(pid: int) -> list[int]:
-    if not Path("/proc/self/stat").exists():
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-        pairs = [line.split() for line in listed.stdout.splitlines()]
-    else:
-        pairs = []
-        for file in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                # The second field, a name in parentheses, may hold spaces; the parent is two behind it.
-                behind = file.read_bytes().rpartition(b")")[2]
-                pairs.append([file.parent.name, behind.split()[1].decode()])
-    return [int(child) for child, parent in pairs if int(parent) == pid]
+        process.suspend()
+        for child in process.children():
+            _kill_with_children(child.pid)
+        process.kill()
 
 
 def _fit_and_render(name: str, actor: str, profile: str, folder: Path) -> None:

@@ -93,31 +93,6 @@ def remove_left_over(folder: Path, name: str | None = None) -> None:
                 _remove_if_dead(Path(entry.path))
 
 
-def read_regular(path: Path, limit_bytes: int) -> bytes:
-    """The content of a file of at most ``limit_bytes``; a pipe, a device or a folder is refused and not waited for.
-
-    Raises:
-        UserError: it is no regular file, or larger.
-        OSError: there is none, or it cannot be read.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path} is no regular file") from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UserError(f"{path} is no regular file")
-    with open(descriptor, "rb") as file:
-        content = file.read(limit_bytes + 1)
-    if len(content) > limit_bytes:
-        raise UserError(
-            f"{path} is larger than {limit_bytes / 2**20:g} MiB, more than such a file ever holds"
-        )
-    return content
-
-
 def remove_tree(path: Path) -> None:
     """Remove a folder with all that is in it, as far as it can be; of a link to one only the link."""
     if path.is_symlink():

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.files import read_regular
 from emo_bench.manifest import LARGEST, MANIFEST, STAGES, read_manifest
+from emo_bench.regular_file import read_regular
 from emo_bench.store import SCORES
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.regular_file import read_regular, require_regular
+from emo_bench.regular_file import read_given, require_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -103,7 +103,7 @@ def is_picture_name(file: Path) -> bool:
 
 def _opened(file: Path, convert: Callable[[Image], T]) -> T:
     """What ``convert`` makes of the picture, upright and of at most 8 bits a channel, in any mode."""
-    content = read_regular(file, KINDS, MOST_BYTES)
+    content = read_given(file, KINDS, MOST_BYTES)
     try:
         with _strict_pillow():
             return convert(_decoded(content))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.errors import UserError
-from emo_bench.files import read_regular
+from emo_bench.regular_file import read_regular
 
 # Of lists in lists; Python's own parser gives up at about a thousand.
 DEEPEST = 100

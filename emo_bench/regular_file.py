@@ -31,25 +31,41 @@ def require_regular(path: Path, what: str) -> None:
     _require(mode, path, what)
 
 
-def read_regular(path: Path, what: str, most_bytes: int) -> bytes:
+def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of a regular file of at most ``most_bytes``.
+
+    Raises:
+        UserError: it is something else than a regular file, or larger.
+        OSError: there is none, or it cannot be read.
+    """
+    try:
+        # Without waiting for a writer of a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # A socket cannot be opened at all.
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no regular file") from error
+        raise
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UserError(f"{path} is no regular file")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise UserError(
+            f"{path} is larger than {most_bytes / MEGABYTE:,.0f} MB, more than such a file ever holds"
+        )
+    return content
+
+
+def read_given(path: Path, what: str, most_bytes: int) -> bytes:
+    """The content of a file that the user names, as :func:`read_regular`; ``what`` as of :func:`require_regular`.
 
     Raises:
         UserError: it is absent, larger, something else than a regular file, or cannot be read.
     """
     require_regular(path, what)
     try:
-        # Without waiting for a writer, should a pipe have taken the file's place.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            state = os.fstat(descriptor)
-            _require(state.st_mode, path, what)
-            if state.st_size > most_bytes:
-                raise UserError(
-                    f"{path} has {state.st_size / MEGABYTE:,.0f} MB, more than {what} can have "
-                    f"({most_bytes / MEGABYTE:,.0f} MB)"
-                )
-            return file.read(most_bytes)
+        return read_regular(path, most_bytes)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({_reason(error)}): give {what}") from error
 

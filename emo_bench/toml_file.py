@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.errors import UserError
-from emo_bench.files import read_regular
+from emo_bench.regular_file import read_regular
 
 LIMIT_BYTES = 4 * 2**20
 

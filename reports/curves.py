@@ -14,8 +14,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.files import read_regular
 from emo_bench.manifest import LARGEST
+from emo_bench.regular_file import read_regular
 from reports.charts import Axes, Series, line_chart
 from reports.comparison import Row
 from reports.numbers import heading

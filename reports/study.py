@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from emo_bench.errors import UserError
-from emo_bench.files import read_regular, write_bytes
+from emo_bench.files import write_bytes
 from emo_bench.finished_runs import open_runs
 from emo_bench.progress import track_progress
+from emo_bench.regular_file import read_regular
 from reports.clips import encode_webm, read_panels
 from reports.comparison import Row
 from reports.html import render_template

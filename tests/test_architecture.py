@@ -14,7 +14,7 @@ LEAVES = {
     "regular_file", "video_file", "ffv1_checksums", "opencv", "system_libraries",
 }  # fmt: skip
 OPEN_TO_METHODS = {
-    "method", "actors", "assets", "devices", "perceptual", "progress", "errors", "files", "lossless", "tracking",
+    "method", "actors", "assets", "devices", "perceptual", "progress", "errors", "files", "regular_file", "lossless", "tracking",
     "reference_editors", "method_settings", "seeds", "untrusted", "opencv",
 }  # fmt: skip
 # Of the metrics only where CLIP is found.
@@ -29,7 +29,7 @@ ALLOWED = {
     "errors": {"console", "plain_text", "system_libraries"},
     "opencv": {"errors", "system_libraries"},
     "files": {"errors"},
-    "toml_file": {"errors", "files"},
+    "toml_file": {"errors", "regular_file"},
     "devices": {"errors"},
     "progress": set(),
     "paths": set(),
@@ -65,10 +65,10 @@ ALLOWED = {
     "masks": {"frame_source", "errors", "pictures"},
     "numbered_frames": {"frame_source", "errors", "pictures"},
     "importers": {"numbered_frames", "errors", "untrusted"},
-    "plain_json": {"errors", "files"},
+    "plain_json": {"errors", "regular_file"},
     "manifest": {"errors", "plain_json"},
     "store": {"errors", "files", "manifest", "plain_json"},
-    "finished_runs": {"errors", "files", "manifest", "plain_json", "store"},
+    "finished_runs": {"errors", "manifest", "plain_json", "regular_file", "store"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "data"
 VIDEO_FILE, TRACK_FILE, INFO_FILE = "video.mp4", "track.npz", "capture.json"
+
+log = logging.getLogger("emo_bench")
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,21 @@ def captures_folder() -> Path:
 
 
 def list_actors() -> list[ActorInfo]:
-    """All actors by name; a user's actor hides a bundled one of the same name."""
+    """All actors by name; a user's actor hides a bundled one of the same name.
+
+    An actor whose files are damaged is left out, with a warning in the log.
+    """
     found = {name: _bundled_info(name) for name in _bundled_names()}
     folder = captures_folder()
     if folder.is_dir():
         for info in sorted(folder.glob(f"*/{INFO_FILE}")):
             name = unicodedata.normalize("NFC", info.parent.name)
-            if is_name(name):
+            if not is_name(name):
+                continue
+            try:
                 found[name] = _user_info(info.parent, name)
+            except UserError as error:
+                log.warning("actor %s is left out: %s", name, error)
     return [found[name] for name in sorted(found)]
 
 

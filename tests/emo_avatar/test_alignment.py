@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from emo_avatar.alignment import align_ffhq, ffhq_quad, invert_affine, quad_to_affine, sample_affine
+from emo_avatar.initialization import aligned_heads
+from emo_bench.errors import UserError
 
 
 def face(
@@ -98,3 +100,14 @@ def test_batches_are_the_single_images() -> None:
     batch = align_ffhq(images, points, 16)
     assert batch.shape == (2, 16, 16, 3)
     assert np.array_equal(batch[1], align_ffhq(images[1], points[1], 16))
+
+
+def test_a_face_without_extent_is_one_line() -> None:
+    class Track:
+        landmarks68 = np.full((3, 68, 2), 20.0)
+
+    class Standing:
+        name, track = "dot", Track()
+
+    with pytest.raises(UserError, match="actor dot: the landmarks of frame 2 show no face"):
+        aligned_heads(Standing(), [2], 64)  # type: ignore[arg-type]

@@ -150,6 +150,17 @@ def test_unknown_and_damaged_actors_get_one_line(stored: Path, monkeypatch: pyte
         load("broken")
 
 
+def test_a_damaged_actor_does_not_hide_the_others(
+    stored: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("EMO_BENCH_HOME", str(stored))
+    store(stored, "unreadable")
+    (stored / "captures" / "unreadable" / "capture.json").write_text("{", encoding="utf-8")
+    names = [actor.name for actor in list_actors()]
+    assert "ramp" in names and "1" in names and "unreadable" not in names
+    assert "actor unreadable is left out" in caplog.text
+
+
 def test_track_comes_back_from_its_file(tmp_path: Path) -> None:
     track = small_track()
     track.save(tmp_path / "t.npz")
