@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -116,11 +117,16 @@ def _held_out(rule: SplitRule, valid: list[int], count: int) -> list[int]:
 
 
 def _guarded(valid: list[int], test: list[int], guard_frames: int) -> tuple[list[int], list[int]]:
-    held_out = set(test)
-    near = {frame + step for frame in test for step in range(-guard_frames, guard_frames + 1)}
-    train = [frame for frame in valid if frame not in near]
-    guard = [frame for frame in valid if frame in near and frame not in held_out]
+    gaps = {frame: _gap(test, frame) for frame in valid}
+    train = [frame for frame, gap in gaps.items() if gap > guard_frames]
+    guard = [frame for frame, gap in gaps.items() if 0 < gap <= guard_frames]
     return train, guard
+
+
+def _gap(ascending: Sequence[int], frame: int) -> int:
+    """How far the nearest of some frames is away; 0 for one of them."""
+    at = bisect.bisect_left(ascending, frame)
+    return min(abs(frame - near) for near in ascending[max(at - 1, 0) : at + 1])
 
 
 def _evenly(frames: list[int], at_most: int | None) -> list[int]:

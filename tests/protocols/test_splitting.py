@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from emo_bench.errors import UserError
 from protocols import Protocol, Split, load_protocol, split
 from protocols.loader import Scoring, SplitRule
-from protocols.splitting import format_frames, parse_frames
+from protocols.splitting import _guarded, format_frames, parse_frames
 
 PAPER = load_protocol("self_reenactment")
 
@@ -150,3 +150,19 @@ def test_too_short_is_refused() -> None:
 def test_unknown_split_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="no split 'tail'; its splits: tail-500, random-500"):
         split(PAPER, 1500, range(1500), "tail")
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=1, unique=True).map(sorted),
+    st.lists(st.integers(0, 60), min_size=1, unique=True).map(sorted),
+    st.integers(0, 70),
+)
+def test_the_guard_is_what_lies_near_a_held_out_frame(valid: list[int], test: list[int], guard_frames: int) -> None:  # fmt: skip
+    near = {frame + step for frame in test for step in range(-guard_frames, guard_frames + 1)}
+    train = [frame for frame in valid if frame not in near]
+    guard = [frame for frame in valid if frame in near and frame not in test]
+    assert _guarded(valid, test, guard_frames) == (train, guard)
+
+
+def test_a_guard_of_any_size_takes_no_memory() -> None:
+    assert _guarded(list(range(100)), [99], 10**30) == ([], list(range(99)))
