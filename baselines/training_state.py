@@ -14,7 +14,7 @@ from emo_avatar.checkpointing import CHECKPOINT, REMEDY, load_state, save_state,
 from emo_avatar.loss_log import LossLog
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
-from emo_bench.untrusted.refusal import Unreadable, reading
+from emo_bench.untrusted.refusal import Unreadable, reading, refusing
 from emo_bench.untrusted.safetensors_file import read_safetensors
 
 AVATAR = "fitted avatar"
@@ -111,4 +111,4 @@ def load_array(folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None
 
 def restoring(folder: Path) -> AbstractContextManager[None]:
     """Around the building of an avatar from its checkpoint: whatever does not fit is one UserError that names the file."""
-    return reading(folder / CHECKPOINT, AVATAR, REMEDY)
+    return refusing(folder / CHECKPOINT, AVATAR, REMEDY)

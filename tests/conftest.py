@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -13,6 +15,14 @@ import emo_bench  # noqa: F401 - before a test loads torch, see emo_bench.waitin
 
 # Two test processes on two cores must not start four threads each.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+# A shell's background job ignores these two, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 ACTOR_FRAMES, ACTOR_PX, ACTOR_FPS = 150, 64, 25
 FACELESS = (7, 8, 120)

@@ -19,6 +19,19 @@ class Unreadable(ValueError):
 
 @contextmanager
 def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
+    """Open and parse a file as :func:`refusing` does, after a look at what kind of file it is.
+
+    Raises:
+        UserError: also for a path that is missing or no regular file (a pipe would wait for ever).
+    """
+    with refusing(path, what, remedy):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Unreadable("it is not a regular file")
+        yield
+
+
+@contextmanager
+def refusing(path: Path, what: str, remedy: str = "") -> Iterator[None]:
     """Turn whatever a parser raises on a hostile file into one UserError: "PATH cannot be read as a WHAT (reason)".
 
     Args:
@@ -27,13 +40,8 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
         remedy: what to do, behind the reason.
 
     A UserError from inside gets the file's name in front where it lacks it.
-
-    Raises:
-        UserError: also for a path that is missing or no regular file (a pipe would wait for ever).
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise Unreadable("it is not a regular file")
         yield
     except UserError as error:
         if str(path) in str(error):

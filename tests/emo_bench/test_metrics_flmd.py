@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(
 ) -> None:
     here = {"dlib-68", "face-landmarker"}
     monkeypatch.setattr(detectors.assets, "locate", lambda name: name if name in here else None)
-    monkeypatch.setattr(detectors.importlib.util, "find_spec", lambda package: package)
+    monkeypatch.setattr(detectors.importlib.util, "find_spec", lambda package: ModuleSpec(package, None))
     assert detectors.detector_name() == "mediapipe"
     assert detectors.detector_name("dlib") == "dlib"
     here |= {"fan-2d", "sfd"}
