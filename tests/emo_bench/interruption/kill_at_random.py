@@ -26,7 +26,7 @@ def make(actor: str, protocol: str, runs_dir: Path) -> None:
     """What ``emo-bench run --style comic`` and ``emo-bench report`` do."""
     request = runner.RunRequest(METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir, device="cpu")
     (run,) = runner.run(request, trivial=False)
-    editing.edit(run, editing.EditRequest(load_style("comic")), "cpu")
+    editing.edit(run, editing.EditRequest(load_style("comic")), "cpu", METHOD)
     publish(find_runs([runs_dir]), runs_dir / "report", PageOptions(clips=False))
 
 
