@@ -13,15 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from emo_bench.errors import MethodError, UserError
 from emo_bench.files import file_sha256, open_in_place, remove_left_over, write_json
 from emo_bench.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest
 from emo_bench.plain_json import plain
-
-if TYPE_CHECKING:
-    pass
 
 SCORES, RENDER, PREVIEW, LOG = "frames.parquet", "render.mkv", "preview.mp4", "log.txt"
 LOCK = ".lock"
