@@ -25,6 +25,8 @@ GREY_SPREAD, GREY_SHARE = 32, 0.01
 # Levels this near to black or white are the mask's own two; what lies between is an edge, or says that it is no mask.
 NEAR_BLACK, NEAR_WHITE = 32, 223
 EDGE_SHARE = 0.05
+# More than this share of what is not black lies between: a grey photo or a depth map, whose middle is no edge.
+MIDDLE_SHARE = 0.5
 SOFT_LEVELS = 9
 LABEL_SHARE = 0.2
 SHOWN = 12
@@ -47,7 +49,7 @@ EMPTY = "empty"
 ZERO_ONE, SOFT, COLOUR, ALPHA, LABELS = (
     "of 0 and 1",
     "of 0 to 255",
-    "in one colour",
+    "in the colour",
     "in the alpha",
     "of labels",
 )
@@ -70,8 +72,9 @@ def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
     """
     source = open_frames(path)
     wanted = frozenset(labels)
-
     notes = source.notes
+    if wanted and not source.files:
+        notes.append(f"labels of {source.title}: only a lossless video of full range keeps them exactly")
 
     def levels() -> Iterator[FrameU8]:
         kind, first = EMPTY, ""
@@ -148,12 +151,19 @@ def _from_colour(colour: FrameU8) -> Seen:
         return _from_levels(np.sort(colour, axis=2)[..., 1])
     colours, where = np.unique(colour.reshape(-1, 3), axis=0, return_inverse=True)
     if len(colours) == 2 and not colours[0].any():
-        return Seen(COLOUR, (where.reshape(colour.shape[:2]) * 255).astype(np.uint8))
-    shown = ", ".join("#{:02x}{:02x}{:02x}".format(*one) for one in colours[:SHOWN])
+        # Another colour in another mask is another label.
+        return Seen(
+            f"{COLOUR} {_named(colours[1])}", (where.reshape(colour.shape[:2]) * 255).astype(np.uint8)
+        )
+    shown = ", ".join(map(_named, colours[:SHOWN]))
     what = f"the colours {shown}" if len(colours) <= SHOWN else f"{len(colours):,} colours"
     raise NoMask(
         f"is no mask, it shows {what}: give masks of 0 and 255, or name the person's labels with --mask-labels"
     )
+
+
+def _named(colour: LevelsU8) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _from_levels(levels: LevelsU8) -> Seen:
@@ -172,15 +182,22 @@ def _from_levels(levels: LevelsU8) -> Seen:
     between = values[(values > NEAR_BLACK) & (values < NEAR_WHITE)]
     low = share[1 : NEAR_BLACK + 1].sum()
     two = len(values) == 1 or (len(values) == 2 and values[0] == 0)
-    is_soft = len(between) >= SOFT_LEVELS or share[between].sum() <= EDGE_SHARE
-    looks_labelled = len(between) < SOFT_LEVELS and low > LABEL_SHARE
-    if (two and (top == 255 or len(values) == 2)) or (is_soft and not looks_labelled and len(values) != 1):
+    if two and len(values) == 2 and top < NEAR_WHITE:
+        return Seen(f"of 0 and {top}", levels)
+    has_edges = share[between].sum() <= EDGE_SHARE
+    looks_labelled = len(between) < SOFT_LEVELS and (low > LABEL_SHARE or not has_edges)
+    middle = share[NEAR_BLACK + 1 : top * NEAR_WHITE // 255].sum()
+    looks_filmed = not has_edges and middle > MIDDLE_SHARE * share[NEAR_BLACK + 1 :].sum()
+    if (two and (top == 255 or len(values) == 2)) or not (looks_labelled or looks_filmed or len(values) == 1):
         return Seen(SOFT, levels)
-    raise NoMask(f"is no mask of 0/1 or 0/255, it holds {_listed(values)} (a label map, a trimap?): {advice}")
+    guess = "a photo, a depth map" if looks_filmed and not looks_labelled else "a label map, a trimap"
+    raise NoMask(f"is no mask of 0/1 or 0/255, it holds {_listed(values)} ({guess}?): {advice}")
 
 
 def _by_labels(layers: Layers, wanted: frozenset[int]) -> Seen:
     """The union of the wanted labels; a picture without palette must be grey."""
+    if layers.lossy:
+        raise NoMask("is a JPEG or a lossy WebP, which keep no labels exactly: save label maps as PNG")
     values = layers.index
     if values is None:
         if (layers.colour != layers.colour[..., :1]).any():

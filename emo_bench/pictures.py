@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.picture_bytes import is_lossy, png_lacks_rows
 from emo_bench.regular_file import read_given, require_regular
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class Layers:
         colour: uint8 ``[H, W, 3]`` RGB, under the alpha too.
         alpha: uint8 ``[H, W]``, or None where the file has no transparency.
         index: uint8 ``[H, W]``, the palette's numbers, or None for a picture without a palette.
+        lossy: whether the values are near those that were saved and not the same, as in JPEG.
     """
 
     colour: FrameU8
     alpha: NDArray[np.uint8] | None
     index: NDArray[np.uint8] | None
+    lossy: bool = False
 
 
 def read_picture(file: Path) -> FrameU8:
@@ -69,7 +72,7 @@ def read_picture(file: Path) -> FrameU8:
     Raises:
         UserError: it cannot be read, is damaged, is too large, has more than 8 bits a channel, or is several pictures.
     """
-    return _opened(Path(file), _on_black)
+    return _opened(Path(file), lambda content: _on_black(_decoded(content)))
 
 
 def read_layers(file: Path) -> Layers:
@@ -78,7 +81,7 @@ def read_layers(file: Path) -> Layers:
     Raises:
         UserError: as of :func:`read_picture`.
     """
-    return _opened(Path(file), _apart)
+    return _opened(Path(file), lambda content: _apart(_decoded(content), is_lossy(content)))
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -101,12 +104,12 @@ def is_picture_name(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
 
 
-def _opened(file: Path, convert: Callable[[Image], T]) -> T:
-    """What ``convert`` makes of the picture, upright and of at most 8 bits a channel, in any mode."""
+def _opened(file: Path, decode: Callable[[bytes], T]) -> T:
+    """What ``decode`` makes of the file's content, under our limits."""
     content = read_given(file, KINDS, MOST_BYTES)
     try:
         with _strict_pillow():
-            return convert(_decoded(content))
+            return decode(content)
     except _Refused as error:
         raise UserError(f"{file} {error}") from error
     # Whatever a damaged file makes a decoder raise.
@@ -123,12 +126,12 @@ def _on_black(picture: Image) -> FrameU8:
     return np.array(picture.convert("RGB"))
 
 
-def _apart(picture: Image) -> Layers:
+def _apart(picture: Image, lossy: bool) -> Layers:
     index = np.array(picture) if picture.mode == "P" else None
     if not picture.has_transparency_data:
-        return Layers(np.array(picture.convert("RGB")), None, index)
+        return Layers(np.array(picture.convert("RGB")), None, index, lossy)
     rgba = np.array(picture.convert("RGBA"))
-    return Layers(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), index)
+    return Layers(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), index, lossy)
 
 
 class _Refused(Exception):
@@ -136,6 +139,7 @@ class _Refused(Exception):
 
 
 def _decoded(content: bytes) -> Image:
+    """The picture, upright and of at most 8 bits a channel, in any mode."""
     from PIL import Image
 
     _check_webp_canvas(content)
@@ -150,6 +154,8 @@ def _decoded(content: bytes) -> Image:
         # Loading compares no checksums.
         with Image.open(io.BytesIO(content), formats=("PNG",)) as again:
             again.verify()
+        if png_lacks_rows(content):
+            raise _Refused("cannot be read as a picture, it is damaged (its data end before its last row)")
     if picture.mode == "LAB":
         raise _Refused("has L*a*b* colours: save it as RGB first")
     turns = Image.Transpose

@@ -145,6 +145,11 @@ REFUSED = {
         "different masks",
     ),
     "half-transparent everywhere": (lambda: np.dstack((FRAMES[0], levels_of(100, 100))), "its alpha"),
+    "grey photo": (lambda: Image.fromarray(FRAMES[0]).convert("L"), "values.*a photo"),
+    "grey portrait on black": (
+        lambda: np.where(PERSON, 40 + np.arange(SIDE)[:, None] * 4, 0).astype(np.uint8), "a photo, a depth map",
+    ),
+    "depth map": (lambda: np.tile(np.linspace(0, 255, SIDE).astype(np.uint8), (SIDE, 1)), "a photo, a depth map"),
     "16 bits": (lambda: Image.fromarray(levels_of(0, 1).astype(np.uint16) * 65535), "16 bits"),
 }  # fmt: skip
 
@@ -169,6 +174,31 @@ def test_named_labels_make_a_mask_of_a_label_map(tmp_path: Path) -> None:
         inside(path, (3,))
     with pytest.raises(UserError, match="colours and no labels"):
         inside(folder_of(tmp_path / "c", FRAMES[0]), (3,))
+
+
+@pytest.mark.parametrize(("ending", "how"), [("jpg", {"quality": 100}), ("webp", {"quality": 90})])
+def test_labels_of_lossy_pictures_are_refused(tmp_path: Path, ending: str, how: dict[str, object]) -> None:
+    """At edges a JPEG shows labels that were never there."""
+    Image.fromarray(label_map()).save(tmp_path / f"0.{ending}", **how)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="keep no labels exactly"):
+        inside(tmp_path, (1,))
+    Image.fromarray(label_map()).convert("RGB").save(tmp_path / "1.webp", lossless=True, exif=b"Exif\0\0")
+    (tmp_path / f"0.{ending}").unlink()
+    np.testing.assert_array_equal(inside(tmp_path, (1,))[0], label_map() == 1)
+
+
+def test_labels_of_a_video_say_what_it_must_be(tmp_path: Path) -> None:
+    write_lossless(tmp_path / "m.mkv", [np.repeat(label_map()[..., None], 3, axis=2)])
+    np.testing.assert_array_equal(inside(tmp_path / "m.mkv", (1,))[0], label_map() == 1)
+    assert any("lossless" in note for note in open_masks(tmp_path / "m.mkv", (1,)).notes)
+
+
+def test_another_level_or_colour_in_another_mask_is_another_label(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"1\.png is a mask of 0 and 200 and .*0\.png one of 0 and 150"):
+        inside(folder_of(tmp_path / "g", levels_of(0, 150), levels_of(0, 200)))
+    red, green = (palette_mask((0, 0, 0), colour) for colour in ((128, 0, 0), (0, 128, 0)))
+    with pytest.raises(UserError, match=r"in the colour #008000 .* in the colour #800000"):
+        inside(folder_of(tmp_path / "c", red, green))
 
 
 def test_all_masks_of_a_series_are_of_one_kind(tmp_path: Path) -> None:

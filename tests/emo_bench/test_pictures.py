@@ -207,6 +207,32 @@ def test_a_truncated_file_is_refused_whatever_other_code_allows(
     assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("bits", "colour"), [(1, 0), (2, 3), (8, 0), (8, 2), (8, 4), (8, 6)])
+def test_a_png_whose_data_lack_rows_is_refused(
+    tmp_path: Path, bits: int, colour: int, interlaced: bool
+) -> None:
+    """The data end properly and all checksums are right: Pillow would leave the rest black."""
+    side, channels = 9, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    header = struct.pack(">IIBBBBB", side, side, bits, colour, 0, 0, interlaced)
+    steps = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows: list[bytes] = []
+    for left, top, across, down in steps if interlaced else ((0, 0, 1, 1),):
+        columns = len(range(left, side, across))
+        rows += [bytes(1 + (columns * bits * channels + 7) // 8)] * (
+            len(range(top, side, down)) if columns else 0
+        )
+    palette = chunk(b"PLTE", bytes(12)) if colour == 3 else b""
+    for lacking in (0, 1, 4):
+        data = chunk(b"IDAT", zlib.compress(b"".join(rows[: len(rows) - lacking])))
+        path = tmp_path / f"{lacking}.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + data + chunk(b"IEND", b""))
+        if lacking:
+            refused(path, "damaged")
+        else:
+            assert read_picture(path).shape == (side, side, 3)
+
+
 def test_a_changed_pixel_of_a_png_is_found(tmp_path: Path) -> None:
     """Stored without compression, a changed byte decodes well; the checksum says that it is damaged."""
     path = saved(tmp_path / "a.png", RGB, compress_level=0)
