@@ -17,9 +17,9 @@ from emo_bench.errors import UserError
 from emo_bench.files import replacing, write_bytes
 from emo_bench.untrusted.torch_archive import read_torch
 
-# Of a fitted avatar, and of an edit.
+# The file of a fitted avatar, and of an edit.
 CHECKPOINT = "checkpoint.safetensors"
-# A damaged one is made again by the command that made it.
+# The command that made a damaged file makes it again.
 REMEDY = "; give its emo-bench run command again"
 
 log = logging.getLogger("emo_bench")
@@ -60,7 +60,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
         return None
     try:
         if not path.is_file():
-            raise UserError(f"{path} is no regular file")
+            raise UserError(f"{path} is not a regular file")
         state = read_torch(path, "state of a fit")
         if not isinstance(state, dict):
             raise UserError(f"{path} holds no state of a fit")

@@ -57,7 +57,7 @@ class EmoAvatarConfig(MethodSettings):
     texture_px: int = Field(256, ge=32, le=4096)
     texture_lr: float = Field(1e-2, gt=0, le=10)
     texture_decay: tuple[_Decay, ...] = Field(
-        (1e-2, 1e-3, 1e-4, 0.0), description="of each texture level, the finest first"
+        (1e-2, 1e-3, 1e-4, 0.0), description="decay of each texture level, the finest first"
     )
 
     # motion flow (3.2.2)
@@ -139,9 +139,7 @@ def _sizes_at_odds(config: EmoAvatarConfig) -> str | None:
             return f"{name}={getattr(config, name)}: it must be a power of two"
     bad = [r for r in config.skip_resolutions if r > config.resolution_px or r < 8 or not _power_of_two(r)]
     if bad:
-        return (
-            f"skip_resolutions: {bad[0]} is no power of two from 8 to resolution_px ({config.resolution_px})"
-        )
+        return f"skip_resolutions: {bad[0]} is not a power of two from 8 to resolution_px ({config.resolution_px})"
     if len(set(config.skip_resolutions)) < len(config.skip_resolutions):
         return "skip_resolutions: give each once"
     # Each layer halves; instance normalisation needs more than one texel.

@@ -167,7 +167,7 @@ class EditedAvatar(Method):
         state = load_state(path)
         if state is None:
             raise UserError(
-                f"{path} is missing or damaged: the edit fine-tunes its discriminator; remove {CHECKPOINT} beside it "
+                f"{path} is missing or damaged, and the edit needs its discriminator: remove {CHECKPOINT} beside it "
                 "and give the run command again"
             )
         discriminator = PatchDiscriminator(width=self.base.config.discriminator_width)

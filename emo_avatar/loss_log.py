@@ -37,7 +37,7 @@ def cut_rows(path: Path, column: str, last: int) -> int:
 
 def _rows_to(path: Path, column: str, last: int) -> tuple[list[dict[str, str]], list[str]]:
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         kept = [row for row in reader if int(row[column]) <= last]

@@ -83,7 +83,7 @@ def named_values(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise Unreadable(f"{where} is no dictionary of names")
+        raise Unreadable(f"{where} is not a dictionary of names")
     return dict(value)
 
 
@@ -184,7 +184,7 @@ def _init_kwargs(source: PersistentObject, positional: tuple[str, ...]) -> dict[
         raise UserError(f"{name} does not say how it was built (_init_kwargs is missing).")
     given = source.state.get("_init_args") or ()
     if not isinstance(given, list | tuple):
-        raise Unreadable("_init_args is no list")
+        raise Unreadable("_init_args is not a list")
     return {**dict(zip(positional, given, strict=False)), **source.part("_init_kwargs")}
 
 

@@ -63,7 +63,7 @@ def load_prior(name: str, resolution_px: int) -> Generator:
     generator = load_stylegan2(path).generator
     config = generator.config
     if config.img_channels != 3:
-        raise UserError(f"{path} is no prior of pictures: it gives {config.img_channels} channels, not 3")
+        raise UserError(f"{path} is not a prior of pictures: it gives {config.img_channels} channels, not 3")
     if name in prior_names():
         expected_px = assets.find_asset(name).resolution_px
         if expected_px is not None and config.img_resolution != expected_px:

@@ -57,7 +57,7 @@ def _generator_weights(content: Mapping[str, Any], path: Path) -> tuple[dict[str
         if not isinstance(weights, dict):
             continue
         if not all(isinstance(name, str) for name in weights):
-            raise Unreadable(f"{key} is no dictionary of names")
+            raise Unreadable(f"{key} is not a dictionary of names")
         if any(name.startswith("decoder.") for name in weights):
             weights = {
                 name.removeprefix("decoder."): value
@@ -73,7 +73,7 @@ def _tensors(weights: Mapping[str, Any]) -> dict[str, Tensor]:
     """The dictionary itself, which must hold tensors by name and nothing else."""
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise Unreadable(f"{shown(name)} is no tensor with a name")
+            raise Unreadable(f"{shown(name)} is not a tensor with a name")
     return dict(weights)
 
 

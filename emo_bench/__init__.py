@@ -4,5 +4,5 @@ from emo_bench.waiting_threads import bound_spinning
 
 __version__ = "0.1.0"
 
-# Here, since every process of ours comes by before it loads torch.
+# Set here, because every process of ours imports this package before it loads torch.
 bound_spinning()

@@ -114,7 +114,7 @@ def _end(supervisor: subprocess.Popen[bytes], token: str) -> None:
             supervisor.terminate()
             supervisor.wait(timeout=2 * (command_supervisor.GRACE_S + command_supervisor.GONE_S))
     except subprocess.TimeoutExpired:
-        log.warning("the supervisor of a command does not end; it is killed")
+        log.warning("the supervisor of a command did not end and was killed")
     finally:
         with suppress(ProcessLookupError):
             supervisor.kill()

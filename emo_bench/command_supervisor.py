@@ -92,9 +92,9 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _reap() -> None:
-    """Take leave of adopted children that have ended."""
+    """Reap adopted children that have ended."""
     if __name__ != "__main__":
-        # In our own process others wait for their own children.
+        # In our own process, other code waits for its own children.
         return
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -108,7 +108,7 @@ def _become_subreaper() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # A second one must not disturb the ending.
+    # A second signal must not interrupt the cleaning up.
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)

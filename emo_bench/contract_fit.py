@@ -127,7 +127,7 @@ def _kill_with_children(pid: int) -> None:
 
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        # Stopped, it starts no further child while its children are looked up.
+        # A stopped process starts no new child while its children are looked up.
         process.suspend()
         for child in process.children():
             _kill_with_children(child.pid)

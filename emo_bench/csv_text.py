@@ -27,9 +27,9 @@ def csv_text(table: pandas.DataFrame, *, index: bool = False) -> str:
         shown = shown.rename(index=_marked).rename_axis(index=_marked(table.index.name))
     text = str(shown.to_csv(index=index))
     if "\r" in text:
-        # Which is quoted only where it ends lines.
+        # A carriage return is quoted only where it ends lines.
         text = str(shown.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC))
-    # Half pairs of UTF-16 have no bytes in UTF-8.
+    # Lone surrogates cannot be written in UTF-8.
     return text.encode("utf-8", "backslashreplace").decode()
 
 

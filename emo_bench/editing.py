@@ -176,7 +176,9 @@ def open_method(
         UserError: there is no finished run, its method is not known here, or would have to be trusted.
     """
     if not (run / "run.json").is_file():
-        raise UserError(f"{run} is no run: give the folder with run.json; runs are made with: emo-bench run")
+        raise UserError(
+            f"{run} is not a run: give the folder with run.json; runs are made with: emo-bench run"
+        )
     manifest = read_manifest(run)
     if not manifest["stages"].get("fit", {}).get("finished_at"):
         raise UserError(f"{run} is not fitted yet: give its emo-bench run command again")
@@ -206,11 +208,11 @@ def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[M
         raise UserError(f"{run} holds frames made elsewhere: there is no avatar here to open")
     if place is None:
         raise UserError(
-            f"{run} is of method {name!r}, which is none known here, and does not say its file: {again}"
+            f"{run} is of method {name!r}, which is not installed here, and does not name its file: {again}"
         )
     file = methods.method_file(place)
     if file is None or not file.is_file():
-        raise UserError(f"{run} was made by {place}, which is not there any more: {again}")
+        raise UserError(f"{run} was made by {place}, which does not exist any more: {again}")
     if not trust:
         what = "runs the shell commands of" if file.suffix == ".toml" else "executes the Python file"
         raise UserError(

@@ -1,4 +1,4 @@
-"""What a user can mend, and how a program of ours ends for each thing that goes wrong."""
+"""What a user can fix, and how a program of ours ends for each thing that goes wrong."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from emo_bench.console import show_any_text
 from emo_bench.plain_text import printable
 from emo_bench.system_libraries import missing_library
 
-# A check failed, or a plug-in did.
+# A check or a plug-in failed.
 FAILED = 1
 # The user's mistake, or what this machine lacks.
 MISTAKE = 2
-# A fault of ours; no command gives it another meaning (EX_SOFTWARE of sysexits.h).
+# A bug of ours; no command uses this code for anything else (EX_SOFTWARE of sysexits.h).
 FAULT = 70
 INTERRUPTED = 130
-# What a shell reports of a program whose reader went away (128 + SIGPIPE).
+# A shell reports this code when the reader of a program's output has ended (128 + SIGPIPE).
 BROKEN_PIPE = 141
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere",
-    errno.EDQUOT: "your quota of the disk is used up: free some space, or write elsewhere",
+    errno.EDQUOT: "your disk quota is used up: free some space, or write elsewhere",
     errno.EFBIG: "the file would be larger than this system allows (see: ulimit -f): write elsewhere",
-    errno.EROFS: "the disk can only be read: write elsewhere",
+    errno.EROFS: "the disk is read-only: write elsewhere",
     errno.EACCES: "permission denied: change its permissions, or choose another place",
     errno.EPERM: "permission denied: change its permissions, or choose another place",
-    errno.EISDIR: "it is a folder, and a file is needed: give another path",
-    errno.ENOTDIR: "a folder is needed where there is a file: give another path",
-    errno.EEXIST: "it is there already, and is not a folder: give another path",
+    errno.EISDIR: "it is a folder, but a file is needed: give another path",
+    errno.ENOTDIR: "a part of the path is a file, but must be a folder: give another path",
+    errno.EEXIST: "it exists already and is not a folder: give another path",
     errno.ENOTEMPTY: "the folder is not empty: give another path",
     errno.ENAMETOOLONG: "the name is too long: give a shorter one",
     errno.ENOENT: "there is no such file or folder: check the path",
-    errno.ELOOP: "its links lead in a circle: give another path",
+    errno.ELOOP: "its links form a circle: give another path",
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
-    errno.EIO: "the disk failed: check it, or choose another place",
+    errno.EIO: "the disk cannot be read or written: check it, or choose another place",
     errno.EBUSY: "something else uses it: wait, or choose another place",
 }  # fmt: skip
-# What a line may be long; file content that it quotes may be a gigabyte.
+# The greatest length of a line; the file content that it quotes may be a gigabyte.
 LONGEST = 2000
 
 
@@ -121,7 +121,7 @@ def ending(error: BaseException, program: str) -> int:
         return FAULT
     with contextlib.suppress(OSError, ValueError):
         traceback.print_exception(error)
-    _say(f"{program}: this is a fault of the program: please report it with the lines above")
+    _say(f"{program}: this is a bug of the program: please report it with the lines above")
     return FAULT
 
 
@@ -137,7 +137,7 @@ def machine_failure(error: BaseException) -> str | None:
     if _is_out_of_memory(error):
         detail = " ".join(str(error).split())[:200]
         return (
-            f"memory is used up{f' ({detail})' if detail else ''}: "
+            f"out of memory{f' ({detail})' if detail else ''}: "
             "end other programs, or choose smaller settings (a lower resolution, a smaller batch)"
         )
     if isinstance(error, OSError):
@@ -177,13 +177,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _is_broken_pipe(error: BaseException) -> bool:
-    """Whether the reader of what this program prints went away; typer makes SystemExit of it."""
+    """Whether the reader of this program's output has ended; typer turns that into SystemExit."""
     cause = error.__context__ if isinstance(error, SystemExit) else error
     return isinstance(cause, OSError) and cause.errno == errno.EPIPE and cause.filename is None
 
 
 def _silence_stdout() -> None:
-    """Python flushes stdout once more when it ends; into nothing, so that it says nothing about it."""
+    """Send stdout to nothing: Python flushes it once more at its end, and would report the closed pipe."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)

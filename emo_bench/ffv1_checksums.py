@@ -1,4 +1,4 @@
-"""Checksums of FFV1: its decoder compares them, hides what is damaged behind the frame before, and tells nobody.
+"""Checksums of FFV1: its decoder compares them, but shows the previous frame in place of a damaged one and reports nothing.
 
 The end of a slice (RFC 9043, section 4.9): three bytes of size, a byte of status and four of a CRC-32.
 """
@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterator
 
 FOOTER_BYTES = 8
-# zlib counts bits of a byte from the other end.
+# zlib takes the bits of a byte in the opposite order.
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-# States that a slice with its checksum leaves as they were: FFV1's first, and that of later micro versions.
+# CRC states before a slice, which a slice with its checksum leaves unchanged: FFV1's first one, and that of later micro versions.
 STATES = (0, 0x7A8C4079)
 
 

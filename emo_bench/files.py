@@ -19,7 +19,7 @@ from emo_bench.errors import UserError
 
 # Name of a temporary file: a dot, the beginning of the file's own name, 16 random hexadecimal digits, ".part".
 TEMPORARY = re.compile(r"\.(?P<of>.+)-[0-9a-f]{16}\.part")
-# Of the file's own name; with four bytes a character, the temporary's stays below the 255 bytes of a file system.
+# Characters kept of the file's own name: with four bytes each, the temporary name stays below a file system's 255 bytes.
 NAME_CHARACTERS = 50
 
 
@@ -143,7 +143,7 @@ def _open_regular(name: str, flags: int) -> int:
 
 
 def _not_regular(name: str) -> UserError:
-    return UserError(f"{name} is a link or no regular file: remove it")
+    return UserError(f"{name} is a link or not a regular file: remove it")
 
 
 def _remove_if_dead(temporary: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
 INDEX = "frame"
-# Of frames.parquet, on disk and unpacked.
+# Greatest size of frames.parquet, on disk and unpacked.
 LIMIT_BYTES = 2**29
 AGAIN = "give its emo-bench run command again"
 
@@ -132,7 +132,7 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     names, frames = list(stages["score"]["records"]), stages["render"]["frames"]
     try:
         file = parquet.ParquetFile(io.BytesIO(content))
-        # Before anything is unpacked: a file of a kilobyte can claim to hold a billion rows.
+        # Checked before anything is unpacked: a file of a kilobyte can claim to hold a billion rows.
         if file.metadata.num_rows != frames:
             raise ValueError(f"{file.metadata.num_rows} rows for {frames} frames")
         table = file.read(columns=[INDEX, *names])
@@ -147,10 +147,10 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     if numbers.dtype != np.int64 or not _ascending(numbers, captured):
         raise ValueError(f"frame numbers are not ascending ones of {captured} frames")
     if any((np.isfinite(values) & (np.abs(values) > LARGEST)).any() for values in columns.values()):
-        raise ValueError("it holds numbers that are no scores")
+        raise ValueError("it holds numbers that are not scores")
     rendered = stages["render"]["frames_sha256"]
     if isinstance(said, dict) and said.get("frames_sha256", rendered) != rendered:
-        raise ValueError("it is of other frames than those rendered")
+        raise ValueError("its frames are not those that were rendered")
     scores = pandas.DataFrame(columns, index=pandas.Index(numbers, name=INDEX))
     scores.attrs["records"] = stages["score"]["records"]
     return scores

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from emo_bench.errors import UserError
 from emo_bench.pictures import FrameU8, is_picture_name, picture_files, read_picture
+from emo_bench.regular_file import require_regular
 
 SHOWN_NAMES = 5
 
@@ -49,6 +50,7 @@ def open_frames(path: Path) -> FrameSource:
     path = Path(path)
     if path.is_dir():
         return _open_folder(path)
+    require_regular(path, "a folder of pictures, one picture, or a video")
     if is_picture_name(path):
         return FrameSource(str(path), (path.stem,), lambda: iter([read_picture(path)]), False, (path,))
     return _open_video(path)

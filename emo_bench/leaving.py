@@ -16,7 +16,7 @@ def leaving_in_order() -> Iterator[None]:
     """While the block runs, SIGTERM and SIGHUP raise :class:`Terminated` in it, where they would end this process at once."""
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # A second one must not disturb the ending.
+        # A second signal must not interrupt the cleaning up.
         for each in taken:
             signal.signal(each, signal.SIG_IGN)
         raise Terminated(128 + number)

@@ -35,7 +35,7 @@ def source_commit() -> str | None:
     folder = Path(__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return None
-    # Without its optional lock: another git command in the checkout must not fail because of ours.
+    # No optional lock: another git command in the checkout must not fail because of ours.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -20,9 +20,9 @@ FORMAT = 1
 STAGES = ("fit", "render", "score")
 LIMIT_BYTES = 32 * 2**20
 AGAIN = "remove the folder and run again"
-# Of the frames of a capture; more than a day of video.
+# Greatest number of a capture's frames: more than a day of video.
 MOST_FRAMES = 10_000_000
-# Of a score or a loss that is finite: the square of more than this, summed, is not.
+# Greatest finite score or loss: the sum of squares of larger ones may overflow.
 LARGEST = 1e100
 
 
@@ -47,7 +47,7 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 FrameList = Annotated[str, AfterValidator(_frame_list)]
 Scalar = str | int | float | bool | None
-# Of an entry that may be absent, but is not null.
+# For an entry that may be absent but may not be null.
 _ABSENT: Any = None
 
 

@@ -127,13 +127,13 @@ def understood(layers: Layers, *, cut_out: bool = False) -> Seen:
     try:
         by_alpha = Seen(ALPHA, _from_levels(alpha).levels) if alpha.any() else Seen(EMPTY, alpha)
     except NoMask as error:
-        raise NoMask(f"is transparent in a way that is no mask: its alpha {error}") from error
+        raise NoMask(f"is transparent, but its alpha {error}") from error
     visible = alpha > 0
     if by_alpha.kind == ALPHA and _is_two_valued(layers.colour[visible]):
         by_colour = _from_colour(layers.colour)
         if ((by_colour.levels >= HALF) != (by_alpha.levels >= HALF)).any():
             raise NoMask(
-                "has an alpha and a black and white picture, which are different masks: save one of them alone"
+                "has an alpha and black-and-white colours that are different masks: save only one of them"
             )
     return by_alpha
 
@@ -147,7 +147,7 @@ def _is_two_valued(colours: NDArray[np.uint8]) -> bool:
 def _from_colour(colour: FrameU8) -> Seen:
     spread = colour.max(axis=2).astype(np.int16) - colour.min(axis=2)
     if (spread > GREY_SPREAD).mean() <= GREY_SHARE:
-        # Of equal channels any is the level; of nearly equal ones the middle one.
+        # Equal channels: any of them is the level. Nearly equal ones: the middle one.
         return _from_levels(np.sort(colour, axis=2)[..., 1])
     colours, where = np.unique(colour.reshape(-1, 3), axis=0, return_inverse=True)
     if len(colours) == 2 and not colours[0].any():
@@ -158,7 +158,7 @@ def _from_colour(colour: FrameU8) -> Seen:
     shown = ", ".join(map(_named, colours[:SHOWN]))
     what = f"the colours {shown}" if len(colours) <= SHOWN else f"{len(colours):,} colours"
     raise NoMask(
-        f"is no mask, it shows {what}: give masks of 0 and 255, or name the person's labels with --mask-labels"
+        f"is not a mask, it shows {what}: give masks of 0 and 255, or name the person's labels with --mask-labels"
     )
 
 
@@ -177,7 +177,7 @@ def _from_levels(levels: LevelsU8) -> Seen:
         return Seen(ZERO_ONE, levels * np.uint8(255))
     advice = "save masks of 0 and 255, or name the person's labels with --mask-labels"
     if top < HALF:
-        raise NoMask(f"is no mask of 0/1 or 0/255, it holds {_listed(values)} (a label map?): {advice}")
+        raise NoMask(f"is not a mask of 0/1 or 0/255, it holds {_listed(values)} (a label map?): {advice}")
     share = counts / levels.size
     between = values[(values > NEAR_BLACK) & (values < NEAR_WHITE)]
     low = share[1 : NEAR_BLACK + 1].sum()
@@ -191,7 +191,7 @@ def _from_levels(levels: LevelsU8) -> Seen:
     if (two and (top == 255 or len(values) == 2)) or not (looks_labelled or looks_filmed or len(values) == 1):
         return Seen(SOFT, levels)
     guess = "a photo, a depth map" if looks_filmed and not looks_labelled else "a label map, a trimap"
-    raise NoMask(f"is no mask of 0/1 or 0/255, it holds {_listed(values)} ({guess}?): {advice}")
+    raise NoMask(f"is not a mask of 0/1 or 0/255, it holds {_listed(values)} ({guess}?): {advice}")
 
 
 def _by_labels(layers: Layers, wanted: frozenset[int]) -> Seen:

@@ -83,7 +83,7 @@ def _line(error: ValidationError, settings: Mapping[str, str], name: str, prefix
     first = error.errors(include_url=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
-        # Of several settings together; the message begins with the name of one.
+        # A check of several settings together: its message begins with the name of one.
         return f"{name}: --set {prefix}{message}"
     key = str(first["loc"][0])
     given = f"={shortened(settings[key], SHOWN_CHARACTERS)}" if key in settings else ""

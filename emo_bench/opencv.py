@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
     Raises:
         UserError: it cannot be loaded.
     """
-    # Python asks for these of any module; they are no use of OpenCV.
+    # Python looks these names up in every module; that does not use OpenCV.
     if name.startswith("__") and name != "__version__":
         raise AttributeError(name)
     value = getattr(_load(), name)

@@ -31,7 +31,7 @@ T = TypeVar("T")
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 KINDS = "a PNG, JPEG, WebP, BMP or TIFF picture"
-# How files begin: what is read, and what people have beside it.
+# First bytes of files: of formats that are read, and of others that people often have.
 BEGINNINGS = (
     (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"RIFF", "WebP"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
 )  # fmt: skip
@@ -88,7 +88,7 @@ def picture_files(folder: Path) -> list[Path]:
     """The pictures of a folder, unsorted: files with an ending of ``ENDINGS``; names that begin with a dot are left out.
 
     Raises:
-        UserError: something with such a name is no regular file, or the folder cannot be read.
+        UserError: something with such a name is not a regular file, or the folder cannot be read.
     """
     try:
         named = [file for file in folder.iterdir() if is_picture_name(file)]
@@ -112,7 +112,7 @@ def _opened(file: Path, decode: Callable[[bytes], T]) -> T:
             return decode(content)
     except _Refused as error:
         raise UserError(f"{file} {error}") from error
-    # Whatever a damaged file makes a decoder raise.
+    # A damaged file can make a decoder raise anything.
     except Exception as error:
         raise UserError(f"{file} {_what_is_wrong(error, content[:16])}") from error
 
@@ -169,8 +169,8 @@ def _decoded(content: bytes) -> Image:
 def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         raise _Refused(
-            f"is {width}x{height} px large and pictures of at most {MOST_PIXELS // 10**6} million pixels are "
-            "read: make it smaller"
+            f"is {width}x{height} px, more than the "
+            f"{MOST_PIXELS // 10**6} million pixels that are read: make it smaller"
         )
 
 
@@ -192,7 +192,7 @@ def _check_depth(picture: Any) -> None:
     if samples == {TIFF_FLOAT}:
         raise _Refused(f"holds {bits}-bit floating-point numbers: save it with 8 bits a channel first")
     if bits > 8:
-        raise _Refused(f"has {bits} bits a channel and 8 are scored: convert it to 8 bits first")
+        raise _Refused(f"has {bits} bits per channel, only 8 can be read: convert it to 8 bits first")
     if not samples <= TIFF_UNSIGNED:
         raise _Refused("holds signed numbers: save it with 8 bits a channel from 0 to 255 first")
 

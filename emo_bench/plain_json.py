@@ -11,7 +11,7 @@ from typing import Any
 from emo_bench.errors import UserError
 from emo_bench.regular_file import read_regular
 
-# Of lists in lists; Python's own parser gives up at about a thousand.
+# Greatest depth of lists in lists; Python's own parser fails at about a thousand.
 DEEPEST = 100
 
 
@@ -19,7 +19,7 @@ def read_json(path: Path, limit_bytes: int) -> Any:
     """The value of a JSON file; NaN and the infinities come as the texts ``nan``, ``inf`` and ``-inf``.
 
     Raises:
-        UserError: it is no regular file, too large, no JSON, or nested too deeply.
+        UserError: it is not a regular file, too large, no JSON, or nested too deeply.
         FileNotFoundError: there is none.
     """
     content = read_regular(path, limit_bytes)

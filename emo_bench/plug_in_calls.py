@@ -1,4 +1,4 @@
-"""Calls of code that is not ours: what it raises is told apart from our own faults, what it prints and where it goes undone."""
+"""Calls of code that is not ours: its errors are told apart from our bugs, its prints and its working directory are contained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from emo_bench.errors import MethodError, Terminated, UserError, machine_failure, shortened
 from emo_bench.system_libraries import missing_library
 
-# What a machine refuses to whatever code asks: no fault of a plug-in.
+# Errors of the machine that any code can get: not a bug of the plug-in.
 _OF_THE_MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
@@ -39,7 +39,7 @@ def plug_in_call(who: str, what: str) -> Iterator[None]:
 
     Raises:
         MethodError: the code failed, called ``sys.exit``, or reached for a held-out frame.
-        UserError: memory is used up; or as the code raises it.
+        UserError: out of memory; or as the code raises it.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def kept_apart(who: str) -> Iterator[None]:
         now = _working_directory()
         if folder is not None and now != folder:
             os.chdir(folder)
-            log.warning("note: %s changed the working directory; it is changed back", who)
+            log.warning("note: %s changed the working directory; it was changed back", who)
 
 
 def in_words(error: BaseException) -> str:
@@ -114,7 +114,7 @@ def _working_directory() -> str | None:
     try:
         return os.getcwd()
     except OSError:
-        # It was removed.
+        # The folder was removed.
         return None
 
 

@@ -44,11 +44,11 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     except OSError as error:
         # A socket cannot be opened at all.
         if path.exists() and not path.is_file():
-            raise UserError(f"{path} is no regular file") from error
+            raise UserError(f"{path} is not a regular file") from error
         raise
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UserError(f"{path} is no regular file")
+            raise UserError(f"{path} is not a regular file")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise UserError(
@@ -72,7 +72,7 @@ def read_given(path: Path, what: str, most_bytes: int) -> bytes:
 
 def _require(mode: int, path: Path, what: str) -> None:
     if not stat.S_ISREG(mode):
-        raise UserError(f"{path} is {KINDS.get(stat.S_IFMT(mode), 'no regular file')}: give {what}")
+        raise UserError(f"{path} is {KINDS.get(stat.S_IFMT(mode), 'not a regular file')}: give {what}")
 
 
 def _reason(error: Exception) -> str:

@@ -123,7 +123,7 @@ def _undefined(table: pandas.DataFrame) -> list[str]:
 def _unused(request: ScoreRequest, convention: Convention) -> list[str]:
     if request.masks is None or convention.needs_masks:
         return []
-    return ["the masks were not looked at: name a --region or a --background"]
+    return ["the masks were not used: give --region or --background"]
 
 
 def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
@@ -277,7 +277,7 @@ def _prepared(
         if not mask.any():
             raise UserError(
                 f"the mask of frame {name} is empty: without a pixel of the person there is nothing to score; leave "
-                "the frame out, or mend its mask"
+                "the frame out, or fix its mask"
             )
     frames = lay_on(frames, inside, convention.background)
     reference = None if reference is None else lay_on(reference, inside, convention.background)

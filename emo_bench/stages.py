@@ -171,14 +171,14 @@ def _metric_states(protocol: Protocol) -> dict[str, Any]:
 
 
 def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:
-    """Whether a stage was done before with the same inputs and its files are whole; the log says so, or what is not."""
+    """Whether a stage is already done with the same inputs and undamaged files; the log says so, or names the damage."""
     if not job.folder.finished(name, inputs):
         return False
     damage = job.folder.damage(name, files)
     if damage is None:
-        log.info("%s: done before", name)
+        log.info("%s: already done, skipped", name)
     else:
-        log.warning("%s: %s in %s: done again", name, damage, job.folder.path)
+        log.warning("%s: %s in %s: the stage is done again", name, damage, job.folder.path)
     return damage is None
 
 

@@ -110,7 +110,7 @@ class RunFolder:
             if found is None:
                 return f"{name} is missing"
             if found != known.get(name, found):
-                return f"{name} is not as it was written"
+                return f"{name} has changed since it was written"
         return None
 
     def start(self, stage: str) -> int:
@@ -147,7 +147,9 @@ class RunFolder:
         content = plain(self.manifest)
         wrong = problem(Manifest, content)
         if wrong is not None:
-            raise MethodError(f"{self.path / MANIFEST} cannot hold what the method says of itself: {wrong}")
+            raise MethodError(
+                f"{self.path / MANIFEST} cannot store what the method's describe() returned: {wrong}"
+            )
         write_json(self.path / MANIFEST, content)
 
 
@@ -183,15 +185,15 @@ def _held_lock(path: Path, wait: bool) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if not wait:
-                    raise UserError(f"another process is at work in {path}: wait for it or end it") from error
+                    raise UserError(f"another process works in {path}: wait for it or end it") from error
                 if not waited:
-                    log.info("waiting for another process that is at work in %s", path)
+                    log.info("waiting for another process that works in %s", path)
                 waited = True
             else:
                 # Whoever held it may have removed the folder with it.
                 if _is_at(file, path / LOCK):
                     if waited:
-                        log.info("the other process is done in %s", path)
+                        log.info("the other process has finished in %s", path)
                     yield
                     return
         time.sleep(WAIT_POLL_S)

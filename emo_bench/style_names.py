@@ -68,7 +68,7 @@ def _is_anothers(folder: Path, style: EditStyle) -> bool:
     try:
         identity = read_manifest(folder)["identity"]
     except UserError:
-        # None, or a damaged one, which whoever opens it tells about.
+        # There is none, or it is damaged: whoever opens it says so.
         return False
     kept = identity.get("style") or {}
     told = [kept.get("source_caption"), kept.get("target_caption")]

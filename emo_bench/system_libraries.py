@@ -34,7 +34,7 @@ def missing_library(error: BaseException | None) -> str | None:
 def _remedy(name: str) -> str:
     if _THEIRS.match(name):
         return (
-            f"{name} is not on this machine, which OpenCV and MediaPipe load; "
+            f"{name} is missing on this machine; OpenCV and MediaPipe need it; "
             f"run as root: apt-get install {' '.join(PACKAGES)}"
         )
-    return f"{name} is not on this machine; install the system's package that holds it"
+    return f"{name} is missing on this machine; install the system package that holds it"

@@ -36,7 +36,7 @@ def open_video(path: Path) -> av.container.InputContainer:
     path = Path(path)
     # A pipe would make FFmpeg wait.
     if path.exists() and not path.is_file():
-        raise OSError("no regular file")
+        raise OSError("not a regular file")
     container = av.open(
         f"file:{path.absolute()}",
         metadata_errors="replace",

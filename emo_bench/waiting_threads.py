@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-# Turns of libgomp's waiting loop, some 100,000 a millisecond; chosen by `benchmarks/contention.py` (docs/machine.md).
+# Rounds of libgomp's waiting loop, about 100,000 per millisecond; chosen by `benchmarks/contention.py` (docs/machine.md).
 SPIN_COUNT = 10_000
-# libomp's and Intel's word for it, in whole milliseconds.
+# The same for libomp and Intel's runtime, in whole milliseconds.
 BLOCK_TIME_MS = 1
-# With any of these the user has chosen how threads wait.
+# If any of these is set, the user has chosen how threads wait.
 CHOSEN_BY_USER = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 

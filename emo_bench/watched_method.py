@@ -44,7 +44,7 @@ class WatchedMethod(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """Of no method in particular."""
+        """Not used: the profiles are those of ``inner``'s class."""
         return ()
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
@@ -136,7 +136,7 @@ class WatchedMethod(Method):
         with kept_apart(self._who), plug_in_call(self._who, what):
             yield
         if there and not folder.is_dir():
-            raise MethodError(f"{self._who}: {what} removed its folder {folder}: what it made is lost")
+            raise MethodError(f"{self._who}: {what} removed its folder {folder}: its results are lost")
 
 
 def build_watched(cls: type[Method], workspace: Workspace) -> WatchedMethod:

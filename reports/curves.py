@@ -155,7 +155,7 @@ def read_losses(path: Path) -> tuple[list[str], Floats]:
         if not names or not np.isfinite(table[:, 0]).all():
             raise ValueError("the first column must number the steps")
         if (np.isfinite(table) & (np.abs(table) > LARGEST)).any():
-            raise ValueError("it holds numbers that are no losses")
+            raise ValueError("it holds numbers that are not losses")
     except (ValueError, csv.Error, IndexError) as error:
         raise UserError(f"{path} is damaged ({error})") from error
     except OSError as error:

@@ -73,7 +73,7 @@ def matched(groups: Sequence[ScoredRuns], threshold: Threshold, number: int) -> 
     """
     found = [group for group in groups if threshold.matches(group.rows[0])]
     if not found:
-        raise UserError(f"threshold {number} ({threshold.title}) matches no run: mend it or give its runs")
+        raise UserError(f"threshold {number} ({threshold.title}) matches no run: fix it or give its runs")
     rows = [row for group in found for row in group.rows]
     metrics = [name for group in found for name in group.metrics]
     missing = threshold.unmatched(rows, metrics)

@@ -57,7 +57,7 @@ def _edit(style: dict[str, Any]) -> list[str]:
 
 
 def _base_identity(row: Row) -> dict[str, Any]:
-    """Of the run that was edited, two folders above; the usual one where it has been moved away or is damaged."""
+    """The command of the run that was edited, two folders above; the usual command if that run is gone or damaged."""
     try:
         return dict(read_manifest(row.run.path.parent.parent)["identity"])
     except UserError:

@@ -44,12 +44,12 @@ class _Model(BaseModel):
 def _study_id(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
         raise ValueError(
-            f"{text[:80]!r} is no id: ids have 1 to 64 letters of ASCII, digits, dashes and underscores"
+            f"{text[:80]!r} is not an id: ids have 1 to 64 letters of ASCII, digits, dashes and underscores"
         )
     return text
 
 
-# Of studies, clips, checks and statements: ours, so they are narrow.
+# Ids of studies, clips, checks and statements: we make them, so few characters are allowed.
 StudyId = Annotated[str, AfterValidator(_study_id)]
 
 

@@ -29,7 +29,7 @@ def _participant(text: str) -> str:
     """What study.html makes of a code: nothing that a table, a file name or a terminal reads as something else."""
     if not (1 <= len(text) <= 64 and all(letter.isalnum() or letter in "_.-" for letter in text)):
         raise ValueError(
-            f"{text[:80]!r} is no participant: letters, digits, dots, dashes and underscores, at most 64"
+            f"{text[:80]!r} is not a participant's id: use letters, digits, dots, dashes and underscores, at most 64"
         )
     return text
 
@@ -101,7 +101,7 @@ def read_answers(paths: Sequence[Path], key: StudyKey) -> list[Answers]:
     Raises:
         UserError: a file is damaged, of another study, or of a participant who is there already.
     """
-    # A pipe that lies in a folder would be waited for.
+    # Reading a pipe that lies in a folder would never end.
     lists = [
         [file for file in path.glob("*.json") if file.is_file()] if path.is_dir() else [path]
         for path in paths
@@ -180,7 +180,7 @@ def _read(file: Path, key: StudyKey) -> Answers:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{file} is no file of answers ({place}: {first['msg']})") from error
+        raise UserError(f"{file} is not a file of answers ({place}: {first['msg']})") from error
     if answers.study != key.study:
         raise UserError(f"{file} answers study {answers.study}, not {key.study}")
     known = {clip.id for clip in key.clips} | {check.id for check in key.checks}

@@ -40,7 +40,7 @@ def show_run(folder: Path, console: Console) -> None:
     from rich.panel import Panel
 
     if not (folder / MANIFEST).is_file():
-        raise UserError(f"{folder} is no run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED")  # fmt: skip
+        raise UserError(f"{folder} is not a run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED")  # fmt: skip
     manifest = read_manifest(folder)
     notes: list[str] = []
     parts: list[RenderableType] = [_about(manifest), _stages(manifest)]

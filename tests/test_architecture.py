@@ -62,7 +62,7 @@ ALLOWED = {
     "methods": {"method", "command_method", "errors", "plug_in_calls"},
     "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},
     "exporters": {"actors", "tracking", "progress", "errors"},
-    "frame_source": {"actors", "errors", "pictures"},
+    "frame_source": {"actors", "errors", "pictures", "regular_file"},
     "masks": {"frame_source", "errors", "pictures"},
     "numbered_frames": {"frame_source", "errors", "pictures"},
     "importers": {"numbered_frames", "errors", "untrusted"},

@@ -19,7 +19,7 @@ class DeepVideoPortraitsConfig(MethodSettings):
 
     # conditioning
     window: int = Field(11, ge=1, le=101, description="published: 11 frames, the current one last")
-    texture_px: int = Field(128, ge=16, le=4096, description="of the colours of the rendering")
+    texture_px: int = Field(128, ge=16, le=4096, description="size of the colour texture of the rendering")
     look_frames: int = Field(
         64, ge=1, le=100_000, description="training frames that the colours are taken from"
     )

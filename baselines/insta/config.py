@@ -21,12 +21,12 @@ class InstaConfig(MethodSettings):
     )
 
     # geometry
-    samples: int = Field(14, ge=2, le=1024, description="of a ray, inside the shell")
+    samples: int = Field(14, ge=2, le=1024, description="samples per ray, inside the shell")
     shell_face_m: float = Field(0.006, gt=0, le=1, description="the shell outside the skin of the face")
     shell_farthest_m: float = Field(0.07, gt=0, le=1, description="the farthest hair and clothes")
     shell_margin_m: float = Field(0.006, ge=0, le=1, description="added to the visual hull")
     shell_inner_m: float = Field(0.008, gt=0, le=1, description="how far rays go on behind the mesh")
-    longest_chord_m: float = Field(0.14, gt=0, le=2, description="of rays that pass the mesh by")
+    longest_chord_m: float = Field(0.14, gt=0, le=2, description="for rays that miss the mesh")
     occupancy_cells: int = Field(96, ge=8, le=512, description="cells a side of the occupancy grid")
     occupancy_start: int = Field(
         150, ge=0, le=100_000_000, description="from this step empty samples are skipped"
@@ -56,7 +56,7 @@ class InstaConfig(MethodSettings):
     steps: int = Field(
         1000, ge=1, le=100_000_000, description="published: 20,000 in insta.json, 33,000 in the readme"
     )
-    rays: int = Field(1536, ge=1, le=1_000_000, description="of a step")
+    rays: int = Field(1536, ge=1, le=1_000_000, description="rays per step")
     frames_a_step: int = Field(4, ge=1, le=1024)
     lr: float = Field(8e-3, gt=0, le=10, description="published: 1.75e-3")
     final_lr_share: float = Field(0.05, gt=0, le=1)

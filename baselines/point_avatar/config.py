@@ -33,7 +33,9 @@ class PointAvatarConfig(MethodSettings):
     growth_share: float = Field(
         0.45, gt=0, le=1, description="the last doubling comes at this share of the steps"
     )
-    prune_below: float = Field(0.15, ge=0, lt=1, description="of greatest weight; published: 0.5")
+    prune_below: float = Field(
+        0.15, ge=0, lt=1, description="points of a smaller greatest weight are pruned; published: 0.5"
+    )
     prunings: int = Field(
         0, ge=0, le=1_000_000, description="besides those before a doubling; published: one an epoch"
     )
@@ -62,7 +64,9 @@ class PointAvatarConfig(MethodSettings):
     deformer_layers: int = Field(2, ge=1, le=32, description="published: 4")
     canonical_width: int = Field(64, ge=4, le=4096, description="published: 256")
     canonical_layers: int = Field(3, ge=2, le=32, description="published: 8")
-    frequencies: int = Field(6, ge=0, le=16, description="of the positional encoding; published: 6")
+    frequencies: int = Field(
+        6, ge=0, le=16, description="frequencies of the positional encoding; published: 6"
+    )
     shading_width: int = Field(64, ge=4, le=4096, description="published: 64")
     albedo: Literal["points", "network"] = Field(
         "points", description="published: the canonical network; points learn theirs in fewer steps"
@@ -87,7 +91,7 @@ class PointAvatarConfig(MethodSettings):
     batch: int = Field(1, ge=1, le=1024, description="frames of a step; published: 8 at most")
     lr: float = Field(2e-3, gt=0, le=10, description="published: 1e-4")
     point_lr: float = Field(2e-4, gt=0, le=10, description="metres a step; published: 1e-4")
-    albedo_lr: float = Field(5e-2, gt=0, le=10, description="of the points' own albedo")
+    albedo_lr: float = Field(5e-2, gt=0, le=10, description="learning rate of the points' own albedo")
     final_lr_share: float = Field(0.05, gt=0, le=1, description="cosine to this share; published: 1")
     lr_halved_at: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the steps; published: epochs 40, 60 of 62"

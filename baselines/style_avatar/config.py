@@ -16,19 +16,23 @@ class StyleAvatarConfig(MethodSettings):
 
     resolution_px: int = Field(128, ge=64, le=1024, description="published: 1024; a power of two")
     input_px: int = Field(
-        128, ge=32, le=512, description="of the rendering; published: 256. Features have half"
+        128, ge=32, le=512, description="size of the rendering; published: 256. Features have half"
     )
     max_train_frames: int = Field(
         1000, ge=1, le=1_000_000, description="evenly spread over the training frames"
     )
-    render_texture_px: int = Field(128, ge=16, le=4096, description="of the colours of the rendering")
+    render_texture_px: int = Field(
+        128, ge=16, le=4096, description="size of the colour texture of the rendering"
+    )
     look_frames: int = Field(
         64, ge=1, le=100_000, description="training frames that the colours are taken from"
     )
 
     # neural textures
-    texture_px: int = Field(128, ge=8, le=4096, description="of the face; published: 128")
-    background_px: int = Field(64, ge=8, le=1024, description="of the background; published: 128")
+    texture_px: int = Field(128, ge=8, le=4096, description="size of the face's texture; published: 128")
+    background_px: int = Field(
+        64, ge=8, le=1024, description="size of the background's texture; published: 128"
+    )
     feature_channels: int = Field(32, ge=1, le=1024, description="published: 256")
     warp: Literal["nearest", "bilinear"] = Field("bilinear", description="published: nearest")
     freeze_step: int = Field(
@@ -50,7 +54,9 @@ class StyleAvatarConfig(MethodSettings):
 
     # sliding window
     sliding_window: bool = Field(True, description="published: on even steps")
-    window_spread: float = Field(1 / 24, ge=0, le=0.25, description="of the window's place; published: 1/24")
+    window_spread: float = Field(
+        1 / 24, ge=0, le=0.25, description="spread of the window's place; published: 1/24"
+    )
 
     # losses
     l1_weight: float = Field(10.0, ge=0, le=1e6, description="published: 1")
@@ -86,7 +92,7 @@ class StyleAvatarConfig(MethodSettings):
     final_lr_share: float = Field(
         0.05, gt=0, le=1, description="the rate falls to it as a cosine; published: 1"
     )
-    clip_norm: float = Field(1.0, gt=0, le=1e6, description="of the gradient; published: 1")
+    clip_norm: float = Field(1.0, gt=0, le=1e6, description="greatest norm of the gradient; published: 1")
     ema_half_life_images: float = Field(400.0, gt=0, le=1e9, description="published: 10,000 steps over 32")
     bf16: bool = Field(True, description="mixed precision")
     checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)

@@ -136,11 +136,11 @@ def open_styled_bank(path: Path) -> StyledBank:
 
     beside = path.with_suffix(".parquet")
     if not (path.is_file() and beside.is_file()):
-        raise UserError(f"{path} is no styled bank: the file or its .parquet is missing")
+        raise UserError(f"{path} is not a styled bank: the file or its .parquet is missing")
     images, table = map_npy(path, "styled bank"), pd.read_parquet(beside)
     lacking = {"style", "held_out", "head", "person", *ATTRIBUTES} - set(table.columns)
     if lacking or images.ndim != 4 or len(images) != len(table) or images.dtype != np.uint8:
-        raise UserError(f"{path} is no styled bank: {sorted(lacking) or 'pictures and table differ'}")
+        raise UserError(f"{path} is not a styled bank: {sorted(lacking) or 'pictures and table differ'}")
     rows = table[list(ATTRIBUTES)].to_dict("records")
     return StyledBank(
         path,
@@ -190,10 +190,10 @@ def _table(plan: StyledPlan):  # type: ignore[no-untyped-def]  # a pandas table,
 def open_heads(path: Path) -> NDArray[np.uint8]:
     """Map a studio bank; UserError when it is not uint8 ``[N, S, S, 3]``."""
     if not path.is_file() or not path.with_suffix(".parquet").is_file():
-        raise UserError(f"{path} is no bank of heads: the file or its .parquet is missing")
+        raise UserError(f"{path} is not a bank of heads: the file or its .parquet is missing")
     heads = map_npy(path, "bank of heads")
     if heads.dtype != np.uint8 or heads.ndim != 4 or heads.shape[1] != heads.shape[2] or heads.shape[3] != 3:
-        raise UserError(f"{path} is no bank of heads: {heads.dtype} {heads.shape}")
+        raise UserError(f"{path} is not a bank of heads: {heads.dtype} {heads.shape}")
     return np.asanyarray(heads)
 
 

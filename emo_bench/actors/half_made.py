@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emo_bench.leaving import leaving_in_order
 
-# Hidden, so that no list of actors shows it.
+# A hidden folder, so that no list of actors shows it.
 HALF_MADE = re.compile(r"\..{1,64}-[0-9a-f]{16}\.part")
 
 
@@ -51,7 +51,7 @@ def _remove_if_dead(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        # Gone by now.
+        # Another process has removed it.
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

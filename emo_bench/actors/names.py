@@ -7,7 +7,7 @@ import unicodedata
 from emo_bench.errors import UserError, shortened
 
 LONGEST = 64
-# In UTF-8; other files' names are made of it, and file systems take 255.
+# Bytes in UTF-8: names of other files are made from it, and a file system allows 255.
 LONGEST_BYTES = 180
 RULE = (
     "use letters, digits, dot, dash and underscore, a letter or digit first, "

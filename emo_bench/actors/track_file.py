@@ -70,7 +70,7 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
             raise Unreadable(f"it lacks {name}")
     found = arrays["face_found"]
     if found.dtype != np.bool_ or found.ndim != 1 or not len(found):
-        raise Unreadable("face_found is no list of whether there is a face")
+        raise Unreadable("face_found is not a list of true and false")
     for name, array in arrays.items():
         field = FIELDS[name]
         if array.dtype.kind not in field.kinds or field.itemsize not in (None, array.dtype.itemsize):

@@ -78,7 +78,10 @@ def probe_video(path: Path) -> VideoInfo:
     fps, timed = _frame_rate(path, times, rate)
     notes = _notes(first, rotation_deg, len(times), expected, cut)
     if not timed:
-        notes = (*notes, f"the frames have no times of their own: they were taken {float(fps):g} a second")
+        notes = (
+            *notes,
+            f"the frames have no time stamps: they were read at {float(fps):g} frames per second",
+        )
     return VideoInfo(path, width, height, fps, len(times), rotation_deg, notes)
 
 
@@ -116,7 +119,7 @@ def _concealed(info: VideoInfo, damaged: list[int]) -> str:
     more = ", ..." if len(damaged) > SHOWN_FRAMES else ""
     return (
         f"{info.path.name} is damaged: the decoder filled in parts of {len(damaged)} of its {info.frames} frames "
-        f"({shown}{more}), which later frames may repeat"
+        f"({shown}{more}); later frames may repeat them"
     )
 
 

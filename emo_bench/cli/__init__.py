@@ -35,7 +35,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     except BaseException as error:  # noqa: BLE001 - the one door
         return ending(error, PROGRAM)
     if code == INTERRUPTED:
-        # What typer makes of Ctrl-C.
+        # Typer turns Ctrl-C into this.
         return ending(KeyboardInterrupt(), PROGRAM)
     return code if isinstance(code, int) else 0
 

@@ -18,7 +18,7 @@ def doctor(as_json: Json = False) -> None:
         width = max(len(check.name) for check in checks)
         for check in checks:
             mark = "ok  " if check.ok else "FAIL" if check.required else "-   "
-            remedy = f"; to mend: {check.remedy}" if check.remedy else ""
+            remedy = f"; fix: {check.remedy}" if check.remedy else ""
             print(f"{mark} {check.name.ljust(width)}  {check.detail}{remedy}")
     if any(check.required and not check.ok for check in checks):
         raise typer.Exit(1)

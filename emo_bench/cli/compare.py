@@ -19,7 +19,7 @@ def compare(
         str | None, typer.Option(metavar="GLOB", help="Only runs of methods whose name matches.")
     ] = None,
     level: Annotated[
-        float, typer.Option(min=0.5, max=0.999, callback=finite, help="Of the intervals.")
+        float, typer.Option(min=0.5, max=0.999, callback=finite, help="Confidence level of the intervals.")
     ] = 0.95,
     per_actor: Annotated[bool, typer.Option("--per-actor", help="A line for each actor, too.")] = False,
     as_json: Json = False,

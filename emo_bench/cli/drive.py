@@ -28,7 +28,7 @@ def drive(
         str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Execute the method's own file that run.json names.")
+        bool, typer.Option("--trust", help="Execute the file that run.json names as the method.")
     ] = False,
 ) -> None:
     """Render a run's avatar with another person's expression and relative head pose, beside that person.

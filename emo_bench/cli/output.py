@@ -11,14 +11,14 @@ import typer
 from emo_bench.plain_text import json_text, printable
 from emo_bench.seeds import GREATEST
 
-Seed = Annotated[int, typer.Option(min=0, max=GREATEST, help="Of every random number.")]
+Seed = Annotated[int, typer.Option(min=0, max=GREATEST, help="Seed of every random number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
 def finite(value: float | None) -> float | None:
     """For a number's option: NaN is neither below nor above its bounds, and is refused here."""
     if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is no number")
+        raise typer.BadParameter(f"{value} is not a number")
     return value
 
 

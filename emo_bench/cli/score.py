@@ -50,7 +50,7 @@ def score(
         typer.Option(help="The person's masks in the reference: 0/1, 0/255, soft, or the alpha of cut-outs."),
     ] = None,
     mask_labels: Annotated[
-        str, typer.Option(metavar="N,N", help="Masks are label maps: the person's labels, e.g. 1,2,17.")
+        str, typer.Option(metavar="N,N", help="The person's labels if the masks are label maps, e.g. 1,2,17.")
     ] = "",
     region: Annotated[str | None, typer.Option(help='"full frame", foreground or face.')] = None,
     background: Annotated[str | None, typer.Option(help='"as filmed", white or black.')] = None,
@@ -148,7 +148,7 @@ def _labels(given: str, masks: Path | None) -> tuple[int, ...]:
     if words and masks is None:
         raise UserError("--mask-labels: give the label maps with --masks")
     if not all(word.isascii() and word.isdecimal() and len(word) <= 3 and int(word) <= 255 for word in words):
-        raise UserError(f"--mask-labels {given}: labels are whole numbers from 0 to 255 with commas between")
+        raise UserError(f"--mask-labels {given}: give whole numbers from 0 to 255, separated by commas")
     return tuple(int(word) for word in words)
 
 

@@ -22,9 +22,11 @@ def build(
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study goes.")] = Folder,
     seconds: Annotated[
-        float, typer.Option(min=0.5, max=60, callback=finite, help="Of each edit that are shown.")
+        float, typer.Option(min=0.5, max=60, callback=finite, help="Seconds of each edit to show.")
     ] = 3.0,
-    seed: Annotated[int, typer.Option(min=0, max=GREATEST, help="Of the segments and the checks.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=GREATEST, help="Seed of the choice of segments and checks.")
+    ] = 0,
     title: Annotated[str, typer.Option(help="What participants read first.")] = "Edited portrait videos",
     as_json: Json = False,
 ) -> None:

@@ -149,4 +149,4 @@ def _check_list(value: Sequence[Any]) -> None:
             if isinstance(item, list | tuple):
                 waiting.append((item, level + 1))
             elif not isinstance(item, bool | int | float | np.number):
-                raise Unreadable("a list of what are no numbers")
+                raise Unreadable("a list of values that are not numbers")

@@ -27,7 +27,7 @@ def plain_dtype(code: Any, order: Any = "=") -> np.dtype:
         Unreadable: any other than a bool, an integer, a float or a complex number.
     """
     if type(code) is not str or not PLAIN.fullmatch(code):
-        raise Unreadable(f"values of the type {shown(code)}, which are no plain numbers")
+        raise Unreadable(f"values of the type {shown(code)}, which are not plain numbers")
     if order not in ("<", ">", "=", "|"):
         raise Unreadable(f"values in the byte order {shown(order)}")
     return np.dtype(code).newbyteorder("=" if order == "|" else order)
@@ -63,16 +63,16 @@ class PickledDtype(Stateful):
         if type(code) is not str or not (
             code in ("O8", "O") or PLAIN.fullmatch(code) or TEXT.fullmatch(code)
         ):
-            raise Unreadable(f"values of the type {shown(code)}, which are no plain numbers")
+            raise Unreadable(f"values of the type {shown(code)}, which are not plain numbers")
         self.code, self.order = code, "="
 
     def set_state(self, state: Any) -> None:
         if type(state) is not tuple or not 8 <= len(state) <= 9 or state[0] not in (3, 4):
-            raise Unreadable("a type of numbers with a state that is none")
+            raise Unreadable("a number type with a state of a wrong form")
         if any(part is not None for part in (*state[2:5], *state[8:])):
-            raise Unreadable("a type of numbers with fields, names or parts")
+            raise Unreadable("a number type with fields, names or subarrays")
         if type(state[1]) is not str or state[1] not in ("<", ">", "=", "|"):
-            raise Unreadable("a type of numbers without a byte order")
+            raise Unreadable("a number type without a byte order")
         self.order = state[1]
 
     @property
@@ -106,11 +106,11 @@ class PickledArray(Stateful):
 
     def set_state(self, state: Any) -> None:
         if type(state) is not tuple or len(state) != 5 or not isinstance(state[2], PickledDtype):
-            raise Unreadable("an array with a state that is none")
+            raise Unreadable("an array with a state of a wrong form")
         _, shape, dtype, fortran, data = state
         if dtype.of_objects:
             if type(data) is not list:
-                raise Unreadable("an array of objects that are not there")
+                raise Unreadable("an array of objects that the file does not hold")
             checked_shape(shape, 1, len(data))
             self.items, self.shape = data, shape
         elif not isinstance(data, bytes | bytearray):
@@ -124,7 +124,7 @@ class PickledArray(Stateful):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self._array is None:
-            raise Unreadable("an array of what are no numbers")
+            raise Unreadable("an array of values that are not numbers")
         return np.array(self._array, dtype=dtype) if copy or dtype is not None else self._array
 
 
@@ -153,7 +153,7 @@ def numpy_builders(budget: Budget) -> Mapping[str, Builder]:
 
     builders: dict[str, Builder] = {
         "collections.OrderedDict": dict_of,
-        # Protocol 2 writes no bytes at all so.
+        # Protocol 2 writes empty bytes in this way.
         "builtins.bytes": no_bytes,
         "__builtin__.bytes": no_bytes,
         "builtins.set": set_of,

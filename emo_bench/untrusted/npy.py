@@ -50,7 +50,7 @@ def read_header(file: IO[bytes]) -> NpyHeader:
     wide = 2 if magic[6] == 1 else 4
     length = int.from_bytes(file.read(wide), "little")
     if not 0 < length <= MOST_HEADER_BYTES:
-        raise Unreadable(f"its header is said to have {length} bytes")
+        raise Unreadable(f"its header claims to have {length} bytes")
     raw = file.read(length)
     text = raw.decode("latin1").strip()
     if len(raw) != length or not (text.startswith("{") and text.endswith("}")):
@@ -60,7 +60,9 @@ def read_header(file: IO[bytes]) -> NpyHeader:
     while at < len(inner):
         item = ITEM.match(inner, at)
         if item is None:
-            raise Unreadable("its header says more than type, order and shape of an array of plain numbers")
+            raise Unreadable(
+                "its header says more than the type, order and shape of an array of plain numbers"
+            )
         at = item.end()
         found[item["key"]] = item[{"descr": "text", "fortran_order": "flag", "shape": "shape"}[item["key"]]]
     if any(found.get(key) is None for key in ("descr", "fortran_order", "shape")):

@@ -105,7 +105,7 @@ class PickleMachine:
             case "STACK_GLOBAL":
                 attribute, module = self._stack.pop(), self._stack.pop()
                 if type(module) is not str or type(attribute) is not str:
-                    raise Unreadable("a name that is no text")
+                    raise Unreadable("a name that is not text")
                 self._push_name(f"{module}.{attribute}")
             case "REDUCE" | "NEWOBJ":
                 arguments = self._stack.pop()
@@ -123,7 +123,7 @@ class PickleMachine:
         if name in TUPLES:
             count = TUPLES[name]
             if len(self._stack) < count:
-                raise Unreadable("a tuple of what is not there")
+                raise Unreadable("a tuple of more values than there are")
             kept = len(self._stack) - count
             self._stack[kept:] = [tuple(self._stack[kept:])]
             return
@@ -176,11 +176,11 @@ class PickleMachine:
 
     def _built(self, what: Any, arguments: Any) -> Any:
         if not isinstance(what, Name) or type(arguments) is not tuple:
-            raise Unreadable("it calls what cannot be called")
+            raise Unreadable("it calls a value that cannot be called")
         try:
             return self._builders[what.full](*arguments)
         except TypeError as error:
-            raise Unreadable(f"it gives {short(what.full, 80)} what this does not take") from error
+            raise Unreadable(f"it gives {short(what.full, 80)} arguments of a wrong form") from error
 
 
 def dict_of(items: Any = ()) -> dict[Any, Any]:
@@ -189,7 +189,7 @@ def dict_of(items: Any = ()) -> dict[Any, Any]:
     if isinstance(items, dict):
         return dict(items)
     if not isinstance(items, list | tuple):
-        raise Unreadable("a dictionary of what are no pairs")
+        raise Unreadable("a dictionary made of values that are not pairs")
     for key, value in items:
         made[checked_key(key)] = value
     return made
@@ -198,7 +198,7 @@ def dict_of(items: Any = ()) -> dict[Any, Any]:
 def set_of(items: Any = ()) -> set[Any]:
     """Builder of sets."""
     if not isinstance(items, list | tuple | set):
-        raise Unreadable("a set of what is no list")
+        raise Unreadable("a set made of a value that is not a list")
     return set(map(checked_key, items))
 
 
@@ -211,20 +211,20 @@ def checked_key(key: Any) -> Any:
 
 def _extend(target: Any, items: list[Any]) -> None:
     if type(target) is not list:
-        raise Unreadable("it appends to what is no list")
+        raise Unreadable("it appends to a value that is not a list")
     target.extend(items)
 
 
 def _set_items(target: Any, items: list[Any]) -> None:
     if type(target) is not dict or len(items) % 2:
-        raise Unreadable("it sets items of what is no dictionary")
+        raise Unreadable("it sets items of a value that is not a dictionary")
     for key, value in zip(items[::2], items[1::2], strict=True):
         target[checked_key(key)] = value
 
 
 def _add_all(target: Any, items: list[Any]) -> None:
     if type(target) is not set:
-        raise Unreadable("it adds to what is no set")
+        raise Unreadable("it adds to a value that is not a set")
     target.update(map(checked_key, items))
 
 
@@ -233,4 +233,4 @@ def _set_state(target: Any, state: Any) -> None:
     if isinstance(target, Stateful):
         target.set_state(state)
     elif type(target) is not dict or type(state) is not dict:
-        raise Unreadable("it gives a state to what has none")
+        raise Unreadable("it gives a state to a value that takes none")

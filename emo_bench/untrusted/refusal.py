@@ -58,10 +58,10 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, LookupError) and not isinstance(error, UnicodeError):
-        return "it refers to what is not there"
+        return "it refers to something that the file does not hold"
     try:
         lines = str(error).strip().splitlines()
-    # A message is made from what the file holds, and may fail to be made.
+    # The message is made from the file's content, which can fail.
     except Exception:  # noqa: BLE001
         lines = []
     return short(lines[0]) if lines else type(error).__name__

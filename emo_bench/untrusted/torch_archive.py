@@ -82,7 +82,7 @@ def tensor_builders(budget: Budget) -> Mapping[str, Builder]:
 
     def parameter(data: Any, *_: Any) -> Tensor:
         if not isinstance(data, Tensor):
-            raise Unreadable("a parameter that is no tensor")
+            raise Unreadable("a parameter that is not a tensor")
         return data
 
     def from_bytes(data: Any) -> Any:
@@ -153,7 +153,7 @@ def _storage_id(saved: Any) -> tuple[torch.dtype, str, int]:
         or saved[0] != "storage"
         or saved[5:] not in ((), (None,))
     ):
-        raise Unreadable("a persistent id that is no whole storage")
+        raise Unreadable("a persistent id that does not describe a whole storage")
     _, kind, key, _, count = saved[:5]
     if not isinstance(kind, Name) or kind.full not in DTYPES:
         raise Unreadable("a storage of an unknown kind")
@@ -181,7 +181,7 @@ def _read_zip(file: IO[bytes], budget: Budget, extra: Mapping[str, Builder]) -> 
             if key not in kept:
                 kept[key] = _member(archive, members[f"{folder}data/{key}"], budget)
             if len(kept[key]) != count * dtype.itemsize:
-                raise Unreadable(f"storage {shown(key)} has another size than it is said to have")
+                raise Unreadable(f"storage {shown(key)} has another size than the file says")
             return Storage(dtype, kept[key])
 
         content = io.BytesIO(_member(archive, members[pickles[0]], budget))
@@ -218,14 +218,14 @@ def read_legacy(
             budget.take_bytes(count * dtype.itemsize)
             kept[key] = Storage(dtype, bytearray(count * dtype.itemsize))
         elif kept[key].dtype != dtype or len(kept[key].data) != count * dtype.itemsize:
-            raise Unreadable(f"storage {shown(key)} is said to be two")
+            raise Unreadable(f"storage {shown(key)} is listed twice, with different types or sizes")
         return kept[key]
 
     def load(persistent: Callable[[Any], Any] | None = None) -> Any:
         return PickleMachine(builders, budget, persistent).read(stream)  # type: ignore[arg-type]
 
     if load() != LEGACY_MAGIC or load() != LEGACY_VERSION:
-        raise Unreadable("it is no file of torch.save")
+        raise Unreadable("it was not written by torch.save")
     system = load()
     if type(system) is not dict or system.get("little_endian") is not True:
         raise Unreadable("its numbers are not little-endian")
@@ -239,7 +239,7 @@ def read_legacy(
     for key in keys:
         held = kept[str(key)]
         if int.from_bytes(stream.read(8), "little") * held.dtype.itemsize != len(held.data):
-            raise Unreadable(f"storage {shown(key)} has another size than it is said to have")
+            raise Unreadable(f"storage {shown(key)} has another size than the file says")
         data = stream.read(len(held.data))
         if len(data) != len(held.data):
             raise Unreadable("it is cut")

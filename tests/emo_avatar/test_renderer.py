@@ -252,7 +252,7 @@ def test_settings_reach_every_kind_of_field_and_mistakes_are_one_line() -> None:
         ("cpu", {"steps": "many"}, "steps"),
         ("huge", {}, "profile"),
         ("cpu", {"expression_window": "4"}, "odd"),
-        ("cpu", {"skip_resolutions": "12"}, "no power of two"),
+        ("cpu", {"skip_resolutions": "12"}, "not a power of two"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             resolve_config(profile, settings)

@@ -102,7 +102,7 @@ def test_a_fault_of_ours_keeps_its_traceback(call: Any, monkeypatch: pytest.Monk
     assert outcome.code == 70
     assert "Traceback" in outcome.err and "ZeroDivisionError: division by zero" in outcome.err
     assert outcome.err.endswith(
-        "emo-bench: this is a fault of the program: please report it with the lines above\n"
+        "emo-bench: this is a bug of the program: please report it with the lines above\n"
     )
 
 
@@ -160,7 +160,7 @@ def test_doctor_fails_only_for_what_is_needed(call: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr("emo_bench.doctor.run_checks", lambda: [optional, needed])
     outcome = call("doctor")
     assert outcome.code == 1
-    assert outcome.out.splitlines() == ["-    GPU    none; to mend: buy one", "FAIL torch  broken; to mend: pip install torch"]  # fmt: skip
+    assert outcome.out.splitlines() == ["-    GPU    none; fix: buy one", "FAIL torch  broken; fix: pip install torch"]  # fmt: skip
     assert [entry["ok"] for entry in json.loads(call("doctor", "--json").out)] == [False, False]
 
 
@@ -176,7 +176,7 @@ def test_the_main_job(actor: str, protocol_file: str, call: Any, tmp_path: Path)
     assert "Mean frame" in outcome.out
     assert "fit: done in" in outcome.err
     again = call("run", "--method", "nearest-frame", *common, "--device", "cpu")
-    assert again.err.count("done before") == 6
+    assert again.err.count("already done, skipped") == 6
 
     reported = call("report", runs, "--out", tmp_path / "out", "--json")
     rows = json.loads(reported.out)["rows"]

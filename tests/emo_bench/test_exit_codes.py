@@ -235,12 +235,12 @@ def assert_refused(code: object, err: str, named: str) -> None:
         (Terminated(143), 143, ""),
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "x: /a/b: the disk is full: free some space, or write elsewhere"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "x: the disk is full: free some space, or write elsewhere"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "/a"), 2, "x: /a: it is a folder, and a file is needed: give another path"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/a"), 2, "x: /a: it is a folder, but a file is needed: give another path"),
         (OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b"), 2, "x: /a -> /b: Invalid cross-device link: choose another place"),
         (OSError("of a library"), 2, "x: OSError: of a library"),
-        (MemoryError(), 2, "x: memory is used up: end other programs, or choose smaller settings (a lower resolution, a smaller batch)"),
+        (MemoryError(), 2, "x: out of memory: end other programs, or choose smaller settings (a lower resolution, a smaller batch)"),
         (SystemExit(0), 70, "x: sys.exit(0) was called before the work was done (place unknown)"),
-        (ZeroDivisionError("one"), 70, "x: this is a fault of the program: please report it with the lines above"),
+        (ZeroDivisionError("one"), 70, "x: this is a bug of the program: please report it with the lines above"),
     ],
 )  # fmt: skip
 def test_endings(error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:

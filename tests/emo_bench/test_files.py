@@ -106,7 +106,7 @@ def test_a_log_or_lock_that_is_a_link_is_refused_in_one_line(name: str, tmp_path
         (run / name).unlink(missing_ok=True)
         (run / name).symlink_to(target)
         with (
-            pytest.raises(UserError, match=r"is a link or no regular file: remove it"),
+            pytest.raises(UserError, match=r"is a link or not a regular file: remove it"),
             lock_folder(run),
             log_file(run / "log.txt"),
         ):
@@ -132,7 +132,7 @@ def test_nothing_but_a_regular_file_is_opened_and_nothing_waits(
     # The name of a socket is short; the folder's is not.
     monkeypatch.chdir(tmp_path)
     make(Path("x"))
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         open_in_place(Path("x"), mode)  # type: ignore[call-overload]
 
 

@@ -129,3 +129,9 @@ def test_what_is_no_file_among_frames_is_refused_without_waiting(tmp_path: Path,
     os.mkfifo(folder / "2.png") if what == "pipe" else (folder / "2.png").mkdir()
     with pytest.raises(UserError, match=rf"2\.png is a .*{what}"):
         open_frames(folder)
+
+
+@pytest.mark.parametrize("name", ["frames", "1.png", "film.mp4"])
+def test_frames_that_are_not_there_may_be_given_in_each_form(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="no such file; give a folder of pictures, one picture, or a video"):
+        open_frames(tmp_path / name)

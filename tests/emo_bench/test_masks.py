@@ -231,4 +231,4 @@ def test_masks_that_nothing_looks_at_are_mentioned(tmp_path: Path) -> None:
     frames = folder_of(tmp_path / "f", *PREDICTED)
     masks = folder_of(tmp_path / "m", *[levels_of(0, 1)] * 3)
     table = score_request(ScoreRequest(frames, folder_of(tmp_path / "r", *FRAMES), masks, ("psnr",)))
-    assert any("not looked at" in note for note in table.attrs["notes"])
+    assert any("not used" in note for note in table.attrs["notes"])

@@ -100,7 +100,7 @@ def test_every_number_of_an_edit_has_bounds(key: str) -> None:
         ("flow_widths", "8,8,8,8,8,8", "flow_px=64 allows 5 layers at most, not 6"),
         ("flow_px", "96", "flow_px=96: it must be a power of two"),
         ("skip_resolutions", "64,64", "skip_resolutions: give each once"),
-        ("skip_resolutions", "16,128", "128 is no power of two from 8 to resolution_px (64)"),
+        ("skip_resolutions", "16,128", "128 is not a power of two from 8 to resolution_px (64)"),
         ("texture_decay", "0.1", "one value a texture level (4)"),
         ("checkpoint_every_steps", "0", "checkpoint_every_steps=0: Input should be greater than"),
         ("lr", "nan", "lr=nan: Input should be a finite number"),

@@ -132,14 +132,14 @@ def test_deep_pictures_are_refused_everywhere(tmp_path: Path, channels: int, end
     """Pillow cuts 16-bit colour to 8 bits in silence, and makes 16-bit grey white."""
     path = tmp_path / f"deep.{ending}"
     assert cv2.imwrite(str(path), RNG.integers(0, 65536, (32, 32, channels), dtype=np.uint16))
-    refused(path, "16 bits a channel")
+    refused(path, "16 bits per channel")
     assert "16 bits" in str(FileEditor.missing(FileSettings(image=path)))
     assert "16 bits" in str(StyleTransferEditor.missing(StyleTransferSettings(image=path)))
 
 
 def test_floating_point_and_signed_pictures_are_refused(tmp_path: Path) -> None:
     refused(saved(tmp_path / "f.tif", np.ones((8, 8), np.float32)), "floating-point")
-    refused(saved(tmp_path / "i.tif", np.ones((8, 8), np.int32)), "32 bits a channel")
+    refused(saved(tmp_path / "i.tif", np.ones((8, 8), np.int32)), "32 bits per channel")
 
 
 def test_several_pictures_in_one_file_are_refused(tmp_path: Path) -> None:

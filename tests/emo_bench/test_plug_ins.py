@@ -172,7 +172,7 @@ def test_an_edit_that_fails_is_told_apart(run_with: Any) -> None:
 def test_memory_that_is_used_up_is_one_line(run_with: Any) -> None:
     ended = run_with(fit="raise MemoryError('Unable to allocate 93.1 GiB')")
     assert ended.code == 2 and "Traceback" not in ended.err
-    assert "own: fit: memory is used up (Unable to allocate 93.1 GiB)" in ended.err.splitlines()[-1]
+    assert "own: fit: out of memory (Unable to allocate 93.1 GiB)" in ended.err.splitlines()[-1]
     ended = run_with(
         fit="raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes')"
     )

@@ -77,7 +77,7 @@ def test_what_is_damaged_is_made_again(
     with caplog.at_level(logging.INFO):
         make(method)
     assert (
-        f"{stages[0]}: {name} is {'missing' if damage is Path.unlink else 'not as it was written'}"
+        f"{stages[0]}: {name} {'is missing' if damage is Path.unlink else 'has changed since it was written'}"
         in caplog.text
     )
     for stage in times:
@@ -86,7 +86,7 @@ def test_what_is_damaged_is_made_again(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         make(method)
-    assert caplog.text.count("done before") == 3, "it is whole now"
+    assert caplog.text.count("already done, skipped") == 3, "it is whole now"
 
 
 def test_a_damaged_manifest_is_one_line_that_says_what_to_do(make: Callable[[str], Path]) -> None:

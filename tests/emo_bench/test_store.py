@@ -127,7 +127,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with lock_folder(tmp_path):
         held = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert "another process is at work" in held.stderr
+    assert "another process works" in held.stderr
     free = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert free.returncode == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -202,13 +203,14 @@ def _one_line(path: Path) -> str:
 
 
 def test_an_actor_with_damaged_facts_is_named_by_the_library(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(folder, home / "captures" / "dot")
     monkeypatch.setenv("EMO_BENCH_HOME", str(home))
     assert len(load("dot")) == FRAMES
     (home / "captures" / "dot" / "capture.json").write_text(json.dumps({**GOOD, "fps": float("nan")}))
-    for read in (list_actors, lambda: load("dot")):
-        with pytest.raises(UserError, match=r"capture\.json.*fps.*add it again"):
-            read()
+    with pytest.raises(UserError, match=r"capture\.json.*fps.*add it again"):
+        load("dot")
+    assert "dot" not in [actor.name for actor in list_actors()], "it does not hide the others"
+    assert re.search(r"actor dot is left out: .*capture\.json.*fps.*add it again", caplog.text)

@@ -90,8 +90,8 @@ def test_two_methods_on_one_actor_at_once(actor: str, tmp_path: Path, protocol_f
         assert (runs / name / "smoke-s0" / "report.md").is_file()
     stages = read_manifest(runs / "mean-frame" / "smoke-s0")["stages"]
     assert all(stage["finished_at"] and stage["attempts"] == 1 for stage in stages.values())
-    waited = [err for _, err in ended if "waiting for another process that is at work in" in err]
-    assert len(waited) == 1 and "fit: done before" in waited[0]
+    waited = [err for _, err in ended if "waiting for another process that works in" in err]
+    assert len(waited) == 1 and "fit: already done, skipped" in waited[0]
 
 
 def held(folder: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
@@ -103,7 +103,7 @@ def held(folder: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
 
 def test_a_run_that_was_asked_for_is_refused_while_another_makes_it(tmp_path: Path) -> None:
     process, enough = held(tmp_path / "run", tmp_path)
-    with pytest.raises(UserError, match=r"another process is at work in .*run: wait for it or end it"):
+    with pytest.raises(UserError, match=r"another process works in .*run: wait for it or end it"):
         lock_folder(tmp_path / "run").__enter__()
     enough.touch()
     assert process.wait(timeout=30) == 0
@@ -172,7 +172,7 @@ def test_the_same_run_started_twice_at_once(actor: str, tmp_path: Path, protocol
     (tmp_path / "go on").touch()
     out, err = first.communicate(timeout=120)
     assert second.returncode == 2 and len(refusal.splitlines()) == 1, refusal
-    assert "another process is at work in" in refusal
+    assert "another process works in" in refusal
     assert first.returncode == 0, out + err
     run = load_run(tmp_path / "runs" / "quick" / "dot" / "one" / "smoke-s0")
     assert run.scores["psnr"].notna().all() and len(run.scores) == 12

@@ -218,7 +218,7 @@ def test_lines_are_short_and_printable() -> None:
         assert len(shown(value)) < 200 and shown(value).isprintable()
         assert len(one_line(ValueError(value))) < 200 and one_line(ValueError(value)).isprintable()
     assert one_line(ValueError("")) == "ValueError"
-    assert one_line(KeyError("x")) == "it refers to what is not there"
+    assert one_line(KeyError("x")) == "it refers to something that the file does not hold"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError(), OverflowError("x"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), struct.error("x"), zipfile.BadZipFile("x")])  # fmt: skip

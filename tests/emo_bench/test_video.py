@@ -206,7 +206,7 @@ def test_frames_without_times_are_read_at_the_usual_rate_with_a_note(tmp_path: P
     path.write_bytes(content)
     info = probe_video(path)
     assert info.frames == 8 and 1 <= info.fps <= 1000
-    assert any("no times of their own" in note for note in info.notes)
+    assert any("no time stamps" in note for note in info.notes)
 
 
 @pytest.mark.parametrize(

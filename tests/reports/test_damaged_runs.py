@@ -209,7 +209,7 @@ def test_a_damaged_preview_or_table_of_losses_is_a_warning(
     assert call("report", folder, "--out", runs.parent / "out")[0] == 0
     assert "its clip is left out" in caplog.text and "its curves are left out" in caplog.text
     code, out, _ = call("show", folder)
-    assert code == 0 and "is no regular file" in " ".join(out.replace("│", " ").split())
+    assert code == 0 and "is not a regular file" in " ".join(out.replace("│", " ").split())
 
 
 def test_links_in_a_received_folder_lead_nowhere(runs: Path, call: Call, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_links_in_a_received_folder_lead_nowhere(runs: Path, call: Call, tmp_pat
 
 def test_scores_of_another_run_are_refused(runs: Path) -> None:
     shutil.copy(place(runs, NEAREST) / "frames.parquet", place(runs, MEAN) / "frames.parquet")
-    with pytest.raises(UserError, match="of other frames than those rendered"):
+    with pytest.raises(UserError, match="not those that were rendered"):
         load_run(place(runs, MEAN))
 
 

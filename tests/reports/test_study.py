@@ -199,8 +199,8 @@ def test_who_fails_a_check_does_not_count(study: Path) -> None:
     [
         ({"study": "other"}, "answers study other"),
         ({"order": ["x"]}, "other clips"),
-        ({"surprise": 1}, "no file of answers"),
-        ({"answers": {"x": {"ratings": [6, 1, 1], "seconds": 1, "starts": 1}}}, "no file of answers"),
+        ({"surprise": 1}, "not a file of answers"),
+        ({"answers": {"x": {"ratings": [6, 1, 1], "seconds": 1, "starts": 1}}}, "not a file of answers"),
     ],
 )
 def test_files_that_do_not_belong_are_refused(study: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:  # fmt: skip

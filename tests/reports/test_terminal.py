@@ -71,7 +71,7 @@ def test_an_edit_and_its_brackets(edits_dir: Path) -> None:
 
 
 def test_what_is_no_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="is no run"):
+    with pytest.raises(UserError, match="is not a run"):
         shown(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(["show", str(tmp_path), "--json"])
