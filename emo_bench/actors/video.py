@@ -201,6 +201,9 @@ def _notes(
         notes.append("the video has transparency: it was laid on black")
     if first.format.name.startswith("gray"):
         notes.append("the video is grey: it was read as colour with equal channels")
+    bits = max((component.bits for component in first.format.components), default=8)
+    if bits > 8:
+        notes.append(f"the video has {bits} bits a channel: it was read with 8")
     if cut or frames < expected:
         notes.append(f"the file is truncated: its {frames} readable frames are used")
     return tuple(notes)

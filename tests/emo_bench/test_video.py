@@ -404,3 +404,16 @@ def test_two_people_take_the_larger_and_say_so(tmp_path: Path, monkeypatch: pyte
         capture.track.uv(30, 32)
     with pytest.raises(UserError, match="already"):
         add_video(tmp_path / "pair.mp4", "pair", progress=False)
+
+
+@pytest.mark.parametrize(("pixels", "bits"), [("gray16le", 16), ("yuv444p10le", 10), ("bgr0", 8)])
+def test_more_than_8_bits_a_channel_are_mentioned(tmp_path: Path, pixels: str, bits: int) -> None:
+    path = tmp_path / "deep.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, pixels
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    said = [note for note in probe_video(path).notes if "bits a channel" in note]
+    assert said == ([f"the video has {bits} bits a channel: it was read with 8"] if bits > 8 else [])
