@@ -240,7 +240,10 @@ def open_edit(base: Method, style: str) -> Method:
     settings = {
         key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")
     }
-    named = EditStyle(**kept["style"])
+    if "style" not in kept:
+        raise UserError(f"{folder} is no edit, although it lies where edits do: remove it")
+    fields = {field.name for field in dataclasses.fields(EditStyle)}
+    named = EditStyle(**{key: value for key, value in kept["style"].items() if key in fields})
     return base.edit(named, dataclasses.replace(base.workspace, folder=folder, settings=settings))
 
 

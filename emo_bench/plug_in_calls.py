@@ -12,9 +12,12 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
-from emo_bench.errors import MethodError, Terminated, UserError, machine_failure, shortened
+from emo_bench.errors import FAILED, MethodError, Terminated, UserError, machine_failure, shortened
+from emo_bench.plain_text import printable
 from emo_bench.system_libraries import missing_library
 
 # Errors of the machine that any code can get: not a bug of the plug-in.
@@ -22,6 +25,8 @@ _OF_THE_MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
 _OURS = (__file__, contextlib.__file__)
+# Of a traceback; what was raised may quote a file of a gigabyte.
+_LONGEST_TRACEBACK = 20_000
 
 log = logging.getLogger("emo_bench")
 
@@ -43,9 +48,10 @@ def plug_in_call(who: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, Terminated, KeyboardInterrupt, GeneratorExit):
+    except (UserError, Terminated, KeyboardInterrupt):
         raise
-    except BaseException as error:
+    except BaseException as raised:  # GeneratorExit too: no generator of ours is closed inside such a block.
+        error = _tellable(raised)
         if isinstance(error, PermissionError) and "held out" in str(error):
             raise MethodError(f"{who} broke the protocol: {error}") from error
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
@@ -59,9 +65,10 @@ def plug_in_call(who: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def kept_apart(who: str) -> Iterator[None]:
-    """While the block runs, what is printed to stdout goes to stderr; afterwards the working directory is as it was.
+    """While the block runs, what is printed to stdout goes to stderr; afterwards streams and working directory are as they were.
 
-    stdout is for what a command prints. Blocks may be nested, and run in several threads.
+    stdout is for what a command prints. ``os._exit`` in the block ends the process as a failure, in one line. Blocks may
+    be nested, and run in several threads.
     """
     folder = _working_directory()
     _divert()
@@ -83,12 +90,19 @@ def in_words(error: BaseException) -> str:
 
 
 def own_traceback(error: BaseException) -> str:
-    """The traceback as it would stand in a program of its own: from the first line that is not ours."""
+    """The traceback as it would stand in a program of its own: from the first line that is not ours.
+
+    Its middle is left out where it is long, and nothing in it steers a terminal.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_our_callers()):
         trace = trace.tb_next
     lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
-    return "".join(lines).rstrip("\n")
+    text = "".join(lines).rstrip("\n")
+    if len(text) > _LONGEST_TRACEBACK:
+        half = _LONGEST_TRACEBACK // 2
+        text = f"{text[:half]} [...] {text[-half:]}"
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def place_of(error: BaseException) -> str:
@@ -98,6 +112,16 @@ def place_of(error: BaseException) -> str:
     machinery = ("<frozen ", str(Path(importlib.__file__).parent), *_our_callers())
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _tellable(error: BaseException) -> BaseException:
+    """The error, or one in its place where asking for its message raises."""
+    try:
+        str(error)
+    except BaseException:  # noqa: BLE001 - the message is foreign code, too
+        stand_in = RuntimeError(f"{type(error).__name__}, whose message cannot be told")
+        return stand_in.with_traceback(error.__traceback__)
+    return error
 
 
 def _at(error: BaseException) -> str:
@@ -118,26 +142,53 @@ def _working_directory() -> str | None:
         return None
 
 
+class _Unclosed:
+    """A stream that foreign code may close without closing it for the others."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def close(self) -> None:
+        """Flush."""
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """stdout and stderr: of Python, and duplicates of the process's, by the number that they had."""
+
+    stdout: Any
+    stderr: Any
+    descriptors: dict[int, int]
+
+
+_leave = os._exit
 _lock = threading.Lock()
 _depth = 0
-_kept: tuple[int | None, object] = (None, None)
+_kept = _Streams(None, None, {})
+_process = os.getpid()
 
 
 def _divert() -> None:
     """Send stdout, of Python and of the process, to stderr; the outermost of nested calls does it."""
-    global _depth, _kept
+    global _depth, _kept, _process
     with _lock:
         _depth += 1
         if _depth > 1:
             return
-        descriptor = None
+        descriptors = {}
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
             sys.stderr.flush()
-            descriptor = os.dup(1)
+            for number in (1, 2):
+                descriptors[number] = os.dup(number)
             os.dup2(2, 1)
-        _kept = (descriptor, sys.stdout)
-        sys.stdout = sys.stderr
+        _kept, _process = _Streams(sys.stdout, sys.stderr, descriptors), os.getpid()
+        sys.stdout = sys.stderr = _Unclosed(sys.stderr)  # type: ignore[assignment]
+        os._exit = _leave_as_failed
 
 
 def _bring_back() -> None:
@@ -146,10 +197,20 @@ def _bring_back() -> None:
         _depth -= 1
         if _depth:
             return
-        descriptor, stdout = _kept
-        sys.stdout = stdout  # type: ignore[assignment]
-        _kept = (None, None)
-        if descriptor is not None:
+        os._exit = _leave
+        sys.stdout, sys.stderr = _kept.stdout, _kept.stderr
+        for number, duplicate in _kept.descriptors.items():
             with contextlib.suppress(OSError):
-                os.dup2(descriptor, 1)
-                os.close(descriptor)
+                os.dup2(duplicate, number)
+                os.close(duplicate)
+        _kept = _Streams(None, None, {})
+
+
+def _leave_as_failed(status: int) -> NoReturn:
+    """In place of ``os._exit``, which a child process may call: for this one it would end a run that is not finished with 0."""
+    if os.getpid() != _process:
+        _leave(status)
+    line = f"emo-bench: a method or metric ended the process with os._exit({status!r})\n"
+    with contextlib.suppress(OSError):
+        os.write(_kept.descriptors.get(2, 2), line.encode("utf-8", "backslashreplace"))
+    _leave(FAILED)

@@ -13,7 +13,7 @@ import numpy as np
 from emo_bench.csv_text import csv_text
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
-from emo_bench.finished_runs import load_run
+from emo_bench.finished_runs import AGAIN, load_run
 from emo_bench.frame_source import FrameSource, in_batches, match, open_frames
 from emo_bench.lossless import read_lossless
 from emo_bench.masks import HALF, open_masks
@@ -212,7 +212,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
     """Rendered frames, recorded frames and, where the convention looks at them, masks of a finished run.
 
     Raises:
-        UserError: the run is not finished, or its actor has changed since.
+        UserError: the run is not finished, is damaged, or its actor has changed since.
     """
     from emo_bench.actors import load
 
@@ -224,6 +224,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
             f"actor {capture.name} is no longer the one that {run} was made with: add its video again, or run again"
         )
     size = int(identity["resolution_px"])
+    _require_size(run, size)
     test = [int(i) for i in finished.scores.index]
 
     def masks() -> Iterator[FrameU8]:
@@ -243,6 +244,16 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
         source("reference", lambda: capture.frames(test, size=size)),
         source("masks", masks) if convention.needs_masks else None,
     ]
+
+
+def _require_size(run: Path, size: int) -> None:
+    """The reference is resized to what run.json says, which may be any size; the frames are what was rendered."""
+    for frame in read_lossless(run / RENDER, [0]):
+        height, width = frame.shape[:2]
+        if (width, height) != (size, size):
+            raise UserError(
+                f"{run} is damaged: its frames are {width} x {height} px, and run.json says {size} x {size}: {AGAIN}"
+            )
 
 
 def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture
 
 DEEPEST = 40
+# Of one answer as JSON, in characters: run.json keeps a few of them, and is refused when it is too large.
+LONGEST_FACTS = 4_000_000
+# Python itself writes no longer one.
+MOST_BITS = 1024
 _DESCRIBED: Mapping[str, type] = {"config": dict, "assets": dict, "flags": list}
 
 Result = TypeVar("Result")
@@ -118,11 +122,18 @@ class WatchedMethod(Method):
         raise MethodError(f"{self._who} rendered {what}; it promised uint8 ({size}, {size}, 3)")
 
     def _plain(self, what: str, call: Callable[[], Result]) -> Result:
-        found = self._call(what, call)
-        wrong = not_json(found, f"{what}()")
+        with self._watch(what):
+            found = call()
+            # Looked at in here: a dictionary of the method's own kind is its code, too.
+            wrong = not_json(found, f"{what}()")
+            text = "" if wrong else json.dumps(found)
         if wrong:
             raise MethodError(f"{self._who}: {wrong}")
-        plain: Result = json.loads(json.dumps(found))
+        if len(text) > LONGEST_FACTS:
+            raise MethodError(
+                f"{self._who}: {what} gives {len(text) / 1e6:.1f} MB of JSON; at most {LONGEST_FACTS / 1e6:.0f} MB"
+            )
+        plain: Result = json.loads(text)
         return plain
 
     def _call(self, what: str, call: Callable[[], Result]) -> Result:
@@ -161,6 +172,10 @@ def not_json(value: object, name: str, depth: int = 0) -> str | None:
         return f"{name[:60]}… is nested deeper than {DEEPEST} levels"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is {value}, which JSON does not have"
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return f"{name} is a number of {value.bit_length()} bits; at most {MOST_BITS}"
+    if isinstance(value, str) and not _is_unicode(value):
+        return f"{name} is text with half a character (a lone surrogate), which UTF-8 does not have"
     if value is None or isinstance(value, (str, bool, int, float)):
         return None
     if isinstance(value, (list, tuple)):
@@ -173,7 +188,13 @@ def not_json(value: object, name: str, depth: int = 0) -> str | None:
     for key, each in value.items():
         if not isinstance(key, str):
             return f"{name} has the key {str(key)[:40]!r} ({type(key).__name__}); keys must be text"
+        if not _is_unicode(key):
+            return f"{name} has the key {key[:40]!r} with half a character (a lone surrogate), which UTF-8 does not have"
         wrong = not_json(each, f"{name}[{key[:40]!r}]", depth + 1)
         if wrong:
             return wrong
     return None
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -46,7 +46,7 @@ ALLOWED = {
     "actors": LEAVES | {"tracking", "plain_json"},
     "reference_editors": {"assets", "errors", "paths", "pictures"},
     "method": {"actors", "devices", "errors"},
-    "plug_in_calls": {"errors", "system_libraries"},
+    "plug_in_calls": {"errors", "plain_text", "system_libraries"},
     "seeds": {"errors"},
     "method_settings": {"errors", "perceptual"},
     "metrics": {

@@ -120,6 +120,68 @@ def test_what_a_method_raises_is_its_traceback_once_and_one_line(
     assert "own.py" in first_file
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("raise GeneratorExit", "fit failed: GeneratorExit: "),
+        (
+            "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})",
+            "Mute, whose message cannot be told",
+        ),
+        ("raise ValueError('x' * 5_000_000)", "fit failed: ValueError: xxx"),
+        ("raise ValueError(chr(0xdcff) + chr(0x1b) + '[31m')", "fit failed: ValueError: \\udcff\\x1b[31m"),
+    ],
+    ids=["GeneratorExit", "no message", "5 MB", "half a character"],
+)
+def test_whatever_is_raised_is_told_in_few_lines(line: str, said: str, run_with: Any) -> None:
+    ended = run_with(fit=line)
+    assert ended.code == 1 and said in ended.err.splitlines()[-1]
+    assert ended.err.count("Traceback (most recent call last)") == 1 and "Logging error" not in ended.err
+    assert len(ended.err) < 50_000 and "\x1b" not in ended.err
+
+
+def test_a_dictionary_that_raises_is_the_methods_fault(run_with: Any) -> None:
+    lines = "return type('Own', (dict,), {'items': lambda self: 1 / 0})(config={})"
+    ended = run_with(describe=lines)
+    assert ended.code == 1 and "describe failed: ZeroDivisionError" in ended.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["sys.stdout.close()", "sys.stderr.close(); sys.stdout = sys.stderr = None", "os.close(1); os.close(2)"],
+)
+def test_a_method_that_closes_the_streams_closes_its_own(line: str, run_with: Any) -> None:
+    ended = run_with(fit=line)
+    assert ended.code == 0 and "own" in ended.out.lower() and "render: done" in ended.err
+
+
+def test_a_method_that_ends_the_process_is_a_failure(actor: str, tmp_path: Path, protocol_file: str) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(PLUG_IN.format(**{**dict.fromkeys(PARTS, "pass"), "fit": "os._exit(0)"}))
+    command = [
+        sys.executable,
+        "-m",
+        "emo_bench",
+        "run",
+        "--method",
+        f"{file}:Own",
+        "--actor",
+        actor,
+        "--skip-edit",
+    ]
+    ended = subprocess.run(
+        [*command, "--protocol", protocol_file, "--runs", str(tmp_path / "runs")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "emo-bench: a method or metric ended the process with os._exit(0)"
+
+
+def test_a_child_of_a_method_ends_as_it_likes(run_with: Any) -> None:
+    child = "child = os.fork()\n        if child == 0: os._exit(7)\n        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7"
+    assert run_with(fit=child).code == 0
+
+
 def test_a_method_that_exits_while_it_is_imported_is_one_line(run_with: Any, tmp_path: Path) -> None:
     ended = run_with(init="pass\n\n    sys.exit(0)")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
@@ -146,6 +208,10 @@ def test_a_run_whose_method_exits_is_not_finished(run_with: Any, tmp_path: Path)
         ({"describe": "return 7"}, "describe gives int; it must give a dictionary"),
         ({"describe": "return {'flags': 'slow'}"}, "describe()['flags'] is str, not list"),
         ({"describe": "a = {}; a['config'] = a; return a"}, "is nested deeper than 40 levels"),
+        ({"describe": "return {'config': {'a': 10**5000}}"}, "describe()['config']['a'] is a number of 16610 bits"),
+        ({"describe": "return {'config': {'a': chr(0xdcff)}}"}, "describe()['config']['a'] is text with half a character"),
+        ({"describe": "return {'config': {chr(0xdcff): 1}}"}, "with half a character"),
+        ({"describe": "return {'config': {'a': 'x' * 5_000_000}}"}, "describe gives 5.0 MB of JSON; at most 4 MB"),
         ({"render_inputs": "return {'x': np.float32(1)}"}, "render_inputs()['x'] is float32, which is not plain JSON"),
         ({"fit": "shutil.rmtree(self.workspace.folder); return"}, "fit removed its folder"),
         ({"render": "return"}, "rendered 0 frames; 12 were asked for"),
