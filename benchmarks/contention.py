@@ -23,6 +23,7 @@ SETTINGS = {
     "default": {},
     "1000": {"GOMP_SPINCOUNT": "1000"},
     "10000": {"GOMP_SPINCOUNT": "10000"},
+    "30000": {"GOMP_SPINCOUNT": "30000"},
     "100000": {"GOMP_SPINCOUNT": "100000"},
     "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
 }

@@ -142,7 +142,7 @@ class Method(ABC):
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """Assets of the catalogue that a profile, as it is without settings, does not start without; their names."""
+        """Names of the catalogue's assets that a profile needs when no setting chooses others; see ``emo-bench assets list``."""
         return ()
 
     @abstractmethod

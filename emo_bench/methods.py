@@ -13,7 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from emo_bench.errors import UserError
+from emo_bench import assets
+from emo_bench.errors import MethodError, UserError
 from emo_bench.method import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, Workspace
 from emo_bench.plug_in_calls import kept_apart, place_of, plug_in_call
 
@@ -85,10 +86,22 @@ def profiles_of(cls: type[Method]) -> tuple[str, ...]:
 
 
 def assets_of(cls: type[Method], profile: str) -> tuple[str, ...]:
-    """The names of the assets that a profile needs; a MethodError says that the method fails to give them."""
+    """The names of the assets that a profile needs.
+
+    Raises:
+        MethodError: the method fails to give them, or gives something else than names of the catalogue.
+    """
     who = f"method {cls.info.name}"
     with kept_apart(who), plug_in_call(who, "required_assets"):
-        return cls.required_assets(profile)
+        names = cls.required_assets(profile)
+    known = {asset.name for asset in assets.list_assets()}
+    if not isinstance(names, (tuple, list)) or not all(
+        isinstance(name, str) and name in known for name in names
+    ):
+        raise MethodError(
+            f"{who}: required_assets({profile!r}) gives {names!r}: give names of assets (emo-bench assets list)"
+        )
+    return tuple(names)
 
 
 def build(cls: type[Method], workspace: Workspace) -> Method:

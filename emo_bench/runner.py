@@ -178,6 +178,8 @@ def _resolve(request: RunRequest, cls: type[Method] | None = None) -> _Plan:
         raise UserError(
             f"method {cls.info.name} has no profile {profile!r}; its profiles: {', '.join(methods.profiles_of(cls))}"
         )
+    # A wrong list is the method's fault on any machine, and is told before there is a folder.
+    methods.assets_of(cls, profile)
     smoke = profile == SMOKE_PROFILE
     protocol = protocols.load_protocol(request.protocol or (MINI_PROTOCOL if smoke else DEFAULT_PROTOCOL))
     if smoke and not protocol.mini:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import MutableMapping
 
 # Rounds of libgomp's waiting loop, about 100,000 per millisecond; chosen by `benchmarks/contention.py` (docs/machine.md).
-SPIN_COUNT = 10_000
+SPIN_COUNT = 30_000
 # The same for libomp and Intel's runtime, in whole milliseconds.
 BLOCK_TIME_MS = 1
 # If any of these is set, the user has chosen how threads wait.

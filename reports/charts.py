@@ -10,6 +10,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from emo_bench.plain_text import printable
+
 WIDTH, HEIGHT = 1000, 300
 ROOM = 0.04
 
@@ -64,7 +66,7 @@ def line_chart(series: Sequence[Series], axes: Axes) -> Markup:
         "y1": f"{y_range[1]:.9g}", "log": str(int(axes.log_y)),
     }  # fmt: skip
     attributes = Markup(" ").join(Markup('data-{}="{}"').format(key, value) for key, value in data.items())
-    return Markup(
+    chart = Markup(
         '<figure class="chart {}" {}><figcaption>{} <span class="axis">against {}</span></figcaption>'
         '<div class="plot"><svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{} against {}">'
         "{}{}</svg>{}{}</div></figure>"
@@ -72,6 +74,8 @@ def line_chart(series: Sequence[Series], axes: Axes) -> Markup:
         axes.classes, attributes, axes.y_label, axes.x_label, WIDTH, HEIGHT, axes.y_label, axes.x_label, grid,
         shapes, x_ticks, y_ticks,
     )  # fmt: skip
+    # Names of losses are as somebody's train.csv has them.
+    return Markup(printable(str(chart)))
 
 
 def nice_ticks(low: float, high: float, at_most: int) -> list[float]:

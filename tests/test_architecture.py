@@ -59,7 +59,7 @@ ALLOWED = {
         "untrusted",
         "plain_json",
     },
-    "methods": {"method", "command_method", "errors", "plug_in_calls"},
+    "methods": {"assets", "method", "command_method", "errors", "plug_in_calls"},
     "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},
     "exporters": {"actors", "tracking", "progress", "errors"},
     "frame_source": {"actors", "errors", "pictures", "regular_file"},

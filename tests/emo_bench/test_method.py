@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from baselines.mean_frame import MeanFrame
 from emo_bench import methods
-from emo_bench.errors import UserError
+from emo_bench.errors import MethodError, UserError
 from emo_bench.method import Method, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,3 +158,17 @@ def test_installed_plug_ins_are_found_and_cannot_replace_a_built_in(
         methods.method_class("unclosed")
     with pytest.raises(UserError, match="calls itself 'own'"):
         methods.method_class("alias")
+
+
+@pytest.mark.parametrize("given", [None, (3,), ("nope",), "lpips-alex"])
+def test_a_method_names_assets_of_the_catalogue(given: object) -> None:
+    class Wanting(MeanFrame):
+        @classmethod
+        def required_assets(cls, profile: str) -> Any:
+            return given
+
+    with pytest.raises(
+        MethodError, match=r"method mean-frame: required_assets.'cpu'. gives .* give names of assets"
+    ):
+        methods.assets_of(Wanting, "cpu")
+    assert methods.assets_of(MeanFrame, "cpu") == ()

@@ -61,6 +61,9 @@ def test_labels_cannot_break_the_page() -> None:
     line = Series('<script>"', np.arange(3.0), np.arange(3.0), 1)
     chart = str(line_chart([line], Axes("<x>", "<y>")))
     assert "<script>" not in chart and "&lt;script&gt;&#34;" in chart and "<y>" not in chart
+    steering = Series("\x1b[2J", np.arange(3.0), np.arange(3.0), 1)
+    chart = str(line_chart([steering], Axes("\x1b]0;t\x07", "loss\u202e")))
+    assert chart.isprintable() and r"\x1b[2J" in chart and r"\x1b]0;t\x07" in chart and r"loss\u202e" in chart
 
 
 def test_bins_hold_means_and_quartiles() -> None:
