@@ -21,7 +21,7 @@ def resolve_settings(
     """The configuration of a fit.
 
     Args:
-        name: of the method, for messages.
+        name: the method's name, for messages.
         model: its fields are the settings, its defaults those of the ``cpu`` profile.
         profiles: what each profile changes; a function gives the field's value from the resolution in pixels.
         workspace: the profile that was asked for, and the settings: fields and values as text; the numbers of a tuple

@@ -37,7 +37,7 @@ def end_all(token: str, *, below: int | None = None) -> bool:
     """Ask the processes of a command to end, then kill those that are left, however often they fork.
 
     Args:
-        token: of the command.
+        token: the command's token.
         below: also all descendants of this process.
 
     Returns:

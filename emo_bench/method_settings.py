@@ -50,8 +50,8 @@ def resolve(
         model: its fields are the settings.
         chosen: fields that a profile or preset sets.
         settings: the user's, as text; the members of a tuple are separated by commas.
-        name: of the method, for messages.
-        prefix: of the settings on the command line, e.g. ``edit.``.
+        name: the method's name, for messages.
+        prefix: what a setting's name begins with on the command line, e.g. ``edit.``.
 
     Raises:
         UserError: an unknown field, or a value that does not fit; the line names the setting.

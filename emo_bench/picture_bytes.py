@@ -16,7 +16,7 @@ def png_lacks_rows(content: bytes) -> bool:
     """Whether the compressed data of a PNG end before its last row; decoders leave such rows black.
 
     Args:
-        content: of a PNG whose chunks are whole.
+        content: the bytes of a PNG whose chunks are whole.
     """
     left = _unpacked_bytes(content[16:29])
     unpacker = zlib.decompressobj()
@@ -43,7 +43,7 @@ def is_lossy(content: bytes) -> bool:
 
 
 def _unpacked_bytes(header: bytes) -> int:
-    """Of all rows, each with its filter's byte; ``header`` is the content of IHDR."""
+    """The size of all rows, each with its filter's byte; ``header`` is the content of IHDR."""
     width, height = (int.from_bytes(header[k : k + 4], "big") for k in (0, 4))
     bits = header[8] * CHANNELS_OF_PNG_COLOUR[header[9]]
     total = 0

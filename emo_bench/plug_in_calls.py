@@ -25,7 +25,7 @@ _OF_THE_MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
 }  # fmt: skip
 _OURS = (__file__, contextlib.__file__)
-# Of a traceback; what was raised may quote a file of a gigabyte.
+# A traceback has at most so many characters: what was raised may quote a file of a gigabyte.
 _LONGEST_TRACEBACK = 20_000
 
 log = logging.getLogger("emo_bench")

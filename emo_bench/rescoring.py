@@ -39,7 +39,7 @@ class ScoreRequest:
     Attributes:
         frames: a folder of pictures, a video, or a run's folder, which brings its own reference and masks.
         reference: a folder or a video; None for metrics that need none, and for a run.
-        masks: of the reference: a folder of pictures or a video, as ``masks.open_masks`` takes them.
+        masks: the reference's masks, a folder of pictures or a video, as ``masks.open_masks`` takes them.
         metrics: ids; empty for the convention's, or the default ones.
         convention: by name; None scores the frames as they are.
         background, region: over the convention's own.

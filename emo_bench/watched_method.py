@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture
 
 DEEPEST = 40
-# Of one answer as JSON, in characters: run.json keeps a few of them, and is refused when it is too large.
+# One answer as JSON has at most so many characters: run.json keeps a few of them, and is refused when it is too large.
 LONGEST_FACTS = 4_000_000
 # Python itself writes no longer one.
 MOST_BITS = 1024

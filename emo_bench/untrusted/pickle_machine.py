@@ -48,7 +48,7 @@ class PickleMachine:
 
     Args:
         builders: by full name what to call with the file's arguments, such as ``collections.OrderedDict``.
-        budget: of the file.
+        budget: what the file may use.
         persistent: what turns a persistent id to an object; None refuses them.
     """
 

@@ -35,7 +35,7 @@ def refusing(path: Path, what: str, remedy: str = "") -> Iterator[None]:
     """Turn whatever a parser raises on a hostile file into one UserError: "PATH cannot be read as a WHAT (reason)".
 
     Args:
-        path: of the file.
+        path: where the file is.
         what: the file is meant to be.
         remedy: what to do, behind the reason.
 

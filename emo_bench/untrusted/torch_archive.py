@@ -58,7 +58,7 @@ def read_torch(path: Path, what: str, extra: Mapping[str, Builder] | None = None
     """The object in a ``torch.save`` file: plain values, arrays (``PickledArray``) and tensors on the CPU.
 
     Args:
-        path: of the file.
+        path: where the file is.
         what: it is meant to be, for the line.
         extra: further names that it may use, with what builds them.
         remedy: what to do, for the line.
@@ -203,7 +203,7 @@ def read_legacy(
 
     Args:
         stream: at the start.
-        budget: of the file that it is in.
+        budget: what the file around it may use.
         extra: further builders.
         nested: it is in a pickle itself and holds a storage alone; a third level is refused.
     """

@@ -17,7 +17,7 @@ from tests.fuzz.reader import Place, Reader
 from tests.fuzz.value_changes import changed_json
 
 FRAMES = 6
-# Of expression, identity, ... as the trackers write them.
+# Expression, identity, ... as the trackers write them.
 V3, V4, TDDFA = 490, 621, 62
 
 

@@ -28,7 +28,7 @@ TREE = get_context("fork")
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one input: seconds of processor time, and MiB of address space beyond what the libraries take."""
+    """What one input may use: seconds of processor time, and MiB of address space beyond what the libraries take."""
 
     cpu_s: float = 10.0
     memory_mib: int = 2048

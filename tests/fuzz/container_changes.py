@@ -34,7 +34,7 @@ def mixed(*changes: Change) -> Change:
 
 
 def changed_zip(inner: Change) -> Change:
-    """Of a zip file (``.npz``, ``.pt``) with a changed, lost, doubled or renamed member; CRCs are right."""
+    """A changed zip file (``.npz``, ``.pt``) with a changed, lost, doubled or renamed member; CRCs are right."""
 
     def change(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
         if not content.startswith(b"PK"):

@@ -42,7 +42,7 @@ def answers_of(key: Any, participant: str) -> dict[str, Any]:
 
 
 def answer_files(folder: Path) -> Sequence[bytes]:
-    """Of two participants."""
+    """The answers of two participants."""
     key = study_key()
     return [json.dumps(answers_of(key, name), indent=1).encode() for name in ("anna-b", "p7")]
 

@@ -77,7 +77,7 @@ def _places(value: Any, here: tuple[Any, ...]) -> Any:
         for key, inner in value.items():
             yield from _places(inner, (*here, key))
     elif isinstance(value, list):
-        # Of long lists a few.
+        # A few entries of long lists.
         for i in range(min(len(value), 6)):
             yield from _places(value[i], (*here, i))
     elif (inside := _inner_json(value)) is not None:
