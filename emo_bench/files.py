@@ -21,6 +21,7 @@ from emo_bench.errors import UserError
 TEMPORARY = re.compile(r"\.(?P<of>.+)-[0-9a-f]{16}\.part")
 # Characters kept of the file's own name: with four bytes each, the temporary name stays below a file system's 255 bytes.
 NAME_CHARACTERS = 50
+DEVICES = Path("/dev")
 
 
 @contextmanager
@@ -36,12 +37,23 @@ def replacing(path: Path) -> Iterator[Path]:
         A name to write at, by any means. The file there may be replaced by another.
 
     Raises:
+        UserError: ``path`` is a device, as /dev/null, which root could replace for the whole machine.
         OSError: the folder is missing or full, or cannot be written to; ``path`` is a folder. It names ``path``.
     """
+    _refuse_device(path)
     remove_left_over(path.parent, path.name)
     temporary = path.with_name(f".{path.name[:NAME_CHARACTERS]}-{secrets.token_hex(8)}.part")
     with _naming(path, temporary):
         yield from _written(path, temporary)
+
+
+def _refuse_device(path: Path) -> None:
+    # Nor the links in /dev, as /dev/stdout.
+    device = path.absolute().parent == DEVICES
+    with suppress(OSError):
+        device = device or stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFCHR, stat.S_IFBLK)
+    if device:
+        raise UserError(f"{path} is a device, and only a file can be written whole: give a file's path")
 
 
 def _written(path: Path, temporary: Path) -> Iterator[Path]:

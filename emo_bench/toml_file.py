@@ -16,10 +16,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file.
 
     Raises:
-        UserError: it is missing, no regular file, too large, no TOML, or nested too deeply.
+        UserError: it is missing, no regular file, too large, no TOML, nested too deeply, or holds a null character.
     """
     try:
-        return tomllib.loads(read_regular(path, LIMIT_BYTES).decode("utf-8"))
+        content = tomllib.loads(read_regular(path, LIMIT_BYTES).decode("utf-8"))
+        null = _holds_null(content)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     # Not UTF-8, no TOML, or a number of more digits than Python turns into one.
@@ -27,3 +28,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as TOML: {error}") from error
     except RecursionError as error:
         raise UserError(f"{path} cannot be read as TOML: it is nested too deeply") from error
+    if null:
+        raise UserError(f"{path} holds a null character, which no name, path or argument can: remove it")
+    return content
+
+
+def _holds_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_null(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(_holds_null(part) for part in value)
+    return isinstance(value, str) and "\0" in value

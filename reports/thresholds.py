@@ -20,9 +20,12 @@ SELECTORS = ("method", "settings", "profile", "actor", "protocol", "style")
 
 # One glob or several, each of which must match something.
 Globs = Annotated[
-    tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    tuple[str, ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(min_length=1),
 ]
-Allowance = Annotated[float, Field(ge=0)]
+Limit = Annotated[float, Field(allow_inf_nan=False)]
+Allowance = Annotated[Limit, Field(ge=0)]
 
 
 class Threshold(BaseModel):
@@ -48,8 +51,8 @@ class Threshold(BaseModel):
     actor: Globs = ("*",)
     protocol: Globs = ("*",)
     style: Globs = ("",)
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: Limit | None = None
+    at_most: Limit | None = None
     allow: Allowance | None = None
     allow_percent: Allowance | None = None
     allow_spreads: Allowance | None = None

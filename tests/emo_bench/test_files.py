@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from emo_bench import files
 from emo_bench.errors import UserError
 from emo_bench.files import TEMPORARY, open_in_place, remove_left_over, replacing, write_bytes
 from emo_bench.run_log import log_file
@@ -175,3 +176,22 @@ def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path) -> Non
     for name in ("n" * 255, "名" * 85):
         write_bytes(tmp_path / name, b"x")
         assert (tmp_path / name).read_bytes() == b"x"
+
+
+def test_a_device_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root can replace /dev/null, and the whole machine has none from then on."""
+    monkeypatch.setattr(files, "DEVICES", tmp_path / "dev")
+    (tmp_path / "dev").mkdir()
+    link = tmp_path / "dev" / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    with pytest.raises(UserError, match="device"):
+        write_bytes(link, b"x")
+    assert link.is_symlink()
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    with pytest.raises(UserError, match="device"):
+        write_bytes(device, b"x")
+    assert stat.S_ISCHR(device.stat().st_mode)
