@@ -131,11 +131,12 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     stages, captured = manifest["stages"], manifest["capture"]["frames"]
     names, frames = list(stages["score"]["records"]), stages["render"]["frames"]
     try:
-        file = parquet.ParquetFile(io.BytesIO(content))
+        # Without threads of pyarrow: one that lives on when the process ends aborts it.
+        file = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False)
         # Checked before anything is unpacked: a file of a kilobyte can claim to hold a billion rows.
         if file.metadata.num_rows != frames:
             raise ValueError(f"{file.metadata.num_rows} rows for {frames} frames")
-        table = file.read(columns=[INDEX, *names])
+        table = file.read(columns=[INDEX, *names], use_threads=False)
         missing = {INDEX, *names} - set(table.column_names)
         if missing:
             raise ValueError(f"no column {sorted(missing)[0]!r}")
