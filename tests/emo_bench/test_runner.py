@@ -291,7 +291,7 @@ def test_a_run_opens_with_the_method_file_it_was_made_by(
     method, _ = open_method(run, "cpu", trust=True)
     assert type(method.inner).__name__ == "Base" and method.workspace.folder == run
     (tmp_path / "broken.py").rename(tmp_path / "moved.py")
-    with pytest.raises(UserError, match=r"made by .*/broken\.py:Base, which is not there any more: give its"):
+    with pytest.raises(UserError, match=r"made by .*/broken\.py:Base, which does not exist any more: give its"):
         open_method(run, "cpu", trust=True)
     assert make(request_, method=f"{tmp_path}/moved.py:Base") == run
     assert type(open_method(run, "cpu", trust=True)[0].inner).__name__ == "Base"
@@ -331,7 +331,7 @@ def test_a_run_that_does_not_say_its_method_file_says_what_to_do(
     manifest = json.loads((run / "run.json").read_text())
     del manifest["method_place"]
     (run / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"does not say its file: give its emo-bench run command again"):
+    with pytest.raises(UserError, match=r"does not name its file: give its emo-bench run command again"):
         open_method(run, "cpu", trust=True)
     make(request_, method=f"{tmp_path}/broken.py:Base")
     assert type(open_method(run, "cpu", trust=True)[0].inner).__name__ == "Base"
