@@ -291,7 +291,9 @@ def test_a_run_opens_with_the_method_file_it_was_made_by(
     method, _ = open_method(run, "cpu", trust=True)
     assert type(method.inner).__name__ == "Base" and method.workspace.folder == run
     (tmp_path / "broken.py").rename(tmp_path / "moved.py")
-    with pytest.raises(UserError, match=r"made by .*/broken\.py:Base, which does not exist any more: give its"):
+    with pytest.raises(
+        UserError, match=r"made by .*/broken\.py:Base, which does not exist any more: give its"
+    ):
         open_method(run, "cpu", trust=True)
     assert make(request_, method=f"{tmp_path}/moved.py:Base") == run
     assert type(open_method(run, "cpu", trust=True)[0].inner).__name__ == "Base"
