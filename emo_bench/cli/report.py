@@ -39,7 +39,8 @@ def report(
 
     given = runs or [Path("runs")]
     folders = find_runs(given)
-    for reason in read_groups(folders)[1].damaged.values():
+    groups, left_out = read_groups(folders)
+    for reason in left_out.damaged.values():
         print(f"warning: left out: {reason}", file=sys.stderr)
     written = publish(folders, out or given[0], PageOptions(clips=videos, panel_px=video_px))
     if as_json:
@@ -50,7 +51,7 @@ def report(
 
         from reports.terminal import print_tables
 
-        print_tables(read_groups(folders)[0], Console(highlight=False))
+        print_tables(groups, Console(highlight=False))
     else:
         print(summary(folders))
     for path in written:

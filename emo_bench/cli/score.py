@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emo_bench.cli.output import say
+
 if TYPE_CHECKING:
     import pandas
 
@@ -135,9 +137,9 @@ def score(
         written = [] if out is None else write_scores(table, out)
     _show(table)
     for note in table.attrs["notes"]:
-        print(f"note: {note}")
+        say(f"note: {note}")
     for path in written:
-        print(f"wrote  {path}")
+        say(f"wrote  {path}")
 
 
 def _labels(given: str, masks: Path | None) -> tuple[int, ...]:
