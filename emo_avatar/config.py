@@ -19,8 +19,8 @@ _Decay = Annotated[float, Field(ge=0, le=10)]
 class EmoAvatarConfig(MethodSettings):
     """The full configuration of a fit.
 
-    Defaults are the ``recommended`` preset of the ``cpu`` profile. ``paper`` in a description means the paper says
-    so; everything else settles what the paper leaves open (methods.md C).
+    Defaults are the ``recommended`` preset of the ``cpu`` profile. ``paper`` in a description means that the paper
+    states this value. The paper leaves all other choices open; docs/emo-avatar.md explains ours.
     """
 
     preset: Literal["recommended", "literal"] = "recommended"

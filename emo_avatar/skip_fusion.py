@@ -1,4 +1,4 @@
-"""The texture encoder and the skip connections that feed it into StyleGAN (methods.md C.4)."""
+"""The texture encoder and the skip connections that feed its features into StyleGAN (paper figure 2)."""
 
 from __future__ import annotations
 

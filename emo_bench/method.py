@@ -115,7 +115,7 @@ class EditStyle:
 
 
 class Method(ABC):
-    """A head avatar, a video edit, or a stand-in that keeps them honest.
+    """A head avatar, a video edit, or a trivial method that repeats recorded frames.
 
     The runner builds ``Cls(workspace)``, calls :meth:`fit` once (again after an interruption) and
     :meth:`render` on the same object or, in a later process, on a fresh one after :meth:`load`. What is

@@ -1,6 +1,6 @@
 """Deep Video Portraits (Kim et al., ACM TOG 2018): a U-Net that turns renderings of the tracked head into video.
 
-Faithful (methods.md D.1): 11 frames of conditioning, the current one last, each with an illuminated colour rendering,
+Faithful: 11 frames of conditioning, the current one last, each with an illuminated colour rendering,
 a correspondence map and a gaze map; a U-Net that halves with 4x4 convolutions, and doubles with 4x4 deconvolutions
 followed by two 3x3 refinement convolutions a level, widths 64 to 512, dropout in the three deepest levels of the
 decoder; a conditional 70x70 PatchGAN and 100 times L1; Adam, 2e-4, beta 0.5, batch 16, 31,000 steps at 256 px in

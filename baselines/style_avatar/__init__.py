@@ -1,6 +1,6 @@
 """StyleAvatar (Wang et al., SIGGRAPH 2023): two StyleUNets with neural textures of face and background.
 
-Faithful (methods.md D.2): StyleGAN trunks with batch normalisation give a face texture and a background from one
+Faithful: StyleGAN trunks with batch normalisation give a face texture and a background from one
 learned code each; the first StyleUNet turns a rendering of the tracked head into base features; face features are
 warped by the UV map, and a tanh mask fuses base, face and background; the second StyleUNet, which starts at 8 px
 without a learned constant and joins the encoder's features at each size, decodes Haar wavelets; the style is a time

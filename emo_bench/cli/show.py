@@ -14,7 +14,7 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, finished or not.")],
     as_json: Json = False,
 ) -> None:
-    """Show a run: what it is, its stages, scores beside the stand-ins', losses, edits, notes and its command."""
+    """Show a run: what it is, its stages, scores beside those of the trivial methods, losses, edits, notes and its command."""
     from reports.terminal import PLAIN_WIDTH, run_record, show_run
 
     if as_json:

@@ -150,7 +150,7 @@ def test_the_distance_starts_as_a_sphere() -> None:
 
 
 def test_growth_doubles_up_to_the_most_and_pruning_drops_the_unseen() -> None:
-    """Discs shrink by a quarter when their number doubles and at no other time (methods.md, D.4)."""
+    """Discs shrink by a quarter when their number doubles and at no other time, as in the public code."""
     rig = load_head_rig()
     surface = surface_of(actors.load("1").track.head, rig)
     cloud = PointCloud(surface.rest[:100].clone(), torch.randn(100, 3), surface, first_radius(100, 1.0))

@@ -239,7 +239,7 @@ def test_rosinality(tmp_path: Path, layout: str) -> None:
 
 @torch.no_grad()
 def test_rosinality_discriminator(tmp_path: Path) -> None:
-    """The names of methods.md A.5, written out for a 32 px network."""
+    """The parameter names of rosinality's discriminator, written out for a 32 px network."""
     torch.manual_seed(0)
     own = Discriminator(DiscriminatorConfig(32, channel_base=256, channel_max=16))
     for parameter in own.parameters():
