@@ -65,7 +65,6 @@ ALLOWED = {
     "frame_source": {"actors", "errors", "pictures", "regular_file"},
     "masks": {"frame_source", "errors", "pictures"},
     "numbered_frames": {"frame_source", "errors", "pictures"},
-    "importers": {"numbered_frames", "errors", "untrusted"},
     "plain_json": {"errors", "regular_file"},
     "manifest": {"errors", "plain_json"},
     "store": {"errors", "files", "manifest", "plain_json"},

@@ -23,7 +23,7 @@ Background and torso: the rig has shoulders (which ``torso_shift`` moves), so th
 background is a clean plate, the masked median of training frames (``background=plate``); the paper's white is
 ``background=white``.
 
-Left out: refinement of the training frames' expression, pose and camera; the ghost bone. Fitting held-out frames to
-their own pictures, which the public test runner does, is the setting ``test_optimisation``: off, and when it is on,
-it stands in the run's name, its configuration and its notes, because such scores are not of reenactment.
+Left out: refinement of the training frames' expression, pose and camera; the ghost bone. The
+public test runner fits expression and pose of each held-out frame to the picture of that frame. This is left out too,
+because such scores are not of reenactment.
 """

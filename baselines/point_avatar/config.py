@@ -17,11 +17,6 @@ class PointAvatarConfig(MethodSettings):
     max_train_frames: int = Field(
         500, ge=1, le=1_000_000, description="evenly spread over the training frames"
     )
-    test_optimisation: bool = Field(
-        False,
-        description="fit expression and pose of held-out frames to their pictures, as the public runner does",
-    )
-    test_optimisation_steps: int = Field(20, ge=1, le=100_000)
 
     # points
     start: Literal["hull", "sphere"] = Field("hull", description="published: sphere of radius 0.5")

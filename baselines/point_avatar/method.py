@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -25,7 +24,6 @@ from baselines.point_avatar.fitting import (
 )
 from baselines.point_avatar.renderer import PointAvatarModel
 from baselines.point_avatar.rig_surface import frame_drive
-from baselines.point_avatar.test_time import fitted_to_picture
 from baselines.settings import resolve_settings
 from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_avatar.checkpointing import CHECKPOINT
@@ -37,10 +35,6 @@ from emo_bench.tracking.head_rig import load_head_rig
 
 PLATE_FRAMES = 64
 FARTHEST_HULL_M = 0.07
-TEST_OPTIMISATION = (
-    "expression and pose of the held-out frames were fitted to their own pictures (test_optimisation): "
-    "not a score of reenactment"
-)
 
 
 class PointAvatar(Method):
@@ -106,7 +100,7 @@ class PointAvatar(Method):
         return PointAvatarModel(load_head_rig(), rest, joints, plate, self.config, self.workspace.device)
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone, unless ``test_optimisation`` is on."""
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
         if self._fitted is None:
             self.load()
         assert self._fitted is not None
@@ -116,21 +110,9 @@ class PointAvatar(Method):
             restore_model(model, self._fitted)
         model.eval()
         size, device, rig = self.config.resolution_px, self.workspace.device, load_head_rig()
-        track, camera, steps = (
-            capture.track,
-            camera_at(capture.track, size),
-            self.config.test_optimisation_steps,
-        )
-        # A rendering's capture has no readable frame; the published protocol hazard is to read them.
-        opened = dataclasses.replace(capture, readable=None) if self.config.test_optimisation else None
+        track, camera = capture.track, camera_at(capture.track, size)
         for index in indices:
             drive = frame_drive(rig, track, int(index), device)
-            if opened is not None:
-                (truth,) = opened.frames([int(index)], size=size)
-                if self.config.background == "white":
-                    truth = np.where(track.foreground(int(index), size)[..., None], truth, 255)
-                target = torch.from_numpy(truth.astype(np.float32) / 255.0).to(device)
-                drive = fitted_to_picture(model, track.head, camera, drive, target, steps)
             with torch.no_grad():
                 image = model(drive, camera).image.clamp(0.0, 1.0)
             yield (image * 255.0).round().to(torch.uint8).cpu().numpy()
@@ -146,14 +128,13 @@ class PointAvatar(Method):
         )
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the perceptual weights, a note on test optimisation; once fitted, its size."""
+        """The resolved configuration, the perceptual weights; once fitted, its size."""
         config = self.config
         weights = DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
         files = [assets.require(name) for name in weights]
         described: dict[str, object] = {
             "config": config.model_dump(mode="json"),
             "assets": {file.path.name: file.sha256 for file in files},
-            "flags": [TEST_OPTIMISATION] if config.test_optimisation else [],
         }
         if self._fitted is not None:
             buffers = {"rest", "joints", "plate", "canonical.center"}

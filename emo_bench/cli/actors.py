@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json, say
+from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
 
-app = group("The people to make avatars of: list them, add a video, look at a track, read another tracker's.")
+app = group("The people to make avatars of: list them, add a video, look at a track.")
 
 
 def _tidy() -> None:
@@ -88,29 +88,3 @@ def show(
         print_json(facts)
     else:
         print_fields(facts.items())
-
-
-@app.command(
-    "import-track",
-    epilog="Example: emo-bench actors import-track metrical-tracker output/anna --out anna.npz",
-)
-def import_track(
-    kind: Annotated[str, typer.Argument(help="faceverse-v3, faceverse-v4, metrical-tracker or 3ddfa-v2.")],
-    path: Annotated[Path, typer.Argument(help="What the tracker wrote; see docs/import-a-track.md.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.npz", help="The arrays of the track.")],
-) -> None:
-    """Read another tracker's output into arrays, in its own terms; no actor is made of it."""
-    from emo_bench.errors import UserError
-    from emo_bench.files import write_bytes
-    from emo_bench.importers import import_track as read_track
-
-    _tidy()
-    if out.suffix != ".npz":
-        raise UserError(f"--out {out}: the file's name must end with .npz")
-    track = read_track(kind, path)
-    try:
-        write_bytes(out, track.to_npz())
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror})") from error
-    first, last = track.frames[0], track.frames[-1]
-    say(f"track    {out} ({kind}, {len(track)} frames from {first} to {last})")

@@ -92,16 +92,9 @@ class PickledDtype(Stateful):
 
 
 class PickledArray(Stateful):
-    """Stands in for ``numpy.ndarray``; ``numpy.asarray`` gives its numbers.
-
-    Attributes:
-        items: of an array of objects they themselves, flat; otherwise None.
-        shape: of an array of objects.
-    """
+    """Stands in for ``numpy.ndarray``; ``numpy.asarray`` gives its numbers, and refuses an array of objects or texts."""
 
     def __init__(self, *_: Any) -> None:
-        self.items: list[Any] | None = None
-        self.shape: tuple[int, ...] = ()
         self._array: np.ndarray | None = None
 
     def set_state(self, state: Any) -> None:
@@ -112,12 +105,9 @@ class PickledArray(Stateful):
             if type(data) is not list:
                 raise Unreadable("an array of objects that the file does not hold")
             checked_shape(shape, 1, len(data))
-            self.items, self.shape = data, shape
         elif not isinstance(data, bytes | bytearray):
             raise Unreadable("an array that is not given as bytes")
-        elif TEXT.fullmatch(dtype.code):
-            self.items, self.shape = [], (0,)
-        else:
+        elif not TEXT.fullmatch(dtype.code):
             self._array = array_of(
                 data, plain_dtype(dtype.code, dtype.order), shape, "F" if fortran is True else "C"
             )

@@ -290,23 +290,6 @@ def test_it_learns_a_few_frames(fitted: tuple[PointAvatar, Capture, list[int]]) 
     np.testing.assert_array_equal(next(iter(other.render(capture.restricted(()), [150]))), rendered[1])
 
 
-def test_fitting_to_held_out_pictures_is_off_and_owned_up_to(
-    fitted: tuple[PointAvatar, Capture, list[int]], tmp_path: Path
-) -> None:
-    avatar, capture, _ = fitted
-    assert avatar.describe()["flags"] == []
-    changed = {"test_optimisation": "true", "test_optimisation_steps": "20", "steps": "160", "lr": "0.002"}
-    looking = method(tmp_path, **changed)
-    assert "held-out" in str(looking.describe()["flags"])
-    looking._fitted = avatar._fitted
-    (truth,) = capture.frames([700], size=32)
-    plain, looked = (
-        np.abs(next(iter(m.render(capture.restricted(()), [700]))).astype(float) - truth).mean()
-        for m in (avatar, looking)
-    )
-    assert looked < plain
-
-
 def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Across growth and pruning of the cloud, so that sizes on disk differ from those at the start."""
     from safetensors.numpy import load_file

@@ -20,7 +20,6 @@ from emo_bench.metrics import list_metrics
 HEAVY = {"torch", "pandas", "mediapipe", "anny", "warp", "av", "cv2", "numpy", "scipy", "rich"}
 COMMANDS = [
     ["run"], ["report"], ["compare"], ["check"], ["doctor"], ["actors", "list"], ["actors", "add"], ["actors", "show"],
-    ["actors", "import-track"],
     ["methods", "list"], ["methods", "show"], ["metrics", "list"], ["assets", "list"], ["assets", "fetch"],
     ["protocols", "list"], ["protocols", "show"],
 ]  # fmt: skip

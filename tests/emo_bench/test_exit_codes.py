@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_there_is_one_line(command: str, out: str, call:
         ["show", "IN"], ["report", "IN"], ["compare", "IN", "IN"], ["check", "IN", "--thresholds", "thresholds.toml"],
         ["check", "runs", "--thresholds", "IN"], ["score", "IN", "--reference", "b"], ["score", "a", "--reference", "IN"],
         ["score", "a", "--reference", "b", "--masks", "IN", "--region", "foreground"], ["actors", "add", "IN"], ["drive", "IN", "--by", "dot"],
-        ["study", "score", "IN"], ["study", "build", "IN"], ["actors", "import-track", "3ddfa-v2", "IN", "--out", "x.npz"],
+        ["study", "score", "IN"], ["study", "build", "IN"],
         ["run", "--method", "IN.py:Own", "--actor", "dot"], ["run", "--method", "IN.toml", "--actor", "dot"],
         ["run", "--method", "mean-frame", "--actor", "dot", "--protocol", "IN.toml"], ["protocols", "show", "IN.toml"],
         ["ablate", "--config", "IN", "--list"], ["assets", "add", "clip-vit-b-32", "IN"], ["actors", "show", "IN"],

@@ -31,6 +31,7 @@ from tests.emo_bench.untrusted_doors import (
     GOOD_HEADER,
     little_memory,
     npy,
+    read_array,
     refusal,
     torch_zip,
 )
@@ -224,8 +225,6 @@ def test_the_older_format_claims_no_more_than_it_holds(tmp_path: Path) -> None:
     ],
 )
 def test_headers_of_npy_that_are_no_plain_array(content: bytes, tmp_path: Path) -> None:
-    from emo_bench.importers.foreign_track import read_array
-
     path = tmp_path / "1.npy"
     path.write_bytes(npy(GOOD_HEADER))
     assert read_array(path).shape == (2, 3)
@@ -235,8 +234,6 @@ def test_headers_of_npy_that_are_no_plain_array(content: bytes, tmp_path: Path) 
 
 
 def test_headers_as_others_write_them(tmp_path: Path) -> None:
-    from emo_bench.importers.foreign_track import read_array
-
     path = tmp_path / "1.npy"
     for header in (
         '{"descr": "<f4", "fortran_order": False, "shape": (2, 3)}\n',

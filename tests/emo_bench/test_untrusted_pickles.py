@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
 from emo_bench.errors import UserError
-from emo_bench.importers.safe_pickle import load_plain
 from emo_bench.untrusted.refusal import one_line, reading, short, shown
 from emo_bench.untrusted.torch_archive import read_torch
 from tests.emo_bench.pickle_opcodes import (
@@ -30,7 +29,6 @@ from tests.emo_bench.pickle_opcodes import (
     STOP,
     bombs,
     lying_values,
-    operations,
     payloads,
     pickled,
 )
@@ -39,8 +37,10 @@ from tests.emo_bench.untrusted_doors import (
     GOOD_HEADER,
     little_memory,
     npy,
-    object_npy,
+    read_array,
+    read_prior,
     refusal,
+    torch_zip,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,17 +79,15 @@ CHILD = """
 import sys
 from pathlib import Path
 from emo_bench.errors import UserError
-from emo_bench.importers.safe_pickle import load_plain
-from emo_bench.importers.foreign_track import as_numbers
+import numpy as np
 from emo_bench.untrusted.torch_archive import read_torch
 from emo_avatar.checkpoints import load_stylegan2
 
 def use(value):
     for part in value.values():
-        as_numbers(part, (1,), "a part")
-        repr(part), str(part), list(part)
+        repr(part), str(part), repr(np.asarray(part).tolist())
 
-READ = {"npy": lambda p: use(load_plain(p)), "torch": lambda p: use(read_torch(p, "file")), "prior": load_stylegan2}
+READ = {"torch": lambda p: use(read_torch(p, "file")), "prior": load_stylegan2}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         READ[path.suffix[1:]](path)
@@ -157,9 +155,9 @@ def test_a_length_that_a_pickle_claims_takes_no_memory(tmp_path: Path) -> None:
     )
 )
 def test_pickled_dictionaries_of_arrays_are_read_as_numpy_reads_them(tmp_path: Path, content: Any) -> None:
-    path = tmp_path / "content.npy"
-    np.save(path, content)
-    found = load_plain(path)
+    path = tmp_path / "content.pt"
+    path.write_bytes(torch_zip(pickle.dumps(content)))
+    found = read_torch(path, "file")
     assert found.keys() == content.keys()
     for name, value in content.items():
         if isinstance(value, np.ndarray):
@@ -182,25 +180,14 @@ def test_scalars_and_containers_of_a_pickle(tmp_path: Path, protocol: int) -> No
         "set": {"a", "b"},
         "nested": [(1, 2.5, None, True, b"bytes", "text", 1 << 70)],
     }
-    path = tmp_path / "file.npy"
-    path.write_bytes(object_npy(pickle.dumps(content, protocol)))
-    found = load_plain(path)
+    path = tmp_path / "file.pt"
+    path.write_bytes(torch_zip(pickle.dumps(content, protocol)))
+    found = read_torch(path, "file")
     for name in ("scalar", "text", "ordered", "set", "nested"):
         assert found[name] == content[name], name
     for name in ("big-endian", "columns first", "empty"):
         np.testing.assert_array_equal(np.asarray(found[name]), content[name])
         assert np.asarray(found[name]).dtype == content[name].dtype  # type: ignore[attr-defined]
-
-
-def test_lists_that_grow_when_they_are_unfolded(tmp_path: Path) -> None:
-    from emo_bench.importers import import_track
-
-    doubled = b"](K\x01e" + b"q\x01](h\x01h\x01e" * 40
-    np_file = tmp_path / "1.npy"
-    for hostile in (doubled, b"]q\x01h\x01a", operations([[[[[[1]]]]]])):
-        np_file.write_bytes(object_npy(PROTO + b"}" + operations("coeffs") + hostile + b"s" + STOP))
-        with little_memory():
-            refusal(lambda path: import_track("faceverse-v4", path.parent), np_file)
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
@@ -247,14 +234,12 @@ def seeds(folder: Path) -> dict[str, bytes]:
     )
     old = io.BytesIO()
     torch.save({"a": torch.arange(6)}, old, _use_new_zipfile_serialization=False)
-    return {"npy": object_npy(pickle.dumps(content, 4)), "torch": made.getvalue(), "older torch": old.getvalue(), "plain": npy(GOOD_HEADER)}  # fmt: skip
+    return {"pickle": pickle.dumps(content, 4), "torch": made.getvalue(), "older torch": old.getvalue(), "plain": npy(GOOD_HEADER)}  # fmt: skip
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_changed_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
-    from emo_bench.importers.foreign_track import read_array
-
     kind, seed = data.draw(st.sampled_from(sorted(seeds(tmp_path).items())))
     changed = bytearray(seed)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -272,7 +257,7 @@ def test_changed_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) 
             return
     path = tmp_path / "1.npy"
     path.write_bytes(changed)
-    read = {"npy": load_plain, "plain": read_array}.get(kind, lambda path: read_torch(path, "file"))
+    read = {"pickle": read_prior, "plain": read_array}.get(kind, lambda path: read_torch(path, "file"))
     try:
         read(path)
     except UserError as error:

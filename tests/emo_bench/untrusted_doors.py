@@ -15,17 +15,11 @@ import numpy as np
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.importers.safe_pickle import load_plain
+from emo_bench.untrusted.npy import read_npy
+from emo_bench.untrusted.refusal import reading
 from emo_bench.untrusted.torch_archive import read_torch
 
 GOOD_HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
-
-
-def object_npy(content: bytes) -> bytes:
-    """A `.npy` of one object, as numpy.save writes a dictionary."""
-    made = io.BytesIO()
-    np.lib.format.write_array_header_1_0(made, {"descr": "|O", "fortran_order": False, "shape": ()})
-    return made.getvalue() + content
 
 
 def torch_zip(
@@ -40,6 +34,12 @@ def torch_zip(
     return made.getvalue()
 
 
+def read_array(path: Path) -> np.ndarray:
+    """The array of a `.npy` file; its mistakes are UserErrors, as the readers of the toolkit raise them."""
+    with reading(path, "array"), path.open("rb") as file:
+        return read_npy(file, path.stat().st_size)
+
+
 def read_prior(path: Path) -> Any:
     from emo_avatar.checkpoints import load_stylegan2
 
@@ -47,7 +47,6 @@ def read_prior(path: Path) -> Any:
 
 
 DOORS: dict[str, tuple[Callable[[bytes], bytes], Callable[[Path], Any]]] = {
-    "npy": (object_npy, load_plain),
     "torch": (torch_zip, lambda path: read_torch(path, "file")),
     "prior": (lambda content: content, read_prior),
 }
