@@ -54,10 +54,11 @@ def results_page(groups: Sequence[Group]) -> str:
     blocks = [
         "# Results",
         "",
-        "Means over held-out frames; bold is the best of one actor. Written by `python -m reports.results`; per-frame",
-        "scores, versions, machine and split of each row are in its folder here. `emo-bench report` on this folder adds",
-        "intervals, curves and charts, `emo-bench compare` holds a run of yours against a row. Runs of different protocol,",
-        "split, resolution or backend stand in different tables. Times are of the machine and the load that the run met.",
+        "Scores are means over held-out frames. The best score of each actor is bold. `python -m reports.results` writes",
+        "this page. The folder of each row, beside this page, has the scores of every frame, the versions, the machine and",
+        "the split. `emo-bench report` on this folder adds intervals, curves and charts; `emo-bench compare` compares a run",
+        "of yours with a row. Runs with different protocols, splits, resolutions or backends are in different tables. Times",
+        "depend on the machine and on what else it did during the run.",
     ]
     for group in groups:
         protocol = group.rows[0].identity["protocol"]
