@@ -71,7 +71,7 @@ class EditedAvatar(Method):
         if self.config.supervision == "dataset-update" and not self._editor.can_update:
             raise UserError(
                 f"editor {style.editor} edits a picture once: edit.supervision=dataset-update goes with a style whose "
-                "editor is instruct-pix2pix"
+                "editor is instruct-pix2pix with its own pipeline"
             )
         self._clip: ClipSource | None = find_clip(self.config.clip) if self._needs_clip() else None
         self._avatar: AvatarRenderer | None = None

@@ -1,6 +1,6 @@
 """Editors of one picture: they turn a frame into the reference that an edit learns from.
 
-``styletransfer`` works offline; ``instruct-pix2pix`` and ``flux-kontext`` run diffusers pipelines from a folder on this
+``styletransfer`` works offline; ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a folder on this
 machine; ``file`` takes a picture that the user made. None of them downloads anything.
 """
 
@@ -16,13 +16,27 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench import assets, paths
+from emo_bench.diffusion_pipelines import (
+    editing_pipeline,
+    folder_remedy,
+    load_pipeline,
+    pipeline_folder,
+    refused_setting,
+    taken_arguments,
+)
 from emo_bench.errors import UserError
 from emo_bench.pictures import read_picture
 
 Picture = np.ndarray
 # Least and greatest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
 UPDATE_NOISE = (0.02, 0.98)
+INSTRUCT_PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
+# The argument of a pipeline's __call__ that each setting becomes.
+ARGUMENTS = {
+    "steps": "num_inference_steps",
+    "text_scale": "guidance_scale",
+    "image_scale": "image_guidance_scale",
+}
 
 
 class EditorSettings(BaseModel):
@@ -35,7 +49,7 @@ class ReferenceEditor(ABC):
     """Edits a picture. Subclasses are made by :func:`open_editor`."""
 
     settings_model: ClassVar[type[EditorSettings]]
-    can_update: ClassVar[bool] = False
+    can_update: bool = False
 
     @classmethod
     @abstractmethod
@@ -128,60 +142,54 @@ class StyleTransferEditor(ReferenceEditor):
         return np.asarray(styled.resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
 
 
-class DiffusionSettings(EditorSettings):
-    """Fields of the diffusion editors; the numbers of steps and scales are InstructPix2Pix's own.
+class DiffusersSettings(EditorSettings):
+    """Fields of ``diffusers``.
 
     Attributes:
         model: folder of a diffusers pipeline; a bare name is looked for in the asset folders.
-        steps: denoising steps.
-        text_scale, image_scale: how strongly instruction and picture guide.
+        pipeline: the pipeline's class, a name in ``diffusers``, e.g. ``FluxKontextPipeline``.
+        steps: denoising steps; None leaves the number to the pipeline.
+        text_scale, image_scale: how strongly instruction and picture guide; None leaves them to the pipeline.
         size_px: side at which the pipeline works.
     """
 
     model: str
-    steps: int = Field(100, ge=1)
-    text_scale: float = 7.5
-    image_scale: float = 1.5
+    pipeline: str
+    steps: int | None = Field(None, ge=1)
+    text_scale: float | None = None
+    image_scale: float | None = None
     size_px: int = Field(512, ge=8)
 
 
-class InstructPix2PixSettings(DiffusionSettings):
-    """Fields of ``instruct-pix2pix``."""
+class InstructPix2PixSettings(DiffusersSettings):
+    """Fields of ``instruct-pix2pix``; the numbers of steps and scales are InstructPix2Pix's own."""
 
     model: str = "instruct-pix2pix"
+    pipeline: str = INSTRUCT_PIX2PIX
+    steps: int = Field(100, ge=1)
+    text_scale: float = 7.5
+    image_scale: float = 1.5
 
 
-class FluxKontextSettings(DiffusionSettings):
-    """Fields of ``flux-kontext``; it is guidance-distilled, so ``image_scale`` has no use and is refused."""
+class DiffusersEditor(ReferenceEditor):
+    """An instruction-driven pipeline of ``diffusers``, loaded from a folder.
 
-    model: str = "flux-kontext"
-    steps: int = Field(28, ge=1)
-    text_scale: float = 2.5
-    size_px: int = Field(1024, ge=8)
+    A default of the settings is left out where the pipeline takes no such argument; a value of the user is refused.
+    """
 
-
-class DiffusionEditor(ReferenceEditor):
-    """An instruction-driven pipeline of ``diffusers``, loaded from a folder."""
-
-    pipeline: ClassVar[str]
-
-    def __init__(self, settings: Any, device: str) -> None:
-        super().__init__(settings, device)
-        self._updater: Any = None
-        self._train_timesteps = 0
+    settings_model = DiffusersSettings
 
     @classmethod
-    def missing(cls, settings: DiffusionSettings) -> str | None:
-        if importlib.util.find_spec("diffusers") is None:
-            return "needs diffusers; run: pip install 'emo-bench[diffusion]'"
-        if find_pipeline(settings.model) is None:
-            known = next((asset for asset in assets.list_assets() if asset.name == settings.model), None)
-            return (
-                f"needs the diffusers folder of {settings.model} (with model_index.json): "
-                f"{f'run: {known.remedy()}, or ' if known else ''}put it into a folder of "
-                "EMO_BENCH_ASSETS, or name it as the style's editor_settings.model"
-            )
-        return None
+    def missing(cls, settings: DiffusersSettings) -> str | None:
+        try:
+            pipeline = editing_pipeline(settings.pipeline)
+        except UserError as error:
+            return str(error)
+        chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
+        refused = refused_setting(pipeline, ARGUMENTS, frozenset(chosen))
+        if refused:
+            return refused
+        return folder_remedy(settings.model) if pipeline_folder(settings.model) is None else None
 
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
         import torch
@@ -190,6 +198,15 @@ class DiffusionEditor(ReferenceEditor):
         arguments = self.arguments(self._photo(picture_u8), instruction)
         result = self._load()(**arguments, generator=generator).images[0]
         return self._sized(result, picture_u8.shape[0])
+
+    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
+        """What the pipeline is called with, besides its noise."""
+        settings = self.settings
+        taken = taken_arguments(editing_pipeline(settings.pipeline))
+        given = {argument: getattr(settings, name) for name, argument in ARGUMENTS.items()}
+        given |= {"height": settings.size_px, "width": settings.size_px}
+        chosen = {name: value for name, value in given.items() if name in taken and value is not None}
+        return {"prompt": instruction, "image": photo, **chosen}
 
     def _photo(self, picture_u8: Picture) -> Any:
         from PIL import Image
@@ -201,45 +218,29 @@ class DiffusionEditor(ReferenceEditor):
 
         return np.asarray(result.convert("RGB").resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
 
-    @abstractmethod
-    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
-        """What the pipeline is called with, besides its noise."""
-
     def _load(self) -> Any:
-        import diffusers
-        import torch
-
-        folder = find_pipeline(self.settings.model)
-        dtype = torch.float32 if self.device == "cpu" else torch.bfloat16
-        try:
-            loaded = getattr(diffusers, self.pipeline).from_pretrained(
-                str(folder), torch_dtype=dtype, local_files_only=True
-            )
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder} is no {self.pipeline}: {str(error).splitlines()[0]}") from error
-        loaded.set_progress_bar_config(disable=True)
-        return loaded.to(self.device)
+        folder = pipeline_folder(self.settings.model)
+        if folder is None:
+            raise UserError(folder_remedy(self.settings.model))
+        return load_pipeline(self.settings.pipeline, folder, self.device)
 
 
-class InstructPix2PixEditor(DiffusionEditor):
+class InstructPix2PixEditor(DiffusersEditor):
     """InstructPix2Pix (Brooks et al. 2023), the paper's editor; `image_scale` guides by the picture."""
 
     settings_model = InstructPix2PixSettings
-    pipeline = "StableDiffusionInstructPix2PixPipeline"
-    can_update = True
 
-    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
-        settings = self.settings
-        return {
-            "prompt": instruction,
-            "image": photo,
-            "num_inference_steps": settings.steps,
-            "guidance_scale": settings.text_scale,
-            "image_guidance_scale": settings.image_scale,
-        }
+    def __init__(self, settings: Any, device: str) -> None:
+        super().__init__(settings, device)
+        # The step needs InstructPix2Pix's autoencoder and its two guidances.
+        self.can_update = settings.pipeline == INSTRUCT_PIX2PIX
+        self._updater: Any = None
+        self._train_timesteps = 0
 
     def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
         """Noise the rendering to a random strength, as in2n does, and denoise it by DDIM, guided by the recorded frame."""
+        if not self.can_update:
+            return super().update(rendering_u8, recorded_u8, instruction, seed)
         import torch
         from diffusers import DDIMScheduler
 
@@ -248,6 +249,7 @@ class InstructPix2PixEditor(DiffusionEditor):
             self._updater.scheduler = DDIMScheduler.from_config(self._updater.scheduler.config)
             self._train_timesteps = int(self._updater.scheduler.config.num_train_timesteps)
         pipeline, scheduler = self._updater, self._updater.scheduler
+        arguments = self.arguments(self._photo(recorded_u8), instruction)
         generator = torch.Generator("cpu").manual_seed(seed)
         share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(
             torch.rand(1, generator=generator)
@@ -262,27 +264,8 @@ class InstructPix2PixEditor(DiffusionEditor):
             clean = pipeline.vae.encode(pixels).latent_dist.mode() * pipeline.vae.config.scaling_factor
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         noised = scheduler.add_noise(clean, noise, scheduler.timesteps[:1])
-        arguments = self.arguments(self._photo(recorded_u8), instruction)
         made = pipeline(**arguments, latents=noised, generator=generator).images[0]
         return self._sized(made, rendering_u8.shape[0])
-
-
-class FluxKontextEditor(DiffusionEditor):
-    """FLUX.1 Kontext (Black Forest Labs 2025), an instruction editor of whole pictures."""
-
-    settings_model = FluxKontextSettings
-    pipeline = "FluxKontextPipeline"
-
-    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
-        settings = self.settings
-        return {
-            "prompt": instruction,
-            "image": photo,
-            "num_inference_steps": settings.steps,
-            "guidance_scale": settings.text_scale,
-            "height": settings.size_px,
-            "width": settings.size_px,
-        }
 
 
 class FileSettings(EditorSettings):
@@ -320,8 +303,8 @@ class FileEditor(ReferenceEditor):
 
 EDITORS: dict[str, type[ReferenceEditor]] = {
     "styletransfer": StyleTransferEditor,
+    "diffusers": DiffusersEditor,
     "instruct-pix2pix": InstructPix2PixEditor,
-    "flux-kontext": FluxKontextEditor,
     "file": FileEditor,
 }
 
@@ -347,13 +330,6 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
     if lacking:
         raise UserError(f"editor {name}: {lacking}")
     return cls(chosen, device)
-
-
-def find_pipeline(model: str) -> Path | None:
-    """The folder of a diffusers pipeline: a path, or a name in the asset folders; None where it is not here."""
-    places = [Path(model).expanduser(), *(folder / model for folder in paths.asset_folders())]
-    places.append(paths.home() / "assets" / model)
-    return next((place for place in places if (place / "model_index.json").is_file()), None)
 
 
 def recoloured(picture_u8: Picture, palette: tuple[str, ...], contrast: float = 1.0) -> Picture:

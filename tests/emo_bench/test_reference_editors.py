@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
+import importlib.machinery
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,12 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from emo_bench.diffusion_pipelines import editing_pipeline, taken_arguments
 from emo_bench.errors import UserError
 from emo_bench.reference_editors import (
     EDITORS,
-    DiffusionEditor,
-    DiffusionSettings,
-    FluxKontextEditor,
-    FluxKontextSettings,
+    DiffusersEditor,
+    DiffusersSettings,
     InstructPix2PixEditor,
     InstructPix2PixSettings,
     open_editor,
@@ -73,41 +73,200 @@ def test_a_file_is_brought_to_size(portrait: np.ndarray, tmp_path: Path) -> None
     assert (edited == (10, 20, 30)).all()
 
 
-def test_diffusion_editors_take_the_papers_numbers() -> None:
-    """100 steps, 7.5 and 1.5 for InstructPix2Pix; Kontext has no image guidance."""
+class DiffusionPipeline:
+    """As in diffusers: loads from a folder; a pipeline gives a picture for its arguments."""
+
+    called: dict[str, Any]
+
+    @classmethod
+    def from_pretrained(cls, folder: str, **_: Any) -> Any:
+        return cls()
+
+    def set_progress_bar_config(self, disable: bool) -> None:
+        pass
+
+    def to(self, device: str) -> Any:
+        return self
+
+    def painted(self, **arguments: Any) -> SimpleNamespace:
+        type(self).called = arguments
+        return SimpleNamespace(images=[Image.new("RGB", (8, 8), (10, 20, 30))])
+
+
+class StableDiffusionInstructPix2PixPipeline(DiffusionPipeline):
+    def __call__(
+        self, prompt: Any = None, image: Any = None, num_inference_steps: int = 100, guidance_scale: float = 7.5,
+        image_guidance_scale: float = 1.5, generator: Any = None, **more: Any,
+    ) -> Any:  # fmt: skip
+        return self.painted(
+            steps=num_inference_steps,
+            text=guidance_scale,
+            picture=image_guidance_scale,
+            size=image.size,
+            **more,
+        )
+
+
+class FluxKontextPipeline(DiffusionPipeline):
+    def __call__(
+        self, image: Any = None, prompt: Any = None, height: int = 0, width: int = 0, num_inference_steps: int = 28,
+        guidance_scale: float = 3.5, generator: Any = None, **more: Any,
+    ) -> Any:  # fmt: skip
+        return self.painted(steps=num_inference_steps, text=guidance_scale, size=(width, height), **more)
+
+
+class FluxPipeline(DiffusionPipeline):
+    def __call__(self, prompt: Any = None, generator: Any = None) -> Any:
+        raise AssertionError("it draws pictures from text alone")
+
+
+class DDIMScheduler:
+    pass
+
+
+class NotInstalledPipeline:
+    """As diffusers stands in for a class whose packages are missing."""
+
+    _backends = ("torch", "no_such_package")
+
+
+@pytest.fixture
+def pipelines(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A package `diffusers` of the classes above."""
+    package = ModuleType("diffusers")
+    package.__spec__ = importlib.machinery.ModuleSpec("diffusers", None)
+    made = (
+        DiffusionPipeline, StableDiffusionInstructPix2PixPipeline, FluxKontextPipeline, FluxPipeline, DDIMScheduler,
+        NotInstalledPipeline,
+    )  # fmt: skip
+    package.__dict__.update({cls.__name__: cls for cls in made}, __version__="0")
+    monkeypatch.setitem(sys.modules, "diffusers", package)
+    return package
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """The folder of a pipeline, to the eye."""
+    (tmp_path / "model_index.json").write_text("{}")
+    return str(tmp_path)
+
+
+def test_instruct_pix2pix_takes_the_papers_numbers(pipelines: ModuleType) -> None:
+    """100 steps, 7.5 and 1.5, and no size beside the photo's."""
     ours = InstructPix2PixEditor(InstructPix2PixSettings(), "cpu").arguments("photo", "make it bronze")
     assert ours == {
         "prompt": "make it bronze", "image": "photo", "num_inference_steps": 100, "guidance_scale": 7.5,
         "image_guidance_scale": 1.5,
     }  # fmt: skip
-    kontext = FluxKontextEditor(FluxKontextSettings(steps=3), "cpu").arguments("photo", "make it bronze")
-    assert "image_guidance_scale" not in kontext and kontext["num_inference_steps"] == 3
 
 
 @pytest.mark.parametrize(
-    ("editor", "settings", "file"),
+    ("editor", "settings", "called"),
     [
+        ("instruct-pix2pix", {}, {"steps": 100, "text": 7.5, "picture": 1.5, "size": (512, 512)}),
         (
-            InstructPix2PixEditor,
-            InstructPix2PixSettings(),
-            "stable_diffusion/pipeline_stable_diffusion_instruct_pix2pix.py",
+            "instruct-pix2pix",
+            {"pipeline": "FluxKontextPipeline"},
+            {"steps": 100, "text": 7.5, "size": (512, 512)},
         ),
-        (FluxKontextEditor, FluxKontextSettings(), "flux/pipeline_flux_kontext.py"),
+        ("diffusers", {"pipeline": "FluxKontextPipeline"}, {"steps": 28, "text": 3.5, "size": (512, 512)}),
+        (
+            "diffusers",
+            {"pipeline": "FluxKontextPipeline", "steps": 3, "text_scale": 2.5, "size_px": 1024},
+            {"steps": 3, "text": 2.5, "size": (1024, 1024)},
+        ),
+        (
+            "diffusers",
+            {"pipeline": "StableDiffusionInstructPix2PixPipeline", "image_scale": 1.2},
+            {"steps": 100, "text": 7.5, "picture": 1.2, "size": (512, 512)},
+        ),
     ],
 )
-def test_arguments_are_known_to_the_pipelines(
-    editor: type[DiffusionEditor], settings: DiffusionSettings, file: str
+def test_the_named_pipeline_edits_with_what_it_takes(
+    editor: str,
+    settings: dict[str, Any],
+    called: Any,
+    pipelines: ModuleType,
+    folder: str,
+    portrait: np.ndarray,
 ) -> None:
-    """Read from the library's source: importing all of Flux takes half a minute."""
-    if importlib.util.find_spec("diffusers") is None:
-        pytest.skip("diffusers is not installed")
-    package = importlib.util.find_spec("diffusers")
-    assert package is not None and package.origin is not None
-    tree = ast.parse((Path(package.origin).parent / "pipelines" / file).read_text())
-    (pipeline,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == editor.pipeline)
-    (call,) = (n for n in pipeline.body if isinstance(n, ast.FunctionDef) and n.name == "__call__")
-    known = {argument.arg for argument in call.args.args}
-    assert {*editor(settings, "cpu").arguments(None, ""), "generator"} <= known
+    opened = open_editor(editor, {"model": folder, **settings})
+    assert isinstance(opened, DiffusersEditor)
+    edited = opened.edit(portrait, "make it bronze", 0)
+    assert edited.shape == portrait.shape and (edited == (10, 20, 30)).all()
+    pipeline = getattr(pipelines, opened.settings.pipeline)
+    assert pipeline.called == called
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pipeline": "FluxContextPipeline"}, r"has no pipeline 'FluxContextPipeline'; the closest pipelines are FluxKontextPipeline, "),
+        ({"pipeline": "instruct-pix2pix"}, "closest pipelines are StableDiffusionInstructPix2PixPipeline"),
+        ({"pipeline": ""}, "has no pipeline ''; the closest pipelines are "),
+        ({"pipeline": "DDIMScheduler"}, "DDIMScheduler of diffusers is not a pipeline; the closest pipelines are "),
+        ({"pipeline": "__version__"}, "__version__ of diffusers is not a pipeline"),
+        ({"pipeline": "DiffusionPipeline"}, "takes no prompt and no image and no generator, so it does not edit"),
+        ({"pipeline": "FluxPipeline"}, "FluxPipeline takes no image, so it does not edit .*; the closest pipelines are FluxKontext"),
+        ({"pipeline": "NotInstalledPipeline"}, "needs no_such_package; run: pip install no_such_package"),
+        ({"pipeline": "FluxKontextPipeline", "image_scale": 1.5}, "FluxKontextPipeline takes no image_guidance_scale: remove image_scale"),
+        ({"pipeline": 7}, "pipeline: "),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("editor", ["diffusers", "instruct-pix2pix"])
+def test_a_pipeline_that_cannot_edit_is_refused_when_the_editor_opens(
+    editor: str, settings: dict[str, Any], message: str, pipelines: ModuleType, folder: str
+) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        open_editor(editor, {"model": folder, **settings})
+    assert "\n" not in str(error.value)
+
+
+def test_an_import_that_fails_is_one_line(pipelines: ModuleType, folder: str) -> None:
+    def fails(name: str) -> Any:
+        raise RuntimeError(f"Failed to import {name}\nbecause of this")
+
+    names = [*pipelines.__dict__, "BrokenPipeline"]
+    pipelines.__dict__.update(__getattr__=fails, __dir__=lambda: names)
+    with pytest.raises(UserError, match="BrokenPipeline of diffusers cannot be imported: Failed") as error:
+        open_editor("diffusers", {"model": folder, "pipeline": "BrokenPipeline"})
+    assert "\n" not in str(error.value)
+
+
+def test_only_instruct_pix2pixs_own_pipeline_updates(
+    pipelines: ModuleType, folder: str, portrait: np.ndarray
+) -> None:
+    assert open_editor("instruct-pix2pix", {"model": folder}).can_update
+    other = open_editor("instruct-pix2pix", {"model": folder, "pipeline": "FluxKontextPipeline"})
+    assert not other.can_update
+    with pytest.raises(UserError, match="by instruct-pix2pix"):
+        other.update(portrait, portrait, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("StableDiffusionInstructPix2PixPipeline", {"height", "width"}),
+        ("FluxKontextPipeline", {"image_guidance_scale"}),
+        ("StableDiffusionXLInstructPix2PixPipeline", set()),
+    ],
+)
+def test_pipelines_of_the_library_take_what_they_are_given(name: str, without: set[str]) -> None:
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    taken = taken_arguments(editing_pipeline(name))
+    ours = {"num_inference_steps", "guidance_scale", "image_guidance_scale", "height", "width"}
+    assert ours - taken == without
+    given = DiffusersEditor(DiffusersSettings(model="x", pipeline=name, steps=3), "cpu").arguments(
+        "photo", "x"
+    )
+    assert given.keys() - taken == set() and given["num_inference_steps"] == 3
+
+
+def test_a_misspelt_pipeline_of_the_library_is_told_the_right_one() -> None:
+    pytest.importorskip("diffusers")
+    with pytest.raises(UserError, match="the closest pipelines are FluxKontextPipeline"):
+        editing_pipeline("FluxContextPipeline")
 
 
 @pytest.fixture(scope="module")
@@ -239,17 +398,20 @@ def test_a_reference_must_be_a_square_picture(tmp_path: Path) -> None:
             open_editor("file", {"image": path})
 
 
-@pytest.mark.parametrize("name", ["instruct-pix2pix", "flux-kontext"])
+@pytest.mark.parametrize("name", ["instruct-pix2pix", "diffusers"])
 def test_without_weights_the_remedy_is_told(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, pipelines: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path))
     monkeypatch.delenv("EMO_BENCH_ASSETS", raising=False)
-    with pytest.raises(UserError, match=r"EMO_BENCH_ASSETS|emo-bench\[diffusion\]") as error:
-        open_editor(name, {})
+    with pytest.raises(UserError, match=r"needs the diffusers folder of nowhere.*EMO_BENCH_ASSETS") as error:
+        open_editor(name, {"model": "nowhere", "pipeline": "FluxKontextPipeline"})
     assert "\n" not in str(error.value)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"needs diffusers; run: pip install 'emo-bench\[diffusion\]'"):
+        open_editor(name, {"model": "nowhere", "pipeline": "FluxKontextPipeline"})
 
 
 def test_every_editor_says_what_its_settings_are() -> None:
-    assert set(EDITORS) == {"styletransfer", "instruct-pix2pix", "flux-kontext", "file"}
+    assert set(EDITORS) == {"styletransfer", "instruct-pix2pix", "diffusers", "file"}
     assert all(cls.settings_model.__doc__ for cls in EDITORS.values())

@@ -1,0 +1,128 @@
+"""Pipelines of ``diffusers``: where their folders are, which classes edit a picture, which arguments these take."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from emo_bench import assets, paths
+from emo_bench.errors import UserError
+
+# A pipeline that lacks one of these cannot edit a picture by an instruction, or not by a seed.
+NEEDED = ("prompt", "image", "generator")
+CLOSEST_COUNT = 3
+
+
+def editing_pipeline(name: str) -> type:
+    """The class of ``diffusers`` with that name, e.g. ``StableDiffusionInstructPix2PixPipeline``.
+
+    Raises:
+        UserError: diffusers is not installed, or has no such pipeline, or the pipeline does not edit a picture by an
+            instruction; the line names the closest pipelines.
+    """
+    if importlib.util.find_spec("diffusers") is None:
+        raise UserError("needs diffusers; run: pip install 'emo-bench[diffusion]'")
+    try:
+        import diffusers
+    except (ImportError, RuntimeError) as error:
+        raise UserError(f"diffusers cannot be imported: {_first_line(error)}") from error
+    # The names are known without an import of the pipelines, which takes many seconds for all of them.
+    known = [each for each in dir(diffusers) if each.endswith("Pipeline") and not each.startswith("Flax")]
+    if name not in dir(diffusers):
+        raise UserError(
+            f"diffusers {diffusers.__version__} has no pipeline {name!r}; {_closest(name, known)}"
+        )
+    try:
+        found = getattr(diffusers, name)
+    # diffusers raises RuntimeError around whatever the import of a pipeline raises.
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            f"the pipeline {name} of diffusers cannot be imported: {_first_line(error)}"
+        ) from error
+    # diffusers has a stand-in for each class whose packages are not installed.
+    lacking = [each for each in getattr(found, "_backends", ()) if importlib.util.find_spec(each) is None]
+    if lacking:
+        raise UserError(
+            f"the pipeline {name} needs {' and '.join(lacking)}; run: pip install {' '.join(lacking)}"
+        )
+    if not (inspect.isclass(found) and issubclass(found, diffusers.DiffusionPipeline)):
+        raise UserError(f"{name} of diffusers is not a pipeline; {_closest(name, known)}")
+    missing = [each for each in NEEDED if each not in taken_arguments(found)]
+    if missing:
+        raise UserError(
+            f"the pipeline {name} takes no {' and no '.join(missing)}, so it does not edit a picture by an instruction; "
+            f"{_closest(name, [each for each in known if each != name])}"
+        )
+    return found
+
+
+def taken_arguments(pipeline: type) -> frozenset[str]:
+    """The named arguments of a pipeline's ``__call__``; ``**kwargs`` does not count."""
+    call = inspect.getattr_static(pipeline, "__call__", None)
+    parameters = inspect.signature(call).parameters.values() if callable(call) else ()
+    named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    return frozenset(each.name for each in parameters if each.kind in named)
+
+
+def refused_setting(pipeline: type, arguments: Mapping[str, str], chosen: frozenset[str]) -> str | None:
+    """Why a setting of the user has no effect on a pipeline, in one line, or None.
+
+    Args:
+        pipeline: the class.
+        arguments: the argument of ``__call__`` that each setting becomes.
+        chosen: the settings that the user gave.
+    """
+    taken = taken_arguments(pipeline)
+    for setting, argument in arguments.items():
+        if setting in chosen and argument not in taken:
+            return f"the pipeline {pipeline.__name__} takes no {argument}: remove {setting} from the style's editor_settings"
+    return None
+
+
+def pipeline_folder(model: str) -> Path | None:
+    """The folder of a diffusers pipeline: a path, or a name in the asset folders; None where it is not here."""
+    places = [Path(model).expanduser(), *(folder / model for folder in paths.asset_folders())]
+    places.append(paths.home() / "assets" / model)
+    return next((place for place in places if (place / "model_index.json").is_file()), None)
+
+
+def folder_remedy(model: str) -> str:
+    """What to do when the folder of a pipeline is not here, in one line."""
+    known = next((asset for asset in assets.list_assets() if asset.name == model), None)
+    return (
+        f"needs the diffusers folder of {model} (with model_index.json): "
+        f"{f'run: {known.remedy()}, or ' if known else ''}put it into a folder of "
+        "EMO_BENCH_ASSETS, or name it as the style's editor_settings.model"
+    )
+
+
+def load_pipeline(name: str, folder: Path, device: str) -> Any:
+    """A pipeline of the class ``name`` from its folder, on the device; nothing is downloaded.
+
+    Raises:
+        UserError: there is no such pipeline, or the folder does not hold one.
+    """
+    import torch
+
+    pipeline: Any = editing_pipeline(name)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    try:
+        loaded = pipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is no {name}: {str(error).splitlines()[0]}") from error
+    loaded.set_progress_bar_config(disable=True)
+    return loaded.to(device)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _closest(name: str, known: list[str]) -> str:
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=CLOSEST_COUNT, cutoff=0.0)
+    return f"the closest pipelines are {', '.join(by_lower[each] for each in near)}"
