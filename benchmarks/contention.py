@@ -158,7 +158,7 @@ def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
     from emo_avatar.render_stage import RenderStage
     from emo_avatar.renderer import AvatarRenderer
     from emo_bench import actors
-    from emo_bench.method import Workspace
+    from emo_bench.methods.interface import Workspace
     from emo_bench.perceptual import perceptual_loss
 
     short = {"projection_steps": "1", "tuning_steps": "1", "steps": "1000000", "gan_start_step": "0"}

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from emo_bench.finished_runs import is_finished, load_run
-from emo_bench.lossless import read_lossless
+from emo_bench.methods.reference_editors import open_editor
 from emo_bench.metrics import Captions, Settings, score
 from emo_bench.metrics.conventions import Convention
-from emo_bench.pictures import read_picture
+from emo_bench.pictures.reading import read_picture
 from emo_bench.progress import track_progress
-from emo_bench.reference_editors import open_editor
-from emo_bench.rescoring import run_sources
-from emo_bench.store import RENDER
+from emo_bench.runs.finished import is_finished, load_run
+from emo_bench.runs.frame_scoring import run_sources
+from emo_bench.runs.store import RENDER
+from emo_bench.video.lossless import read_lossless
 
 METRICS = ("flmd", "clip_d", "flicker")
 COLUMNS = 8

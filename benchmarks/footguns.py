@@ -16,7 +16,7 @@ from skimage.metrics import structural_similarity
 
 from emo_bench.metrics.conventions import Convention, lay_on
 from emo_bench.metrics.registry import metric_class
-from emo_bench.rescoring import run_sources
+from emo_bench.runs.frame_scoring import run_sources
 
 FRAMES = 100
 

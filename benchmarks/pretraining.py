@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import torch
 
-from emo_avatar.pretrain_adversarial import AdversarialConfig, discriminator_step, generator_step, r1_step
-from emo_avatar.pretrain_state import PretrainConfig, new_state
+from factory.prior.adversarial import AdversarialConfig, discriminator_step, generator_step, r1_step
+from factory.prior.state import PretrainConfig, new_state
 
 STEPS = 2
 # channel_base, channel_max, batch, bfloat16

@@ -112,7 +112,7 @@ def by_us(
     """Scores, seconds of the one pass, and seconds of each metric alone on decoded frames."""
     from emo_bench.metrics import Batch, Captions, Settings
     from emo_bench.metrics.registry import metric_class
-    from emo_bench.rescoring import ScoreRequest, score_request
+    from emo_bench.runs.frame_scoring import ScoreRequest, score_request
 
     settings = Settings(clip=str(clip), captions=Captions(*CAPTIONS))
     decoded = [

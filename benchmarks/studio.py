@@ -11,9 +11,9 @@ FRAMES = 40
 
 def render_frames(name: str) -> float:
     """Render some frames of an actor, animation included; returns the seconds they took."""
-    from emo_bench.actors.studio.actors import ACTORS, CENTER_PX, FOCAL_PX, FPS, HOME_M, SIZE_PX
-    from emo_bench.actors.studio.motion import talking_motion
-    from emo_bench.actors.studio.scene import Person
+    from factory.studio.actors import ACTORS, CENTER_PX, FOCAL_PX, FPS, HOME_M, SIZE_PX
+    from factory.studio.motion import talking_motion
+    from factory.studio.scene import Person
 
     person = Person(ACTORS[name])
     wall = person.spec.background.paint(SIZE_PX)

@@ -3,4 +3,4 @@
 Importing the package is free; the submodules import torch.
 """
 
-import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.waiting_threads
+import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.system.threads

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from emo_bench.clip.model import ClipSource, load_towers
 from emo_bench.errors import UserError
-from emo_bench.metrics.clip_model import ClipSource, load_towers
 
 
 class ClipEncoder(nn.Module):
-    """Features of pictures by a CLIP found with ``emo_bench.metrics.clip_model.find_clip``; frozen, fp32.
+    """Features of pictures by a CLIP found with ``emo_bench.clip.model.find_clip``; frozen, fp32.
 
     ``size_px`` is the side of the pictures that it takes. UserError when they are not square or the weights do not fit.
     """

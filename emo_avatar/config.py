@@ -9,11 +9,22 @@ from pydantic import Field, model_validator
 
 from emo_avatar.prior import SMALL, default_prior
 from emo_bench.errors import UserError, shortened
-from emo_bench.method import GPU_PROFILE, gpu_resolution_px
-from emo_bench.method_settings import MethodSettings, PerceptualName, resolve
+from emo_bench.methods.interface import GPU_PROFILE, MethodInfo, gpu_resolution_px
+from emo_bench.methods.settings import MethodSettings, PerceptualName, resolve
 
 _Width = Annotated[int, Field(ge=1, le=4096)]
 _Decay = Annotated[float, Field(ge=0, le=10)]
+
+
+INFO = MethodInfo(
+    name="emo-avatar",
+    title="Emo-Avatar",
+    paper="Liu, Song et al. 2024, Emo-Avatar, arXiv 2402.00827v1",
+    licence="Apache-2.0 (this implementation)",
+    capabilities=frozenset({"render", "edit"}),
+    requirements=(),
+    fidelity="whole method from the paper; open choices are fields of the config, preset 'literal' follows the text",
+)
 
 
 class EmoAvatarConfig(MethodSettings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,8 +11,12 @@ from torch import Tensor
 from emo_avatar.alignment import ffhq_quad, invert_affine, quad_to_affine
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.motion_flow import expression_windows
-from emo_avatar.renderer import DrivingBatch
+from emo_avatar.renderer import AvatarRenderer, DrivingBatch
 from emo_bench.actors.capture import Capture
+from emo_bench.system.devices import mixed_precision
+
+# Frames that are rendered at once.
+RENDER_BATCH = 8
 
 
 class DrivingSignals:
@@ -230,3 +234,14 @@ def to_frames_u8(images: Tensor) -> np.ndarray:
     """``[B, 3, H, W]`` in [-1, 1] to uint8 ``[B, H, W, 3]``, rounded and clipped."""
     scaled = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
     return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def rendered(
+    avatar: AvatarRenderer, signals: DrivingSignals, indices: Sequence[int], device: str
+) -> Iterator[np.ndarray]:
+    """Yield uint8 ``[R, R, 3]`` frames of an avatar, some at a time; call it without gradients."""
+    for start in range(0, len(indices), RENDER_BATCH):
+        batch = signals.batch(indices[start : start + RENDER_BATCH], device)
+        with mixed_precision(device, avatar.config.bf16):
+            image = avatar(batch).image
+        yield from to_frames_u8(image)

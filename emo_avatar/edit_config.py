@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from emo_bench.errors import UserError, shortened
-from emo_bench.method_settings import MethodSettings, resolve
+from emo_bench.methods.settings import MethodSettings, resolve
 
 
 class EditConfig(MethodSettings):

@@ -16,7 +16,7 @@ from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_los
 from emo_avatar.render_stage import Perceptual, condition
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
 from emo_avatar.skip_training import SkipTraining
-from emo_bench.devices import mixed_precision
+from emo_bench.system.devices import mixed_precision
 
 RENDER_BATCH = 8
 

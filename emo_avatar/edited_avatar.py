@@ -7,38 +7,57 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emo_avatar.checkpointing import CHECKPOINT, REMEDY, load_state, save_tensors
 from emo_avatar.clip_encoder import ClipEncoder
+from emo_avatar.config import INFO, PROFILES, EmoAvatarConfig
 from emo_avatar.dataset_update import DatasetUpdateStage
-from emo_avatar.driving import DrivingSignals, evenly_spaced, landmarks_px, to_frames_u8, to_unit_range
+from emo_avatar.driving import (
+    DrivingSignals,
+    evenly_spaced,
+    landmarks_px,
+    rendered,
+    to_frames_u8,
+    to_unit_range,
+)
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
-from emo_avatar.loss_log import LossLog
-from emo_avatar.method import EmoAvatar, rendered
 from emo_avatar.patch_discriminator import PatchDiscriminator
 from emo_avatar.prior import sha256_of
 from emo_avatar.renderer import AvatarRenderer
-from emo_avatar.sheets import save_sheet
 from emo_bench.actors.capture import Capture, resize_area
+from emo_bench.clip.model import ClipSource, find_clip
 from emo_bench.errors import UserError
-from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
-from emo_bench.metrics.clip_model import ClipSource, find_clip
+from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
+from emo_bench.methods.reference_editors import open_editor
+from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_tensors
+from emo_bench.methods.training.loss_log import LossLog
 from emo_bench.perceptual import perceptual_loss
 from emo_bench.progress import track_progress
-from emo_bench.reference_editors import open_editor
 from emo_bench.untrusted.refusal import reading
 from emo_bench.untrusted.safetensors_file import read_safetensors
+from emo_bench.video.sheets import save_sheet
 
 ENCODE_BATCH = 8
 SHEET_FRAMES = 8
 
 log = logging.getLogger("emo_bench")
+
+
+class FittedAvatar(Protocol):
+    """What an edit needs of the avatar that it starts from; :class:`emo_avatar.method.EmoAvatar` has it."""
+
+    workspace: Workspace
+    config: EmoAvatarConfig
+    resolution_px: int
+
+    def fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
+        """The avatar, loaded if need be, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""
+        ...
 
 
 class EditedAvatar(Method):
@@ -58,9 +77,9 @@ class EditedAvatar(Method):
     """
 
     fit_files = (CHECKPOINT,)
-    info: ClassVar[MethodInfo] = EmoAvatar.info
+    info: ClassVar[MethodInfo] = INFO
 
-    def __init__(self, workspace: Workspace, base: EmoAvatar, style: EditStyle) -> None:
+    def __init__(self, workspace: Workspace, base: FittedAvatar, style: EditStyle) -> None:
         super().__init__(workspace)
         self.base, self.style = base, style
         self.resolution_px = base.resolution_px
@@ -79,7 +98,7 @@ class EditedAvatar(Method):
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
         """Those of the avatar."""
-        return EmoAvatar.profiles()
+        return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Edit one frame, then train the skip connections towards it; the log says what each part took."""

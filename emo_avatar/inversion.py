@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from emo_avatar.stylegan2 import Generator
-from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
+from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """Distance of two batches [B, 3, H, W] in [-1, 1], as ``[B]``."""

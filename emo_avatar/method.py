@@ -11,31 +11,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emo_avatar.checkpointing import CHECKPOINT, REMEDY, link_file, load_state, save_state, save_tensors
 from emo_avatar.checkpoints import config_of
-from emo_avatar.config import PROFILES, resolve_config
-from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, to_frames_u8
+from emo_avatar.config import INFO, PROFILES, resolve_config
+from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, rendered, to_frames_u8
+from emo_avatar.edited_avatar import EditedAvatar
 from emo_avatar.initialization import INIT_FIELDS, INIT_STATE, Initialization, initialize
-from emo_avatar.loss_log import LossLog
 from emo_avatar.prior import prior_path, sha256_of
 from emo_avatar.render_stage import RenderStage
 from emo_avatar.renderer import AvatarRenderer
-from emo_avatar.sheets import difference, save_sheet
-from emo_avatar.stage_clock import StageClock, read_seconds, write_seconds
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_avatar.stylegan2.exact import build_exactly
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
-from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
-from emo_bench.method import EditStyle, Method, MethodInfo, Workspace
+from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
+from emo_bench.methods.training.checkpointing import (
+    CHECKPOINT,
+    REMEDY,
+    link_file,
+    load_state,
+    save_state,
+    save_tensors,
+)
+from emo_bench.methods.training.loss_log import LossLog
+from emo_bench.methods.training.stage_clock import StageClock, read_seconds, write_seconds
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.progress import track_progress
 from emo_bench.untrusted.refusal import Unreadable, reading
 from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
+from emo_bench.video.sheets import difference, save_sheet
 
 PLATE_FRAMES = 64
-RENDER_BATCH = 8
 
 
 class EmoAvatar(Method):
@@ -48,15 +54,7 @@ class EmoAvatar(Method):
     """
 
     fit_files = (CHECKPOINT,)
-    info: ClassVar[MethodInfo] = MethodInfo(
-        name="emo-avatar",
-        title="Emo-Avatar",
-        paper="Liu, Song et al. 2024, Emo-Avatar, arXiv 2402.00827v1",
-        licence="Apache-2.0 (this implementation)",
-        capabilities=frozenset({"render", "edit"}),
-        requirements=(),
-        fidelity="whole method from the paper; open choices are fields of the config, preset 'literal' follows the text",
-    )
+    info: ClassVar[MethodInfo] = INFO
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
@@ -148,8 +146,6 @@ class EmoAvatar(Method):
 
     def edit(self, style: EditStyle, workspace: Workspace) -> Method:
         """The edit stage (paper 3.3) as a method of its own; see :class:`emo_avatar.edited_avatar.EditedAvatar`."""
-        from emo_avatar.edited_avatar import EditedAvatar
-
         return EditedAvatar(workspace, self, style)
 
     def load(self) -> None:
@@ -223,14 +219,3 @@ class EmoAvatar(Method):
         truth = to_frames_u8(frames.images(rows))
         gaps = [difference(a, b) for a, b in zip(ours, truth, strict=True)]
         save_sheet(self.workspace.folder / "train.png", [list(truth), list(ours), gaps])
-
-
-def rendered(
-    avatar: AvatarRenderer, signals: DrivingSignals, indices: Sequence[int], device: str
-) -> Iterator[np.ndarray]:
-    """Yield uint8 ``[R, R, 3]`` frames of an avatar, some at a time; call it without gradients."""
-    for start in range(0, len(indices), RENDER_BATCH):
-        batch = signals.batch(indices[start : start + RENDER_BATCH], device)
-        with mixed_precision(device, avatar.config.bf16):
-            image = avatar(batch).image
-        yield from to_frames_u8(image)

@@ -17,8 +17,8 @@ from emo_avatar.driving import DrivingSignals, TrainingFrames
 from emo_avatar.motion_flow import total_variation
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Rendering
-from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
+from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 

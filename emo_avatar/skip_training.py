@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.edit_config import EditConfig
 from emo_avatar.renderer import AvatarRenderer, Encoding
-from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
+from emo_bench.system.devices import mixed_precision
 
 
 class SkipTraining:

@@ -1,6 +1,6 @@
 """emo-bench: which head avatar is better, under one fixed protocol, and by how much."""
 
-from emo_bench.waiting_threads import bound_spinning
+from emo_bench.system.threads import bound_spinning
 
 __version__ = "0.1.0"
 

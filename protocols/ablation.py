@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from emo_bench.errors import UserError
-from emo_bench.toml_file import read_toml
+from emo_bench.untrusted.toml_file import read_toml
 
 DEFAULT = Path(__file__).with_name("ablation.toml")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emo_bench.errors import UserError
-from emo_bench.toml_file import read_toml
+from emo_bench.untrusted.toml_file import read_toml
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import UserError
-from emo_bench.toml_file import read_toml
+from emo_bench.untrusted.toml_file import read_toml
 
 FOLDER = Path(__file__).parent / "styles"
 DEFAULT_STYLE = "bronze-statue"
@@ -22,7 +22,7 @@ class Style(BaseModel):
         title: for tables.
         source_caption, target_caption: what the frames show before and after; CLIP-D compares with their difference.
         instruction: for editors that are told what to do.
-        editor: of the reference picture, a name of ``emo_bench.reference_editors.EDITORS``.
+        editor: of the reference picture, a name of ``emo_bench.methods.reference_editors.EDITORS``.
         editor_settings: its settings.
     """
 

@@ -1,29 +1,24 @@
 """Tables and pages from finished runs. Importing the package is cheap."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.waiting_threads
+import lazy_loader
+
+import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.system.threads
 
 if TYPE_CHECKING:
+    from reports.pages.writing import summary, write_report
     from reports.paper import PaperTable, load_paper_tables
     from reports.tables import long_table
-    from reports.writing import summary, write_report
-
-_HOME = {
-    "PaperTable": "paper",
-    "load_paper_tables": "paper",
-    "long_table": "tables",
-    "summary": "writing",
-    "write_report": "writing",
-}
 
 __all__ = ["PaperTable", "load_paper_tables", "long_table", "summary", "write_report"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import pandas and the rest only when a report is asked for."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+# Pandas and the rest are imported only when a report is asked for.
+__getattr__, _, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "pages.writing": ["summary", "write_report"],
+        "paper": ["PaperTable", "load_paper_tables"],
+        "tables": ["long_table"],
+    },
+)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.finished_runs import FinishedRun
-from emo_bench.methods import TRIVIAL
-from emo_bench.metrics import Interval, mean_interval
+from emo_bench.methods.registry import TRIVIAL
 from emo_bench.metrics.comparability import kind, require_comparable
+from emo_bench.runs.finished import FinishedRun
+from emo_bench.statistics import Interval, mean_interval
 
 RANKED_SHARE = 0.5
 # The paper's table of edits prints SD times 1e-2.

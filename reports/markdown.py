@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from emo_bench.plain_text import printable
+from emo_bench.text.plain_text import printable
 from reports.numbers import ARROWS, number
 from reports.paper import PaperTable
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from emo_bench.csv_text import csv_text
 from emo_bench.files import write_bytes
-from emo_bench.plain_text import json_text
-from reports.content import report_content
-from reports.html import PageOptions, render_page
-from reports.latex import latex_report
-from reports.lineup import line_up_all
+from emo_bench.text.csv_text import csv_text
+from emo_bench.text.plain_text import json_text
+from reports.figures.lineup import line_up_all
+from reports.pages.content import report_content
+from reports.pages.html import PageOptions, render_page
+from reports.pages.latex import latex_report
+from reports.pages.writing import write_tables
 from reports.tables import long_rows, read_groups, wide_table
-from reports.writing import write_tables
 
 WIDE, LATEX, JSON, HTML = "report_wide.csv", "report.tex", "report.json", "report.html"
 

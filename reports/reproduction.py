@@ -6,8 +6,8 @@ import shlex
 from typing import Any
 
 from emo_bench.errors import UserError
-from emo_bench.manifest import read_manifest
-from emo_bench.method import GIVEN_PROFILE
+from emo_bench.methods.interface import GIVEN_PROFILE
+from emo_bench.runs.manifest import read_manifest
 from reports.comparison import Row
 
 FILE_EDITOR = "file"

@@ -11,16 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from emo_bench.errors import UserError, exit_code
+from emo_bench.errors import UserError
 from emo_bench.files import write_bytes, write_json
-from emo_bench.finished_runs import find_runs, open_runs
-from emo_bench.manifest import MANIFEST
-from emo_bench.store import SCORES
+from emo_bench.runs.finished import find_runs, open_runs
+from emo_bench.runs.manifest import MANIFEST
+from emo_bench.runs.store import SCORES
+from emo_bench.system.endings import exit_code
 from reports.comparison import Group, Row, best_rows
 from reports.markdown import code, escaped, mean_text, pipe_table
 from reports.numbers import group_title, heading, metric_label, times
+from reports.pages.writing import average_table, group_notes
 from reports.tables import read_groups
-from reports.writing import average_table, group_notes
 
 PAGE = "README.md"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emo_bench.finished_runs import open_runs
+from emo_bench.runs.finished import open_runs
 from reports.comparison import Group, Row, group_rows
 
 if TYPE_CHECKING:

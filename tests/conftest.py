@@ -11,7 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-import emo_bench  # noqa: F401 - before a test loads torch, see emo_bench.waiting_threads
+import emo_bench  # noqa: F401 - before a test loads torch, see emo_bench.system.threads
 
 # Two test processes on two cores must not start four threads each.
 os.environ.setdefault("OMP_NUM_THREADS", "2")

@@ -1,142 +1,135 @@
-"""The direction of imports that docs/ARCHITECTURE.md draws, read from the source."""
+"""The direction of imports, as the table of docs/ARCHITECTURE.md gives it, held against the source."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEAVES = {
-    "errors", "files", "leaving", "seeds", "progress", "paths", "assets", "perceptual", "lossless", "untrusted", "pictures",
-    "regular_file", "video_file", "ffv1_checksums", "opencv", "system_libraries",
-}  # fmt: skip
-OPEN_TO_METHODS = {
-    "method", "actors", "assets", "devices", "perceptual", "progress", "errors", "files", "regular_file", "lossless", "tracking",
-    "reference_editors", "method_settings", "seeds", "untrusted", "opencv",
-}  # fmt: skip
-# Of the metrics only where CLIP is found.
-CLIP = "emo_bench.metrics.clip_model"
-# What each part of emo_bench may import of it; a part that is not listed may import all but the command line.
-ALLOWED = {
-    "console": set(),
-    "waiting_threads": set(),
-    "plain_text": set(),
-    "csv_text": set(),
-    "system_libraries": set(),
-    "errors": {"console", "plain_text", "system_libraries"},
-    "opencv": {"errors", "system_libraries"},
-    "files": {"errors"},
-    "toml_file": {"errors", "regular_file"},
-    "devices": {"errors"},
-    "progress": set(),
-    "paths": set(),
-    "assets": {"errors", "files", "paths", "progress"},
-    "perceptual": {"assets", "errors", "untrusted"},
-    "untrusted": {"errors"},
-    "regular_file": {"errors"},
-    "picture_bytes": set(),
-    "pictures": {"errors", "picture_bytes", "regular_file"},
-    "video_file": {"errors", "pictures"},
-    "ffv1_checksums": set(),
-    "lossless": {"errors", "files", "video_file"},
-    "tracking": LEAVES,
-    "actors": LEAVES | {"tracking", "plain_json"},
-    "diffusion_pipelines": {"assets", "errors", "paths"},
-    "reference_editors": {"diffusion_pipelines", "errors", "pictures"},
-    "method": {"actors", "devices", "errors"},
-    "plug_in_calls": {"errors", "plain_text", "system_libraries"},
-    "seeds": {"errors"},
-    "method_settings": {"errors", "perceptual"},
-    "metrics": {
-        "assets",
-        "perceptual",
-        "tracking",
-        "errors",
-        "opencv",
-        "plug_in_calls",
-        "untrusted",
-        "plain_json",
-    },
-    "methods": {"assets", "method", "command_method", "errors", "plug_in_calls"},
-    "watched_method": {"method", "methods", "actors", "errors", "plug_in_calls"},
-    "exporters": {"actors", "tracking", "progress", "errors"},
-    "frame_source": {"actors", "errors", "pictures", "regular_file"},
-    "masks": {"frame_source", "errors", "pictures"},
-    "numbered_frames": {"frame_source", "errors", "pictures"},
-    "plain_json": {"errors", "regular_file"},
-    "manifest": {"errors", "plain_json"},
-    "store": {"errors", "files", "manifest", "plain_json"},
-    "finished_runs": {"errors", "manifest", "plain_json", "regular_file", "store"},
+PACKAGES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports", "factory")
+# The product; factory/ is not in the wheel.
+SHIPPED = PACKAGES[:-1]
+
+
+def table() -> dict[str, set[str] | None]:
+    """Each room and the rooms that it may import, in the page's order; None for a room that may import all."""
+    rooms: dict[str, set[str] | None] = {}
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    section = text.partition("## Rooms")[2].partition("\n## ")[0]
+    for line in section.splitlines():
+        if not line.startswith("| `"):
+            continue
+        names, _, allowed = (cell.strip() for cell in line.strip("|").split("|"))
+        listed = {full_name(name) for name in re.findall(r"`([\w.]+)`", allowed)}
+        if allowed.startswith("as "):
+            listed |= rooms[sorted(listed & rooms.keys())[0]] or set()
+        together = re.findall(r"`([\w.]+)`", names)
+        rooms.update({room: None if allowed == "all" else listed | set(together) for room in together})
+    return rooms
+
+
+def full_name(name: str) -> str:
+    return name if name.partition(".")[0] in PACKAGES else f"emo_bench.{name}"
+
+
+ROOMS = table()
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
 }
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports, inside functions too."""
+def room_of(module: str) -> str | None:
+    """The row with the longest name that the module's begins with; None for `emo_bench` itself."""
+    parts = module.split(".")
+    names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in ROOMS), None)
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Our modules that a file imports, inside functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            while name and name not in MODULES:
+                name = name.rpartition(".")[0]
+            if name:
+                yield name
 
 
-def files(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found
-    return found
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_what_its_room_may(module: str) -> None:
+    room = room_of(module)
+    allowed = ROOMS[room] if room else None
+    if allowed is None:
+        return
+    for name in imported_modules(MODULES[module]):
+        other = room_of(name)
+        assert other in {None, room, *allowed}, f"{module} imports {name}"
 
 
-def part_of(name: str, package: str = "emo_bench") -> str | None:
-    """`actors` of `emo_bench.actors.capture.Capture`; None for other packages and for `emo_bench.__version__`."""
-    head, _, rest = name.partition(".")
-    part = rest.partition(".")[0]
-    known = (ROOT / package / part).is_dir() or (ROOT / package / f"{part}.py").is_file()
-    return part if head == package and part and known else None
+def test_rooms_import_only_rooms_above_them_in_the_table() -> None:
+    order = list(ROOMS)
+    for room, allowed in ROOMS.items():
+        for other in allowed or ():
+            assert other in order, f"{room} may import {other}, which has no row"
+            assert order.index(other) < order.index(room) or other in ROOMS[room], (
+                f"{other} stands below {room}"
+            )
 
 
-@pytest.mark.parametrize("part", sorted(ALLOWED))
-def test_parts_import_only_what_is_below_them(part: str) -> None:
-    folder = ROOT / "emo_bench" / part
-    sources = files(f"emo_bench/{part}") if folder.is_dir() else [folder.with_suffix(".py")]
-    for path in sources:
-        for name in imports(path):
-            imported = part_of(name)
-            assert imported in {None, part, *ALLOWED[part]}, f"{path.relative_to(ROOT)} imports {name}"
-            outside = name.partition(".")[0]
-            assert outside not in {"emo_avatar", "baselines", "reports"}, f"{path} imports {name}"
+def test_every_part_of_the_tree_has_a_row() -> None:
+    for module in MODULES:
+        assert module in {"emo_bench", "emo_bench.__main__"} or room_of(module), f"{module} has no row"
+    for room in ROOMS:
+        assert room in MODULES or (ROOT / Path(*room.split("."))).is_dir(), f"{room} is not in the tree"
 
 
-@pytest.mark.parametrize("package", ["emo_avatar", "baselines"])
-def test_methods_use_the_published_interface(package: str) -> None:
-    for path in files(package):
-        for name in imports(path):
-            allowed = part_of(name) in {None, *OPEN_TO_METHODS} or name.startswith(f"{CLIP}.")
-            assert allowed, f"{path.relative_to(ROOT)} imports {name}"
-            assert name.partition(".")[0] not in {"protocols", "reports"}, f"{path} imports {name}"
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    imports = {module: set(imported_modules(path)) - {module} for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, f"circle: {' -> '.join((*trail[trail.index(module) :], module))}"
+        if module not in done:
+            for other in sorted(imports[module]):
+                visit(other, (*trail, module))
+            done.add(module)
+
+    # A package's own file may name what is inside it: it is loaded on demand.
+    fronts = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    imports.update({module: set() for module in fronts})
+    for module in imports:
+        visit(module, ())
 
 
-def test_nothing_imports_the_command_line() -> None:
-    for package in ("emo_bench", "emo_avatar", "baselines", "protocols", "reports"):
-        for path in files(package):
-            if "cli" not in path.parts and path.name != "__main__.py":
-                assert "cli" not in {part_of(name) for name in imports(path)}, path
+def test_nothing_that_ships_imports_the_factory_or_the_command_line() -> None:
+    for module, path in MODULES.items():
+        if module.partition(".")[0] not in SHIPPED or room_of(module) == "emo_bench.cli":
+            continue
+        if path.name == "__main__.py":
+            continue
+        for name in imported_modules(path):
+            assert room_of(name) not in {"emo_bench.cli", "factory"}, f"{module} imports {name}"
 
 
 def test_opencv_is_loaded_by_one_module() -> None:
     """Where its libraries are missing, that module says so in one line."""
-    for package in ("emo_bench", "emo_avatar", "baselines", "protocols", "reports"):
-        for path in files(package):
-            if path != ROOT / "emo_bench" / "opencv.py":
-                assert "cv2" not in {name.partition(".")[0] for name in imports(path)}, path
-
-
-def test_the_map_names_every_part() -> None:
-    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
-    entries = [path for path in (ROOT / "emo_bench").iterdir() if path.suffix == ".py" or path.is_dir()]
-    parts = {path.stem for path in entries} - {"__init__", "__main__", "__pycache__"}
-    missing = {part for part in parts if f".{part}`" not in table}
-    assert not missing
+    for module, path in MODULES.items():
+        if module == "emo_bench.system.opencv":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert "cv2" not in {name.partition(".")[0] for name in names}, path

@@ -86,7 +86,7 @@ def gaze_map(landmarks478_px: np.ndarray, size_px: int) -> np.ndarray:
     Args:
         landmarks478_px: ``[478, 2]`` MediaPipe landmarks at ``size_px``.
     """
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     picture = np.zeros((size_px, size_px, 3), dtype=np.uint8)
     for opening, iris, rim in EYES:

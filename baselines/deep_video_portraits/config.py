@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from emo_bench.method_settings import MethodSettings
+from emo_bench.methods.settings import MethodSettings
 
 
 class DeepVideoPortraitsConfig(MethodSettings):

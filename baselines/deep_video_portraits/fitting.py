@@ -14,8 +14,8 @@ from baselines.deep_video_portraits.conditioning import CHANNELS, Conditioning
 from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
 from baselines.deep_video_portraits.networks import PatchCritic
 from baselines.training_frames import TrainingFrames
-from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
+from emo_bench.system.devices import mixed_precision
 
 
 class DeepVideoPortraitsFit:

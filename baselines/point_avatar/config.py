@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from emo_bench.method_settings import MethodSettings, PerceptualName
+from emo_bench.methods.settings import MethodSettings, PerceptualName
 
 
 class PointAvatarConfig(MethodSettings):

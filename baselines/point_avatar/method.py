@@ -24,12 +24,12 @@ from baselines.point_avatar.fitting import (
 )
 from baselines.point_avatar.renderer import PointAvatarModel
 from baselines.point_avatar.rig_surface import frame_drive
-from baselines.settings import resolve_settings
-from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
-from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
-from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.methods.interface import Method, MethodInfo, Workspace
+from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.settings import resolve_settings
+from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.tracking.head_rig import load_head_rig
 

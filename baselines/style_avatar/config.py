@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from emo_bench.method_settings import MethodSettings, PerceptualName
+from emo_bench.methods.settings import MethodSettings, PerceptualName
 
 BOTTOM_PX = 8
 

@@ -19,8 +19,8 @@ from baselines.style_avatar.wavelet import haar
 from baselines.training_frames import TrainingFrames
 from emo_avatar.stylegan2.config import DiscriminatorConfig
 from emo_avatar.stylegan2.discriminator import Discriminator
-from emo_bench.devices import mixed_precision
 from emo_bench.errors import UserError
+from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 # Wavelets of a picture and of the rendering beside it.

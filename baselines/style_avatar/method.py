@@ -12,19 +12,19 @@ from torch import Tensor
 
 from baselines.head_render import HeadLook, fit_look
 from baselines.plate import evenly_spaced
-from baselines.settings import resolve_settings
 from baselines.style_avatar.avatar import StyleAvatarModel
 from baselines.style_avatar.config import PROFILES, StyleAvatarConfig
 from baselines.style_avatar.driving import DrivingSignals
 from baselines.style_avatar.fitting import StyleAvatarFit
 from baselines.training_frames import TrainingFrames, to_frames_u8
-from baselines.training_state import load_checkpoint, restoring, run_training, save_checkpoint
-from emo_avatar.checkpointing import CHECKPOINT
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
-from emo_bench.devices import mixed_precision
-from emo_bench.method import Method, MethodInfo, Workspace
+from emo_bench.methods.interface import Method, MethodInfo, Workspace
+from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.settings import resolve_settings
+from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.perceptual import DISTANCES, perceptual_loss
+from emo_bench.system.devices import mixed_precision
 
 RENDER_BATCH = 8
 TEXTURE, LIGHT, LAST_TIME = "look.texture", "look.light", "last_time"

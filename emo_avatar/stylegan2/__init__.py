@@ -1,6 +1,8 @@
 """StyleGAN2 in plain PyTorch, exact to the NVIDIA and rosinality networks, with NVIDIA's parameter names."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from emo_avatar.stylegan2.config import Architecture, DiscriminatorConfig, GeneratorConfig, NoiseMode
 
@@ -18,15 +20,7 @@ __all__ = [
     "NoiseMode",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the networks, and torch with them, when they are first asked for."""
-    if name in ("Generator", "Fuse"):
-        from emo_avatar.stylegan2 import generator
-
-        return getattr(generator, name)
-    if name == "Discriminator":
-        from emo_avatar.stylegan2.discriminator import Discriminator
-
-        return Discriminator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# The networks, and torch with them, are imported when they are first asked for.
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, submod_attrs={"discriminator": ["Discriminator"], "generator": ["Fuse", "Generator"]}
+)

@@ -1,8 +1,8 @@
 """Actors: people and their videos, bundled or the user's own."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
 if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture, Track
@@ -10,12 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ActorInfo", "Capture", "Track", "list_actors", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name in ("ActorInfo", "list_actors", "load"):
-        return getattr(import_module("emo_bench.actors.library"), name)
-    if name in ("Capture", "Track"):
-        return getattr(import_module("emo_bench.actors.capture"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, _, _ = lazy_loader.attach(
+    __name__, submod_attrs={"capture": ["Capture", "Track"], "library": ["ActorInfo", "list_actors", "load"]}
+)

@@ -22,12 +22,12 @@ from emo_bench.actors.half_made import making
 from emo_bench.actors.names import check_name
 from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_outline
 from emo_bench.actors.track import POSES, Track, pack_foreground
-from emo_bench.actors.video import VideoInfo, decode_video, probe_video
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.tracking.fit import TrackFit, fit_track
 from emo_bench.tracking.fit_threads import one_thread
 from emo_bench.tracking.landmarks import Detection, Landmarker
+from emo_bench.video.reading import VideoInfo, decode_video, probe_video
 
 LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
@@ -259,7 +259,7 @@ def _store(
 
 
 def _made_small(frame_u8: np.ndarray) -> np.ndarray:
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     share = min(CUTTER_PX / max(frame_u8.shape[:2]), 1.0)
     return np.asarray(cv2.resize(frame_u8, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))

@@ -13,7 +13,7 @@ import numpy as np
 
 from emo_bench.actors.track import Track, pack_foreground
 from emo_bench.errors import UserError
-from emo_bench.video_file import open_video
+from emo_bench.video.container import open_video
 
 if TYPE_CHECKING:
     import av
@@ -176,7 +176,7 @@ def resize_area(frame_u8: np.ndarray, size: int) -> np.ndarray:
     height, width = frame_u8.shape[:2]
     if height == width and height % size == 0:
         return block_means(frame_u8, height // size)
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     how = cv2.INTER_AREA if size < height else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(frame_u8, (size, size), interpolation=how))

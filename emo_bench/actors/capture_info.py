@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench.plain_json import read_json
+from emo_bench.untrusted.plain_json import read_json
 from emo_bench.untrusted.refusal import Unreadable, reading
 
 MOST_BYTES = 1 << 20

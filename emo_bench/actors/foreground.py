@@ -33,7 +33,7 @@ class ForegroundCutter:
     def __init__(
         self, frames_u8: Sequence[np.ndarray], surfaces: Sequence[np.ndarray], chins_y: Sequence[float]
     ) -> None:
-        from emo_bench import opencv as cv2
+        from emo_bench.system import opencv as cv2
 
         self._background = np.zeros((1, 65))
         self._person = np.zeros((1, 65))
@@ -47,7 +47,7 @@ class ForegroundCutter:
 
     def cut(self, frame_u8: np.ndarray, surface: np.ndarray, chin_y: float) -> np.ndarray:
         """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""
-        from emo_bench import opencv as cv2
+        from emo_bench.system import opencv as cv2
 
         # The rig's shoulders may be a shrug too high here: only the colours decide.
         guess = _trimap(surface, chin_y, certain_clothes=np.inf)
@@ -74,7 +74,7 @@ def _trimap(surface: np.ndarray, chin_y: float, certain_clothes: float) -> np.nd
     Below the rig's lower edge its columns go on as maybe person, and so does what lies beside its shoulders: clothes
     that are taken for background once are lost to both colour models.
     """
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     side = len(surface)
     inside = surface.astype(np.uint8)
@@ -95,7 +95,7 @@ def _trimap(surface: np.ndarray, chin_y: float, certain_clothes: float) -> np.nd
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if count < 2:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from emo_bench.leaving import leaving_in_order
+from emo_bench.system.signals import leaving_in_order
 
 # A hidden folder, so that no list of actors shows it.
 HALF_MADE = re.compile(r"\..{1,64}-[0-9a-f]{16}\.part")

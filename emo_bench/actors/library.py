@@ -122,7 +122,7 @@ def _bundled_names() -> list[str]:
 
 
 def _bundled_info(name: str) -> ActorInfo:
-    from emo_bench.video_file import open_video
+    from emo_bench.video.container import open_video
 
     with open_video(BUNDLED / f"actor-{name}.mp4") as container:
         stream = container.streams.video[0]

@@ -33,7 +33,7 @@ def contact_sheet(capture: Capture, out_png: Path | str, columns: int = COLUMNS)
     Raises:
         UserError: the file's name does not end with ``.png``.
     """
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     out_png = Path(out_png)
     if out_png.suffix.lower() != ".png":
@@ -67,7 +67,7 @@ def _spread_over_yaw(capture: Capture, count: int) -> list[int]:
 
 
 def _strip(capture: Capture, i: int, frame: np.ndarray, label: str) -> np.ndarray:
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     track = capture.track
     uv, mask = track.uv(i, CELL_PX)

@@ -125,7 +125,7 @@ class Track:
             factor = side // size
             counts = mask.reshape(size, factor, size, factor).sum(axis=(1, 3))
             return np.asarray(2 * counts >= factor**2)
-        from emo_bench import opencv as cv2
+        from emo_bench.system import opencv as cv2
 
         how = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(mask.astype(np.float32), (size, size), interpolation=how) >= 0.5)

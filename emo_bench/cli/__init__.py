@@ -18,8 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _exit_code(arguments: Sequence[str] | None) -> int:
     import typer
 
-    from emo_bench.console import show_any_text
-    from emo_bench.errors import INTERRUPTED, MISTAKE, ending
+    from emo_bench.errors import INTERRUPTED, MISTAKE
+    from emo_bench.system.endings import ending
+    from emo_bench.text.console import show_any_text
 
     show_any_text()
     try:

@@ -11,9 +11,9 @@ from emo_bench.cli.output import Json, Seed, print_columns, print_json
 from emo_bench.cli.run import parse_settings
 
 if TYPE_CHECKING:
-    from emo_bench.ablation import AblationRequest, VariantResult
+    from emo_bench.ablation.runs import AblationRequest, VariantResult
     from protocols.ablation import Ablation
-    from reports.ablation import AblationReport
+    from reports.ablation.tables import AblationReport
 
 EXAMPLE = "Example: emo-bench ablate --actor 1 --profile smoke --only ne-avatar --only unaligned-inv"
 
@@ -63,8 +63,8 @@ def ablate(
     if actor is None:
         raise typer.BadParameter("is needed; see: emo-bench actors list", param_hint="--actor")
     with status.log_on_stderr():
-        from emo_bench.ablation import AblationRequest
-        from emo_bench.runner import RunRequest
+        from emo_bench.ablation.runs import AblationRequest
+        from emo_bench.runs.runner import RunRequest
         from protocols.styles import DEFAULT_STYLE
 
         chosen = parse_settings(settings or [])
@@ -89,10 +89,10 @@ def _make(
     ablation: "Ablation", request: "AblationRequest", config: Path | None
 ) -> tuple["AblationReport", Path]:
     """Run the variants; the report is written again after each, so that a long ablation can be watched."""
-    from emo_bench.ablation import ablation_folder, run_ablation
-    from emo_bench.ablation_figures import draw_figures
-    from reports.ablation import AblationReport
-    from reports.ablation_pages import write_ablation
+    from emo_bench.ablation.figures import draw_figures
+    from emo_bench.ablation.runs import ablation_folder, run_ablation
+    from reports.ablation.tables import AblationReport
+    from reports.ablation.writing import write_ablation
 
     out = ablation_folder(ablation, request)
     command = _command(request, config)
@@ -125,7 +125,7 @@ def _command(request: "AblationRequest", config: Path | None) -> str:
 def _show(report: "AblationReport") -> None:
     from rich.console import Console
 
-    from reports.ablation_pages import print_ablation
+    from reports.ablation.writing import print_ablation
 
     # A pipe has no width: 200 columns hold every table.
     print_ablation(report, Console() if sys.stdout.isatty() else Console(width=200))

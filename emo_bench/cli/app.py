@@ -10,7 +10,6 @@ from emo_bench.cli import (
     actors,
     assets,
     check,
-    checks,
     compare,
     drive,
     listings,
@@ -20,6 +19,7 @@ from emo_bench.cli import (
     show,
     study,
 )
+from emo_bench.cli import doctor as checks
 
 # Plain help: rich would cost a tenth of a second and break lines that are to be copied.
 app = typer.Typer(

@@ -78,7 +78,7 @@ def add(
 @app.command(epilog="Example: emo-bench assets licences")
 def licences(as_json: Json = False) -> None:
     """List every weight, data set and package that a run may touch, with its licence; NC marks non-commercial."""
-    from emo_bench.licences import ledger
+    from emo_bench.assets.licences import ledger
 
     lines = ledger()
     if as_json:

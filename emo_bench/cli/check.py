@@ -10,9 +10,9 @@ import typer
 from emo_bench.cli.output import Json, print_columns, print_json, say
 
 if TYPE_CHECKING:
-    from reports.baseline import ScoredRuns
-    from reports.gate import Outcome
-    from reports.thresholds import ThresholdFile
+    from reports.gate.checks import Outcome
+    from reports.gate.stored_scores import ScoredRuns
+    from reports.gate.thresholds import ThresholdFile
 
 EXAMPLE = "Example: emo-bench check --thresholds thresholds.toml --junit check.xml --markdown check.md runs"
 
@@ -43,10 +43,10 @@ def check(
 
     A metric that is n/a or was not measured fails its threshold; a threshold that matches nothing is a mistake (exit code 2).
     """
-    from reports.baseline import group_seeds, load_baseline
-    from reports.gate import check_runs
-    from reports.sides import read_rows
-    from reports.thresholds import load_thresholds
+    from reports.compare.sides import read_rows
+    from reports.gate.checks import check_runs
+    from reports.gate.stored_scores import group_seeds, load_baseline
+    from reports.gate.thresholds import load_thresholds
 
     file = load_thresholds(thresholds)
     groups = group_seeds(read_rows(runs, finished_only=False))
@@ -73,7 +73,7 @@ def check(
 
 def _write(outcomes: "list[Outcome]", notes: list[str], junit: Path | None, markdown: Path | None) -> None:
     from emo_bench.files import write_bytes
-    from reports import gate_pages
+    from reports.gate import writing as gate_pages
 
     for path in filter(None, (junit, markdown)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from reports.gate_pages import print_outcomes
+    from reports.gate.writing import print_outcomes
 
     # A pipe has no width: 180 columns hold the table.
     print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
@@ -105,9 +105,9 @@ def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
 
 def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | None, as_json: bool) -> None:
     """Write the runs that a threshold is about into the baseline; its other runs stay."""
-    from reports.baseline import load_baseline, write_baseline
-    from reports.gate import matched
-    from reports.gate_pages import update_lines
+    from reports.gate.checks import matched
+    from reports.gate.stored_scores import load_baseline, write_baseline
+    from reports.gate.writing import update_lines
 
     if place is None or place.is_dir():
         raise typer.BadParameter("must name a file that --update can write", param_hint="--baseline")

@@ -28,9 +28,9 @@ def compare(
 
     Two folders are two sides; with more runs, those of RUN_A's method, settings and profile are A and each other kind is a B. Runs of several actors are clusters, runs of several seeds give the spread between seeds. What differs in protocol, split, resolution or backend is not compared.
     """
-    from reports.paired import as_json as plain
-    from reports.paired import compare_sides
-    from reports.sides import pair_sides
+    from reports.compare.paired import as_json as plain
+    from reports.compare.paired import compare_sides
+    from reports.compare.sides import pair_sides
 
     if len(runs) < 2:
         raise typer.BadParameter("needs two runs or more", param_hint="RUN_A RUN_B")
@@ -41,8 +41,8 @@ def compare(
         return
     from rich.console import Console
 
-    from emo_bench.plain_text import printable
-    from reports.paired_pages import print_comparison
+    from emo_bench.text.plain_text import printable
+    from reports.compare.writing import print_comparison
 
     # A pipe has no width: 160 columns hold the table.
     console = Console() if sys.stdout.isatty() else Console(width=160)

@@ -37,8 +37,8 @@ def drive(
     """
     from emo_bench import actors
     from emo_bench.cli import status
-    from emo_bench.cross_reenactment import render_driven
-    from emo_bench.editing import open_edit, open_method
+    from emo_bench.runs.driving import render_driven
+    from emo_bench.runs.editing import open_edit, open_method
 
     with status.log_on_stderr():
         base, manifest = open_method(run, device, trust=trust)

@@ -7,7 +7,7 @@ import typer
 from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
 
 if TYPE_CHECKING:
-    from emo_bench.method import Method
+    from emo_bench.methods.interface import Method
 
 methods = group("The methods: built in, plug-ins, and what each says of itself.")
 metrics = group("The metrics: direction, unit, and whether each can run here.")
@@ -17,7 +17,7 @@ protocols = group("The protocols: which frames train, which are held out, what i
 @methods.command("list", epilog="Example: emo-bench methods list")
 def list_methods(as_json: Json = False) -> None:
     """List the methods by name and where their class is; nothing of theirs is imported."""
-    from emo_bench.methods import known_methods
+    from emo_bench.methods.registry import known_methods
 
     places = known_methods()
     if as_json:
@@ -32,7 +32,7 @@ def show_method(
     as_json: Json = False,
 ) -> None:
     """Say what a method is, which paper it is and how faithful, and how each profile resolves."""
-    from emo_bench.methods import method_class
+    from emo_bench.methods.registry import method_class
 
     cls = method_class(name)
     configs, problems = _configs(cls)
@@ -67,7 +67,7 @@ def check_method(
     actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",
 ) -> None:
     """Try what every method promises on a few frames; one line a check, exit code 1 if one fails."""
-    from emo_bench.contract import check_method as check
+    from emo_bench.methods.contract.checks import check_method as check
 
     failed = False
     for result in check(name, actor):
@@ -156,9 +156,9 @@ def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[st
     from pathlib import Path
 
     from emo_bench.errors import UserError
-    from emo_bench.method import Workspace
-    from emo_bench.methods import profiles_of
-    from emo_bench.watched_method import build_watched
+    from emo_bench.methods.interface import Workspace
+    from emo_bench.methods.registry import profiles_of
+    from emo_bench.methods.watched import build_watched
 
     configs: dict[str, dict[str, object]] = {}
     problems: dict[str, str] = {}

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from emo_bench.plain_text import json_text, printable
-from emo_bench.seeds import GREATEST
+from emo_bench.methods.seeds import GREATEST
+from emo_bench.text.plain_text import json_text, printable
 
 Seed = Annotated[int, typer.Option(min=0, max=GREATEST, help="Seed of every random number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]

@@ -31,9 +31,9 @@ def report(
     RUNS defaults to the folder runs. Runs under different protocols, splits, resolutions or backends stand in
     separate tables. report.html is one file that opens without a network. A damaged run is left out with a warning; exit code 2 when no whole one is left.
     """
-    from emo_bench.finished_runs import find_runs
+    from emo_bench.runs.finished import find_runs
     from reports import long_table, summary
-    from reports.html import PageOptions
+    from reports.pages.html import PageOptions
     from reports.publishing import publish
     from reports.tables import read_groups
 
@@ -49,7 +49,7 @@ def report(
     if sys.stdout.isatty():
         from rich.console import Console
 
-        from reports.terminal import print_tables
+        from reports.pages.terminal import print_tables
 
         print_tables(groups, Console(highlight=False))
     else:

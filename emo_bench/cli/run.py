@@ -9,7 +9,7 @@ import typer
 from emo_bench.cli.output import Seed
 
 if TYPE_CHECKING:
-    from emo_bench.editing import EditRequest
+    from emo_bench.runs.editing import EditRequest
 
 EXAMPLE = "Example: emo-bench run --method emo-avatar --actor 1 --profile smoke --set preset=literal"
 
@@ -61,10 +61,10 @@ def run(
     if clip is not None:
         of_edit.setdefault("clip", clip)
     with status.log_on_stderr():
-        from emo_bench.editing import check_edit, edit
-        from emo_bench.methods import method_class
-        from emo_bench.runner import RunRequest, planned
-        from emo_bench.runner import run as make_runs
+        from emo_bench.methods.registry import method_class
+        from emo_bench.runs.editing import check_edit, edit
+        from emo_bench.runs.runner import RunRequest, planned
+        from emo_bench.runs.runner import run as make_runs
         from reports import summary, write_report
 
         wanted = _edit_request(skip_edit, style, reference, prompt, source_prompt, of_edit, clip or "auto")
@@ -108,7 +108,7 @@ def _edit_request(
     clip: str,
 ) -> "EditRequest | None":
     """What the options ask for; None with --skip-edit."""
-    from emo_bench.editing import EditRequest, choose_style
+    from emo_bench.runs.editing import EditRequest, choose_style
 
     given = [name for name, value in (("--style", style), ("--reference", reference)) if value is not None]
     given += ["--set edit.*"] if settings else []

@@ -96,7 +96,7 @@ def score(
         if name is None:
             raise UserError("frames filed as a run need the --name of the method that made them")
         with status.log_on_stderr():
-            from emo_bench.given_frames import GivenRequest, file_frames
+            from emo_bench.runs.given_frames import GivenRequest, file_frames
             from reports import summary, write_report
 
             wanted = GivenRequest(
@@ -117,9 +117,9 @@ def score(
     if background not in (None, "as filmed", "white", "black"):
         raise UserError(f"unknown background {background!r}; known: as filmed, white, black")
     with status.log_on_stderr():
-        from emo_bench.devices import chosen_device
         from emo_bench.metrics import Captions, Settings
-        from emo_bench.rescoring import ScoreRequest, score_request, write_scores
+        from emo_bench.runs.frame_scoring import ScoreRequest, score_request, write_scores
+        from emo_bench.system.devices import chosen_device
 
         captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
         request = ScoreRequest(

@@ -15,7 +15,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a run: what it is, its stages, scores beside those of the trivial methods, losses, edits, notes and its command."""
-    from reports.terminal import PLAIN_WIDTH, run_record, show_run
+    from reports.pages.terminal import PLAIN_WIDTH, run_record, show_run
 
     if as_json:
         print_json(run_record(run))

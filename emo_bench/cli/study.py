@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from emo_bench.cli.output import Json, finite, group, print_json, say
-from emo_bench.seeds import GREATEST
+from emo_bench.methods.seeds import GREATEST
 
 app = group("User studies: a page that shows edits blind, and the scores of its answers.")
 
@@ -34,8 +34,8 @@ def build(
 
     Every finished edit among RUNS (default the folder runs) is a clip: source and edit side by side, shown once, in an order of the participant's own, among attention checks. Participants save their answers as a file.
     """
-    from emo_bench.finished_runs import find_runs
-    from reports.study import KEY, PAGE, StudyRequest, build_study
+    from emo_bench.runs.finished import find_runs
+    from reports.study.building import KEY, PAGE, StudyRequest, build_study
 
     key = build_study(find_runs(runs or [Path("runs")]), out, StudyRequest(seconds, seed, title))
     if as_json:
@@ -66,10 +66,10 @@ def score(
     """Score answers: mean opinions with 95 % intervals, agreement of the participants, the paper's Table 3."""
     import json
 
-    from reports.study import read_key
-    from reports.study_scoring import as_json as scores_json
-    from reports.study_scoring import read_answers, score_study
-    from reports.study_tables import study_markdown, write_scores
+    from reports.study.building import read_key
+    from reports.study.scoring import as_json as scores_json
+    from reports.study.scoring import read_answers, score_study
+    from reports.study.tables import study_markdown, write_scores
 
     key = read_key(study)
     scores = score_study(key, read_answers(answers, key), keep_failed=keep_failed)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import __version__, assets
-from emo_bench import opencv as cv2
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
@@ -22,6 +21,7 @@ from emo_bench.metrics.scene_statistics import (
     neighbour_products,
     normalised,
 )
+from emo_bench.system import opencv as cv2
 
 ASSET = "brisque-live"
 SCALES = 2

@@ -7,10 +7,10 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_bench.clip.model import ClipModel, Embeddings, find_clip, load_clip, missing_clip
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings, Side
-from emo_bench.metrics.clip_model import ClipModel, Embeddings, find_clip, load_clip, missing_clip
-from emo_bench.metrics.metric import Metric, MetricInfo, Scores
+from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
 # Below this a difference of unit embeddings is fp32 noise (measured: below 1e-6), not a direction.
 NO_DIRECTION = 1e-5
@@ -42,7 +42,8 @@ class _ClipMetric(Metric):
         super().__init__(device)
         self._model = model or load_clip(find_clip(), device)
         self._given_captions = captions
-        self.backend = self._model.backend
+        source = self._model.key[0]
+        self.backend = Backend(f"clip-{source.name.lower()}", source.sha256, self._model.detail)
 
     @property
     def _captions(self) -> Captions:

@@ -141,7 +141,7 @@ def resized(frames: FramesU8, size_px: int, resize_filter: str) -> FramesU8:
     Raises:
         UserError: they are not.
     """
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     if frames.shape[1] != frames.shape[2]:
         raise UserError(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch, Side
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.system import opencv as cv2
 
 PEAK = 255.0
 SMALLEST_PX = 16  # OpenCV's flow crashes the process on frames of 8 to 15 px beside 40

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import assets
-from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch, Settings, Side
 from emo_bench.metrics.detectors import (
     NO_FACE,
@@ -21,6 +20,7 @@ from emo_bench.metrics.detectors import (
 )
 from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.system import opencv as cv2
 
 ARCFACE, DLIB = "arcface-onnx", "dlib-resnet"
 # Where ArcFace's training crops of 112 px hold eyes, nose tip and mouth corners (Deng et al. 2019), pixel numbers.

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import __version__, assets
-from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.metrics.scene_statistics import (
@@ -17,6 +16,7 @@ from emo_bench.metrics.scene_statistics import (
     neighbour_products,
     normalised,
 )
+from emo_bench.system import opencv as cv2
 from emo_bench.untrusted.npy import read_npz
 from emo_bench.untrusted.refusal import Unreadable, reading
 

@@ -11,7 +11,7 @@ import numpy as np
 from emo_bench.errors import MethodError, UserError
 from emo_bench.metrics.batch import Batch, Settings
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
-from emo_bench.plug_in_calls import kept_apart, plug_in_call
+from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 
 ENTRY_POINT_GROUP = "emo_bench.metrics"
 _BUILT_IN = {

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gamma
 
-from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import FramesU8
+from emo_bench.system import opencv as cv2
 
 Image = NDArray[np.float64]
 

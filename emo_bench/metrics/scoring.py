@@ -12,7 +12,7 @@ from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
 from emo_bench.metrics.metric import NO_BACKEND, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, missing_for, open_metric, score_batch
 from emo_bench.metrics.threads import Task, Threads
-from emo_bench.plug_in_calls import kept_apart
+from emo_bench.plug_ins.calls import kept_apart
 
 if TYPE_CHECKING:
     import pandas

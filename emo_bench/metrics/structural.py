@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import __version__
-from emo_bench import opencv as cv2
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.system import opencv as cv2
 
 PEAK = 255.0
 TAPS = 11

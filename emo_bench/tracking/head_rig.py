@@ -88,7 +88,7 @@ class Head:
 
 @lru_cache(maxsize=1)
 def load_head_rig() -> HeadRig:
-    """Load the rig that ships with the package (made by ``python -m emo_bench.tracking.bake_rig``)."""
+    """Load the rig that ships with the package (made by ``python -m factory.studio.bake_rig``)."""
     with as_file(files("emo_bench.tracking") / "data" / "head_rig.npz") as path, np.load(path) as data:
         if tuple(data["expressions"]) != EXPRESSIONS:
             raise RuntimeError("head_rig.npz was baked with another order of expressions")

@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from emo_bench import opencv as cv2
 from emo_bench.errors import UserError
-from emo_bench.system_libraries import missing_library
+from emo_bench.system import opencv as cv2
+from emo_bench.system.libraries import missing_library
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 ASSET = "face_landmarker.task"

@@ -10,7 +10,7 @@ CLOSING = 0.09
 
 def silhouette(points_px: np.ndarray, size_px: int) -> np.ndarray:
     """The filled outline ``[S, S]`` bool of a dense cloud of surface points ``[N, 2]`` px, without rays."""
-    from emo_bench import opencv as cv2
+    from emo_bench.system import opencv as cv2
 
     mask = np.zeros((size_px, size_px), dtype=np.uint8)
     pixel = np.floor(points_px).astype(int)

@@ -1,4 +1,4 @@
-"""JSON in the metadata of a file; for whole files there is ``emo_bench.plain_json``."""
+"""JSON in the metadata of a file; for whole files there is ``emo_bench.untrusted.plain_json``."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from baselines.deep_video_portraits.networks import PatchCritic, TranslationNetw
 from baselines.head_render import HeadLook, HeadSurface, fit_look, last_with_face, shaded
 from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
+from emo_bench.methods.interface import Workspace
 
 TRAIN = [0, 40, 80, 120]
 

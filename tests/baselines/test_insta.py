@@ -26,7 +26,7 @@ from baselines.insta.volume import composite, transmittance_weights, weights_by_
 from baselines.plate import clean_plate
 from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
+from emo_bench.methods.interface import Workspace
 from emo_bench.tracking.head_rig import load_head_rig
 
 TINY = {

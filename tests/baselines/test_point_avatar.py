@@ -20,7 +20,7 @@ from baselines.point_avatar.splatting import composite, rasterise
 from emo_bench import actors
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
+from emo_bench.methods.interface import Workspace
 from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig
 
 TINY = {

@@ -20,7 +20,7 @@ from baselines.style_avatar.networks import time_code
 from baselines.style_avatar.wavelet import haar, inverse_haar
 from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
+from emo_bench.methods.interface import Workspace
 
 TRAIN = [0, 40, 80, 120]
 

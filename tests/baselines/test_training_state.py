@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.training_state import (
+from emo_bench.errors import UserError
+from emo_bench.methods.training.checkpointing import load_state
+from emo_bench.methods.training.state import (
     load_array,
     load_checkpoint,
     restoring,
     run_training,
     save_checkpoint,
 )
-from emo_avatar.checkpointing import load_state
-from emo_bench.errors import UserError
 
 
 class Descent:

@@ -13,7 +13,7 @@ from baselines.mean_frame import MeanFrame
 from baselines.nearest_frame import NearestFrame, nearest_rows
 from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.method import Method, Workspace
+from emo_bench.methods.interface import Method, Workspace
 
 TRAIN = [*range(7), *range(10, 100, 3)]
 

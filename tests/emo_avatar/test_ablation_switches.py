@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emo_avatar.checkpointing import load_state
 from emo_avatar.checkpoints import save_stylegan2
 from emo_avatar.config import EmoAvatarConfig, resolve_config
 from emo_avatar.initialization import INIT_FIELDS, Initialization, initialize, interpolated, pivot_frames
@@ -22,7 +21,8 @@ from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
+from emo_bench.methods.interface import Workspace
+from emo_bench.methods.training.checkpointing import load_state
 from protocols.ablation import load_ablation
 
 TRAIN = list(range(0, 200, 10))

@@ -39,7 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A random CLIP in open_clip's format, opened as the edit stage opens one."""
     open_clip = pytest.importorskip("open_clip")
     from emo_avatar.clip_encoder import ClipEncoder
-    from emo_bench.metrics.clip_model import find_clip
+    from emo_bench.clip.model import find_clip
 
     folder: Path = tmp_path_factory.mktemp("clip")
     torch.manual_seed(0)
@@ -238,7 +238,7 @@ def test_a_wrong_setting_is_named(settings: dict[str, str], message: str) -> Non
 
 def test_features_of_clip_are_those_that_the_metric_sees(clip: Any) -> None:
     """The encoder with gradients and the metric's model agree on a picture that needs no resizing."""
-    from emo_bench.metrics.clip_model import ClipModel
+    from emo_bench.clip.model import ClipModel
 
     picture = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
     model = ClipModel.__new__(ClipModel)

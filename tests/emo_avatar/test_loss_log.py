@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emo_avatar.loss_log import LossLog, cut_rows
+from emo_bench.methods.training.loss_log import LossLog, cut_rows
 
 
 @given(st.integers(0, 12), st.integers(-1, 14))

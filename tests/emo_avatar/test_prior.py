@@ -82,7 +82,7 @@ def test_another_file_under_a_priors_name_is_not_taken(own_folder: Path) -> None
     ("name", "make", "line"),
     [
         ("ffhq-512", None, "emo-bench assets fetch ffhq-512"),
-        ("portraits-128", None, "run: python -m emo_avatar.pretrain"),
+        ("portraits-128", None, "run: python -m factory.prior.train"),
         (
             "portraits-128",
             lambda path: save_stylegan2(path, small_generator(64)),

@@ -12,15 +12,15 @@ from safetensors.torch import load_file
 
 from emo_avatar.checkpoints import save_stylegan2
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
-from emo_bench import runner
 from emo_bench.actors import load
-from emo_bench.editing import open_method
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import load_run
-from emo_bench.manifest import read_manifest
-from emo_bench.method import EditStyle, Workspace
-from emo_bench.reference_editors import EDITORS, EditorSettings, ReferenceEditor
-from emo_bench.runner import RunRequest
+from emo_bench.methods.interface import EditStyle, Workspace
+from emo_bench.methods.reference_editors import EDITORS, EditorSettings, ReferenceEditor
+from emo_bench.runs import runner
+from emo_bench.runs.editing import open_method
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.runner import RunRequest
 
 QUICK = {
     "resolution_px": "32", "skip_resolutions": "8,16,32", "projection_steps": "6", "tuning_steps": "4", "steps": "4",

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from emo_bench.ablation_figures import side_views
+from emo_bench.ablation.figures import side_views
 from emo_bench.cli import main
-from emo_bench.finished_runs import load_run
-from emo_bench.manifest import read_manifest
-from emo_bench.picture_strips import Strip, save_strips
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.manifest import read_manifest
+from emo_bench.video.strips import Strip, save_strips
 
 METHOD = """
 import os
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from emo_bench.errors import UserError
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 TRACE = Path(__file__).with_name("trace.txt")
 

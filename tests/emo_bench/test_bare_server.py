@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from emo_bench import opencv
 from emo_bench.actors.capture import block_means, resize_area
-from emo_bench.errors import UserError, exit_code
+from emo_bench.errors import UserError
 from emo_bench.metrics import Scorer, score, structural
-from emo_bench.plug_in_calls import plug_in_call
-from emo_bench.system_libraries import PACKAGES, missing_library
+from emo_bench.plug_ins.calls import plug_in_call
+from emo_bench.system import opencv
+from emo_bench.system.endings import exit_code
+from emo_bench.system.libraries import PACKAGES, missing_library
 from emo_bench.tracking import landmarks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,7 +182,7 @@ def test_every_door_says_it(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
     assert exit_code(fail) == 2
     assert INSTALL in capsys.readouterr().err
-    monkeypatch.setattr("emo_bench.doctor.run_checks", fail)
+    monkeypatch.setattr("emo_bench.doctor.checks.run_checks", fail)
     with pytest.raises(SystemExit) as ended:
         main(["doctor"])
     assert ended.value.code == 2

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from emo_bench.editing import open_edit
 from emo_bench.errors import UserError
-from emo_bench.method import EditStyle, Workspace
-from emo_bench.rescoring import ScoreRequest, score_request
-from emo_bench.runner import RunRequest, run
+from emo_bench.methods.interface import EditStyle, Workspace
+from emo_bench.runs.editing import open_edit
+from emo_bench.runs.frame_scoring import ScoreRequest, score_request
+from emo_bench.runs.runner import RunRequest, run
 
 STYLE = {"name": "s", "source_caption": "a", "target_caption": "b", "instruction": "c", "editor": "file"}
 

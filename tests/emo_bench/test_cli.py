@@ -13,7 +13,7 @@ import pytest
 
 from emo_bench.actors import list_actors
 from emo_bench.cli import main
-from emo_bench.doctor import Check
+from emo_bench.doctor.checks import Check
 from emo_bench.errors import UserError
 from emo_bench.metrics import list_metrics
 
@@ -154,9 +154,9 @@ def test_show_draws_a_sheet(actor: str, call: Any, tmp_path: Path) -> None:
 def test_doctor_fails_only_for_what_is_needed(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     optional = Check("GPU", False, "none", "buy one", required=False)
     needed = Check("torch", False, "broken", "pip install torch")
-    monkeypatch.setattr("emo_bench.doctor.run_checks", lambda: [optional])
+    monkeypatch.setattr("emo_bench.doctor.checks.run_checks", lambda: [optional])
     assert call("doctor").code == 0
-    monkeypatch.setattr("emo_bench.doctor.run_checks", lambda: [optional, needed])
+    monkeypatch.setattr("emo_bench.doctor.checks.run_checks", lambda: [optional, needed])
     outcome = call("doctor")
     assert outcome.code == 1
     assert outcome.out.splitlines() == ["-    GPU    none; fix: buy one", "FAIL torch  broken; fix: pip install torch"]  # fmt: skip
@@ -187,7 +187,7 @@ def test_user_error_from_deep_inside_is_one_line(call: Any, monkeypatch: pytest.
     def refuse() -> None:
         raise UserError("the disk is full: empty it")
 
-    monkeypatch.setattr("emo_bench.doctor.run_checks", refuse)
+    monkeypatch.setattr("emo_bench.doctor.checks.run_checks", refuse)
     outcome = call("doctor")
     assert (outcome.code, outcome.err) == (2, "emo-bench: the disk is full: empty it\n")
 

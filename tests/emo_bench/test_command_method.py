@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emo_bench import actors, methods, runner
+from emo_bench import actors
 from emo_bench.cli import main
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import load_run
-from emo_bench.lossless import read_lossless
-from emo_bench.method import EditStyle, Workspace
-from emo_bench.runner import RunRequest
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import EditStyle, Workspace
+from emo_bench.runs import runner
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.runner import RunRequest
+from emo_bench.video.lossless import read_lossless
 
 FIT = """
 import json, pathlib, sys

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from emo_bench.command_process import RECORD, run_command, sole_command
-from emo_bench.command_supervisor import TOKEN_VARIABLE
 from emo_bench.errors import UserError
+from emo_bench.methods.command.process import RECORD, run_command, sole_command
+from emo_bench.methods.command.supervisor import TOKEN_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 # Detached twice, in a session of its own, and with an environment that says nothing: what a daemon does.
@@ -42,7 +42,7 @@ time.sleep(300)
 PROGRAM = """
 import signal, sys
 from pathlib import Path
-from emo_bench.command_process import run_command, sole_command
+from emo_bench.methods.command.process import run_command, sole_command
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])

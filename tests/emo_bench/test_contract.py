@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emo_bench import actors, contract, methods
-from emo_bench.contract import check_method
+from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.withholding import withhold
+from emo_bench.methods import registry as methods
+from emo_bench.methods.contract import checks as contract
+from emo_bench.methods.contract.checks import check_method
+from emo_bench.methods.contract.withholding import withhold
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = (ROOT / "docs" / "add-a-method.md").read_text()

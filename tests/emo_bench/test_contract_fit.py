@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from emo_bench.contract_fit import FitProcess
+from emo_bench.methods.contract.fit import FitProcess
 
 METHODS = """
 import os, sys, time
 import numpy as np
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 print("fit", flush=True)
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emo_bench import actors
-from emo_bench.cross_reenactment import driven_capture, driven_track, projected_landmarks, write_mp4
+from emo_bench.runs.driving import driven_capture, driven_track, projected_landmarks, write_mp4
 
 
 @pytest.fixture(scope="module")

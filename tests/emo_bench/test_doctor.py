@@ -5,7 +5,8 @@ import types
 
 import pytest
 
-from emo_bench import assets, doctor
+from emo_bench import assets
+from emo_bench.doctor import checks as doctor
 
 
 def test_doctor_names_every_part_and_asset_once() -> None:

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emo_bench.cli import main
-from emo_bench.editing import choose_style
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import load_run
-from emo_bench.lossless import read_lossless
-from emo_bench.manifest import read_manifest
-from emo_bench.method import EditStyle
-from emo_bench.style_names import name_of
+from emo_bench.methods.interface import EditStyle
+from emo_bench.runs.editing import choose_style
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.style_names import name_of
+from emo_bench.video.lossless import read_lossless
 from protocols.splitting import parse_frames
 
 METHOD = """
 import numpy as np
 from emo_bench.errors import UserError
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 class Grey(Method):
     info = MethodInfo("grey", "Grey", "", "MIT", frozenset({"render", "edit"}), (), "a test")

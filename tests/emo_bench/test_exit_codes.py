@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import torch
 
-from emo_avatar.checkpointing import save_state
 from emo_bench.cli import main
-from emo_bench.errors import MethodError, Terminated, UserError, ending, exit_code
-from emo_bench.runner import RunRequest, run
+from emo_bench.errors import MethodError, Terminated, UserError
+from emo_bench.methods.training.checkpointing import save_state
+from emo_bench.runs.runner import RunRequest, run
+from emo_bench.system.endings import ending, exit_code
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = "n" * 300

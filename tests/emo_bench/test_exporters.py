@@ -12,7 +12,7 @@ from PIL import Image
 from emo_bench import actors
 from emo_bench.actors.capture import resize_area
 from emo_bench.errors import UserError
-from emo_bench.exporters import export_driving, export_training
+from emo_bench.methods.command.layouts import export_driving, export_training
 from emo_bench.tracking.head_rig import load_head_rig
 
 TRAIN, TEST = [0, 3, 40], [140, 149]

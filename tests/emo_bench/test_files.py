@@ -16,8 +16,8 @@ import pytest
 from emo_bench import files
 from emo_bench.errors import UserError
 from emo_bench.files import TEMPORARY, open_in_place, remove_left_over, replacing, write_bytes
-from emo_bench.run_log import log_file
-from emo_bench.store import lock_folder
+from emo_bench.runs.log import log_file
+from emo_bench.runs.store import lock_folder
 
 ROOT = Path(__file__).parents[2]
 

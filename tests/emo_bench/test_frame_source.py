@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from emo_bench.errors import UserError
-from emo_bench.frame_source import in_batches, match, natural_order, open_frames
-from emo_bench.lossless import write_lossless
-from emo_bench.numbered_frames import open_numbered
+from emo_bench.video.frame_source import in_batches, match, natural_order, open_frames
+from emo_bench.video.lossless import write_lossless
+from emo_bench.video.numbered_frames import open_numbered
 
 
 def write_folder(folder: Path, names: list[str], level: int = 0) -> Path:

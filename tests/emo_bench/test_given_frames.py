@@ -13,9 +13,9 @@ from skimage.metrics import peak_signal_noise_ratio
 from emo_bench import actors
 from emo_bench.cli import main
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import load_run
-from emo_bench.given_frames import GivenRequest, file_frames
-from emo_bench.lossless import write_lossless
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.given_frames import GivenRequest, file_frames
+from emo_bench.video.lossless import write_lossless
 from reports.comparison import Row
 from reports.reproduction import command
 

@@ -8,7 +8,7 @@ from importlib.metadata import distribution, requires
 import pytest
 
 from emo_bench.assets import list_assets
-from emo_bench.licences import NON_COMMERCIAL, ledger, package_licence
+from emo_bench.assets.licences import NON_COMMERCIAL, ledger, package_licence
 
 
 def test_every_asset_and_dependency_has_a_line() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from emo_bench.errors import UserError
-from emo_bench.lossless import FrameDigest, read_lossless, write_lossless
+from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 
 clips = st.tuples(st.integers(1, 6), st.integers(16, 40), st.integers(16, 40)).flatmap(
     lambda size: arrays(np.uint8, (*size, 3), elements=st.integers(0, 255), fill=st.integers(0, 255))

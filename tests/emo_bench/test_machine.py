@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emo_bench import machine
+from emo_bench.runs import machine
 
 
 def test_asking_for_the_commit_takes_no_lock_of_the_checkout(

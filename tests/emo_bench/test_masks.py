@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFilter
 
 from emo_bench.errors import UserError
-from emo_bench.lossless import write_lossless
-from emo_bench.masks import HALF, open_masks
-from emo_bench.rescoring import ScoreRequest, score_request
+from emo_bench.runs.frame_scoring import ScoreRequest, score_request
+from emo_bench.video.lossless import write_lossless
+from emo_bench.video.masks import HALF, open_masks
 
 RNG = np.random.default_rng(3)
 SIDE = 48

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from baselines.mean_frame import MeanFrame
-from emo_bench import methods
 from emo_bench.errors import MethodError, UserError
-from emo_bench.method import Method, Workspace
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import Method, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUG_IN = """
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 class Own(Method):
     info = MethodInfo("own", "Own", "", "MIT", frozenset({"render"}), (), "a test")

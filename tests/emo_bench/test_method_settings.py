@@ -18,14 +18,14 @@ from baselines.style_avatar.config import StyleAvatarConfig
 from baselines.trivial import TrivialSettings
 from emo_avatar.config import EmoAvatarConfig, resolve_config
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
-from emo_bench import methods
 from emo_bench.cli import main
 from emo_bench.cli.run import parse_settings
 from emo_bench.errors import UserError
-from emo_bench.method import Workspace
-from emo_bench.method_settings import MethodSettings, resolve
-from emo_bench.runner import RunRequest, run
-from emo_bench.seeds import GREATEST
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import Workspace
+from emo_bench.methods.seeds import GREATEST
+from emo_bench.methods.settings import MethodSettings, resolve
+from emo_bench.runs.runner import RunRequest, run
 
 VALUES = ["", " ", ",", ",,1", "1,,2", "nan", "inf", "-inf", "-1", "0", "1e999", "1e-999", "9" * 30, "9" * 5000, "1e300", "word",
           "true", "0x10", "1;2", "\u0663", "../..", "x" * 5000]  # fmt: skip
@@ -171,11 +171,9 @@ def test_the_greatest_seed_makes_a_run(actor: str, tmp_path: Path, protocol_file
     assert run(request, trivial=False)[0].name == f"smoke-s{GREATEST}"
 
 
-@pytest.mark.parametrize(
-    "main_of", ["emo_avatar.pretrain", "emo_avatar.portrait_clip", "emo_bench.actors.studio.supply"]
-)
+@pytest.mark.parametrize("main_of", ["factory.prior.train", "factory.clip", "factory.studio.supply"])
 def test_modules_bound_their_seed_too(main_of: str) -> None:
-    """Their parsers share :func:`emo_bench.seeds.parse_seed`."""
+    """Their parsers share :func:`emo_bench.methods.seeds.parse_seed`."""
     import importlib.util
 
     spec = importlib.util.find_spec(main_of)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from emo_bench import assets
+from emo_bench.clip.model import ClipModel, ClipSource, find_clip, load_clip, load_towers, missing_clip
 from emo_bench.errors import UserError
 from emo_bench.metrics import Captions, Settings, score
 from emo_bench.metrics.batch import Batch
@@ -30,14 +31,6 @@ from emo_bench.metrics.clip import (
     ClipDirectionOverTimeIN2N,
     ClipText,
     cosines,
-)
-from emo_bench.metrics.clip_model import (
-    ClipModel,
-    ClipSource,
-    find_clip,
-    load_clip,
-    load_towers,
-    missing_clip,
 )
 from emo_bench.metrics.comparability import require_comparable
 from emo_bench.metrics.metric import Backend
@@ -260,7 +253,7 @@ def test_an_archive_in_openais_format_gives_the_same_embeddings(
 
 def test_architectures_of_the_catalogue_are_known_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     open_clip = pytest.importorskip("open_clip")
-    from emo_bench.metrics.clip_model import MODELS
+    from emo_bench.clip.model import MODELS
 
     for name, weights in MODELS.items():
         config = open_clip.get_model_config(weights.architecture)
@@ -291,7 +284,7 @@ def portraits_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[P
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's own CLIP with random weights, as its training saves it."""
     pytest.importorskip("open_clip")
-    from emo_avatar.portrait_clip.towers import new_model, save_model
+    from factory.clip.towers import new_model, save_model
 
     folder = tmp_path_factory.mktemp("own") / "clip-portraits"
     save_model(folder, new_model(0, {"photo", "man"}))

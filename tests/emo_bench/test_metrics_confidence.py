@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from emo_bench.metrics import mean_interval
+from emo_bench.statistics import mean_interval
 
 
 def autocorrelated(n: int, rho: float, rng: np.random.Generator) -> np.ndarray:

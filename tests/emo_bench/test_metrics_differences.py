@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.signal import lfilter
 
-from emo_bench.metrics.differences import (
+from emo_bench.statistics.differences import (
     SubjectScores,
     between_seed_spread,
     block_length,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emo_bench.command_file import fill, read_command_file
+from emo_bench.methods.command.file import fill, read_command_file
 
 TEMPLATES = sorted((Path(__file__).resolve().parents[2] / "baselines" / "official").glob("*.toml"))
 # Stands in for `python`: writes two checkpoints as the repository's trainer does, the later one last.

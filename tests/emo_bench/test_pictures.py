@@ -22,8 +22,13 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile, PngImagePlugin
 
 from emo_bench.errors import UserError
-from emo_bench.pictures import MOST_PIXELS, picture_files, read_layers, read_picture
-from emo_bench.reference_editors import FileEditor, FileSettings, StyleTransferEditor, StyleTransferSettings
+from emo_bench.methods.reference_editors import (
+    FileEditor,
+    FileSettings,
+    StyleTransferEditor,
+    StyleTransferSettings,
+)
+from emo_bench.pictures.reading import MOST_PIXELS, picture_files, read_layers, read_picture
 
 RNG = np.random.default_rng(11)
 RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -315,9 +320,9 @@ def test_a_link_to_a_picture_is_read(tmp_path: Path) -> None:
 
 def test_pictures_and_videos_have_one_door_each() -> None:
     """No other module decodes a picture file or opens a container for reading."""
-    doors = {"emo_bench/pictures.py", "emo_bench/video_file.py"}
+    doors = {"emo_bench/pictures/reading.py", "emo_bench/video/container.py"}
     # Writes a container in memory and reads it back.
-    allowed = {"emo_bench/doctor.py"}
+    allowed = {"emo_bench/doctor/checks.py"}
     banned = re.compile(r"(^|\.)(Image\.open|imread|imdecode|read_image|decode_image|load_image)$")
     for package in ("emo_bench", "emo_avatar", "baselines", "reports", "protocols"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -327,10 +332,10 @@ def test_pictures_and_videos_have_one_door_each() -> None:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call):
                     called = ast.unparse(node.func)
-                    assert not banned.search(called), f"{name}: {called} passes by emo_bench.pictures"
+                    assert not banned.search(called), f"{name}: {called} passes by emo_bench.pictures.reading"
                     if called == "av.open":
                         writes = any(isinstance(a, ast.Constant) and a.value == "w" for a in node.args)
-                        assert writes, f"{name}: a container is read without emo_bench.video_file"
+                        assert writes, f"{name}: a container is read without emo_bench.video.container"
 
 
 def test_the_limit_holds_for_every_size_in_a_header(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from emo_bench.cli.output import print_columns, print_fields, print_json, say
-from emo_bench.csv_text import FORMULA, csv_text, read_csv
 from emo_bench.errors import LONGEST, UserError
-from emo_bench.plain_text import UNPRINTABLE, json_text, printable, unmarked
+from emo_bench.text.csv_text import FORMULA, csv_text, read_csv
+from emo_bench.text.plain_text import UNPRINTABLE, json_text, printable, unmarked
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=30)
 HOSTILE = "\x1b]0;title\x07\x1b[2J a\nb\r\tc\x9b31m\u202edcba\u2066\u2028\ud800[red]x[/]"

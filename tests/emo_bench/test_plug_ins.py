@@ -17,17 +17,17 @@ import pytest
 
 from emo_bench.cli import main
 from emo_bench.errors import MethodError
+from emo_bench.methods.watched import not_json
 from emo_bench.metrics import Metric, registry
 from emo_bench.metrics.metric import Backend, MetricInfo
 from emo_bench.metrics.scoring import Scorer
-from emo_bench.plug_in_calls import kept_apart, plug_in_call
-from emo_bench.watched_method import not_json
+from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUG_IN = """
 import os, shutil, sys
 import numpy as np
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 class Own(Method):
     info = MethodInfo("own", "Own", "", "MIT", frozenset(("render", "edit")), (), "a test")

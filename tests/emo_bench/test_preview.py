@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emo_bench.preview import PreviewWriter
+from emo_bench.video.preview import PreviewWriter
 
 FRAME = np.zeros((32, 32, 3), np.uint8)
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from emo_bench.diffusion_pipelines import editing_pipeline, taken_arguments
 from emo_bench.errors import UserError
-from emo_bench.reference_editors import (
+from emo_bench.methods.diffusion_pipelines import editing_pipeline, taken_arguments
+from emo_bench.methods.reference_editors import (
     EDITORS,
     DiffusersEditor,
     DiffusersSettings,
@@ -335,7 +335,7 @@ def test_an_update_starts_from_the_rendering_and_looks_at_the_recorded_frame(
     rendering = np.ascontiguousarray(portrait[::-1])
 
     def updated(share: float, recorded: np.ndarray = portrait, seed: int = 0) -> np.ndarray:
-        monkeypatch.setattr("emo_bench.reference_editors.UPDATE_NOISE", (share, share))
+        monkeypatch.setattr("emo_bench.methods.reference_editors.UPDATE_NOISE", (share, share))
         return editor.update(rendering, recorded, "abc", seed)
 
     little, much = updated(0.0), updated(1.0)

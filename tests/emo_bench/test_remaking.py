@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from emo_bench import runner
 from emo_bench.errors import UserError
-from emo_bench.manifest import read_manifest
-from emo_bench.runner import RunRequest
+from emo_bench.runs import runner
+from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.runner import RunRequest
 
 # Videos hold random numbers of their own.
 SAME = ("checkpoint.safetensors", "frames.parquet")

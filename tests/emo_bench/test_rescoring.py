@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from emo_bench.cli.app import app
 from emo_bench.errors import UserError
-from emo_bench.lossless import write_lossless
 from emo_bench.metrics import score
 from emo_bench.metrics.conventions import CONVENTIONS, find_convention, lay_on, resized
 from emo_bench.metrics.registry import metric_class
-from emo_bench.rescoring import ScoreRequest, face_mask, long_form, score_request, write_scores
+from emo_bench.runs.frame_scoring import ScoreRequest, face_mask, long_form, score_request, write_scores
+from emo_bench.video.lossless import write_lossless
 
 RNG = np.random.default_rng(5)
 FRAMES = RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)

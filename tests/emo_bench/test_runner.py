@@ -11,20 +11,21 @@ import pandas
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from emo_bench import actors, runner
-from emo_bench.devices import chosen_device
-from emo_bench.editing import open_method
+from emo_bench import actors
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import load_run
-from emo_bench.lossless import FrameDigest, read_lossless, write_lossless
-from emo_bench.manifest import read_manifest
-from emo_bench.runner import RunRequest
+from emo_bench.runs import runner
+from emo_bench.runs.editing import open_method
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.runner import RunRequest
+from emo_bench.system.devices import chosen_device
+from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from protocols.splitting import parse_frames
 
 BROKEN = """
 import numpy as np
 from emo_bench.errors import UserError
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 class Base(Method):
     info = MethodInfo("broken", "Broken", "", "MIT", frozenset({"render"}), (), "a test")

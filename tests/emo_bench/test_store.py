@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
-from emo_bench.finished_runs import find_runs
-from emo_bench.manifest import MANIFEST, read_manifest
-from emo_bench.store import RunFolder, RunPlace, lock_folder, variant_name
+from emo_bench.runs.finished import find_runs
+from emo_bench.runs.manifest import MANIFEST, read_manifest
+from emo_bench.runs.store import RunFolder, RunPlace, lock_folder, variant_name
 
 IDENTITY = {
     "protocol": {"name": "p", "version": 1, "hash": "a" * 64}, "split": {"name": "tail-500", "sha256": "b" * 64},
@@ -122,7 +122,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from emo_bench.store import lock_folder\nwith lock_folder(Path({str(tmp_path)!r})): pass"
+    code = f"from pathlib import Path; from emo_bench.runs.store import lock_folder\nwith lock_folder(Path({str(tmp_path)!r})): pass"
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with lock_folder(tmp_path):

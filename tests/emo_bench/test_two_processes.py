@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import load_run
-from emo_bench.store import LOCK, lock_folder, read_manifest
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.store import LOCK, lock_folder, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Both come to the stand-ins at the same time: each waits at the end of its render until the other is there.
@@ -21,7 +21,7 @@ METHOD = """
 import time
 from pathlib import Path
 import numpy as np
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 class Own(Method):
     info = MethodInfo("{name}", "Own", "", "MIT", frozenset(("render", "edit")), (), "a test")
@@ -45,7 +45,7 @@ class Own(Method):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from emo_bench.store import lock_folder
+from emo_bench.runs.store import lock_folder
 folder, held, enough = map(Path, sys.argv[1:])
 with lock_folder(folder):
     (folder / "kept").touch()

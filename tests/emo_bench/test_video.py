@@ -14,11 +14,11 @@ import pytest
 
 from emo_bench.actors.add import add_video, ranges
 from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
-from emo_bench.actors.video import decode_video, probe_video
 from emo_bench.errors import UserError
-from emo_bench.frame_source import in_batches, open_frames
-from emo_bench.lossless import read_lossless
 from emo_bench.tracking.landmarks import Detection
+from emo_bench.video.frame_source import in_batches, open_frames
+from emo_bench.video.lossless import read_lossless
+from emo_bench.video.reading import decode_video, probe_video
 
 SHARED = Path(os.environ.get("EMO_BENCH_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 
@@ -310,7 +310,7 @@ def test_pipes_and_pictures_are_no_videos(tmp_path: Path) -> None:
 
 def test_frames_too_large_for_memory_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mp4", quadrants(8))
-    monkeypatch.setattr("emo_bench.video_file.MOST_PIXELS", 48 * 64 - 1)
+    monkeypatch.setattr("emo_bench.video.container.MOST_PIXELS", 48 * 64 - 1)
     with pytest.raises(UserError, match="not a video that can be read"):
         probe_video(path)
 

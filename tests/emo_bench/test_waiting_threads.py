@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emo_bench.waiting_threads import BLOCK_TIME_MS, CHOSEN_BY_USER, SPIN_COUNT, bound_spinning
+from emo_bench.system.threads import BLOCK_TIME_MS, CHOSEN_BY_USER, SPIN_COUNT, bound_spinning
 
 BOUNDED = {"GOMP_SPINCOUNT": str(SPIN_COUNT), "KMP_BLOCKTIME": str(BLOCK_TIME_MS)}
 SCRIPT = (
@@ -21,8 +21,8 @@ SCRIPT = (
 ENTRIES = {
     "emo-bench": ["-c", SCRIPT],
     "python -m emo_bench": ["-m", "emo_bench", "methods", "show", "emo-avatar"],
-    "python -m emo_avatar.pretrain": ["-m", "emo_avatar.pretrain", "--help"],
-    "python -m emo_avatar.portrait_clip": ["-m", "emo_avatar.portrait_clip", "--help"],
+    "python -m factory.prior.train": ["-m", "factory.prior.train", "--help"],
+    "python -m factory.clip": ["-m", "factory.clip", "--help"],
     "python -m reports.results": ["-c", "import runpy, sys\nsys.argv = ['results', '--help']\n"
                                   "try: runpy.run_module('reports.results', run_name='__main__')\n"
                                   "except SystemExit: import torch"],
@@ -59,7 +59,7 @@ def test_a_process_of_ours_bounds_spinning_before_torch_is_loaded(words: list[st
 def test_a_fit_of_the_contract_has_it(tmp_path: Path) -> None:
     """It loads the method, and with it torch, before it finds that there is no such actor."""
     words = ["emo-avatar", "nobody", "smoke", str(tmp_path / "fit")]
-    assert spin_counts(["-m", "emo_bench.contract_fit", *words]) == {str(SPIN_COUNT)}
+    assert spin_counts(["-m", "emo_bench.methods.contract.fit", *words]) == {str(SPIN_COUNT)}
 
 
 def test_what_the_user_set_stays() -> None:

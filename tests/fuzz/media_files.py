@@ -46,7 +46,7 @@ def pictures(folder: Path) -> Sequence[bytes]:
 
 def open_picture(prepared: Path, scratch: Path) -> Place:
     """A folder of one picture, as frames and as the picture of an edit."""
-    from emo_bench.frame_source import open_frames
+    from emo_bench.video.frame_source import open_frames
 
     file = scratch / "frames" / "00001.png"
     file.parent.mkdir()
@@ -64,7 +64,7 @@ def open_picture(prepared: Path, scratch: Path) -> Place:
 
 def videos(folder: Path) -> Sequence[bytes]:
     """A few frames in each container, and what a run keeps."""
-    from emo_bench.lossless import write_lossless
+    from emo_bench.video.lossless import write_lossless
 
     frames = [_frame(i) for i in range(FRAMES)]
     found = [_video(folder, frames, *how) for how in (
@@ -90,8 +90,8 @@ def _video(folder: Path, frames: list[np.ndarray], kind: str, codec: str, pixels
 
 def open_video(prepared: Path, scratch: Path) -> Place:
     """As frames to score, and as the lossless frames of a run, in order and one by one."""
-    from emo_bench.frame_source import open_frames
-    from emo_bench.lossless import read_lossless
+    from emo_bench.video.frame_source import open_frames
+    from emo_bench.video.lossless import read_lossless
 
     file = scratch / "video.mkv"
 
@@ -107,6 +107,6 @@ def open_video(prepared: Path, scratch: Path) -> Place:
 
 
 READERS = (
-    Reader("picture", ("PIL.Image", "emo_bench.frame_source"), pictures, changed_png, open_picture),
-    Reader("video", ("av", "emo_bench.frame_source", "emo_bench.actors.video", "emo_bench.lossless"), videos, changed, open_video),
+    Reader("picture", ("PIL.Image", "emo_bench.video.frame_source"), pictures, changed_png, open_picture),
+    Reader("video", ("av", "emo_bench.video.frame_source", "emo_bench.video.reading", "emo_bench.video.lossless"), videos, changed, open_video),
 )  # fmt: skip

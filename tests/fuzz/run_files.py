@@ -31,9 +31,9 @@ at_least = 5
 
 def finished_runs(folder: Path) -> Path:
     """Two finished runs of stand-ins on a small actor, one with losses, and a baseline of both; returns the second run."""
-    from emo_bench import runner
-    from reports.baseline import group_seeds, write_baseline
-    from reports.sides import read_rows
+    from emo_bench.runs import runner
+    from reports.compare.sides import read_rows
+    from reports.gate.stored_scores import group_seeds, write_baseline
     from tests.conftest import QUICK_PROTOCOL, write_actor
 
     os.environ["EMO_BENCH_HOME"] = str(folder / "home")
@@ -81,8 +81,8 @@ def doors(scratch: Path, run: Path, sound: Path, thresholds: Path) -> Sequence[C
     """``report``, ``show``, ``compare`` and ``check`` over a run that may be damaged and one that is not."""
 
     def report() -> None:
-        from emo_bench.finished_runs import find_runs
-        from reports.html import PageOptions
+        from emo_bench.runs.finished import find_runs
+        from reports.pages.html import PageOptions
         from reports.publishing import publish
 
         out = scratch / "report"
@@ -93,7 +93,7 @@ def doors(scratch: Path, run: Path, sound: Path, thresholds: Path) -> Sequence[C
     def show() -> None:
         from rich.console import Console
 
-        from reports.terminal import run_record, show_run
+        from reports.pages.terminal import run_record, show_run
 
         file = io.StringIO()
         show_run(run, Console(file=file, width=110, highlight=False))
@@ -103,9 +103,9 @@ def doors(scratch: Path, run: Path, sound: Path, thresholds: Path) -> Sequence[C
     def compare() -> None:
         from rich.console import Console
 
-        from reports.paired import as_json, compare_sides
-        from reports.paired_pages import print_comparison
-        from reports.sides import pair_sides
+        from reports.compare.paired import as_json, compare_sides
+        from reports.compare.sides import pair_sides
+        from reports.compare.writing import print_comparison
 
         pairs, _ = pair_sides([run, sound])
         file = io.StringIO()
@@ -120,11 +120,11 @@ def doors(scratch: Path, run: Path, sound: Path, thresholds: Path) -> Sequence[C
 
 def check(runs: Sequence[Path], thresholds: Path, baseline: Path | None) -> None:
     """``emo-bench check`` with both of its files."""
-    from reports import gate_pages
-    from reports.baseline import group_seeds, load_baseline
-    from reports.gate import check_runs
-    from reports.sides import read_rows
-    from reports.thresholds import load_thresholds
+    from reports.compare.sides import read_rows
+    from reports.gate import writing as gate_pages
+    from reports.gate.checks import check_runs
+    from reports.gate.stored_scores import group_seeds, load_baseline
+    from reports.gate.thresholds import load_thresholds
 
     file = load_thresholds(thresholds)
     place = baseline or file.baseline
@@ -172,8 +172,8 @@ def _refuse_constant(name: str) -> None:
 
 
 MODULES = (
-    "torch", "cv2", "pandas", "pyarrow.parquet", "jinja2", "rich.console", "rich.table", "emo_bench.runner", "emo_bench.actors.track", "reports.publishing",
-    "reports.terminal", "reports.paired_pages", "reports.gate_pages", "reports.thresholds",
+    "torch", "cv2", "pandas", "pyarrow.parquet", "jinja2", "rich.console", "rich.table", "emo_bench.runs.runner", "emo_bench.actors.track", "reports.publishing",
+    "reports.pages.terminal", "reports.compare.writing", "reports.gate.writing", "reports.gate.thresholds",
 )  # fmt: skip
 
 

@@ -41,12 +41,12 @@ def open_settings(prepared: Path, scratch: Path) -> Place:
     """The same file as each kind, and what follows from a protocol."""
     import numpy as np
 
-    from emo_bench.command_file import read_command_file
+    from emo_bench.methods.command.file import read_command_file
     from protocols.ablation import load_ablation
     from protocols.loader import load_protocol
     from protocols.splitting import split
     from protocols.styles import load_style
-    from reports.thresholds import load_thresholds
+    from reports.gate.thresholds import load_thresholds
 
     file = scratch / "quick.toml"
 
@@ -67,5 +67,5 @@ def open_settings(prepared: Path, scratch: Path) -> Place:
 
 
 READERS = (
-    Reader("toml", ("numpy", "emo_bench.command_file", "protocols.ablation", "reports.thresholds"), settings_files, changed_toml, open_settings),
+    Reader("toml", ("numpy", "emo_bench.methods.command.file", "protocols.ablation", "reports.gate.thresholds"), settings_files, changed_toml, open_settings),
 )  # fmt: skip

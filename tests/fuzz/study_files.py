@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from emo_bench.csv_text import FORMULA
+from emo_bench.text.csv_text import FORMULA
 from tests.fuzz.reader import Place, Reader
 from tests.fuzz.run_files import require_printable
 from tests.fuzz.value_changes import changed_json
@@ -20,7 +20,7 @@ CHECK = "k"
 
 def study_key() -> Any:
     """Two methods on one actor in two styles, and an attention check."""
-    from reports.study import STATEMENTS, AttentionCheck, StudyClip, StudyKey
+    from reports.study.building import STATEMENTS, AttentionCheck, StudyClip, StudyKey
 
     clips = tuple(
         StudyClip(id=name, run=f"runs/{name}", method=f"Method {i % 2}", actor="1", style=f"style-{i // 2}", profile="cpu", seed=0,
@@ -49,8 +49,8 @@ def answer_files(folder: Path) -> Sequence[bytes]:
 
 def open_answers(prepared: Path, scratch: Path) -> Place:
     """Score a damaged file beside a sound one, and read back what is written."""
-    from reports.study_scoring import read_answers, score_study
-    from reports.study_tables import study_latex, study_markdown, write_scores
+    from reports.study.scoring import read_answers, score_study
+    from reports.study.tables import study_latex, study_markdown, write_scores
 
     key, folder = study_key(), scratch / "answers"
     folder.mkdir()
@@ -76,5 +76,5 @@ def open_answers(prepared: Path, scratch: Path) -> Place:
 
 
 READERS = (
-    Reader("answers", ("pandas", "reports.study_scoring", "reports.study_tables"), answer_files, changed_json, open_answers),
+    Reader("answers", ("pandas", "reports.study.scoring", "reports.study.tables"), answer_files, changed_json, open_answers),
 )  # fmt: skip

@@ -180,7 +180,7 @@ def clip_folder(folder: Path) -> Sequence[bytes]:
 
 def open_clip_folder(prepared: Path, scratch: Path) -> Place:
     """Find the folder and load its towers, as a metric and a loss do."""
-    from emo_bench.metrics.clip_model import ClipModel, find_clip
+    from emo_bench.clip.model import ClipModel, find_clip
 
     (scratch / WEIGHTS).symlink_to(prepared / WEIGHTS)
 
@@ -202,5 +202,5 @@ NETWORKS = ("torch", "emo_avatar.checkpoints")
 READERS = (
     Reader("pickle", NETWORKS, pickles, mixed(changed_pickle, changed_zip(changed_pickle)), open_network),
     Reader("safetensors", NETWORKS, safetensors, changed_safetensors, open_network),
-    Reader("clip", ("torch", "open_clip", "emo_bench.metrics.clip_model"), clip_folder, changed_json, open_clip_folder),
+    Reader("clip", ("torch", "open_clip", "emo_bench.clip.model"), clip_folder, changed_json, open_clip_folder),
 )  # fmt: skip

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from emo_bench import methods
 from emo_bench.actors.capture import Capture
-from emo_bench.devices import chosen_device
-from emo_bench.method import Method, Workspace
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import Method, Workspace
+from emo_bench.system.devices import chosen_device
 from tests.gpu.conftest import REAL
 
 TRAIN, TEST = list(range(10, 34)), [60, 61, 62]
@@ -93,7 +93,7 @@ def test_a_fit_is_killed_and_goes_on_on_a_gpu(
     np.testing.assert_array_equal(again, expected)
     if not (tmp_path / "whole" / "train.csv").exists():
         return
-    from emo_avatar.loss_log import LossLog
+    from emo_bench.methods.training.loss_log import LossLog
 
     add = LossLog.add
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from emo_bench import assets, methods, runner
+from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.assets.location import AssetFile
 from emo_bench.cli import main
-from emo_bench.devices import chosen_device
-from emo_bench.method import Method, MethodInfo, Workspace, gpu_resolution_px
-from emo_bench.runner import MINI_PROTOCOL, RunRequest, default_profile, planned
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import Method, MethodInfo, Workspace, gpu_resolution_px
+from emo_bench.runs import runner
+from emo_bench.runs.runner import MINI_PROTOCOL, RunRequest, default_profile, planned
+from emo_bench.system.devices import chosen_device
 from tests.gpu.test_fits import TINY
 
 BUILT_IN = list(methods.known_methods())
@@ -57,7 +59,7 @@ def lines(
     def begin(*_: object) -> None:
         raise Began
 
-    monkeypatch.setattr("emo_bench.stages.fit", begin)
+    monkeypatch.setattr("emo_bench.runs.stages.fit", begin)
     monkeypatch.setattr(logging.getLogger("emo_bench"), "propagate", True)
     with caplog.at_level(logging.INFO, "emo_bench"), pytest.raises(Began):
         runner.run(request)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from emo_bench.actors.capture import Capture
-from emo_bench.devices import chosen_device, mixed_precision
-from emo_bench.method import EditStyle, Workspace
+from emo_bench.methods.interface import EditStyle, Workspace
 from emo_bench.metrics import Captions, Scorer, Settings
 from emo_bench.metrics.registry import list_metrics, metric_class
+from emo_bench.system.devices import chosen_device, mixed_precision
 from tests.gpu.conftest import REAL
 from tests.gpu.test_fits import TEST, build, fit
 
@@ -65,7 +65,7 @@ def test_renderings_obey_the_autocast_of_a_gpu(
 def test_a_gpu_that_only_imitates_bfloat16_computes_in_float32(
     native: bool, gpu: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emo_bench import devices
+    from emo_bench.system import devices
 
     devices._gpu_has_bfloat16.cache_clear()
     monkeypatch.setattr(
@@ -81,7 +81,7 @@ def test_a_gpu_that_only_imitates_bfloat16_computes_in_float32(
 def test_an_edit_by_dataset_update_trains_on_a_gpu(
     gpu: str, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emo_bench.reference_editors import ReferenceEditor
+    from emo_bench.methods.reference_editors import ReferenceEditor
 
     class Brighter(ReferenceEditor):
         can_update = True

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.reference_editors import open_editor
+from emo_bench.methods.reference_editors import open_editor
 from protocols.styles import DEFAULT_STYLE, list_styles, load_style
 
 

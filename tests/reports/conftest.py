@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from emo_bench import runner
-from emo_bench.runner import RunRequest
+from emo_bench.runs import runner
+from emo_bench.runs.runner import RunRequest
 
 
 @pytest.fixture(scope="session")

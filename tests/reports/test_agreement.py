@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reports.agreement import Level, krippendorff_alpha
+from emo_bench.statistics.agreement import Level, krippendorff_alpha
 
 N = np.nan
 # Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C: four observers, twelve units.

@@ -12,8 +12,8 @@ import numpy as np
 import pandas
 import pytest
 
-from reports.baseline import load_baseline
-from reports.thresholds import load_thresholds
+from reports.gate.stored_scores import load_baseline
+from reports.gate.thresholds import load_thresholds
 
 RUN = Path("quick/dot/nearest-frame/smoke-s0")
 MEAN = Path("quick/dot/mean-frame/smoke-s0")

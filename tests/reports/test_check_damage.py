@@ -14,10 +14,10 @@ import torch
 
 from emo_avatar.method import EmoAvatar
 from emo_avatar.skip_fusion import TextureEncoder
-from emo_bench import runner
 from emo_bench.actors.capture import Capture
-from emo_bench.finished_runs import load_run
-from emo_bench.runner import RunRequest
+from emo_bench.runs import runner
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.runner import RunRequest
 
 # Enough to follow the head, in seconds.
 SETTINGS = {

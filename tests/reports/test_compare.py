@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 import pytest
 
-from emo_bench.metrics.differences import SubjectScores, compare_scores
+from emo_bench.statistics.differences import SubjectScores, compare_scores
 
 QUICK = Path("quick/dot")
 

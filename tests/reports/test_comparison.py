@@ -11,10 +11,10 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import FinishedRun
+from emo_bench.runs.finished import FinishedRun
 from reports.comparison import Group, Row, best_rows, group_rows
 from reports.numbers import number
-from reports.writing import _cell_text, average_table
+from reports.pages.writing import _cell_text, average_table
 
 RECORD = {
     "metric": "psnr", "version": "1", "direction": "higher", "unit": "dB",

@@ -16,8 +16,8 @@ TERMINALS = {
     "C locale": C_LOCALE,
 }  # fmt: skip
 MODULES = [
-    "emo_bench", "emo_avatar.pretrain", "emo_avatar.pretrain_measure", "emo_avatar.portrait_clip",
-    "emo_bench.actors.studio.actors", "emo_bench.actors.studio.recipe", "emo_bench.actors.studio.supply",
+    "emo_bench", "factory.prior.train", "factory.prior.measure", "factory.clip",
+    "factory.studio.actors", "factory.studio.recipe", "factory.studio.supply",
     "reports.gallery", "reports.results",
 ]  # fmt: skip
 COMMAND = (sys.executable, "-m", "emo_bench")
@@ -47,7 +47,7 @@ def test_a_report_is_finished_and_its_files_are_utf8(runs: Path, terminal: dict[
 
 def test_a_module_prints_what_the_terminal_lacks(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom emo_bench.errors import UserError, exit_code\n"
+        "import sys\nfrom emo_bench.errors import UserError\nfrom emo_bench.system.endings import exit_code\n"
         "def fail(): raise UserError('no picture 雕像.png')\n"
         "codes = exit_code(lambda: 'done ↑ \\udce9'), exit_code(fail)\nsys.exit(codes != (0, 2))"
     )
@@ -64,7 +64,7 @@ def test_a_module_prints_what_the_terminal_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("terminal", [{"PYTHONIOENCODING": "ascii"}, C_LOCALE], ids=["ascii", "C locale"])
 def test_a_progress_bar_and_a_table_on_a_real_terminal(runs: Path, terminal: dict[str, str]) -> None:
     code = (
-        "import sys\nfrom emo_bench.cli import main\nfrom emo_bench.console import show_any_text\n"
+        "import sys\nfrom emo_bench.cli import main\nfrom emo_bench.text.console import show_any_text\n"
         "from emo_bench.progress import track_progress\nshow_any_text()\n"
         "with track_progress(3, '\\u68b5\\u9ad8') as advance: advance(3)\n"
         f"main(['report', {str(runs)!r}, '--no-videos'])"

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emo_bench.errors import LONGEST, UserError
-from emo_bench.finished_runs import load_run, read_scores
-from emo_bench.manifest import read_manifest
-from reports.paired import compare_sides
-from reports.sides import pair_sides
+from emo_bench.runs.finished import load_run, read_scores
+from emo_bench.runs.manifest import read_manifest
+from reports.compare.paired import compare_sides
+from reports.compare.sides import pair_sides
 
 THRESHOLDS = """
 version = 1

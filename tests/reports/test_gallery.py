@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from emo_bench import actors
-from emo_bench.finished_runs import find_runs, load_run
-from emo_bench.preview import EDIT_GAIN, LABEL_PX, PreviewWriter
+from emo_bench.runs.finished import find_runs, load_run
+from emo_bench.video.preview import EDIT_GAIN, LABEL_PX, PreviewWriter
 from protocols.splitting import parse_frames
 from reports import gallery
 from reports.comparison import Row

@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from emo_bench.csv_text import FORMULA, read_csv
-from emo_bench.finished_runs import find_runs
-from emo_bench.plain_text import UNPRINTABLE, printable
-from reports import gate_pages
-from reports.gate import Outcome
-from reports.html import PageOptions
-from reports.latex import escape
+from emo_bench.runs.finished import find_runs
+from emo_bench.text.csv_text import FORMULA, read_csv
+from emo_bench.text.plain_text import UNPRINTABLE, printable
+from reports.compare.paired import compare_sides
+from reports.compare.sides import pair_sides
+from reports.compare.writing import print_comparison
+from reports.gate import writing as gate_pages
+from reports.gate.checks import Outcome
 from reports.markdown import code, escaped, image, link, pipe_table
-from reports.paired import compare_sides
-from reports.paired_pages import print_comparison
+from reports.pages.html import PageOptions
+from reports.pages.latex import escape
+from reports.pages.terminal import show_run
 from reports.publishing import publish
-from reports.sides import pair_sides
-from reports.terminal import show_run
 
 MARKDOWN = MarkdownIt("commonmark").enable("table").enable("strikethrough")
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=40) | st.text(
@@ -179,7 +179,7 @@ def test_no_script_of_others_runs_in_a_report(report: Path, requests: list[str],
 
 
 def test_no_script_of_others_runs_in_a_study(edits_dir: Path, tmp_path: Path, requests: list[str], open_page: Callable[..., Any]) -> None:  # fmt: skip
-    from reports.study import StudyRequest, build_study
+    from reports.study.building import StudyRequest, build_study
 
     title = " ".join(PAYLOADS)
     build_study(find_runs([edits_dir]), tmp_path, StudyRequest(seconds=0.2, title=title))

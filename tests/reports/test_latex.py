@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emo_bench.finished_runs import find_runs
+from emo_bench.runs.finished import find_runs
 from reports.comparison import group_rows
-from reports.latex import _average_table, _group_table, escape, latex_report
+from reports.pages.latex import _average_table, _group_table, escape, latex_report
 from reports.tables import read_groups
 from tests.reports.test_comparison import run
 

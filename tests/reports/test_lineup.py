@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emo_bench.finished_runs import find_runs
-from emo_bench.lossless import read_lossless
-from reports.html import PageOptions
-from reports.lineup import line_up, line_up_all
+from emo_bench.runs.finished import find_runs
+from emo_bench.video.lossless import read_lossless
+from reports.figures.lineup import line_up, line_up_all
+from reports.pages.html import PageOptions
 from reports.publishing import publish
 from reports.tables import read_groups
 

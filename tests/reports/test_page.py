@@ -10,7 +10,7 @@ from typing import Any
 import pandas
 import pytest
 
-from emo_bench.finished_runs import find_runs
+from emo_bench.runs.finished import find_runs
 from reports.publishing import publish
 
 OpenPage = Callable[..., Any]

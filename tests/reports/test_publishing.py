@@ -14,11 +14,11 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import FinishedRun, find_runs, load_run
-from reports.clips import encode_webm, read_panels
+from emo_bench.runs.finished import FinishedRun, find_runs, load_run
 from reports.comparison import Row, group_rows
-from reports.content import _spread, plain
-from reports.html import PageOptions
+from reports.figures.clips import encode_webm, read_panels
+from reports.pages.content import _spread, plain
+from reports.pages.html import PageOptions
 from reports.publishing import publish
 from reports.reproduction import command
 from tests.reports.test_comparison import run
@@ -49,7 +49,7 @@ def test_json_has_no_nan() -> None:
 
 def test_a_command_makes_the_row_again(runs_dir: Path) -> None:
     """The command of a row names the folder that the run lies in."""
-    from emo_bench.store import RunPlace
+    from emo_bench.runs.store import RunPlace
 
     for folder in find_runs([runs_dir]):
         words = shlex.split(command(Row(load_run(folder))))
@@ -88,7 +88,7 @@ def test_clips_hold_source_and_ours(runs_dir: Path) -> None:
     """Every frame is there, at the run's size, close to the lossless one."""
     import av
 
-    from emo_bench.lossless import read_lossless
+    from emo_bench.video.lossless import read_lossless
 
     folder = next(path for path in find_runs([runs_dir]) if "nearest" in str(path) and "32" not in str(path))
     loaded = load_run(folder)

@@ -9,9 +9,9 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import find_runs, load_run
-from emo_bench.manifest import MANIFEST, read_manifest
-from emo_bench.store import RunFolder
+from emo_bench.runs.finished import find_runs, load_run
+from emo_bench.runs.manifest import MANIFEST, read_manifest
+from emo_bench.runs.store import RunFolder
 from protocols import load_protocol
 from reports.results import main, publish_results, results_page
 from reports.tables import LeftOut, read_groups

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import find_runs
-from reports.study import StudyKey, StudyRequest, build_study, read_key
-from reports.study_scoring import Answers, mean_opinion_interval, read_answers, score_study
-from reports.study_tables import study_latex, study_markdown, write_scores
+from emo_bench.runs.finished import find_runs
+from reports.study.building import StudyKey, StudyRequest, build_study, read_key
+from reports.study.scoring import Answers, mean_opinion_interval, read_answers, score_study
+from reports.study.tables import study_latex, study_markdown, write_scores
 
 OpenPage = Callable[..., Any]
 METHODS = ("Mean frame", "Nearest frame")

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from emo_bench.cli import main
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import find_runs
+from emo_bench.runs.finished import find_runs
+from reports.pages.terminal import BARS, print_tables, run_record, show_run, sparkline
 from reports.tables import read_groups
-from reports.terminal import BARS, print_tables, run_record, show_run, sparkline
 
 
 def shown(folder: Path, width: int = 100) -> str:

@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.finished_runs import find_runs
+from emo_bench.runs.finished import find_runs
 from reports import long_table, summary, write_report
 
 

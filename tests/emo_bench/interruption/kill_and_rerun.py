@@ -23,10 +23,11 @@ import pyarrow.parquet  # noqa: F401
 import emo_bench.actors.capture  # noqa: F401
 import emo_bench.metrics.pixels  # noqa: F401
 import emo_bench.tracking.head_rig  # noqa: F401
-from emo_bench import methods, runner, stages, store
 from emo_bench.files import replacing
-from emo_bench.manifest import read_manifest
+from emo_bench.methods import registry as methods
 from emo_bench.metrics import Scorer
+from emo_bench.runs import runner, stages, store
+from emo_bench.runs.manifest import read_manifest
 
 METHOD = f"{Path(__file__).with_name('steps.py')}:Steps"
 

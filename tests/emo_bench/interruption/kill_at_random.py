@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from emo_bench import editing, runner
-from emo_bench.finished_runs import find_runs, load_run
+from emo_bench.runs import editing, runner
+from emo_bench.runs.finished import find_runs, load_run
 from protocols.styles import load_style
-from reports.html import PageOptions
+from reports.pages.html import PageOptions
 from reports.publishing import publish
 from tests.emo_bench.interruption.kill_and_rerun import METHOD, in_child
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_bench.method import Method, MethodInfo
+from emo_bench.methods.interface import Method, MethodInfo
 
 STEPS, CHECKPOINT_EVERY = 12, 4
 

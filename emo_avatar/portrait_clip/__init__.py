@@ -1,1 +1,0 @@
-"""A small CLIP of portraits, styles and attributes, trained on the studio's heads: ``python -m emo_avatar.portrait_clip``."""

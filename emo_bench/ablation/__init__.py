@@ -1,0 +1,1 @@
+"""Variants of a method as runs, and the figures of an ablation."""

@@ -1,0 +1,129 @@
+"""Ablations: the variants of a method as runs, with what they have in common computed once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from emo_bench.errors import UserError
+from emo_bench.runs.editing import EditRequest, check_edit, edit
+from emo_bench.runs.runner import RunRequest, planned, run
+from protocols.ablation import Ablation, Variant
+from protocols.styles import DEFAULT_STYLE, Style, load_style
+
+FOLDER = "ablation"
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class AblationRequest:
+    """What the user asks for.
+
+    Attributes:
+        base: actor, protocol, profile, seed, folder, device, and settings that all variants get; its method is not read.
+        style: of the edits.
+        edit_settings: of the edit stage, that all variants get.
+        only: names of variants; none for all.
+        edits: False leaves all edits out.
+    """
+
+    base: RunRequest
+    style: str = DEFAULT_STYLE
+    edit_settings: Mapping[str, str] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    edits: bool = True
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """What became of a variant.
+
+    Attributes:
+        variant: which.
+        run: folder of its finished run, or None.
+        edit: folder of its finished edit, or None.
+        missing: for ``run`` and ``edit``, why there is none, in one line; nothing for an edit that no one asked for.
+    """
+
+    variant: Variant
+    run: Path | None = None
+    edit: Path | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def ablation_folder(ablation: Ablation, request: AblationRequest) -> Path:
+    """Where the tables and figures go: ``<runs>/<protocol>/<actor>/ablation/<profile>-s<seed>``.
+
+    Raises:
+        UserError: actor, protocol or profile are not there.
+    """
+    place = _folder(_run_request(ablation, request, _reference(ablation)))
+    return place.parent.parent / FOLDER / place.name
+
+
+def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[VariantResult]:
+    """Make the variants, the reference first; what is finished is left as it is, so the same call goes on.
+
+    A fit takes the stages that it has in common with a finished one over from there; variants with the same settings
+    are one run, and their edits lie in it. What a single variant lacks is its ``missing``.
+
+    Raises:
+        UserError: a variant or style is not there, or the reference itself cannot be run.
+    """
+    chosen = ablation.chosen(request.only)
+    style = load_style(request.style)
+    requests = {variant.name: _run_request(ablation, request, variant) for variant in chosen}
+    donors: list[Path] = []
+    for number, variant in enumerate(chosen, start=1):
+        log.info("ablation: %s (%d of %d)", variant.title, number, len(chosen))
+        wanted = replace(requests[variant.name], donors=tuple(donors))
+        try:
+            folder = _folder(wanted)
+            if folder not in donors:
+                run(wanted, trivial=False, wait=True)
+                donors.append(folder)
+        except UserError as error:
+            if variant.name == ablation.reference:
+                raise
+            log.info("ablation: %s left out: %s", variant.title, error)
+            yield VariantResult(variant, missing={"run": str(error)})
+            continue
+        if variant.edit is None or not request.edits:
+            yield VariantResult(variant, folder)
+        else:
+            yield _edited(wanted, folder, variant, _edit_request(variant, style, request.edit_settings))
+
+
+def _edit_request(variant: Variant, style: Style, settings: Mapping[str, str]) -> EditRequest:
+    if variant.editor is not None:
+        changed = {"editor": variant.editor, "editor_settings": variant.editor_settings}
+        style = style.model_copy(update=changed)
+    return EditRequest(style, {**settings, **(variant.edit or {})})
+
+
+def _edited(request: RunRequest, run_folder: Path, variant: Variant, wanted: EditRequest) -> VariantResult:
+    """The variant with its edit, or with what stands in its way."""
+    try:
+        check_edit(*planned(request), wanted)
+        made = edit(run_folder, wanted, request.device, request.method, wait=True)
+        return VariantResult(variant, run_folder, made)
+    except UserError as error:
+        log.info("ablation: edit of %s left out: %s", variant.title, error)
+        return VariantResult(variant, run_folder, missing={"edit": str(error)})
+
+
+def _run_request(ablation: Ablation, request: AblationRequest, variant: Variant) -> RunRequest:
+    base = replace(request.base, method=ablation.method)
+    profile = planned(base)[0].workspace.profile
+    return replace(base, settings={**base.settings, **variant.settings_of(profile)})
+
+
+def _folder(request: RunRequest) -> Path:
+    return planned(request)[0].workspace.folder
+
+
+def _reference(ablation: Ablation) -> Variant:
+    return next(variant for variant in ablation.variant if variant.name == ablation.reference)

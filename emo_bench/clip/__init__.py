@@ -1,0 +1,1 @@
+"""CLIP: its folders and its model, for metrics and methods."""

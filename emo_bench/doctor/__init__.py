@@ -1,0 +1,1 @@
+"""What works on this machine, with the remedy for what does not."""

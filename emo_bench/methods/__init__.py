@@ -1,0 +1,12 @@
+"""Methods: the published interface, the registry, and what helps to write a method."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
+
+__all__ = ["EditStyle", "Method", "MethodInfo", "Workspace"]
+
+__getattr__, _, _ = lazy_loader.attach(__name__, submod_attrs={"interface": __all__})

@@ -1,0 +1,146 @@
+"""A shell command of another environment: run with a time limit and a log, and ended with all that it started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from emo_bench.errors import UserError
+from emo_bench.files import open_in_place
+from emo_bench.methods.command import supervisor as command_supervisor
+from emo_bench.system.signals import leaving_in_order
+
+# Its lock says that a process of ours runs a command in the folder; it holds the command's token.
+RECORD = ".command"
+SHOWN_CHARACTERS = 200
+
+log = logging.getLogger("emo_bench")
+
+
+@contextmanager
+def sole_command(folder: Path) -> Iterator[TextIO]:
+    """Hold a folder for the commands of this process; a command that a killed process left running there is ended first.
+
+    Yields:
+        The record that :func:`run_command` keeps.
+
+    Raises:
+        UserError: another process runs a command there, or what was left running cannot be ended.
+    """
+    import fcntl
+
+    with open_in_place(folder / RECORD, "a+") as record:
+        try:
+            fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process runs a command in {folder}: wait for it or end it") from error
+        record.seek(0)
+        left = re.fullmatch(r"([0-9a-f]{32})\n", record.read(64))
+        if left and not command_supervisor.end_all(left[1]):
+            raise UserError(
+                f"a command of an earlier attempt in {folder} cannot be ended: end the processes that have "
+                f"{command_supervisor.TOKEN_VARIABLE}={left[1]} in their environment"
+            )
+        yield record
+
+
+def run_command(
+    command: str,
+    *,
+    what: str,
+    log: Path,
+    timeout_s: float,
+    workdir: Path,
+    environment: Mapping[str, str],
+    record: TextIO,
+) -> None:
+    """Run a shell command to its end; its output is appended to ``log``.
+
+    All that it starts, daemons in sessions of their own too, is ended when the command ends, when time is up, and when
+    this process is interrupted, told to end (SIGTERM, SIGHUP) or killed: by :mod:`emo_bench.methods.command.supervisor`.
+
+    Args:
+        command: for ``/bin/sh``.
+        what: names the step in messages, e.g. ``my-method: fit``.
+        timeout_s: seconds that it may take.
+        environment: over this process's own.
+        record: of :func:`sole_command`.
+
+    Raises:
+        UserError: it failed, was killed or took too long; the line names the log.
+    """
+    token = secrets.token_hex(16)
+    words = [sys.executable, "-P", command_supervisor.__file__, token, str(os.getpid()), command]
+    with open_in_place(log, "ab") as output, leaving_in_order():
+        output.write(f"$ {command}\n".encode())
+        output.flush()
+        begin = output.tell()
+        _note(record, f"{token}\n")
+        # In a session of its own: Ctrl-C reaches it through this process alone.
+        supervisor = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            cwd=workdir, env={**os.environ, **environment}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = supervisor.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                f"{what} took longer than {timeout_s:g} s and was ended; raise timeout_s, or see {log}"
+            ) from None
+        finally:
+            _end(supervisor, token)
+            _note(record, "")
+    if code < 0:
+        raise UserError(f"{what} was killed by {signal_name(-code)}; see {log}")
+    if code > 128 and code - 128 in set(signal.Signals):
+        raise UserError(f"{what} was killed by {signal_name(code - 128)}; see {log}")
+    if code:
+        raise UserError(f"{what} failed with exit code {code}: {last_line(log, begin)} (see {log})")
+
+
+def _end(supervisor: subprocess.Popen[bytes], token: str) -> None:
+    """Have the supervisor end its command, and end what is left where it was killed; also when interrupted meanwhile."""
+    try:
+        if supervisor.poll() is None:
+            supervisor.terminate()
+            supervisor.wait(timeout=2 * (command_supervisor.GRACE_S + command_supervisor.GONE_S))
+    except subprocess.TimeoutExpired:
+        log.warning("the supervisor of a command did not end and was killed")
+    finally:
+        with suppress(ProcessLookupError):
+            supervisor.kill()
+        if supervisor.wait() < 0:
+            command_supervisor.end_all(token)
+
+
+def _note(record: TextIO, text: str) -> None:
+    record.truncate(0)
+    record.write(text)
+    record.flush()
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL`` for 9; ``signal 35`` where there is no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # Real-time signals between the first and the last have no name.
+        return f"signal {number}"
+
+
+def last_line(log: Path, begin: int = 0) -> str:
+    """The last line that is not empty from byte ``begin`` on, cut to what a message shows."""
+    with log.open("rb") as file:
+        file.seek(begin)
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    last = next((line for line in reversed(lines) if line), "")
+    return last[:SHOWN_CHARACTERS] or "no output"

@@ -1,0 +1,1 @@
+"""What every method promises, tried on a small capture."""

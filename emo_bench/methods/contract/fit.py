@@ -1,0 +1,157 @@
+"""A fit and render of the contract in a process of its own: with a time limit, a log, and an end for its children."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emo_bench import actors
+from emo_bench.errors import UserError
+from emo_bench.files import write_json
+from emo_bench.methods import registry as methods
+from emo_bench.methods.command.process import last_line, signal_name
+from emo_bench.methods.interface import Workspace
+from emo_bench.text.console import show_any_text
+from emo_bench.video.lossless import FrameDigest
+
+TRAIN, TEST = tuple(range(24)), tuple(range(30, 36))
+SEED = 3
+# What a process may take to start, on a busy machine.
+START_LIMIT_S = 300.0
+POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``digest`` of the rendered frames, or in one line the ``error`` that there was instead."""
+
+    digest: str = ""
+    error: str = ""
+
+
+class FitProcess:
+    """One process; its files lie beside the method's ``folder`` under the same name.
+
+    Args:
+        name, actor, profile: what is fitted, on :data:`TRAIN`, and rendered, for :data:`TEST`.
+        folder: of the method's workspace.
+        home: ``EMO_BENCH_HOME`` of the process; None leaves it.
+    """
+
+    def __init__(self, name: str, actor: str, profile: str, folder: Path, home: Path | None = None) -> None:
+        self._fitting, self._answer, self._log = _files(folder)
+        for file in (self._fitting, self._answer):
+            file.unlink(missing_ok=True)
+        words = [name, actor, profile, str(folder)]
+        environment = os.environ if home is None else {**os.environ, "EMO_BENCH_HOME": str(home)}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "emo_bench.methods.contract.fit", *words],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+            )  # fmt: skip
+
+    def kill_in_fit(self, after_s: float) -> bool:
+        """Kill it and its children ``after_s`` after its fit began; False when the fit was over before."""
+        try:
+            end = time.monotonic() + START_LIMIT_S
+            while self._process.poll() is None and not self._fitting.exists() and time.monotonic() < end:
+                time.sleep(POLL_S)
+            self._process.wait(timeout=after_s)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._end()
+        return self._fitting.exists() and not self._answer.exists()
+
+    def outcome(self, limit_s: float) -> Outcome:
+        """Wait for what comes of it; after ``limit_s`` it and its children are ended."""
+        try:
+            code = self._process.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return Outcome(error=f"it took longer than {limit_s:.0f} s and was ended")
+        finally:
+            self._end()
+        if self._answer.is_file():
+            return Outcome(**json.loads(self._answer.read_text(encoding="utf-8")))
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        return Outcome(error=f"its process {how}: {last_line(self._log)}")
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            _kill_with_children(self._process.pid)
+            self._process.wait()
+
+
+def seed_all() -> None:
+    """The random state that the runner gives every stage."""
+    import torch
+
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+def digest_of(frames: Iterable[np.ndarray]) -> str:
+    """SHA-256 of frames ``uint8 [H, W, 3]``."""
+    digest = FrameDigest()
+    for frame in frames:
+        digest.add(frame)
+    return digest.hexdigest()
+
+
+def in_words(error: BaseException) -> str:
+    """What was raised, in one line."""
+    text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+def _files(folder: Path) -> tuple[Path, Path, Path]:
+    """What is there while the fit goes on, the outcome, and all output."""
+    fitting, answer, log = (folder.with_name(f"{folder.name}.{kind}") for kind in ("fitting", "json", "log"))
+    return fitting, answer, log
+
+
+def _kill_with_children(pid: int) -> None:
+    """Kill a process and all below it, children with a session of their own too."""
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        # A stopped process starts no new child while its children are looked up.
+        process.suspend()
+        for child in process.children():
+            _kill_with_children(child.pid)
+        process.kill()
+
+
+def _fit_and_render(name: str, actor: str, profile: str, folder: Path) -> None:
+    fitting, answer, _ = _files(folder)
+    folder.mkdir(exist_ok=True)
+    try:
+        method = methods.build(methods.method_class(name), Workspace(folder, profile, SEED))
+        capture = actors.load(actor)
+        seed_all()
+        fitting.touch()
+        method.fit(capture.restricted(TRAIN), list(TRAIN))
+        fitting.unlink()
+        outcome = Outcome(digest_of(method.render(capture.restricted(()), list(TEST))))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the method raises is the finding
+        outcome = Outcome(error=in_words(error))
+    write_json(answer, dataclasses.asdict(outcome))
+
+
+if __name__ == "__main__":
+    show_any_text()
+    given_name, given_actor, given_profile, given_folder = sys.argv[1:]
+    _fit_and_render(given_name, given_actor, given_profile, Path(given_folder))

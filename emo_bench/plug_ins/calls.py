@@ -1,0 +1,217 @@
+"""Calls of code that is not ours: its errors are told apart from our bugs, its prints and its working directory are contained."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import logging
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from emo_bench.errors import FAILED, MethodError, Terminated, UserError, shortened
+from emo_bench.system.endings import machine_failure
+from emo_bench.system.libraries import missing_library
+from emo_bench.text.plain_text import printable
+
+# Errors of the machine that any code can get: not a bug of the plug-in.
+_OF_THE_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+_OURS = (__file__, contextlib.__file__)
+# A traceback has at most so many characters: what was raised may quote a file of a gigabyte.
+_LONGEST_TRACEBACK = 20_000
+
+log = logging.getLogger("emo_bench")
+
+
+@contextmanager
+def plug_in_call(who: str, what: str) -> Iterator[None]:
+    """Run foreign code in the block.
+
+    Whatever it raises becomes a MethodError of one line, and its own traceback goes to the log once. What a user can
+    mend (UserError), what the machine refuses (a full disk, no memory) and interruptions pass.
+
+    Args:
+        who: e.g. ``method my-avatar``.
+        what: of it is called, e.g. ``fit``.
+
+    Raises:
+        MethodError: the code failed, called ``sys.exit``, or reached for a held-out frame.
+        UserError: out of memory; or as the code raises it.
+    """
+    try:
+        yield
+    except (UserError, Terminated, KeyboardInterrupt):
+        raise
+    except BaseException as raised:  # GeneratorExit too: no generator of ours is closed inside such a block.
+        error = _tellable(raised)
+        if isinstance(error, PermissionError) and "held out" in str(error):
+            raise MethodError(f"{who} broke the protocol: {error}") from error
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
+        refused = missing_library(error) if isinstance(error, OSError) else machine_failure(error)
+        if refused is not None:
+            raise UserError(f"{who}: {what}: {refused}") from error
+        log.error("traceback of %s:\n%s", who, own_traceback(error))
+        raise MethodError(f"{who}: {what} failed: {in_words(error)}{_at(error)}") from error
+
+
+@contextmanager
+def kept_apart(who: str) -> Iterator[None]:
+    """While the block runs, what is printed to stdout goes to stderr; afterwards streams and working directory are as they were.
+
+    stdout is for what a command prints. ``os._exit`` in the block ends the process as a failure, in one line. Blocks may
+    be nested, and run in several threads.
+    """
+    folder = _working_directory()
+    _divert()
+    try:
+        yield
+    finally:
+        _bring_back()
+        now = _working_directory()
+        if folder is not None and now != folder:
+            os.chdir(folder)
+            log.warning("note: %s changed the working directory; it was changed back", who)
+
+
+def in_words(error: BaseException) -> str:
+    """What was raised, in one line."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return shortened(" ".join(f"{type(error).__name__}: {error}".split()), 400)
+
+
+def own_traceback(error: BaseException) -> str:
+    """The traceback as it would stand in a program of its own: from the first line that is not ours.
+
+    Its middle is left out where it is long, and nothing in it steers a terminal.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_our_callers()):
+        trace = trace.tb_next
+    lines = traceback.format_exception(type(error), error, trace or error.__traceback__)
+    text = "".join(lines).rstrip("\n")
+    if len(text) > _LONGEST_TRACEBACK:
+        half = _LONGEST_TRACEBACK // 2
+        text = f"{text[:half]} [...] {text[-half:]}"
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def place_of(error: BaseException) -> str:
+    """``file:line`` of what went wrong, ``""`` where only the machinery of imports is to be named."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    machinery = ("<frozen ", str(Path(importlib.__file__).parent), *_our_callers())
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _tellable(error: BaseException) -> BaseException:
+    """The error, or one in its place where asking for its message raises."""
+    try:
+        str(error)
+    except BaseException:  # noqa: BLE001 - the message is foreign code, too
+        stand_in = RuntimeError(f"{type(error).__name__}, whose message cannot be told")
+        return stand_in.with_traceback(error.__traceback__)
+    return error
+
+
+def _at(error: BaseException) -> str:
+    place = place_of(error)
+    return f" ({place})" if place else ""
+
+
+def _our_callers() -> tuple[str, ...]:
+    methods = Path(__file__).parents[1] / "methods"
+    return (*_OURS, str(methods / "registry.py"), str(methods / "watched.py"))
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        # The folder was removed.
+        return None
+
+
+class _Unclosed:
+    """A stream that foreign code may close without closing it for the others."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def close(self) -> None:
+        """Flush."""
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """stdout and stderr: of Python, and duplicates of the process's, by the number that they had."""
+
+    stdout: Any
+    stderr: Any
+    descriptors: dict[int, int]
+
+
+_leave = os._exit
+_lock = threading.Lock()
+_depth = 0
+_kept = _Streams(None, None, {})
+_process = os.getpid()
+
+
+def _divert() -> None:
+    """Send stdout, of Python and of the process, to stderr; the outermost of nested calls does it."""
+    global _depth, _kept, _process
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        descriptors = {}
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number in (1, 2):
+                descriptors[number] = os.dup(number)
+            os.dup2(2, 1)
+        _kept, _process = _Streams(sys.stdout, sys.stderr, descriptors), os.getpid()
+        sys.stdout = sys.stderr = _Unclosed(sys.stderr)  # type: ignore[assignment]
+        os._exit = _leave_as_failed
+
+
+def _bring_back() -> None:
+    global _depth, _kept
+    with _lock:
+        _depth -= 1
+        if _depth:
+            return
+        os._exit = _leave
+        sys.stdout, sys.stderr = _kept.stdout, _kept.stderr
+        for number, duplicate in _kept.descriptors.items():
+            with contextlib.suppress(OSError):
+                os.dup2(duplicate, number)
+                os.close(duplicate)
+        _kept = _Streams(None, None, {})
+
+
+def _leave_as_failed(status: int) -> NoReturn:
+    """In place of ``os._exit``, which a child process may call: for this one it would end a run that is not finished with 0."""
+    if os.getpid() != _process:
+        _leave(status)
+    line = f"emo-bench: a method or metric ended the process with os._exit({status!r})\n"
+    with contextlib.suppress(OSError):
+        os.write(_kept.descriptors.get(2, 2), line.encode("utf-8", "backslashreplace"))
+    _leave(FAILED)

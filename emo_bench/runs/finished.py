@@ -1,0 +1,166 @@
+"""Finished runs, made here or received from somebody: found, opened, and their scores held against their manifest."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.runs.manifest import LARGEST, MANIFEST, STAGES, read_manifest
+from emo_bench.runs.store import SCORES
+from emo_bench.untrusted.regular_file import read_regular
+
+if TYPE_CHECKING:
+    import pandas
+
+INDEX = "frame"
+# Greatest size of frames.parquet, on disk and unpacked.
+LIMIT_BYTES = 2**29
+AGAIN = "give its emo-bench run command again"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run with scores: ``manifest`` is run.json, ``scores`` has one row a held-out frame."""
+
+    path: Path
+    manifest: dict[str, Any]
+    scores: pandas.DataFrame
+
+
+@dataclass(frozen=True)
+class OpenedRuns:
+    """Runs by what could be done with them; ``damaged`` says why, one line each."""
+
+    finished: tuple[FinishedRun, ...]
+    unfinished: tuple[Path, ...]
+    damaged: dict[Path, str]
+
+
+def open_runs(folders: Sequence[Path]) -> OpenedRuns:
+    """Open the finished runs among ``folders``; a damaged one does not keep the others from being opened.
+
+    Raises:
+        UserError: none is finished and whole; the line names the first that is damaged.
+    """
+    finished, unfinished, damaged = [], [], {}
+    for folder in folders:
+        try:
+            if is_finished(folder):
+                finished.append(load_run(folder))
+            else:
+                unfinished.append(folder)
+        except UserError as error:
+            damaged[folder] = str(error)
+    if not finished and damaged:
+        more = f" ({len(damaged) - 1} more runs are damaged)" if len(damaged) > 1 else ""
+        raise UserError(f"{next(iter(damaged.values()))}{more}")
+    if not finished:
+        raise UserError("no run is finished yet: give its emo-bench run command again")
+    return OpenedRuns(tuple(finished), tuple(unfinished), damaged)
+
+
+def load_run(path: Path) -> FinishedRun:
+    """Open a finished run.
+
+    Raises:
+        UserError: there is no run, it is unfinished or damaged, or its scores do not belong to its frames.
+    """
+    manifest = read_manifest(path)
+    if not _finished(manifest):
+        raise UserError(f"{path} is not finished: {AGAIN}")
+    return FinishedRun(path, manifest, read_scores(path, manifest))
+
+
+def is_finished(path: Path) -> bool:
+    """True when every stage of the run in this folder is done.
+
+    Raises:
+        UserError: there is no run, or it is damaged.
+    """
+    return _finished(read_manifest(path))
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Folders of runs at or below the given paths, sorted, each once.
+
+    Raises:
+        UserError: a path does not exist or holds no run.
+    """
+    found: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such folder; runs are made with: emo-bench run")
+        below = {manifest.parent for manifest in path.rglob(MANIFEST)}
+        if not below:
+            raise UserError(f"{path} holds no run; runs are made with: emo-bench run")
+        found |= below
+    return sorted(found)
+
+
+def read_scores(folder: Path, manifest: dict[str, Any]) -> pandas.DataFrame:
+    """The scores of a run: float64, a column a metric of the manifest's records, indexed by frame.
+
+    Raises:
+        UserError: they are missing, damaged, or do not belong to the manifest.
+    """
+    path = folder / SCORES
+    try:
+        return _table(read_regular(path, LIMIT_BYTES), manifest)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: {AGAIN}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): {AGAIN}") from error
+    except (UserError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): {AGAIN}") from error
+
+
+def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
+    """The table of a Parquet file; ValueError for one that is none, or does not fit."""
+    import pandas
+    import pyarrow
+    from pyarrow import parquet
+
+    stages, captured = manifest["stages"], manifest["capture"]["frames"]
+    names, frames = list(stages["score"]["records"]), stages["render"]["frames"]
+    try:
+        # Without threads of pyarrow: one that lives on when the process ends aborts it.
+        file = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False)
+        # Checked before anything is unpacked: a file of a kilobyte can claim to hold a billion rows.
+        if file.metadata.num_rows != frames:
+            raise ValueError(f"{file.metadata.num_rows} rows for {frames} frames")
+        table = file.read(columns=[INDEX, *names], use_threads=False)
+        missing = {INDEX, *names} - set(table.column_names)
+        if missing:
+            raise ValueError(f"no column {sorted(missing)[0]!r}")
+        said = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+        numbers = table.column(INDEX).cast(pyarrow.int64()).to_numpy()
+        columns = {name: table.column(name).cast(pyarrow.float64()).to_numpy() for name in names}
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if numbers.dtype != np.int64 or not _ascending(numbers, captured):
+        raise ValueError(f"frame numbers are not ascending ones of {captured} frames")
+    if any((np.isfinite(values) & (np.abs(values) > LARGEST)).any() for values in columns.values()):
+        raise ValueError("it holds numbers that are not scores")
+    rendered = stages["render"]["frames_sha256"]
+    if isinstance(said, dict) and said.get("frames_sha256", rendered) != rendered:
+        raise ValueError("its frames are not those that were rendered")
+    scores = pandas.DataFrame(columns, index=pandas.Index(numbers, name=INDEX))
+    scores.attrs["records"] = stages["score"]["records"]
+    return scores
+
+
+def _ascending(numbers: NDArray[np.int64], below: int) -> bool:
+    return bool((np.diff(numbers) > 0).all() and numbers[0] >= 0 and numbers[-1] < below)
+
+
+def _finished(manifest: dict[str, Any]) -> bool:
+    stages = manifest["stages"]
+    return all(stages.get(stage, {}).get("finished_at") for stage in STAGES)

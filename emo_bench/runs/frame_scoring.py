@@ -1,0 +1,303 @@
+"""Scores of frames made anywhere: folders, videos and finished runs, under any convention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
+from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
+from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
+from emo_bench.metrics.metric import NO_BACKEND
+from emo_bench.metrics.registry import metric_class
+from emo_bench.pictures.reading import FrameU8
+from emo_bench.progress import track_progress
+from emo_bench.runs.finished import AGAIN, load_run
+from emo_bench.runs.store import RENDER
+from emo_bench.text.csv_text import csv_text
+from emo_bench.video.frame_source import FrameSource, in_batches, match, open_frames
+from emo_bench.video.lossless import read_lossless
+from emo_bench.video.masks import HALF, open_masks
+
+if TYPE_CHECKING:
+    import pandas
+
+BATCH = 16
+REGIONS = ("full frame", "foreground", "face")
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """What is asked for.
+
+    Attributes:
+        frames: a folder of pictures, a video, or a run's folder, which brings its own reference and masks.
+        reference: a folder or a video; None for metrics that need none, and for a run.
+        masks: the reference's masks, a folder of pictures or a video, as ``masks.open_masks`` takes them.
+        metrics: ids; empty for the convention's, or the default ones.
+        convention: by name; None scores the frames as they are.
+        background, region: over the convention's own.
+        settings: device, detector, CLIP model, captions.
+        mask_labels: the values of the person where the masks are label maps.
+    """
+
+    frames: Path
+    reference: Path | None = None
+    masks: Path | None = None
+    metrics: tuple[str, ...] = ()
+    convention: str | None = None
+    background: Background | None = None
+    region: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    mask_labels: tuple[int, ...] = ()
+
+
+def score_request(request: ScoreRequest) -> pandas.DataFrame:
+    """Score in one pass: a table as of ``Scorer.table``, with ``attrs["convention"]``, ``attrs["frames"]``,
+    ``attrs["identical"]`` as of :func:`identical_frames` and ``attrs["notes"]``, sentences about what was read.
+
+    Raises:
+        UserError: the sources do not go together, or something that the convention needs is missing.
+    """
+    convention = _convention(request)
+    sources = _sources(request, convention)
+    scorer = Scorer(
+        request.metrics or convention.metrics,
+        settings=request.settings,
+        resize_filter=f"{convention.resize_filter} to {convention.size_px} px"
+        if convention.size_px
+        else "none",
+        background=convention.background,
+        region=convention.region,
+    )
+    frames = sources[0]
+    assert frames is not None
+    with track_progress(len(frames), "score") as advance:
+        for names, parts in in_batches(sources, BATCH):
+            scorer.add(*_prepared(names, parts, convention))
+            advance(len(names))
+    table = scorer.table()
+    table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
+    table.attrs["identical"] = identical_frames(table)
+    table.attrs["notes"] = _notes(request, convention, table, sources)
+    return table
+
+
+def _notes(
+    request: ScoreRequest,
+    convention: Convention,
+    table: pandas.DataFrame,
+    sources: Sequence[FrameSource | None],
+) -> list[str]:
+    """What a reader of the scores should know, each sentence once."""
+    notes = [
+        *(
+            f"{metric}: inf, {found['frames']} of {len(table)} frames identical"
+            for metric, found in table.attrs["identical"].items()
+        ),
+        *_undefined(table),
+        *(note for source in sources if source for note in source.notes),
+        *_unused(request, convention),
+    ]
+    return list(dict.fromkeys(notes))
+
+
+def _undefined(table: pandas.DataFrame) -> list[str]:
+    """Why frames have no score, metric by metric; a metric that scores none at all says so in its record."""
+    notes = []
+    for metric, record in table.attrs["records"].items():
+        why = metric_class(metric).info.undefined
+        if record["frames_dropped"] and record["backend"]["name"] != NO_BACKEND and why:
+            notes.append(
+                f"{metric}: undefined in {len(record['frames_dropped'])} of {len(table)} frames: {why}"
+            )
+    return notes
+
+
+def _unused(request: ScoreRequest, convention: Convention) -> list[str]:
+    if request.masks is None or convention.needs_masks:
+        return []
+    return ["the masks were not used: give --region or --background"]
+
+
+def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
+    """By metric with infinite scores: how many ``frames`` are as their reference, and the ``others_mean`` or None."""
+    found: dict[str, dict[str, object]] = {}
+    for metric in table.columns:
+        scores = table[metric].to_numpy()
+        infinite = np.isinf(scores)
+        if infinite.any():
+            mean = metric_class(metric).aggregate(scores[~infinite])
+            found[metric] = {"frames": int(infinite.sum()), "others_mean": None if np.isnan(mean) else mean}
+    return found
+
+
+def long_form(table: pandas.DataFrame) -> pandas.DataFrame:
+    """One row a frame and metric: frame, metric, score, unit, direction, backend, resolution, region, background."""
+    import pandas
+
+    parts = []
+    for metric, record in table.attrs["records"].items():
+        part = pandas.DataFrame({"frame": [str(name) for name in table.index], "metric": metric})
+        part["score"] = table[metric].to_numpy()
+        part["backend"] = record["backend"]["name"]
+        for key in ("version", "unit", "direction", "resolution", "region", "background"):
+            part[key] = record[key]
+        parts.append(part)
+    return pandas.concat(parts, ignore_index=True)
+
+
+def write_scores(table: pandas.DataFrame, folder: Path) -> list[Path]:
+    """Write ``scores.parquet`` and ``.csv`` (wide), ``scores_long.parquet`` and ``.csv``, and ``records.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tall = long_form(table)
+    wide = table.copy()
+    wide.index = wide.index.map(str)
+    contents = {
+        "scores.parquet": wide.to_parquet(),
+        "scores.csv": csv_text(wide, index=True).encode(),
+        "scores_long.parquet": tall.to_parquet(),
+        "scores_long.csv": csv_text(tall).encode(),
+        "records.json": (json.dumps(table.attrs, indent=2, default=str) + "\n").encode(),
+    }
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def _convention(request: ScoreRequest) -> Convention:
+    from dataclasses import replace
+
+    if request.convention is None:
+        chosen = Convention("none", "the frames as they are", (), DEFAULT_METRICS)
+    else:
+        chosen = find_convention(request.convention)
+    if request.region is not None and request.region not in REGIONS:
+        raise UserError(f"unknown region {request.region!r}; known: {', '.join(REGIONS)}")
+    return replace(
+        chosen,
+        background=request.background or chosen.background,
+        region=request.region or chosen.region,
+    )
+
+
+def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource | None]:
+    """Frames, reference and masks, checked against each other."""
+    if (request.frames / "run.json").is_file():
+        if request.reference or request.masks:
+            raise UserError(
+                f"{request.frames} is a run and brings its own reference: leave the reference out"
+            )
+        return run_sources(request.frames, convention)
+    frames = open_frames(request.frames)
+    reference = None if request.reference is None else match(open_frames(request.reference), frames)
+    masks = None
+    if convention.needs_masks:
+        if request.masks is None:
+            raise UserError(
+                f"convention {convention.name} with background {convention.background} and region "
+                f"{convention.region} needs the person's masks: give --masks"
+            )
+        masks = match(open_masks(request.masks, request.mask_labels), frames)
+    return [frames, reference, masks]
+
+
+def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
+    """Rendered frames, recorded frames and, where the convention looks at them, masks of a finished run.
+
+    Raises:
+        UserError: the run is not finished, is damaged, or its actor has changed since.
+    """
+    from emo_bench.actors import load
+
+    finished = load_run(run)
+    identity = finished.manifest["identity"]
+    capture = load(identity["actor"]["name"])
+    if capture.sha256 != identity["actor"]["sha256"]:
+        raise UserError(
+            f"actor {capture.name} is no longer the one that {run} was made with: add its video again, or run again"
+        )
+    size = int(identity["resolution_px"])
+    _require_size(run, size)
+    test = [int(i) for i in finished.scores.index]
+
+    def masks() -> Iterator[FrameU8]:
+        for i in test:
+            mask = (
+                capture.track.foreground(i, size)
+                if convention.region != "face"
+                else face_mask(capture.track.landmarks68[i] * (size / capture.size_px), size)
+            )
+            yield np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
+
+    def source(title: str, read: object) -> FrameSource:
+        return FrameSource(f"{title} of {run}", tuple(test), read, by_name=False)  # type: ignore[arg-type]
+
+    return [
+        source("frames", lambda: read_lossless(run / RENDER)),
+        source("reference", lambda: capture.frames(test, size=size)),
+        source("masks", masks) if convention.needs_masks else None,
+    ]
+
+
+def _require_size(run: Path, size: int) -> None:
+    """The reference is resized to what run.json says, which may be any size; the frames are what was rendered."""
+    for frame in read_lossless(run / RENDER, [0]):
+        height, width = frame.shape[:2]
+        if (width, height) != (size, size):
+            raise UserError(
+                f"{run} is damaged: its frames are {width} x {height} px, and run.json says {size} x {size}: {AGAIN}"
+            )
+
+
+def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
+    """The hull ``[S, S]`` bool of 68 landmarks ``[68, 2]`` px: jaw to brows."""
+    from emo_bench.system import opencv as cv2
+
+    mask = np.zeros((size_px, size_px), dtype=np.uint8)
+    hull = cv2.convexHull(np.round(landmarks68_px).astype(np.int32))
+    return np.asarray(cv2.fillConvexPoly(mask, hull, 1) > 0)
+
+
+def _prepared(
+    names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], convention: Convention
+) -> tuple[np.ndarray, np.ndarray | None, Sequence[int | str], np.ndarray | None]:
+    """A batch as the convention wants it: frames, reference, names, region."""
+    frames, reference, masks = (None if part is None else _stacked(part) for part in parts)
+    assert frames is not None
+    if convention.size_px is not None:
+        frames, reference, masks = (
+            None if part is None else resized(part, convention.size_px, convention.resize_filter)
+            for part in (frames, reference, masks)
+        )
+        assert frames is not None
+    if masks is None:
+        return frames, reference, names, None
+    inside = masks[..., 0] >= HALF
+    if inside.shape != frames.shape[:3]:
+        raise UserError(
+            f"masks are {inside.shape[2]}x{inside.shape[1]} px, frames {frames.shape[2]}x{frames.shape[1]}"
+        )
+    for name, mask in zip(names, inside, strict=True):
+        if not mask.any():
+            raise UserError(
+                f"the mask of frame {name} is empty: without a pixel of the person there is nothing to score; leave "
+                "the frame out, or fix its mask"
+            )
+    frames = lay_on(frames, inside, convention.background)
+    reference = None if reference is None else lay_on(reference, inside, convention.background)
+    return frames, reference, names, None if convention.region == "full frame" else inside
+
+
+def _stacked(frames: list[FrameU8]) -> np.ndarray:
+    sizes = {frame.shape for frame in frames}
+    if len(sizes) > 1:
+        shown = " and ".join(f"{width}x{height}" for height, width, _ in sorted(sizes)[:2])
+        raise UserError(f"the frames have several sizes ({shown} px): resize them to one first")
+    return np.stack(frames)

@@ -1,0 +1,160 @@
+"""Frames made anywhere, filed as a run: checked against the split, scored, and reported like any other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+import protocols
+from emo_bench import actors
+from emo_bench.actors.capture import Capture
+from emo_bench.clip.model import find_clip
+from emo_bench.errors import UserError
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import (
+    GIVEN_PROFILE,
+    LEAST_PX,
+    NAME,
+    NAME_RULE,
+    EditStyle,
+    Method,
+    MethodInfo,
+)
+from emo_bench.runs import runner
+from emo_bench.runs.style_names import name_of
+from emo_bench.video.lossless import FrameDigest
+from emo_bench.video.numbered_frames import NumberedFrames, open_numbered
+from protocols.loader import DEFAULT_PROTOCOL
+
+
+@dataclass(frozen=True)
+class GivenRequest:
+    """What is filed.
+
+    Attributes:
+        frames: a folder of pictures or a video, one frame for each held-out frame.
+        name: of the method that made them; lower case, digits, dash, underscore.
+        actor, protocol, split: as in ``runner.RunRequest``.
+        source_caption, target_caption: both or none; what the frames show before and after an edit.
+        device: of the metrics.
+        clip: model of an edit's CLIP scores; "auto" is the first at hand.
+    """
+
+    frames: Path
+    name: str
+    actor: str
+    protocol: str | None = None
+    split: str | None = None
+    source_caption: str | None = None
+    target_caption: str | None = None
+    runs_dir: Path = Path("runs")
+    device: str | None = None
+    clip: str = "auto"
+
+
+def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
+    """File the frames as a run, and make those of the trivial methods beside it.
+
+    Returns the folders, that of the frames first.
+
+    Raises:
+        UserError: the name is taken, the captions or the CLIP model do not fit the protocol or are not here, or the
+            frames do not fit the split or are smaller than ``LEAST_PX``.
+    """
+    if not NAME.fullmatch(request.name):
+        raise UserError(f"{request.name!r} cannot name a method: {NAME_RULE}")
+    if request.name in methods.known_methods():
+        raise UserError(
+            f"{request.name} is the name of a method of this toolkit: give the frames another --name"
+        )
+    protocol = protocols.load_protocol(request.protocol or DEFAULT_PROTOCOL)
+    style = _style(request, protocol)
+    if request.clip != "auto":
+        if not any(metric.startswith("clip_") for metric in protocol.scoring.metrics):
+            raise UserError(f"protocol {protocol.name} has no CLIP scores: leave --clip out")
+        find_clip(request.clip)
+    capture = actors.load(request.actor)
+    split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
+    cls = _class(request.name, open_numbered(request.frames, split.test))
+    run = runner.RunRequest(
+        request.name,
+        request.actor,
+        request.protocol,
+        request.split,
+        runs_dir=request.runs_dir,
+        device=request.device,
+    )
+    return runner.run(run, trivial=trivial and style is None, cls=cls, style=style, clip=request.clip)
+
+
+def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | None:
+    """The edit that the frames show; None for a reenactment."""
+    before, after = request.source_caption, request.target_caption
+    if (before is None) != (after is None):
+        raise UserError("an edit has two captions: give --source-prompt and --prompt")
+    if protocol.task == "editing" and (before is None or after is None):
+        raise UserError(f"protocol {protocol.name} scores an edit: give --source-prompt and --prompt")
+    if before is None or after is None:
+        return None
+    if protocol.task != "editing":
+        raise UserError(
+            f"protocol {protocol.name} scores no edit: leave the prompts out, or --protocol editing"
+        )
+    described = EditStyle("", before, after, after, "given")
+    return dataclasses.replace(described, name=name_of(after, described, longest=40))
+
+
+def _class(name: str, frames: NumberedFrames) -> type[Method]:
+    """A method class that answers with these frames; reads them once, so that a damaged one is found at once."""
+    digest, size_px = FrameDigest(), 0
+    for frame in frames.read():
+        digest.add(frame)
+        size_px = len(frame)
+        if size_px < LEAST_PX:
+            raise UserError(
+                f"{frames.source.title} is of {size_px}x{size_px} px; metrics need {LEAST_PX} px or more"
+            )
+    info = MethodInfo(
+        name=name,
+        title=name,
+        paper="",
+        licence="",
+        capabilities=frozenset({"render"}),
+        requirements=(),
+        fidelity="frames made elsewhere; how is not known here",
+    )
+    fields = {"info": info, "given": frames, "resolution_px": size_px, "sha256": digest.hexdigest()}
+    return type("FiledFrames", (GivenFrames,), fields)
+
+
+class GivenFrames(Method):
+    """Answers with frames that were made elsewhere. Made by :func:`file_frames`."""
+
+    given: ClassVar[NumberedFrames]
+    sha256: ClassVar[str]
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """One, which says what it is."""
+        return (GIVEN_PROFILE,)
+
+    def fit(self, capture: Capture, train: Sequence[int]) -> None:
+        """Nothing is learnt here."""
+
+    def load(self) -> None:
+        """Nothing was learnt here."""
+
+    def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the frames; a ValueError where other indices are asked for than they were checked against."""
+        if tuple(indices) != self.given.indices:
+            raise ValueError("these frames were checked against another split")
+        yield from self.given.read(self.resolution_px)
+
+    def describe(self) -> dict[str, object]:
+        """The frames' digest: other frames are another run. Notes on how they were read are flags."""
+        return {"config": {"frames_sha256": self.sha256}, "flags": list(self.given.source.notes)}

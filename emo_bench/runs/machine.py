@@ -1,0 +1,113 @@
+"""What a number was measured on: versions, commit, processor, memory; and how much memory a stage took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from emo_bench import __version__
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "av", "mediapipe", "warp-lang", "lpips")
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """Plain JSON values: versions of the packages that numbers rest on, the source's commit, the hardware."""
+    return {
+        "emo_bench": __version__,
+        "commit": source_commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": _device_name(device),
+    }
+
+
+def source_commit() -> str | None:
+    """Commit of the checkout that this package runs from, ``-dirty`` behind it for changed files, or None."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    # No optional lock: another git command in the checkout must not fail because of ours.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        described = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10, env=environment
+        )
+        return described.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+class MemoryPeak:
+    """The process's peak resident memory, and the GPU's, since this was made.
+
+    Linux can restart its count; elsewhere the peak is that of the whole process so far.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        if self._on_gpu():
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def read_mib(self) -> dict[str, float]:
+        """``memory_mib``, and ``gpu_memory_mib`` on a GPU."""
+        peaks = {"memory_mib": round(_peak_resident_mib(), 1)}
+        if self._on_gpu():
+            import torch
+
+            peaks["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
+        return peaks
+
+    def _on_gpu(self) -> bool:
+        return self._device.startswith("cuda")
+
+
+def _peak_resident_mib() -> float:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"{device}: {torch.cuda.get_device_name(device)}"

@@ -1,0 +1,271 @@
+"""What ``run.json`` holds: one schema for those that write it and for those that read one from somebody else.
+
+Entries that are not named here may be there too. Types are those of JSON, none is converted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+
+from emo_bench.errors import UserError
+from emo_bench.untrusted.plain_json import read_json
+
+MANIFEST = "run.json"
+FORMAT = 1
+STAGES = ("fit", "render", "score")
+LIMIT_BYTES = 32 * 2**20
+AGAIN = "remove the folder and run again"
+# Greatest number of a capture's frames: more than a day of video.
+MOST_FRAMES = 10_000_000
+# Greatest finite score or loss: the sum of squares of larger ones may overflow.
+LARGEST = 1e100
+
+
+def _frame_list(text: str) -> str:
+    """``3-5,9`` in ascending order, so that it cannot stand for more numbers than a capture has frames."""
+    before = -1
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        if not all(number.isdecimal() and len(number) < 9 for number in (first, last or first)):
+            raise ValueError("no list of frames")
+        if not before < int(first) <= int(last or first) < MOST_FRAMES:
+            raise ValueError("frames out of order")
+        before = int(last or first)
+    return text
+
+
+# Part of a path, or of a table's name: no slash, no control character, no hidden file.
+Name = Annotated[str, Field(pattern=r"^[^/\\.\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*$", max_length=200)]
+Hash = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,128}$")]
+Text = Annotated[str, Field(max_length=20_000)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+FrameList = Annotated[str, AfterValidator(_frame_list)]
+Scalar = str | int | float | bool | None
+# For an entry that may be absent but may not be null.
+_ABSENT: Any = None
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+
+class Protocol(_Entry):
+    name: Name
+    version: Count
+    hash: Hash
+
+
+class Named(_Entry):
+    name: Name
+    sha256: Hash
+
+
+class Style(_Entry):
+    name: Name
+    source_caption: Text
+    target_caption: Text
+    instruction: Text
+    editor: Name
+    editor_settings: dict[str, Any]
+
+
+class Identity(_Entry):
+    """All that the frames of a run depend on; ``style`` is there for an edit only."""
+
+    protocol: Protocol
+    split: Named
+    actor: Named
+    method: Name
+    profile: Name
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    settings: dict[str, Text]
+    resolution_px: Annotated[int, Field(ge=1, le=65536)]
+    assets: dict[str, Scalar]
+    style: Style = _ABSENT
+
+
+class Split(_Entry):
+    name: Name
+    train: FrameList
+    test: FrameList
+    faceless: FrameList
+
+
+class Capture(_Entry):
+    source: Text
+    fps: Annotated[float, Field(gt=0, le=100_000, allow_inf_nan=False)]
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
+
+
+class MethodFacts(_Entry):
+    paper: Text = ""
+    licence: Text = ""
+    fidelity: Text = ""
+
+
+class Described(_Entry):
+    """What the method says of itself."""
+
+    stage_seconds: dict[str, Amount] = {}
+    parameters: Count | None = None
+
+
+class Backend(_Entry):
+    name: Text
+    sha256: Hash | None
+    detail: Text
+
+
+class Record(_Entry):
+    """How a metric was measured."""
+
+    metric: Name
+    version: Text
+    direction: Literal["higher", "lower"]
+    unit: Text
+    backend: Backend
+    resolution: Text
+    resize_filter: Text
+    region: Text
+    background: Text
+    value_range: Text
+    averaging: Text
+
+
+class Machine(_Entry):
+    emo_bench: Text
+    commit: Text | None
+    python: Text
+    packages: dict[str, Text | None]
+    platform: Text
+    processor: Text
+    cores: Count | None
+    device: Text
+
+
+class BegunStage(_Entry):
+    """Whatever else is known of a stage is of the types of a finished one."""
+
+    attempts: Count
+    seconds: Amount = _ABSENT
+    memory_mib: Amount | None = None
+    frames: Count = _ABSENT
+    machine: Machine = _ABSENT
+
+
+class DoneStage(_Entry):
+    attempts: Count
+    finished_at: Annotated[str, Field(min_length=1, max_length=64)]
+    seconds: Amount
+    memory_mib: Amount | None = None
+    gpu_memory_mib: Amount | None = None
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
+    machine: Machine
+    files: dict[Name, Hash] = {}
+
+
+class DoneFit(DoneStage):
+    memory_mib: Amount
+
+
+class DoneRender(DoneStage):
+    frames_sha256: Hash
+
+
+class ScoreInputs(_Entry):
+    clip: Text = ""
+
+
+def _by_metric(records: dict[str, Record]) -> dict[str, Record]:
+    for name, record in records.items():
+        if record.metric != name:
+            raise ValueError(f"the record of {name} is of {record.metric}")
+    return records
+
+
+class DoneScore(DoneStage):
+    records: Annotated[dict[Name, Record], Field(min_length=1), AfterValidator(_by_metric)]
+    inputs: ScoreInputs | None = None
+
+
+def _progress(entry: Any) -> str:
+    return "done" if isinstance(entry, dict) and entry.get("finished_at") else "begun"
+
+
+_Begun = Annotated[BegunStage, Tag("begun")]
+_STAGE = Discriminator(_progress)
+
+
+class Stages(_Entry):
+    fit: Annotated[_Begun | Annotated[DoneFit, Tag("done")], _STAGE] = _ABSENT
+    render: Annotated[_Begun | Annotated[DoneRender, Tag("done")], _STAGE] = _ABSENT
+    score: Annotated[_Begun | Annotated[DoneScore, Tag("done")], _STAGE] = _ABSENT
+
+
+class Manifest(_Entry):
+    """A run's ``run.json``."""
+
+    format: Literal[1]
+    title: Text
+    smoke: bool
+    flags: list[Text]
+    protocol_title: Text
+    split: Split
+    capture: Capture
+    method: MethodFacts = MethodFacts()
+    identity: Identity
+    stages: Stages
+    described: Described = Described()
+    method_place: Text = ""
+    style_title: Text = ""
+    stage_keys: dict[str, Hash] = {}
+    shared_stages: dict[str, Text] = {}
+
+
+def problem(model: type[BaseModel], value: Any) -> str | None:
+    """Where a value does not fit a schema and why, in one line; None where it fits."""
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        first = found[0]
+        said = first["msg"].removeprefix("Value error, ")
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return f"{_dotted(first['loc'])}: {said[:1].lower()}{said[1:]}{more}"
+    return None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The content of a run's ``run.json``, which fits :class:`Manifest`.
+
+    Raises:
+        UserError: it is missing, damaged, or of another format.
+    """
+    path = folder / MANIFEST
+    try:
+        content = read_json(path, LIMIT_BYTES)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
+    except UserError as error:
+        raise UserError(f"{error}: {AGAIN}") from error
+    if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+        raise UserError(
+            f"{folder} was written by another version of emo-bench (format {json.dumps(content['format'])}, "
+            f"this one reads {FORMAT}): {AGAIN}"
+        )
+    wrong = problem(Manifest, content)
+    if wrong is not None:
+        raise UserError(f"{path} is damaged: {wrong}: {AGAIN}")
+    manifest: dict[str, Any] = content
+    return manifest
+
+
+def _dotted(place: Iterable[str | int]) -> str:
+    """``stages.fit.seconds``, without the tags of alternatives."""
+    return ".".join(str(part) for part in place if part not in ("begun", "done")) or "it"

@@ -1,0 +1,206 @@
+"""The three stages of a run: fit, render, score. A finished stage is not done again."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.files import write_bytes
+from emo_bench.methods.interface import EditStyle, Method
+from emo_bench.metrics import Captions, Scorer, Settings
+from emo_bench.metrics.registry import metric_class, missing_for
+from emo_bench.progress import track_progress
+from emo_bench.runs.machine import MemoryPeak, describe_machine
+from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
+from emo_bench.video.lossless import FrameDigest, FrameU8, read_lossless, write_lossless
+from emo_bench.video.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
+from protocols import Protocol, Split
+
+SCORE_BATCH = 16
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass
+class Job:
+    """A run at work.
+
+    ``method`` is a watched one (:mod:`emo_bench.methods.watched`): its frames are as many and as large as promised.
+    ``fitted`` says whether the method object holds its fit, ``style`` is that of an edit, ``clip`` the model of CLIP
+    scores.
+    """
+
+    folder: RunFolder
+    method: Method
+    capture: Capture
+    protocol: Protocol
+    split: Split
+    device: str
+    fitted: bool = False
+    style: EditStyle | None = None
+    clip: str = "auto"
+
+    @property
+    def name(self) -> str:
+        return self.method.info.name
+
+
+def fit(job: Job) -> None:
+    """Fit the method on the training frames; no other frame can be read."""
+    if _done(job, "fit", job.method.fit_files):
+        return
+
+    def work() -> dict[str, Any]:
+        seen = job.capture.restricted(job.split.train)
+        job.method.fit(seen, list(job.split.train))
+        job.fitted = True
+        job.folder.note(described=job.method.describe())
+        return {"frames": len(job.split.train)}
+
+    _stage(job, "fit", work, names=job.method.fit_files)
+
+
+def render(job: Job) -> None:
+    """Render the held-out frames from their track alone, losslessly."""
+    inputs = job.method.render_inputs()
+    if _done(job, "render", (RENDER,), inputs):
+        return
+
+    def work() -> dict[str, Any]:
+        if not job.fitted:
+            job.method.load()
+        unseen = job.capture.restricted(())
+        with track_progress(len(job.split.test), f"{job.name}: render") as advance:
+
+            def frames() -> Iterator[FrameU8]:
+                for frame in job.method.render(unseen, list(job.split.test)):
+                    advance()
+                    yield frame
+
+            count, sha256 = write_lossless(job.folder.path / RENDER, frames())
+        return {"frames": count, "frames_sha256": sha256}
+
+    _stage(job, "render", work, inputs, (RENDER,))
+
+
+def score(job: Job) -> None:
+    """Score the rendered frames against the recorded ones, and write the preview."""
+    inputs = _metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
+    if _done(job, "score", (SCORES, PREVIEW), inputs):
+        return
+
+    def work() -> dict[str, Any]:
+        enlarged = job.method.resolution_px > job.capture.size_px
+        scorer = Scorer(
+            job.protocol.scoring.metrics,
+            settings=Settings(device=job.device, clip=job.clip, captions=_captions(job)),
+            resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
+            background=job.protocol.scoring.background,
+        )
+        digest, equal = _score_frames(job, scorer)
+        if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
+            raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
+        if equal:
+            count = f"{equal} of {len(job.split.test)}"
+            _flag(job, f"{count} rendered frames are the recorded ones, bit for bit")
+        table = scorer.table()
+        table.attrs |= {"smoke": job.folder.manifest["smoke"], "frames_sha256": digest}
+        write_bytes(job.folder.path / SCORES, table.to_parquet())
+        return {"records": table.attrs["records"], "frames": len(table)}
+
+    _stage(job, "score", work, inputs, (SCORES, PREVIEW))
+
+
+def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
+    """Stream both videos through the scorer and the preview.
+
+    Returns the digest of the rendered frames, and how many of them equal the recorded ones.
+    """
+    test, path = job.split.test, job.folder.path
+    rendered = read_lossless(path / RENDER)
+    recorded = job.capture.frames(test, size=job.method.resolution_px)
+    digest, equal = FrameDigest(), 0
+    smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
+    style = f", {job.style.name}" if job.style else ""
+    title = f"{job.method.info.title}{style}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
+    gain = EDIT_GAIN if job.style else DIFFERENCE_GAIN
+    with (
+        PreviewWriter(path / PREVIEW, title, job.capture.fps, gain) as preview,
+        track_progress(len(test), f"{job.name}: score") as advance,
+    ):
+        for start in range(0, len(test), SCORE_BATCH):
+            batch = test[start : start + SCORE_BATCH]
+            ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
+            for mine, source in zip(ours, truth, strict=True):
+                digest.add(mine)
+                equal += np.array_equal(mine, source)
+                preview.add(source, mine)
+            scorer.add(np.stack(ours), np.stack(truth), batch)
+            advance(len(batch))
+    return digest.hexdigest(), equal
+
+
+def _flag(job: Job, sentence: str) -> None:
+    """A note that the reports of the run show; scored again, it stands there once."""
+    flags = job.folder.manifest["flags"]
+    if sentence not in flags:
+        job.folder.note(flags=[*flags, sentence])
+    log.warning("note: %s", sentence)
+
+
+def _captions(job: Job) -> Captions | None:
+    return None if job.style is None else Captions(job.style.source_caption, job.style.target_caption)
+
+
+def _metric_states(protocol: Protocol) -> dict[str, Any]:
+    """Version of each metric, and whether its backend is here: a change makes the scores out of date."""
+    classes = [metric_class(name) for name in protocol.scoring.metrics]
+    classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
+    return {
+        cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None} for cls in classes
+    }
+
+
+def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:
+    """Whether a stage is already done with the same inputs and undamaged files; the log says so, or names the damage."""
+    if not job.folder.finished(name, inputs):
+        return False
+    damage = job.folder.damage(name, files)
+    if damage is None:
+        log.info("%s: already done, skipped", name)
+    else:
+        log.warning("%s: %s in %s: the stage is done again", name, damage, job.folder.path)
+    return damage is None
+
+
+def _stage(
+    job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any = None, names: Sequence[str] = ()
+) -> None:
+    """Do a stage's work from the same random state whatever came before, and mark it with what it took."""
+    attempt = job.folder.start(name)
+    log.info("%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
+    _seed_all(int(job.folder.manifest["identity"]["seed"]))
+    peak, started = MemoryPeak(job.device), time.monotonic()
+    facts = work()
+    seconds = round(time.monotonic() - started, 2)
+    job.folder.finish(
+        name, inputs, names, seconds=seconds, **peak.read_mib(), **facts, machine=describe_machine(job.device)
+    )
+    log.info("%s: done in %.1f s", name, seconds)
+
+
+def _seed_all(seed: int) -> None:
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

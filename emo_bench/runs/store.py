@@ -1,0 +1,252 @@
+"""Run folders: where a run lies, what it is, which stages are done. Everything is written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from emo_bench.errors import MethodError, UserError
+from emo_bench.files import file_sha256, open_in_place, remove_left_over, write_json
+from emo_bench.runs.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest
+from emo_bench.untrusted.plain_json import plain
+
+SCORES, RENDER, PREVIEW, LOG = "frames.parquet", "render.mkv", "preview.mp4", "log.txt"
+LOCK = ".lock"
+WAIT_POLL_S = 0.2
+VARIANT_LENGTH = 60
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class RunPlace:
+    """Where a run lies: ``<protocol>[@split]/<actor>/<method>[+variant]/<profile>-s<seed>``.
+
+    The split is named when it is not the protocol's default, the variant when settings were given.
+    """
+
+    protocol: str
+    split: str | None
+    actor: str
+    method: str
+    settings: Mapping[str, str]
+    profile: str
+    seed: int
+
+    def folder(self, runs_dir: Path) -> Path:
+        """The run's folder below ``runs_dir``."""
+        protocol = f"{self.protocol}@{self.split}" if self.split else self.protocol
+        variant = variant_name(self.settings)
+        method = f"{self.method}+{variant}" if variant else self.method
+        return runs_dir / protocol / self.actor / method / f"{self.profile}-s{self.seed}"
+
+
+def variant_name(settings: Mapping[str, str]) -> str:
+    """Settings as part of a folder name, the same for the same settings; ``""`` for none."""
+    text = ",".join(f"{key}={settings[key]}" for key in sorted(settings))
+    safe = re.sub(r"[^A-Za-z0-9._=,-]", "_", text)
+    if safe == text and len(safe) <= VARIANT_LENGTH:
+        return safe
+    return f"{safe[:VARIANT_LENGTH]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+class RunFolder:
+    """A run being made. ``identity`` is all that its frames depend on; another identity needs another folder."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> RunFolder:
+        """Start a run, or take up the one that lies there.
+
+        Args:
+            path: the run's folder; it exists, and this process holds its lock.
+            identity: plain JSON values; see the class.
+            facts: further entries of a new manifest, for its readers.
+
+        Raises:
+            UserError: the folder holds a run of another identity; the line says what differs.
+        """
+        identity = plain(identity)
+        if (path / MANIFEST).is_file():
+            manifest = read_manifest(path)
+            changes = _changes(manifest["identity"], identity)
+            if changes:
+                raise UserError(
+                    f"{path} holds a run made with another {changes[0]}"
+                    f"{f' ({len(changes) - 1} more differ)' if len(changes) > 1 else ''}: "
+                    "remove that folder, or write elsewhere with --runs DIR"
+                )
+            return cls(path, manifest)
+        run = cls(path, {"format": FORMAT, **facts, "identity": identity, "stages": {}})
+        run._write()
+        return run
+
+    def finished(self, stage: str, inputs: Any = None) -> bool:
+        """True when the stage was finished, with the same ``inputs``."""
+        entry = self.manifest["stages"].get(stage, {})
+        return bool(entry.get("finished_at")) and entry.get("inputs") == plain(inputs)
+
+    def damage(self, stage: str, names: Iterable[str]) -> str | None:
+        """What is wrong with the files of a finished stage, in words; None where they are as the stage left them.
+
+        A file that the stage has no SHA-256 of, as in runs of older versions, must only be there.
+        """
+        known = self.manifest["stages"].get(stage, {}).get("files", {})
+        for name in names:
+            found = file_sha256(self.path / name)
+            if found is None:
+                return f"{name} is missing"
+            if found != known.get(name, found):
+                return f"{name} has changed since it was written"
+        return None
+
+    def start(self, stage: str) -> int:
+        """Note that a stage begins; returns which attempt this is, from 1. Stages behind it lose their marks."""
+        stages = self.manifest["stages"]
+        attempts = (
+            1 if stages.get(stage, {}).get("finished_at") else stages.get(stage, {}).get("attempts", 0) + 1
+        )
+        for later in STAGES[STAGES.index(stage) :]:
+            stages.pop(later, None)
+        stages[stage] = {"attempts": attempts}
+        self._write()
+        return attempts
+
+    def finish(self, stage: str, inputs: Any = None, names: Iterable[str] = (), **facts: Any) -> None:
+        """Mark a stage as done; the files ``names`` lie there whole, and their SHA-256 is kept."""
+        files = {name: file_sha256(self.path / name) for name in names}
+        self.manifest["stages"][stage] |= {
+            "finished_at": _now(), "inputs": inputs, **facts, "files": {k: v for k, v in files.items() if v},
+        }  # fmt: skip
+        self._write()
+
+    def note(self, **facts: Any) -> None:
+        """Set entries of the manifest that are not part of the identity."""
+        self.manifest.update(facts)
+        self._write()
+
+    def _write(self) -> None:
+        """Write what can be read again.
+
+        Raises:
+            MethodError: an entry is not what it must be; it comes from the method.
+        """
+        content = plain(self.manifest)
+        wrong = problem(Manifest, content)
+        if wrong is not None:
+            raise MethodError(
+                f"{self.path / MANIFEST} cannot store what the method's describe() returned: {wrong}"
+            )
+        write_json(self.path / MANIFEST, content)
+
+
+@contextmanager
+def lock_folder(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing.
+
+    With ``wait`` a second process waits until the first lets go, and finds what that one made.
+
+    A folder that was made here goes again when the block fails before there is a run in it, or is refused (UserError)
+    before the run has anything to show: the same command, mended, must not find a run made with the mistake.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with _held_lock(path, wait):
+        remove_left_over(path)
+        try:
+            yield
+        except BaseException as error:
+            refused = isinstance(error, UserError)
+            if path in made and (not (path / MANIFEST).exists() or (refused and _has_nothing(path))):
+                _remove_empty(path, made)
+            raise
+
+
+@contextmanager
+def _held_lock(path: Path, wait: bool) -> Iterator[None]:
+    import fcntl
+
+    waited = False
+    while True:
+        with _opened_lock(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if not wait:
+                    raise UserError(f"another process works in {path}: wait for it or end it") from error
+                if not waited:
+                    log.info("waiting for another process that works in %s", path)
+                waited = True
+            else:
+                # Whoever held it may have removed the folder with it.
+                if _is_at(file, path / LOCK):
+                    if waited:
+                        log.info("the other process has finished in %s", path)
+                    yield
+                    return
+        time.sleep(WAIT_POLL_S)
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
+    return False
+
+
+def _opened_lock(path: Path) -> TextIO:
+    """The lock file of a folder, which is made; a UserError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return open_in_place(path / LOCK, "a")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR"
+        ) from error
+
+
+def _has_nothing(path: Path) -> bool:
+    """Whether a run has finished no stage and left no file besides its manifest and log."""
+    stages = read_manifest(path)["stages"].values()
+    names = {file.name for file in path.iterdir()}
+    return names <= {LOCK, LOG, MANIFEST} and not any(stage.get("finished_at") for stage in stages)
+
+
+def _remove_empty(path: Path, made: list[Path]) -> None:
+    """Remove the folders ``made`` for a run that never began, innermost first, as far as nothing else is in them."""
+    for name in (MANIFEST, LOG, LOCK):
+        (path / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
+
+
+def _changes(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two JSON values, as ``config.steps (1100, now 900)``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            change
+            for key in sorted(before.keys() | now.keys())
+            for change in _changes(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if before == now else [f"{name} ({_short(before)}, now {_short(now)})"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:18]}…"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,77 @@
+"""JSON of files that may come from anywhere: bounded, without NaN, and the same when it is written and read again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from emo_bench.errors import UserError
+from emo_bench.untrusted.regular_file import read_regular
+
+# Greatest depth of lists in lists; Python's own parser fails at about a thousand.
+DEEPEST = 100
+
+
+def read_json(path: Path, limit_bytes: int) -> Any:
+    """The value of a JSON file; NaN and the infinities come as the texts ``nan``, ``inf`` and ``-inf``.
+
+    Raises:
+        UserError: it is not a regular file, too large, no JSON, or nested too deeply.
+        FileNotFoundError: there is none.
+    """
+    content = read_regular(path, limit_bytes)
+    try:
+        value = json.loads(content.decode("utf-8"), parse_constant=_named, parse_float=_number)
+        return plain(value)
+    except (ValueError, RecursionError) as error:
+        said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"{path} cannot be read ({said})") from error
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back: tuples are lists, keys are texts, what JSON lacks is text, NaN and infinities too.
+
+    NaN is unlike itself, so that a run whose description holds one would be another run each time.
+
+    Raises:
+        ValueError: it is nested more than ``DEEPEST`` deep.
+    """
+    return _plain(value, 0)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else _text(str(float(value)))
+    if isinstance(value, Mapping):
+        return {_text(_key(key)): _plain(entry, depth + 1) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, depth + 1) for entry in value]
+    return _text(str(value))
+
+
+def _key(key: Any) -> str:
+    """As json.dumps has it."""
+    if isinstance(key, bool) or key is None:
+        return {True: "true", False: "false", None: "null"}[key]
+    return str(key)
+
+
+def _text(text: str) -> str:
+    """Halves of characters (lone surrogates), which no file can hold, are written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _named(constant: str) -> str:
+    return {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}[constant]
+
+
+def _number(digits: str) -> float | str:
+    value = float(digits)
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,1 @@
+"""Videos and frames: reading, writing, lossless storage, previews, sheets."""

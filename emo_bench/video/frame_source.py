@@ -1,0 +1,147 @@
+"""Frames made anywhere: a folder of pictures or a video, with the frames' names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emo_bench.errors import UserError
+from emo_bench.pictures.reading import FrameU8, is_picture_name, picture_files, read_picture
+from emo_bench.untrusted.regular_file import require_regular
+
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """A series of frames that can be read from the start any number of times.
+
+    Attributes:
+        title: where they come from, for messages.
+        names: of the frames: a picture's file name without its ending, or a video frame's number.
+        open: yields uint8 ``[H, W, 3]`` RGB in the order of ``names``; UserError for what cannot be read.
+        by_name: whether the names say which frames of two sources belong together.
+        files: the pictures, in the order of ``names``; empty where the frames are no single files.
+        notes: what a user should know about the frames, one sentence each; complete when they have been read.
+    """
+
+    title: str
+    names: tuple[int | str, ...]
+    open: Callable[[], Iterator[FrameU8]]
+    by_name: bool
+    files: tuple[Path, ...] = ()
+    notes: list[str] = field(default_factory=list, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def open_frames(path: Path) -> FrameSource:
+    """Frames of a folder of pictures (in the natural order of their names), of one picture, or of a video.
+
+    Alpha lies on black, grey becomes RGB; pictures of more than 8 bits are refused.
+
+    Raises:
+        UserError: there is nothing of that kind at ``path``.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path)
+    require_regular(path, "a folder of pictures, one picture, or a video")
+    if is_picture_name(path):
+        return FrameSource(str(path), (path.stem,), lambda: iter([read_picture(path)]), False, (path,))
+    return _open_video(path)
+
+
+def _open_video(path: Path) -> FrameSource:
+    from emo_bench.video.reading import decode_video, probe_video
+
+    info = probe_video(path)
+    notes = [f"{info.path.name}: {note}" for note in info.notes]
+
+    def add_note(note: str) -> None:
+        if note not in notes:
+            notes.append(note)
+
+    names = tuple(range(info.frames))
+    return FrameSource(str(path), names, lambda: decode_video(info, add_note), by_name=False, notes=notes)
+
+
+def match(source: FrameSource, frames: FrameSource) -> FrameSource:
+    """Check that ``source`` (reference or masks) goes with ``frames``: by name between folders, else by number.
+
+    Raises:
+        UserError: one has frames that the other lacks.
+    """
+    if not (source.by_name and frames.by_name):
+        if len(source) != len(frames):
+            raise UserError(
+                f"{frames.title} has {len(frames)} frames and {source.title} {len(source)}: frames of a video are "
+                "matched by position, so give as many of each"
+            )
+        return source
+    for one, other in ((frames, source), (source, frames)):
+        known = set(other.names)
+        lacking = [str(name) for name in one.names if name not in known]
+        if lacking:
+            shown = ", ".join(lacking[:SHOWN_NAMES]) + (", ..." if len(lacking) > SHOWN_NAMES else "")
+            raise UserError(f"{other.title} lacks {len(lacking)} frames that {one.title} has: {shown}")
+    return source
+
+
+def natural_order(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """Sort key under which ``frame10`` comes after ``frame9``."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
+
+
+def _open_folder(folder: Path) -> FrameSource:
+    files = sorted(picture_files(folder), key=lambda file: natural_order(file.stem))
+    if not files:
+        raise UserError(f"{folder} holds no pictures: give a folder of PNG or JPEG files, or a video")
+    stems = tuple(file.stem for file in files)
+    stem, count = Counter(stems).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{folder} holds several pictures named {stem}: keep one of each")
+    return FrameSource(str(folder), stems, lambda: map(read_picture, files), True, tuple(files))
+
+
+def in_batches(
+    sources: Sequence[FrameSource | None], batch: int
+) -> Iterator[tuple[tuple[int | str, ...], list[list[FrameU8] | None]]]:
+    """Walk through matched sources together, each decoded once.
+
+    Args:
+        sources: the first is never None; None stands for a source that was not given.
+
+    Yields:
+        The names of up to ``batch`` frames, and for each source its frames or None.
+
+    Raises:
+        UserError: a source ends before its last frame.
+    """
+    first = sources[0]
+    assert first is not None
+    streams = [None if source is None else _whole(source) for source in sources]
+    try:
+        for start in range(0, len(first), batch):
+            names = first.names[start : start + batch]
+            yield names, [None if stream is None else [next(stream) for _ in names] for stream in streams]
+    finally:
+        # A video says at its end what was damaged.
+        for stream in streams:
+            if stream is not None:
+                stream.close()
+
+
+def _whole(source: FrameSource) -> Generator[FrameU8, None, None]:
+    count = 0
+    for frame in source.open():
+        count += 1
+        yield frame
+        if count == len(source):
+            return
+    raise UserError(f"{source.title} is damaged: only {count} of its {len(source)} frames could be read")

@@ -1,0 +1,122 @@
+"""Lossless RGB video (FFV1 in Matroska): frames come back bit for bit, in order or one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.files import replacing
+from emo_bench.video.container import open_video
+
+if TYPE_CHECKING:
+    import av
+
+FrameU8 = NDArray[np.uint8]
+
+# BGR in four bytes: the one layout of FFV1 that takes 8-bit RGB without a colour conversion.
+PIXEL_FORMAT = "bgr0"
+# Matroska's clock ticks in milliseconds, so that a whole number of them keeps frame numbers exact.
+FPS = 25
+TICK_S = Fraction(1, FPS)
+
+
+class FrameDigest:
+    """SHA-256 over the shape and the bytes of a series of frames."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def add(self, frame: FrameU8) -> None:
+        """Take in the next frame, uint8 ``[H, W, 3]``."""
+        self._sha256.update(repr(frame.shape).encode())
+        self._sha256.update(np.ascontiguousarray(frame).tobytes())
+
+    def hexdigest(self) -> str:
+        """Of all frames so far."""
+        return self._sha256.hexdigest()
+
+
+def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
+    """Write frames uint8 ``[H, W, 3]`` RGB of one size; return their number and :class:`FrameDigest`.
+
+    The file appears under its name only when it is whole; an exception, the frames' own too, leaves nothing.
+    An empty series or a frame of another size is a ValueError.
+    """
+    with replacing(path) as temporary:
+        return _encode(temporary, frames)
+
+
+def _encode(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
+    import av
+
+    digest, count, size = FrameDigest(), 0, None
+    with av.open(str(path), "w", format="matroska") as container:
+        stream: Any = None
+        for frame in frames:
+            if size is None:
+                size = frame.shape
+                stream = container.add_stream(
+                    "ffv1", rate=FPS, options={"level": "3", "slicecrc": "1", "g": "1"}
+                )
+                stream.height, stream.width = size[:2]
+                stream.pix_fmt = PIXEL_FORMAT
+            if frame.shape != size or frame.dtype != np.uint8:
+                raise ValueError(f"frame {count} is {frame.dtype} {frame.shape}, not uint8 {size}")
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture.pts, picture.time_base = count, TICK_S
+            container.mux(stream.encode(picture))
+            digest.add(frame)
+            count += 1
+        if stream is None:
+            raise ValueError("there is no frame to write")
+        container.mux(stream.encode(None))
+    return count, digest.hexdigest()
+
+
+def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[FrameU8]:
+    """Stream frames uint8 ``[H, W, 3]`` RGB: all of them, or those asked for in any order.
+
+    Raises:
+        UserError: the file is missing or damaged, or has no such frame.
+    """
+    import av
+
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run again")
+    try:
+        with open_video(path) as container:
+            if indices is None:
+                for frame in container.decode(video=0):
+                    yield _to_rgb(frame)
+            else:
+                for index in indices:
+                    yield _to_rgb(_seek(path, container, int(index)))
+    except (OSError, av.FFmpegError, IndexError, ValueError, ArithmeticError) as error:
+        raise UserError(f"{path} cannot be read ({error}); remove it and run again") from error
+
+
+def _seek(path: Path, container: av.container.InputContainer, index: int) -> av.VideoFrame:
+    stream = container.streams.video[0]
+    if not stream.time_base:
+        raise ValueError("it has no clock")
+    container.seek(int(index * TICK_S / stream.time_base), stream=stream)
+    for frame in container.decode(stream):
+        if frame.pts is None:
+            raise ValueError("a frame without a time")
+        at = round(frame.pts * stream.time_base / TICK_S)
+        if at == index:
+            return frame
+        if at > index:
+            break
+    raise UserError(f"{path} has no frame {index}; remove it and run again")
+
+
+def _to_rgb(frame: av.VideoFrame) -> FrameU8:
+    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)

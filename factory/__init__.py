@@ -1,0 +1,1 @@
+"""Programs that make what ships with emo-bench; no run imports them."""

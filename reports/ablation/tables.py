@@ -1,0 +1,220 @@
+"""What an ablation gave: its variants against the reference, metric by metric, as tables for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas
+
+from emo_bench.ablation.runs import VariantResult
+from emo_bench.metrics.comparability import difference
+from emo_bench.runs.finished import load_run
+from emo_bench.statistics.differences import Difference, SubjectScores, compare_scores
+from protocols.ablation import Ablation, Table, Variant
+from reports.comparison import Row
+
+# The columns of table 4 by metric, the first of each that was measured; F-LMD is added, as in table 1.
+OF_RUN = (("lpips", "st-lpips"), ("psnr",), ("sd",), ("flmd",))
+OF_EDIT = (("clip_d",), ("clip_dv",))
+PENDING = "not run yet"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A variant with its finished run and edit as rows of scores; None where there is none."""
+
+    variant: Variant
+    run: Row | None
+    edit: Row | None
+    missing: Mapping[str, str]
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """Of ``init``, ``render_stage``, both as ``stage_1``, and ``edit``; those that are known."""
+        found: dict[str, float] = {}
+        if self.run is not None:
+            parts = self.run.run.manifest.get("described", {}).get("stage_seconds", {})
+            if {"init", "render"} <= parts.keys():
+                found = {"init": parts["init"], "render_stage": parts["render"]}
+            found["stage_1"] = sum(found.values()) if found else self.run.stages["fit"]["seconds"]
+        if self.edit is not None:
+            found["edit"] = self.edit.stages["fit"]["seconds"]
+        return found
+
+    def row_of(self, part: str) -> Row | None:
+        """The run, or the edit."""
+        return self.run if part == "run" else self.edit
+
+    def reason(self, part: str) -> str:
+        """Why there is no such row; empty where there is one, or where none is wanted."""
+        if self.row_of(part) is not None or (part == "edit" and self.variant.edit is None):
+            return ""
+        return self.missing.get(part) or self.missing.get("run", PENDING)
+
+
+class AblationReport:
+    """The finished variants of an ablation, compared with its reference.
+
+    Args:
+        ablation: tables and variants.
+        results: what became of those that were run so far.
+    """
+
+    def __init__(self, ablation: Ablation, results: Iterable[VariantResult]) -> None:
+        self.ablation = ablation
+        done = {result.variant.name: result for result in results}
+        self.entries = {v.name: _entry(v, done.get(v.name)) for v in ablation.variant}
+        self.chosen = set(done)
+        self._compared: dict[tuple[str, str, str], Difference | None] = {}
+
+    @property
+    def reference(self) -> Entry:
+        """What the others are compared with."""
+        return self.entries[self.ablation.reference]
+
+    def rows(self, table: Table) -> list[tuple[str, Entry]]:
+        """Titles and entries of a table, without the variants that were not asked for."""
+        listed = [name for name in table.variants if name in self.chosen]
+        return [
+            (table.labels.get(name, self.entries[name].variant.title), self.entries[name]) for name in listed
+        ]
+
+    def tables(self) -> list[Table]:
+        """Those that have a row besides the reference."""
+        return [t for t in self.ablation.table if any(e is not self.reference for _, e in self.rows(t))]
+
+    def columns(self, table: Table) -> list[tuple[str, str]]:
+        """Part and metric of a table's columns, in table 4's order; those of edits only where one is edited."""
+        entries = [entry for _, entry in self.rows(table)]
+        found: list[tuple[str, str]] = []
+        for part, wanted in (("run", OF_RUN), ("edit", OF_EDIT)):
+            if part == "edit" and all(
+                entry.variant.edit is None for entry in entries if entry is not self.reference
+            ):
+                continue
+            measured = {m for e in entries if (row := e.row_of(part)) is not None for m in row.cells}
+            found += [(part, next((m for m in names if m in measured), names[0])) for names in wanted]
+        return found
+
+    def compared(self, entry: Entry, part: str, metric: str) -> Difference | None:
+        """The entry against the reference; None for the reference itself, and where the two do not compare."""
+        key = (entry.variant.name, part, metric)
+        if key not in self._compared:
+            self._compared[key] = self._compare(entry, part, metric)
+        return self._compared[key]
+
+    def _compare(self, entry: Entry, part: str, metric: str) -> Difference | None:
+        mine, theirs = entry.row_of(part), self.reference.row_of(part)
+        if mine is None or theirs is None or mine.run.path == theirs.run.path:
+            return None
+        if metric not in mine.cells or metric not in theirs.cells:
+            return None
+        records = mine.cells[metric].record, theirs.cells[metric].record
+        if difference(*records) is not None or not mine.run.scores.index.equals(theirs.run.scores.index):
+            return None
+        pair = SubjectScores(mine.scores(metric)[None], theirs.scores(metric)[None])
+        return compare_scores([pair], records[0]["direction"])
+
+
+def long_table(report: AblationReport) -> pandas.DataFrame:
+    """One row a table, variant, part and metric; a part that is missing has one row with the reason."""
+    records: list[dict[str, Any]] = []
+    for table in report.tables():
+        for title, entry in report.rows(table):
+            about = {"table": table.id, "variant": entry.variant.name, "title": title}
+            times = {
+                f"{name}_s": entry.seconds.get(name) for name in ("init", "render_stage", "stage_1", "edit")
+            }
+            for part in ("run", "edit"):
+                row, reason = entry.row_of(part), entry.reason(part)
+                if row is not None:
+                    records += [
+                        about | {"part": part} | _measured(report, entry, part, metric) | times
+                        for metric in row.cells
+                    ]
+                elif reason:
+                    records.append(about | {"part": part, "reason": reason} | times)
+    return pandas.DataFrame(records)
+
+
+def as_json(report: AblationReport) -> dict[str, Any]:
+    """Tables, variants, metrics, differences and times as plain values; NaN and infinity as None."""
+    identity = report.reference.run.identity if report.reference.run else {}
+    keys = ("protocol", "split", "actor", "method", "profile", "seed", "resolution_px")
+    return _plain(
+        {
+            **{key: identity.get(key) for key in keys},
+            "smoke": is_smoke(report),
+            "reference": report.ablation.reference,
+            "tables": [
+                {
+                    "id": table.id,
+                    "title": table.title,
+                    "rows": [_json_row(report, title, entry) for title, entry in report.rows(table)],
+                }
+                for table in report.tables()
+            ],
+        }
+    )
+
+
+def _entry(variant: Variant, result: VariantResult | None) -> Entry:
+    if result is None:
+        return Entry(variant, None, None, {})
+    rows = [None if path is None else Row(load_run(path)) for path in (result.run, result.edit)]
+    return Entry(variant, rows[0], rows[1], result.missing)
+
+
+def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> dict[str, Any]:
+    row = entry.row_of(part)
+    assert row is not None
+    cell, gap = row.cells[metric], report.compared(entry, part, metric)
+    backend = cell.record["backend"]
+    own = {"mean": cell.interval.mean, "ci95_low": cell.interval.low, "ci95_high": cell.interval.high}
+    delta = (
+        {"delta": gap.difference, "delta_ci95_low": gap.low, "delta_ci95_high": gap.high,
+         "delta_n": gap.n, "verdict": gap.verdict}
+        if gap else {}
+    )  # fmt: skip
+    return {
+        "metric": metric, "direction": cell.record["direction"], "unit": cell.record["unit"], **own,
+        "n": cell.interval.n, **delta, "backend": backend["name"], "backend_sha256": backend["sha256"],
+        "run": row.run.path.as_posix(),
+    }  # fmt: skip
+
+
+def _json_row(report: AblationReport, title: str, entry: Entry) -> dict[str, Any]:
+    parts = {part: row for part in ("run", "edit") if (row := entry.row_of(part)) is not None}
+    shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run else {}
+    return {
+        "variant": entry.variant.name,
+        "title": title,
+        "settings": entry.run.identity["settings"] if entry.run else entry.variant.settings,
+        "seconds": entry.seconds,
+        "shared_stages": shared,
+        "missing": {part: reason for part in ("run", "edit") if (reason := entry.reason(part))},
+        "metrics": [
+            {"part": part} | _measured(report, entry, part, metric)
+            for part, row in parts.items()
+            for metric in row.cells
+        ],
+    }
+
+
+def is_smoke(report: AblationReport) -> bool:
+    """Whether the runs are for trying things out."""
+    return any(entry.run.run.manifest["smoke"] for entry in report.entries.values() if entry.run)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

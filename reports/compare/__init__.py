@@ -1,0 +1,1 @@
+"""Two runs, frame by frame."""

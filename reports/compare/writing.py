@@ -1,0 +1,113 @@
+"""Comparisons of two sides on a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from emo_bench.statistics.differences import BETTER, UNDECIDED, WORSE, Difference
+from emo_bench.text.plain_text import printable, unmarked
+from reports.compare.paired import Comparison, MetricResult
+from reports.compare.sides import Side
+from reports.numbers import ARROWS, metric_label, number, span
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLOURS = {BETTER: "green", WORSE: "red", UNDECIDED: "yellow"}
+
+
+def print_comparison(comparison: Comparison, console: Console, per_actor: bool = False) -> None:
+    """Show a comparison: one line a metric, and with ``per_actor`` one a metric and actor."""
+    from rich.table import Table
+    from rich.text import Text
+
+    ground = comparison.ground
+    smoke = "SMOKE, not a result: " if ground["smoke"] else ""
+    style = f", {ground['style']}" if ground["style"] else ""
+    actors = ", ".join(comparison.actors)
+    heading = (
+        f"{smoke}{ground['protocol']} v{ground['protocol version']}, split {ground['split']}, "
+        f"{ground['resolution_px']} px{style}, actor{'s' * (len(comparison.actors) > 1)} {actors}"
+    )
+    console.print(printable(heading), highlight=False, markup=False, soft_wrap=True)
+    for letter, side in (("A", comparison.a), ("B", comparison.b)):
+        console.print(
+            printable(f"{letter}: {_side_line(side)}"), highlight=False, markup=False, soft_wrap=True
+        )
+    table = Table()
+    level = next(r.overall.level for r in comparison.results if r.overall is not None)
+    for name in ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "A is"):
+        table.add_column(name, justify="left" if name in ("metric", "A is") else "right", no_wrap=True)
+    for result in comparison.results:
+        if result.overall is None:
+            continue
+        table.add_row(unmarked(_title(result)), *_cells(result.overall), _verdict(result.overall))
+        for actor, found in result.by_actor.items() if per_actor else ():
+            table.add_row(Text(f"  {printable(actor)}", style="dim"), *_cells(found), _verdict(found))
+    console.print(table)
+    for line in notes(comparison):
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader of the table must know: metrics left out, what the interval is about, seeds, lost frames."""
+    compared = [result for result in comparison.results if result.overall is not None]
+    lines = [f"{r.metric}: {r.reason}" for r in comparison.results if r.overall is None]
+    first = next(result.overall for result in compared if result.overall is not None)
+    if first.subjects > 1:
+        lines.append(f"the interval is about actors like these {first.subjects}, which are its clusters")
+    sides = (("A", comparison.a, first.seeds_a), ("B", comparison.b, first.seeds_b))
+    # A stand-in draws no random number.
+    single = [name for name, side, seeds in sides if seeds < 2 and not all(row.trivial for row in side.rows)]
+    if single:
+        of_side = " and ".join(single)
+        lines.append(
+            f"one seed of {of_side}: the verdict is about these fitted avatars, not yet about the methods"
+        )
+    spreads = [
+        f"{r.metric} {name} {number(spread)}"
+        for r in compared
+        if r.overall is not None
+        for name, spread in (("A", r.overall.spread_a), ("B", r.overall.spread_b))
+        if not math.isnan(spread)
+    ]
+    if spreads:
+        lines.append(f"standard deviation between seeds: {', '.join(spreads)}")
+    for result in compared:
+        found = result.overall
+        if found is not None and found.n < found.n_frames:
+            infinite = f", {found.n_infinite} of them infinite on one side" if found.n_infinite else ""
+            undecided = ": too few to decide" if math.isnan(found.low) else ""
+            lines.append(
+                f"{result.metric}: {found.n_frames - found.n} of {found.n_frames} frames lack a score on a side"
+                f"{infinite}{undecided}"
+            )
+    return lines
+
+
+def _side_line(side: Side) -> str:
+    rows = side.rows
+    seeds = sorted({row.identity["seed"] for row in rows})
+    where = str(rows[0].run.path) if len(rows) == 1 else f"{len(rows)} runs"
+    return f"{side.name}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, {where}"
+
+
+def _title(result: MetricResult) -> str:
+    unit = "" if result.unit == "1" else f" {result.unit}"
+    return f"{metric_label(result.metric)} {ARROWS[result.direction]}{unit}"
+
+
+def _cells(found: Difference) -> list[str]:
+    interval = "n/a" if math.isnan(found.low) else span(found.low, found.high)
+    effect = "n/a" if math.isnan(found.effect_size) else f"{found.effect_size:+.2f}"
+    wins = "n/a" if math.isnan(found.wins) else f"{found.wins:.0%}"
+    signed = "" if not found.difference > 0 else "+"
+    return [
+        number(found.mean_a), number(found.mean_b), signed + number(found.difference), interval,
+        effect, wins, str(found.n),
+    ]  # fmt: skip
+
+
+def _verdict(found: Difference) -> str:
+    return f"[{COLOURS[found.verdict]}]{found.verdict}[/]"

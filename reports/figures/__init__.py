@@ -1,0 +1,1 @@
+"""Charts, line-ups, stills and clips of runs."""

@@ -1,0 +1,163 @@
+"""What the charts of a report show: scores by frame and by head angle, losses by step."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.runs.manifest import LARGEST
+from emo_bench.untrusted.regular_file import read_regular
+from reports.comparison import Row
+from reports.figures.charts import Axes, Series, line_chart
+from reports.numbers import heading
+
+TONES = 6
+BIN_DEG, FRAMES_IN_BIN = 5.0, 5
+LOSS_POINTS = 160
+LOSSES = "train.csv"
+LOSSES_LIMIT_BYTES = 2**29
+ANGLES = ("yaw", "pitch")
+
+Floats = NDArray[np.float64]
+
+log = logging.getLogger("emo_bench")
+
+
+def strokes(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Colour and dash a row: grey for stand-ins, dashed, then dotted; colours 1 to ``TONES`` for the others."""
+    found: list[tuple[int, int]] = []
+    for row in rows:
+        alike = sum((tone == 0) == row.trivial for tone, _ in found)
+        found.append((0, 1 + alike % 2) if row.trivial else (1 + alike % TONES, alike // TONES % 3))
+    return found
+
+
+def frame_chart(rows: Sequence[Row], metric: str) -> Markup:
+    """Scores of one subject's rows against the frame's number; an infinite score is a gap."""
+    series = [
+        Series(
+            label(row, rows),
+            row.run.scores.index.to_numpy(dtype=np.float64),
+            row.scores(metric),
+            tone,
+            dash=dash,
+        )
+        for row, (tone, dash) in zip(rows, strokes(rows), strict=True)
+    ]
+    axes = Axes("frame", heading(rows[0].cells[metric]), classes="by-frame", data={"metric": metric})
+    return line_chart(series, axes)
+
+
+def angle_chart(rows: Sequence[Row], metric: str, angles: dict[str, Floats], axis: str) -> Markup:
+    """Means and quartiles in bins of ``BIN_DEG`` degrees with at least ``FRAMES_IN_BIN`` scored frames.
+
+    Args:
+        rows: of one subject.
+        metric: its id.
+        angles: :func:`head_angles` of the subject.
+        axis: ``yaw`` or ``pitch``.
+    """
+    series = []
+    for row, (tone, dash) in zip(rows, strokes(rows), strict=True):
+        degrees = angles[axis][row.run.scores.index.to_numpy()]
+        centers, means, low, high = _binned(degrees, row.scores(metric))
+        series.append(Series(label(row, rows), centers, means, tone, band=(low, high), dash=dash))
+    named = f"head {axis}, degrees"
+    axes = Axes(
+        named, heading(rows[0].cells[metric]), classes="by-angle", markers=True, data={"metric": metric}
+    )
+    return line_chart(series, axes)
+
+
+def head_angles(row: Row) -> dict[str, Floats] | None:
+    """Yaw and pitch ``[T]`` in degrees of every frame of the row's actor; None where that actor is not on this machine."""
+    from emo_bench import actors
+
+    actor = row.identity["actor"]
+    try:
+        capture = actors.load(actor["name"])
+        if capture.sha256 != actor["sha256"]:
+            return None
+    except UserError:
+        return None
+    degrees = capture.track.yaw_pitch_deg().astype(np.float64)
+    if row.run.manifest["capture"]["frames"] != len(degrees):
+        return None
+    return {axis: degrees[:, i] for i, axis in enumerate(ANGLES)}
+
+
+def loss_charts(row: Row) -> list[Markup]:
+    """A chart a column of the run's ``train.csv``, averaged to at most ``LOSS_POINTS`` points; none where there is none."""
+    path = row.run.path / LOSSES
+    if not path.exists():
+        return []
+    try:
+        names, table = read_losses(path)
+    except UserError as error:
+        log.warning("%s: its curves are left out", error)
+        return []
+    if not len(table):
+        return []
+    edges = np.linspace(0, len(table), min(LOSS_POINTS, len(table)) + 1).astype(int)
+    points = np.stack([table[a:b].mean(axis=0) for a, b in pairwise(edges)])
+    charts = []
+    for i, name in enumerate(names[1:], start=1):
+        values = table[:, i]
+        if np.isfinite(values).any() and np.ptp(values[np.isfinite(values)]) > 0:
+            spread = values[values > 0]
+            log_y = bool((values >= 0).all() and spread.size and spread.max() > 20 * np.median(spread))
+            line = Series(name, points[:, 0], points[:, i], 1)
+            charts.append(line_chart([line], Axes(names[0], name, log_y=log_y, classes="small")))
+    return charts
+
+
+def label(row: Row, rows: Sequence[Row]) -> str:
+    """The title, with profile and seed where another of the rows has the same."""
+    alike = sum(other.title == row.title for other in rows) > 1
+    return f"{row.title}, {row.identity['profile']}, seed {row.identity['seed']}" if alike else row.title
+
+
+def _binned(degrees: Floats, scores: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Bin centres, means and quartiles; NaN in a bin with too few frames."""
+    finite = np.isfinite(degrees) & np.isfinite(scores)
+    if not finite.any():
+        return (np.empty(0),) * 4
+    bins = np.floor(degrees[finite] / BIN_DEG).astype(int)
+    numbers = np.arange(bins.min(), bins.max() + 1)
+    values = np.full((3, len(numbers)), np.nan)
+    for i, number in enumerate(numbers):
+        inside = scores[finite][bins == number]
+        if len(inside) >= FRAMES_IN_BIN:
+            values[:, i] = inside.mean(), *np.quantile(inside, [0.25, 0.75])
+    return (numbers + 0.5) * BIN_DEG, values[0], values[1], values[2]
+
+
+def read_losses(path: Path) -> tuple[list[str], Floats]:
+    """Names of the columns and ``[N, columns]``; the first column counts steps.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        text = read_regular(path, LOSSES_LIMIT_BYTES).decode("utf-8")
+        names, *lines = csv.reader(io.StringIO(text, newline=""))
+        table = np.array([[float(cell or "nan") for cell in line] for line in lines], dtype=np.float64)
+        table = table.reshape(len(lines), len(names))
+        if not names or not np.isfinite(table[:, 0]).all():
+            raise ValueError("the first column must number the steps")
+        if (np.isfinite(table) & (np.abs(table) > LARGEST)).any():
+            raise ValueError("it holds numbers that are not losses")
+    except (ValueError, csv.Error, IndexError) as error:
+        raise UserError(f"{path} is damaged ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    return names, table

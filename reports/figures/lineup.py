@@ -1,0 +1,73 @@
+"""The qualitative comparison: held-out frames as recorded, and below them the same frames of each method."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emo_bench.errors import UserError
+from emo_bench.runs.store import PREVIEW, RENDER
+from emo_bench.video.lossless import read_lossless
+from emo_bench.video.strips import Strip, draw_strips
+from reports.comparison import Group, Row
+from reports.figures.curves import label
+from reports.figures.stills import encode_jpeg, file_name, spread_panels
+from reports.numbers import group_title
+
+log = logging.getLogger("emo_bench")
+
+COLUMNS = 8
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """A figure of one subject: its place among the tables and their subjects (both from 1), its file's name and bytes."""
+
+    table: int
+    subject: int
+    title: str
+    name: str
+    jpeg: bytes
+
+
+def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
+    """A figure of each subject that two or more methods rendered and whose frames are in the run folders.
+
+    Stand-ins are left out: they show other frames of the same recording. A damaged video leaves its figure out, with a
+    warning.
+    """
+    found = []
+    for table, group in enumerate(groups, start=1):
+        for subject, rows in enumerate(group.subjects, start=1):
+            shown = [row for row in rows if not row.trivial and _has_frames(row)]
+            if len(shown) < 2:
+                continue
+            title = f"Actor {shown[0].subject_title}: {group_title(group)}"
+            words = "-".join(filter(None, (shown[0].subject[0], shown[0].style)))
+            name = f"lineup-{table}-{file_name(words)}.jpg"
+            try:
+                jpeg = encode_jpeg(draw_strips(*line_up(shown)), JPEG_QUALITY)
+            except UserError as error:
+                log.warning("%s: the line-up of actor %s is left out", error, shown[0].subject_title)
+                continue
+            found.append(Lineup(table, subject, title, name, jpeg))
+    return found
+
+
+def line_up(rows: Sequence[Row], columns: int = COLUMNS) -> tuple[list[Strip], list[str]]:
+    """Strips of one subject, the recorded frames first, and a heading a column.
+
+    Frames are spread evenly over the held-out ones, so that nobody chooses them.
+    """
+    first = rows[0].run
+    positions, panels = spread_panels(first, int(rows[0].identity["resolution_px"]), columns)
+    strips = [Strip("recorded", [pair[:, : pair.shape[1] // 2] for pair in panels])]
+    for row in rows:
+        strips.append(Strip(label(row, rows), list(read_lossless(row.run.path / RENDER, positions))))
+    return strips, [f"frame {first.scores.index[p]}" for p in positions]
+
+
+def _has_frames(row: Row) -> bool:
+    return all((row.run.path / name).is_file() for name in (PREVIEW, RENDER))

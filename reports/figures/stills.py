@@ -1,0 +1,36 @@
+"""Stills of a run for pages: frames spread over its preview, JPEG, names of files."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.runs.finished import FinishedRun
+from reports.figures.clips import read_panels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FrameU8 = NDArray[np.uint8]
+
+
+def spread_panels(run: FinishedRun, panel_px: int, count: int) -> tuple[list[int], list[FrameU8]]:
+    """Positions of ``count`` frames spread evenly over the held-out ones, and their panels as :func:`read_panels` has them."""
+    positions = sorted({int(p) for p in np.linspace(0, len(run.scores) - 1, count)})
+    wanted = set(positions)
+    return positions, [pair for n, pair in enumerate(read_panels(run, panel_px)) if n in wanted]
+
+
+def encode_jpeg(picture: Image, quality: int) -> bytes:
+    """The bytes of a JPEG file."""
+    file = io.BytesIO()
+    picture.save(file, format="JPEG", quality=quality, optimize=True)
+    return file.getvalue()
+
+
+def file_name(words: str) -> str:
+    """Words as part of a file's name: what is no letter, digit, hyphen, underscore or dot becomes a hyphen."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in words)

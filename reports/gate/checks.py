@@ -1,0 +1,216 @@
+"""Whether finished runs keep their thresholds: absolute ones, and ones relative to a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from emo_bench.errors import UserError
+from emo_bench.metrics.comparability import difference
+from emo_bench.statistics.differences import (
+    LEVEL,
+    ROUNDING,
+    SubjectScores,
+    between_seed_spread,
+    compare_scores,
+)
+from reports.compare.paired import NOT_HERE
+from reports.compare.sides import GROUND, SUBJECT
+from reports.gate.stored_scores import Key, MetricScores, ScoredRuns
+from reports.gate.thresholds import Threshold, ThresholdFile
+
+UPDATE = "make a new baseline with --update"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One limit on one metric of one method and actor.
+
+    Attributes:
+        runs: title of the runs; ``run`` is the folder of the first.
+        limit: in words.
+        value: mean over frames and seeds; None where there is none.
+        baseline: the same of the baseline on the frames that both have; None for an absolute limit.
+        worse_by: by how much the value is worse than the baseline or than the absolute limit; negative is better.
+        allowed: how much it may be worse.
+        passed: the verdict; ``reason`` says in words why not.
+    """
+
+    runs: str
+    run: str
+    protocol: str
+    metric: str
+    unit: str
+    direction: str
+    limit: str
+    value: float | None
+    baseline: float | None
+    worse_by: float | None
+    allowed: float | None
+    passed: bool
+    reason: str
+
+
+def check_runs(
+    groups: Sequence[ScoredRuns], thresholds: ThresholdFile, baseline: Mapping[Key, ScoredRuns]
+) -> list[Outcome]:
+    """Every threshold on every metric and run that it matches; those that fail first.
+
+    Raises:
+        UserError: a threshold, or one of its globs, matches nothing.
+    """
+    outcomes: list[Outcome] = []
+    for number, threshold in enumerate(thresholds.threshold, start=1):
+        for group in matched(groups, threshold, number):
+            for metric in threshold.metrics_of(list(group.metrics)):
+                outcomes += _outcomes(group, metric, threshold, baseline)
+    return sorted(outcomes, key=lambda outcome: outcome.passed)
+
+
+def matched(groups: Sequence[ScoredRuns], threshold: Threshold, number: int) -> list[ScoredRuns]:
+    """The runs that a threshold is about.
+
+    Raises:
+        UserError: there is none, or one of its globs matches nothing.
+    """
+    found = [group for group in groups if threshold.matches(group.rows[0])]
+    if not found:
+        raise UserError(f"threshold {number} ({threshold.title}) matches no run: fix it or give its runs")
+    rows = [row for group in found for row in group.rows]
+    metrics = [name for group in found for name in group.metrics]
+    missing = threshold.unmatched(rows, metrics)
+    if missing:
+        raise UserError(f"threshold {number} ({threshold.title}): {missing[0]} matches nothing")
+    return found
+
+
+def _outcomes(
+    group: ScoredRuns, metric: str, threshold: Threshold, baseline: Mapping[Key, ScoredRuns]
+) -> list[Outcome]:
+    """Of the absolute limits and of the relative one."""
+    limits = [name for name in ("at_least", "at_most") if getattr(threshold, name) is not None]
+    reason = _no_value(group, metric, threshold.frames_share)
+    if reason is not None:
+        words = [f"{name.replace('_', ' ')} {getattr(threshold, name):g}" for name in limits]
+        words += [_allowance(threshold)] if threshold.relative else []
+        return [_outcome(group, metric, word, reason=reason) for word in words]
+    found = [_absolute(group, metric, name, float(getattr(threshold, name))) for name in limits]
+    if threshold.relative:
+        found.append(_relative(group, metric, threshold, baseline))
+    return found
+
+
+def _no_value(group: ScoredRuns, metric: str, share: float) -> str | None:
+    """Why there is nothing to hold against a limit."""
+    if metric not in group.metrics:
+        return f"was not measured; the run has {', '.join(group.metrics)}"
+    known = group.metrics[metric]
+    if known.record["backend"]["name"] == NOT_HERE:
+        return f"n/a: {known.record['backend']['detail']}"
+    defined = ~np.isnan(known.scores)
+    if defined.mean(axis=1).min() < share:
+        return f"n/a on {int((~defined).sum(axis=1).max())} of {defined.shape[1]} frames"
+    return None
+
+
+def _absolute(group: ScoredRuns, metric: str, name: str, limit: float) -> Outcome:
+    value = _value(group.metrics[metric])
+    worse_by = limit - value if name == "at_least" else value - limit
+    words = f"{name.replace('_', ' ')} {limit:g}"
+    passed = bool(worse_by <= 0)
+    side = "below" if name == "at_least" else "above"
+    reason = "" if passed else f"{worse_by:.4g} {side} {limit:g}"
+    return _outcome(group, metric, words, value=value, worse_by=worse_by, allowed=0.0, reason=reason)
+
+
+def _relative(
+    group: ScoredRuns, metric: str, threshold: Threshold, baseline: Mapping[Key, ScoredRuns]
+) -> Outcome:
+    """Paired with the baseline frame by frame."""
+    words, now = _allowance(threshold), group.metrics[metric]
+    value = _value(now)
+    before = baseline.get(group.key)
+    obstacle = _incomparable(group, before, metric)
+    if obstacle is not None or before is None:
+        return _outcome(group, metric, words, value=value, reason=f"{obstacle}: {UPDATE}")
+    old = before.metrics[metric].scores
+    direction = now.record["direction"]
+    with np.errstate(invalid="ignore"):
+        # Seeds are averaged here and counted in the spread below.
+        pair = SubjectScores(now.scores.mean(axis=0)[None], old.mean(axis=0)[None])
+    found = compare_scores([pair], direction)
+    if math.isnan(found.low):
+        reason = f"only {found.n} of {found.n_frames} frames can be paired with the baseline"
+        return _outcome(group, metric, words, value=value, reason=reason)
+    worse_by = 0.0 - found.difference if direction == "higher" else found.difference
+    half = (found.high - found.low) / 2 / float(stats.norm.ppf((1 + LEVEL) / 2))
+    spread = _spread(half, now.scores, old)
+    allowed = (
+        (threshold.allow or 0.0)
+        + (threshold.allow_percent or 0.0) / 100 * abs(found.mean_b)
+        + (threshold.allow_spreads or 0.0) * spread
+    )
+    passed = worse_by <= allowed + ROUNDING * abs(found.mean_b)
+    reason = "" if passed else f"worse by {worse_by:.4g}, allowed {allowed:.4g}"
+    return _outcome(
+        group, metric, words, value=value, baseline=found.mean_b, worse_by=worse_by, allowed=allowed, reason=reason
+    )  # fmt: skip
+
+
+def _spread(over_frames: float, now: np.ndarray, old: np.ndarray) -> float:
+    """Standard error of the difference: over frames, and between seeds where some side has several."""
+    between = between_seed_spread([now, old])
+    seeds = 0.0 if math.isnan(between) else between**2 * (1 / len(now) + 1 / len(old))
+    return math.sqrt(over_frames**2 + seeds)
+
+
+def _incomparable(group: ScoredRuns, before: ScoredRuns | None, metric: str) -> str | None:
+    """Why the baseline says nothing about these runs."""
+    if before is None:
+        return "the baseline has no such run"
+    for name in (*GROUND, *SUBJECT):
+        if group.facts[name] != before.facts[name]:
+            return f"the baseline has another {name}"
+    if group.frames != before.frames:
+        return "the baseline has other frames"
+    if metric not in before.metrics:
+        return f"the baseline has no {metric}"
+    gap = difference(before.metrics[metric].record, group.metrics[metric].record)
+    return None if gap is None else f"the baseline's record differs in {gap}"
+
+
+def _value(metric: MetricScores) -> float:
+    """Mean over defined frames, then over seeds."""
+    return float(np.nanmean(metric.scores, axis=1).mean())
+
+
+def _allowance(threshold: Threshold) -> str:
+    parts = [
+        f"{getattr(threshold, name):g}{unit}"
+        for name, unit in (("allow", ""), ("allow_percent", " %"), ("allow_spreads", " spreads"))
+        if getattr(threshold, name) is not None
+    ]
+    return f"baseline, {' + '.join(parts)} worse"
+
+
+def _outcome(
+    group: ScoredRuns,
+    metric: str,
+    limit: str,
+    *,
+    value: float | None = None,
+    baseline: float | None = None,
+    worse_by: float | None = None,
+    allowed: float | None = None,
+    reason: str = "",
+) -> Outcome:
+    record = group.metrics[metric].record if metric in group.metrics else {}
+    return Outcome(
+        runs=group.title, run=group.rows[0].run.path.as_posix(), protocol=dict(group.key)["protocol"],
+        metric=metric, unit=record.get("unit", ""), direction=record.get("direction", ""), limit=limit,
+        value=value, baseline=baseline, worse_by=worse_by, allowed=allowed, passed=not reason, reason=reason,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""A report in each form: HTML, Markdown, LaTeX, the terminal."""

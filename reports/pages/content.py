@@ -1,0 +1,203 @@
+"""All that a report says, as plain JSON values: what report.json holds and report.html shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from emo_bench import __version__
+from reports.comparison import Cell, Group, Row, average_ranks, rank_rows
+from reports.numbers import ARROWS, UNITLESS, group_title, heading, metric_label
+from reports.pages.writing import group_notes
+from reports.paper import PaperTable, paper_tables_for, table_title
+from reports.reproduction import command, versions
+from reports.tables import LeftOut
+
+FORMAT = 1
+
+
+def report_content(groups: Sequence[Group], left_out: LeftOut) -> dict[str, Any]:
+    """The report of tables that are ranked each by itself.
+
+    NaN is null and an infinite number the text ``inf``. ``rank`` is 1 for the best of a subject's rows in that table,
+    null for a row that is not ranked.
+    """
+    return {
+        "format": FORMAT,
+        "emo_bench": __version__,
+        "smoke": any(row.run.manifest["smoke"] for group in groups for row in group.rows),
+        "smoke_only": all(row.run.manifest["smoke"] for group in groups for row in group.rows),
+        "tables": [_table(group, position) for position, group in enumerate(groups, start=1)],
+        "published": [_published(table) for table in paper_tables_for(groups)],
+        "unfinished": [path.as_posix() for path in left_out.unfinished],
+        "damaged": [{"run": path.as_posix(), "reason": reason} for path, reason in left_out.damaged.items()],
+    }
+
+
+def _table(group: Group, position: int) -> dict[str, Any]:
+    first = group.rows[0]
+    identity = first.identity
+    rows = []
+    for subject_rows in group.subjects:
+        ranks = {metric: rank_rows(subject_rows, metric) for metric in group.metrics}
+        rows += [
+            _row(row, {metric: ranks[metric].get(i) for metric in group.metrics})
+            for i, row in enumerate(subject_rows)
+        ]
+    return {
+        "id": f"table-{position}",
+        "title": group_title(group),
+        "smoke": first.run.manifest["smoke"],
+        "protocol": identity["protocol"] | {"title": first.run.manifest["protocol_title"]},
+        "split": identity["split"]["name"],
+        "resolution_px": identity["resolution_px"],
+        "edit": bool(first.style),
+        "metrics": [_metric(first.cells[metric]) for metric in group.metrics],
+        "rows": rows,
+        "means": _means(group),
+        "seeds": [_spread(rows) for rows in group.repeated()],
+        "notes": group_notes(group),
+    }
+
+
+def _row(row: Row, ranks: dict[str, int | None]) -> dict[str, Any]:
+    identity, stages, manifest = row.identity, row.stages, row.run.manifest
+    fit, render, machine = stages["fit"], stages["render"], stages["fit"]["machine"]
+    return {
+        "actor": identity["actor"]["name"],
+        "style": row.style or None,
+        "method": identity["method"],
+        "title": row.title,
+        "stand_in": row.trivial,
+        "profile": identity["profile"],
+        "seed": identity["seed"],
+        "settings": identity["settings"],
+        "frames": stages["score"]["frames"],
+        "scores": {metric: _score(cell, ranks[metric]) for metric, cell in row.cells.items()},
+        "fit_s": fit["seconds"],
+        "fit_attempts": fit["attempts"],
+        "stages_s": manifest.get("described", {}).get("stage_seconds", {}),
+        "render_fps": render["frames"] / max(render["seconds"], 0.01),
+        "score_s": stages["score"]["seconds"],
+        "memory_mib": fit["memory_mib"],
+        "render_memory_mib": render.get("memory_mib"),
+        "gpu_memory_mib": fit.get("gpu_memory_mib"),
+        "parameters": manifest.get("described", {}).get("parameters"),
+        "device": machine["device"],
+        "processor": machine["processor"],
+        "cores": machine["cores"],
+        "command": command(row),
+        "versions": versions(row),
+        "assets": identity["assets"],
+        "sha256": {
+            "actor": identity["actor"]["sha256"],
+            "split": identity["split"]["sha256"],
+            "frames": render["frames_sha256"],
+        },
+        "flags": manifest["flags"],
+        "fidelity": manifest.get("method", {}).get("fidelity", ""),
+        "run": row.run.path.as_posix(),
+    }
+
+
+def _score(cell: Cell, rank: int | None) -> dict[str, Any]:
+    interval = cell.interval
+    return {
+        "mean": plain(interval.mean),
+        "ci95": [plain(interval.low), plain(interval.high)],
+        "n": interval.n,
+        "undefined": cell.dropped,
+        "infinite": cell.infinite,
+        "finite_mean": plain(cell.finite.mean),
+        "rank": rank,
+    }
+
+
+def _metric(cell: Cell) -> dict[str, Any]:
+    record = cell.record
+    kept = (
+        "version", "direction", "unit", "backend", "resolution", "resize_filter", "region", "background",
+        "value_range", "averaging",
+    )  # fmt: skip
+    return {
+        "id": record["metric"],
+        "label": metric_label(record["metric"]),
+        "heading": heading(cell),
+        "arrow": ARROWS[record["direction"]],
+        "shown_unit": "" if record["unit"] == UNITLESS else record["unit"],
+        **{key: record[key] for key in kept},
+        "block_frames": cell.interval.block_frames,
+    }
+
+
+def _means(group: Group) -> list[dict[str, Any]]:
+    """Means over subjects of those that ran on all of several."""
+    contestants = group.complete_contestants()
+    ranks = average_ranks(group)
+    return [
+        {
+            "title": row.title,
+            "method": row.identity["method"],
+            "stand_in": row.trivial,
+            "profile": row.identity["profile"],
+            "seed": row.identity["seed"],
+            "subjects": len(group.subjects),
+            "scores": {
+                m: {
+                    "mean": plain(means[m]),
+                    "range": [plain(min(values)), plain(max(values))],
+                    "rank": ranks[m].get(i),
+                }
+                for m, values in _by_metric(contestants[i]).items()
+            },
+        }
+        for i, (row, means) in enumerate(group.averages())
+    ]
+
+
+def _spread(rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean over seeds, and the standard deviation between them (n - 1)."""
+    first = rows[0]
+    return {
+        "actor": first.identity["actor"]["name"],
+        "style": first.style or None,
+        "title": first.title,
+        "profile": first.identity["profile"],
+        "seeds": [row.identity["seed"] for row in rows],
+        "scores": {
+            metric: {"mean": plain(float(np.mean(values))), "sd": plain(float(np.std(values, ddof=1)))}
+            for metric, values in _by_metric(rows).items()
+        },
+    }
+
+
+def _by_metric(rows: Sequence[Row]) -> dict[str, list[float]]:
+    return {m: [row.cells[m].interval.mean for row in rows] for m in rows[0].cells}
+
+
+def _published(table: PaperTable) -> dict[str, Any]:
+    return {
+        "id": table.id,
+        "title": table_title(table),
+        "what": table.title,
+        "edit": table.id == "table-2",
+        "metrics": [
+            {"id": m.id, "label": m.label, "arrow": ARROWS[m.direction], "direction": m.direction}
+            for m in table.metrics
+        ],
+        "rows": [
+            {"method": row.method, "values": list(row.values), "flags": row.flags} for row in table.rows
+        ],
+        "errata": table.errata,
+        "ranked_with_ours": False,
+    }
+
+
+def plain(value: float) -> float | str | None:
+    """A number as JSON has it: NaN is null, an infinite one ``inf`` or ``-inf``."""
+    if math.isnan(value):
+        return None
+    return str(float(value)) if math.isinf(value) else float(value)

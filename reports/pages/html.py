@@ -1,0 +1,179 @@
+"""report.html: one file with tables, charts and clips that opens from disk and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emo_bench.errors import UserError
+from emo_bench.progress import track_progress
+from emo_bench.runs.store import PREVIEW
+from emo_bench.text.plain_text import printable
+from reports.comparison import Group, Row
+from reports.figures.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
+from reports.figures.curves import ANGLES, angle_chart, frame_chart, head_angles, label, loss_charts, strokes
+from reports.figures.lineup import Lineup
+from reports.numbers import duration, group_title, number, span
+
+PAGES = Path(__file__).parent
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What to embed: clips at most ``panel_px`` high, or none."""
+
+    clips: bool = True
+    panel_px: int = DEFAULT_PANEL_PX
+
+
+def render_page(
+    groups: Sequence[Group], content: dict[str, Any], options: PageOptions, lineups: Sequence[Lineup] = ()
+) -> str:
+    """The page of :func:`reports.pages.content.report_content` and the groups it was made of."""
+    figures = {(x.table, x.subject): base64.b64encode(x.jpeg).decode("ascii") for x in lineups}
+    wanted = _rows_with_clips(groups) if options.clips else []
+    clips: dict[Path, dict[str, Any]] = {}
+    if wanted:
+        with track_progress(len(wanted), "clips") as advance:
+            for position, row in enumerate(wanted, start=1):
+                try:
+                    clips[row.run.path] = _clip(row, f"clip-{position}", options.panel_px)
+                except UserError as error:
+                    log.warning("%s: its clip is left out", error)
+                advance()
+    tables = [
+        table
+        | {
+            "subjects": [
+                _subject(rows, f"{table['id']}-{i}", clips) | {"lineup": figures.get((position, i), "")}
+                for i, rows in enumerate(group.subjects, start=1)
+            ]
+        }
+        for position, (group, table) in enumerate(zip(groups, content["tables"], strict=True), start=1)
+    ]
+    training = [
+        {"title": f"{row.title}, actor {row.subject_title} ({group_title(group)})", "charts": charts}
+        for group in groups
+        for rows in group.subjects
+        for row in rows
+        if (charts := loss_charts(row))
+    ]
+    return render_template(
+        "report.html.jinja",
+        content=content | {"tables": tables, "clips_wanted": options.clips},
+        training=training,
+        clips=list(clips.values()),
+        environments=_environments(content),
+    )
+
+
+def render_template(name: str, **context: Any) -> str:
+    """A page of ``reports/pages`` with its style and script inside."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(PAGES),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["source"] = lambda file: Markup((PAGES / file).read_text(encoding="utf-8"))
+    environment.filters |= {
+        "number": _number,
+        "span": _span,
+        "duration": duration,
+        "gib": _gib,
+        "raised": _raised,
+    }
+    return environment.get_template(name).render(**context)
+
+
+def _rows_with_clips(groups: Sequence[Group]) -> list[Row]:
+    """One of each subject's methods; stand-ins only where nothing else is."""
+    chosen: list[Row] = []
+    for group in groups:
+        for rows in group.subjects:
+            here = [row for row in rows if (row.run.path / PREVIEW).is_file()]
+            chosen += [row for row in here if not row.trivial] or here
+    return chosen
+
+
+def _clip(row: Row, name: str, panel_px: int) -> dict[str, Any]:
+    fps = float(row.run.manifest["capture"]["fps"])
+    webm = encode_webm(read_panels(row.run, panel_px), fps)
+    return {
+        "id": name,
+        "fps": fps,
+        "frames": [int(i) for i in row.run.scores.index],
+        "webm": base64.b64encode(webm).decode("ascii"),
+    }
+
+
+def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) -> dict[str, Any]:
+    angles = head_angles(rows[0])
+    metrics = [m for m in rows[0].cells if any(row.cells[m].interval.n for row in rows)]
+    return {
+        "id": name,
+        "title": rows[0].subject_title,
+        "lines": [
+            {"label": label(row, rows), "tone": tone, "dash": dash}
+            for row, (tone, dash) in zip(rows, strokes(rows), strict=True)
+        ],
+        "clips": [
+            {"id": clips[row.run.path]["id"], "label": label(row, rows)}
+            for row in rows
+            if row.run.path in clips
+        ],
+        "angles_here": angles is not None,
+        "charts": [
+            {
+                "metric": metric,
+                "frame": frame_chart(rows, metric),
+                "angle": [angle_chart(rows, metric, angles, axis) for axis in ANGLES] if angles else [],
+            }
+            for metric in metrics
+        ],
+    }
+
+
+def _environments(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The distinct sets of versions and machines, with the number of rows that each made."""
+    found: dict[str, dict[str, Any]] = {}
+    for table in content["tables"]:
+        for row in table["rows"]:
+            machine = f"{row['processor']}, {row['cores']} cores, {row['device']}"
+            key = repr((row["versions"], machine))
+            found.setdefault(key, {"versions": row["versions"], "machine": machine, "rows": 0})["rows"] += 1
+    return list(found.values())
+
+
+def _number(value: float | str | None) -> str:
+    return number(float("nan") if value is None else float(value))
+
+
+def _span(ends: Sequence[float | str | None]) -> str:
+    """Empty where an end is undefined or infinite."""
+    return "" if any(end is None or isinstance(end, str) for end in ends) else span(*ends)  # type: ignore[arg-type]
+
+
+def _gib(mib: float | None) -> str:
+    return "" if mib is None else f"{mib / 1024:.1f} GiB"
+
+
+def _raised(text: str) -> Any:
+    """``CLIP-D^v`` with a raised v."""
+    from markupsafe import Markup
+
+    before, caret, after = text.partition("^")
+    letter, space, rest = after.partition(" ")
+    return Markup("{}<sup>{}</sup>{}{}").format(before, letter, space, rest) if caret else text

@@ -1,0 +1,142 @@
+r"""LaTeX tables of a report: booktabs, best bold, second underlined; a file for ``\input``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from emo_bench.text.plain_text import printable
+from reports.comparison import Group, Row, average_ranks, rank_rows
+from reports.figures.lineup import Lineup
+from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
+from reports.paper import PaperTable, paper_tables_for, table_title
+
+HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
+% Names in other scripts than Latin want XeLaTeX or LuaLaTeX, and a font that has them.
+% Intervals are 95 % moving-block bootstrap; to leave them out: \renewcommand{\ci}[2]{} behind this line.
+\providecommand{\ci}[2]{{\scriptsize\,[#1, #2]}}
+"""
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "|": r"\textbar{}", "\N{NO-BREAK SPACE}": "~", "\N{MULTIPLICATION SIGN}": r"$\times$",
+}  # fmt: skip
+SUPERSCRIPT = re.compile(r"\^(\w+)")
+FULL_WIDTH_METRICS = 6
+MATH = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+
+
+def latex_report(groups: Sequence[Group], lineups: Sequence[Lineup] = ()) -> str:
+    """Tables per actor, of means over actors, and the published ones; figures that lie beside the file."""
+    blocks = [HEAD]
+    for position, group in enumerate(groups, start=1):
+        blocks.append(_group_table(group, position))
+        if group.complete_contestants():
+            blocks.append(_average_table(group, position))
+        blocks += [_figure(lineup) for lineup in lineups if lineup.table == position]
+    blocks += [_paper_table(table) for table in paper_tables_for(groups)]
+    return "\n".join(blocks)
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX prints it; ``CLIP-D^v`` with a raised v."""
+    pieces = SUPERSCRIPT.split(printable(text))
+    plain = ["".join(SPECIAL.get(letter, MATH.get(letter, letter)) for letter in piece) for piece in pieces]
+    return "".join(f"$^{{{piece}}}$" if i % 2 else piece for i, piece in enumerate(plain))
+
+
+def _group_table(group: Group, position: int) -> str:
+    lines = [r"\begin{tabular}{ll" + "r" * len(group.metrics) + "}", r"\toprule"]
+    lines += [_line(["Actor", "Method", *_headings(group)])]
+    for rows in group.subjects:
+        lines.append(r"\midrule")
+        ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
+        for i, row in enumerate(rows):
+            cells = [_cell(row, metric, ranks[metric].get(i)) for metric in group.metrics]
+            lines.append(_line([escape(row.subject_title) if i == 0 else "", escape(_method(row)), *cells]))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if len(group.metrics) > FULL_WIDTH_METRICS:
+        lines = [r"\resizebox{\linewidth}{!}{%", *lines, "}"]
+    caption = f"{group_title(group)}. Best of an actor bold, second underlined."
+    return _float(lines, caption, f"tab:emo-bench-{position}")
+
+
+def _average_table(group: Group, position: int) -> str:
+    lines = [r"\begin{tabular}{l" + "r" * len(group.metrics) + "}", r"\toprule"]
+    lines += [_line(["Method", *_headings(group)]), r"\midrule"]
+    ranks = average_ranks(group)
+    for i, (row, means) in enumerate(group.averages()):
+        cells = [_ranked(_value(means[m]), ranks[m].get(i)) for m in group.metrics]
+        lines.append(_line([escape(_method(row)), *cells]))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    caption = f"Means over {len(group.subjects)} subjects: {group_title(group)}."
+    return _float(lines, caption, f"tab:emo-bench-{position}-mean")
+
+
+def _paper_table(table: PaperTable) -> str:
+    """Verbatim, unranked; a superscript leads to the errata under the table."""
+    marks = {name: str(i) for i, name in enumerate(table.errata, start=1)}
+    lines = [r"\begin{tabular}{l" + "r" * len(table.metrics) + "}", r"\toprule"]
+    lines += [_line(["Method", *(escape(f"{m.label} {ARROWS[m.direction]}") for m in table.metrics)])]
+    lines.append(r"\midrule")
+    for row in table.rows:
+        flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
+        cells = [
+            f"{escape(value)}$^{{{flag}}}$" if flag else escape(value)
+            for value, flag in zip(row.values, flags, strict=True)
+        ]
+        lines.append(_line([escape(row.method), *cells]))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    notes = " ".join(f"[{marks[name]}] {text}" for name, text in table.errata.items())
+    caption = f"{table_title(table)}, as published: other videos, not to be ranked with ours. {notes}"
+    return _float(lines, caption, f"tab:emo-bench-published-{table.id}")
+
+
+def _figure(lineup: Lineup) -> str:
+    head = [r"\begin{figure*}", r"\centering", rf"\includegraphics[width=\linewidth]{{{lineup.name}}}"]
+    caption = f"{lineup.title}. Frames are spread evenly over the held-out ones."
+    label = rf"\label{{fig:emo-bench-{lineup.table}-{lineup.subject}}}"
+    return "\n".join([*head, rf"\caption{{{escape(caption)}}}", label, r"\end{figure*}", ""])
+
+
+def _headings(group: Group) -> list[str]:
+    records = [group.rows[0].cells[metric].record for metric in group.metrics]
+    return [
+        escape(
+            f"{metric_label(record['metric'])} {ARROWS[record['direction']]}"
+            + ("" if record["unit"] == UNITLESS else f" ({record['unit']})")
+        )
+        for record in records
+    ]
+
+
+def _method(row: Row) -> str:
+    seed = row.identity["seed"]
+    return f"{row.title}, {row.identity['profile']}, seed {seed}"
+
+
+def _cell(row: Row, metric: str, rank: int | None) -> str:
+    interval = row.cells[metric].interval
+    value = _ranked(_value(interval.mean), rank)
+    if not all(map(math.isfinite, (interval.mean, interval.low, interval.high))):
+        return value
+    return rf"{value}\ci{{{number(interval.low)}}}{{{number(interval.high)}}}"
+
+
+def _value(mean: float) -> str:
+    return r"$\infty$" if math.isinf(mean) else "--" if math.isnan(mean) else number(mean)
+
+
+def _ranked(value: str, rank: int | None) -> str:
+    marks: Mapping[int | None, str] = {1: r"\textbf", 2: r"\underline"}
+    return f"{marks[rank]}{{{value}}}" if rank in marks else value
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _float(lines: Sequence[str], caption: str, label: str) -> str:
+    head = [r"\begin{table}", r"\centering\small", rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}"]
+    return "\n".join([*head, *lines, r"\end{table}", ""])

@@ -1,0 +1,261 @@
+"""A run on one screen of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.runs.finished import is_finished, load_run, open_runs
+from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
+from emo_bench.runs.store import LOG, PREVIEW
+from emo_bench.text.plain_text import printable, unmarked
+from reports.comparison import Group, Row, best_rows, group_rows, rank_rows
+from reports.figures.curves import LOSSES, read_losses
+from reports.numbers import duration, group_title, heading, number, span, times
+from reports.reproduction import command
+from reports.tables import LeftOut
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+BARS = "▁▂▃▄▅▆▇█"
+SPARK_WIDTH = 16
+PLAIN_WIDTH = 110
+NAME_WIDTH = 14
+NUMBER_WIDTHS = {"n": 3, "95 % interval": 16, "over the frames": SPARK_WIDTH}
+
+
+def show_run(folder: Path, console: Console) -> None:
+    """Print what the run in ``folder`` is, how far it got, its scores beside the stand-ins', its losses and its files.
+
+    Raises:
+        UserError: there is no run.
+    """
+    from rich.console import Group as Lines
+    from rich.panel import Panel
+
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"{folder} is not a run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED")  # fmt: skip
+    manifest = read_manifest(folder)
+    notes: list[str] = []
+    parts: list[RenderableType] = [_about(manifest), _stages(manifest)]
+    if is_finished(folder):
+        row = Row(load_run(folder))
+        beside, notes = _beside(row)
+        parts.append(_scores(row, beside))
+        closing = command(row)
+    else:
+        closing = "not finished: its emo-bench run command goes on where it stopped"
+    flags = _notes([*manifest["flags"], *notes])
+    parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
+    parts.append(f"[dim]{unmarked(closing)}[/]")
+    console.print(Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim"))
+
+
+def print_tables(groups: Sequence[Group], console: Console) -> None:
+    """The tables of a report: best of each actor bold, second underlined."""
+    from rich.table import Table
+
+    marks = {1: "bold green", 2: "underline"}
+    for group in groups:
+        title = unmarked(group_title(group))
+        table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left")
+        for name, texts in (
+            ("actor", [printable(row.subject_title) for row in group.rows]),
+            ("method", [printable(row.title) for row in group.rows]),
+        ):
+            table.add_column(name, no_wrap=True, min_width=min(NAME_WIDTH, max(map(len, texts))))
+        # Headings break between words, numbers stay whole.
+        for metric in group.metrics:
+            name = unmarked(heading(group.rows[0].cells[metric]))
+            means = [number(row.cells[metric].interval.mean) for row in group.rows]
+            table.add_column(name, min_width=max(map(len, [*means, *name.split()])), justify="right")
+        for name in ("fit", "render"):
+            table.add_column(name, no_wrap=True, min_width=8, justify="right")
+        for rows in group.subjects:
+            ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
+            for i, row in enumerate(rows):
+                cells = [
+                    f"[{marks[rank]}]{mean}[/]" if (rank := ranks[m].get(i, 0)) in marks else mean
+                    for m in group.metrics
+                    for mean in (number(row.cells[m].interval.mean),)
+                ]
+                table.add_row(
+                    unmarked(row.subject_title),
+                    unmarked(row.title),
+                    *cells,
+                    *times(row),
+                    style="dim" if row.trivial else None,
+                )
+            table.add_section()
+        # A terminal too narrow for the numbers breaks the lines; none is left out.
+        least = console.measure(table).minimum
+        console.print(table, width=max(console.width, least), crop=False, soft_wrap=True)
+
+
+def run_record(folder: Path) -> dict[str, Any]:
+    """The run as in report.json, with the state of its stages."""
+    from reports.pages.content import report_content
+
+    manifest = read_manifest(folder)
+    record: dict[str, Any] = {"run": folder.as_posix(), "finished": is_finished(folder)}
+    record["stages"] = {name: _state(manifest, name) for name in STAGES}
+    if record["finished"]:
+        content = report_content(group_rows([load_run(folder)]), LeftOut())
+        (table,) = content["tables"]
+        record |= {"metrics": table["metrics"], **table["rows"][0]}
+    return record
+
+
+def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
+    """Means of ``width`` equal parts as bars from the lowest to the highest; a blank where nothing is finite."""
+    if not len(values):
+        return ""
+    parts = np.array_split(values, min(width, len(values)))
+    means = np.array(
+        [part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts]
+    )
+    if np.isnan(means).all():
+        return " " * len(means)
+    low, high = np.nanmin(means), np.nanmax(means)
+    share = (means - low) / (high - low) if high > low else np.where(np.isnan(means), np.nan, 0.5)
+    return "".join(" " if s != s else BARS[round(s * (len(BARS) - 1))] for s in share)
+
+
+def _title(manifest: dict[str, Any]) -> str:
+    identity = manifest["identity"]
+    style = f", {identity['style']['name']}" if "style" in identity else ""
+    return f"[bold]{unmarked(manifest['title'])}[/] on actor [bold]{unmarked(identity['actor']['name'])}{unmarked(style)}[/]"
+
+
+def _about(manifest: dict[str, Any]) -> str:
+    identity = manifest["identity"]
+    protocol, split = identity["protocol"], manifest["split"]
+    settings = "".join(f", {key}={value}" for key, value in sorted(identity["settings"].items()))
+    first = (
+        f"{protocol['name']} v{protocol['version']} ({protocol['hash'][:8]}), split {split['name']}, "
+        f"{identity['resolution_px']} px, profile {identity['profile']}, seed {identity['seed']}{settings}"
+    )
+    return unmarked(first)
+
+
+def _stages(manifest: dict[str, Any]) -> RenderableType:
+    table = _table("stage", "state", "time", "frames", "memory", "device")
+    for name in STAGES:
+        state = _state(manifest, name)
+        memory = state.get("memory_mib")
+        table.add_row(
+            name,
+            "[green]done[/]" if state["done"] else "[yellow]begun[/]" if state["attempts"] else "[dim]not begun[/]",
+            "" if state["seconds"] is None else duration(state["seconds"]),
+            str(state.get("frames") or ""),
+            "" if memory is None else f"{memory / 1024:.1f} GiB",
+            unmarked(state.get("device") or ""),
+        )  # fmt: skip
+    return table
+
+
+def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
+    entry = manifest["stages"].get(stage, {})
+    return {
+        "done": bool(entry.get("finished_at")),
+        "attempts": entry.get("attempts", 0),
+        "seconds": entry.get("seconds"),
+        "frames": entry.get("frames"),
+        "memory_mib": entry.get("memory_mib"),
+        "device": entry.get("machine", {}).get("device"),
+    }
+
+
+def _beside(row: Row) -> tuple[list[Row], list[str]]:
+    """The finished stand-ins of the same actor, profile and seed that may be compared with the row, and what is damaged."""
+    place = row.run.path
+    folders = [path.parent for path in sorted(place.parent.parent.glob(f"*/*/{MANIFEST}"))]
+    opened = open_runs([place, *(folder for folder in folders if folder != place)])
+    rows = [Row(run) for run in opened.finished if run.path != place]
+    group: Group = next(
+        group
+        for group in group_rows([row.run, *(r.run for r in rows if r.trivial)])
+        if any(other.run.path == place for other in group.rows)
+    )
+    stand_ins = [
+        other
+        for other in group.rows
+        if other.trivial and other.run.path != place and other.subject == row.subject
+    ]
+    return stand_ins, [f"left out: {reason}" for reason in opened.damaged.values()]
+
+
+def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
+    table = _table("metric", "mean", "95 % interval", "n", "over the frames", *(unmarked(other.title) for other in beside), "backend")  # fmt: skip
+    for metric, cell in row.cells.items():
+        best = 0 in best_rows([row, *beside], metric)
+        mean = number(cell.interval.mean)
+        interval = span(cell.interval.low, cell.interval.high) if cell.interval.n else ""
+        table.add_row(
+            unmarked(heading(cell)),
+            f"[bold green]{mean}[/]" if best else mean,
+            unmarked(interval),
+            str(cell.interval.n),
+            f"[cyan]{sparkline(row.scores(metric))}[/]",
+            *(number(other.cells[metric].interval.mean) for other in beside),
+            unmarked(cell.record["backend"]["name"]),
+        )
+    return table
+
+
+def _losses(folder: Path) -> str:
+    if not (folder / LOSSES).exists():
+        return ""
+    try:
+        names, table = read_losses(folder / LOSSES)
+    except UserError as error:
+        return _notes([str(error)])
+    if not len(table):
+        return ""
+    last = ", ".join(f"{name} {value:.3g}" for name, value in zip(names[1:], table[-1, 1:], strict=True))
+    return f"[dim]losses at {names[0]} {table[-1, 0]:.0f}:[/] {unmarked(last)}"
+
+
+def _edits(folder: Path) -> str:
+    found = [
+        f"{path.parent.name}{_remark(path.parent)}" for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))
+    ]
+    return f"[dim]edits:[/] {unmarked(', '.join(found))}" if found else ""
+
+
+def _remark(edit: Path) -> str:
+    try:
+        return "" if is_finished(edit) else " (not finished)"
+    except UserError:
+        return " (damaged)"
+
+
+def _notes(lines: Sequence[str]) -> str:
+    return "\n".join(f"[yellow]note:[/] {unmarked(line)}" for line in lines)
+
+
+def _files(folder: Path) -> str:
+    there = [folder / name for name in (PREVIEW, LOG) if (folder / name).is_file()]
+    return f"[dim]look at:[/] {unmarked(', '.join(path.as_posix() for path in there))}" if there else ""
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        right = column in ("mean", "n", "time", "frames", "memory")
+        # Names give way on a narrow terminal, numbers never.
+        least = (
+            None
+            if column in ("actor", "method", "metric", "backend", "device")
+            else NUMBER_WIDTHS.get(column, 7)
+        )
+        table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
+    return table

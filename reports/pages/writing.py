@@ -1,0 +1,216 @@
+"""Reports written: report.md for people, report.csv for programs, a summary for the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emo_bench.files import write_bytes
+from emo_bench.runs.store import PREVIEW
+from emo_bench.text.csv_text import csv_text
+from emo_bench.text.plain_text import printable
+from reports.comparison import Cell, Group, Row, average_ranks, best_rows
+from reports.figures.lineup import Lineup
+from reports.markdown import (
+    Markdown,
+    code,
+    errata,
+    escaped,
+    image,
+    link,
+    mean_text,
+    pipe_table,
+    published_table,
+)
+from reports.numbers import group_title, heading, number, span, times
+from reports.paper import paper_tables_for, table_title
+from reports.tables import LeftOut, long_rows, read_groups
+
+REPORT, TABLE = "report.md", "report.csv"
+METRIC_COLUMNS = ("metric", "version", "better", "unit", "backend")
+
+
+def write_report(folders: Sequence[Path], out: Path) -> Path:
+    """Write report.md and report.csv of the finished runs among ``folders`` into ``out``; returns report.md.
+
+    Raises:
+        UserError: none is finished and whole.
+    """
+    return write_tables(*read_groups(folders), out)
+
+
+def write_tables(
+    groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()
+) -> Path:
+    """:func:`write_report` of runs that have been read, with links to figures that lie in ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / TABLE, csv_text(long_rows(groups)).encode())
+    write_bytes(out / REPORT, _markdown(groups, left_out, out, lineups).encode())
+    return out / REPORT
+
+
+def summary(folders: Sequence[Path]) -> str:
+    """The tables as aligned text, for a terminal."""
+    groups, _ = read_groups(folders)
+    blocks = []
+    for group in groups:
+        metrics = group.metrics
+        header = ["actor", "method", *(heading(group.rows[0].cells[m]) for m in metrics), "fit", "render"]
+        lines = [header]
+        for rows in group.subjects:
+            for row in rows:
+                means = [number(row.cells[m].interval.mean) for m in metrics]
+                lines.append([printable(row.subject_title), printable(row.title), *means, *times(row)])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        blocks.append("\n".join([printable(group_title(group)), *text]))
+    return "\n\n".join(blocks)
+
+
+def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=False,
+        finalize=lambda value: escaped(str(value)) if not isinstance(value, Markdown) else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.md.jinja").render(
+        smoke=any(row.run.manifest["smoke"] for group in groups for row in group.rows),
+        groups=[
+            _view(group, out) | {"lineups": [image(x.title, x.name) for x in lineups if x.table == position]}
+            for position, group in enumerate(groups, start=1)
+        ],
+        left_out={
+            "unfinished": [code(str(path)) for path in left_out.unfinished],
+            "damaged": list(left_out.damaged.values()),
+        },
+        papers=[
+            {
+                "title": table_title(table),
+                "table": Markdown("\n".join(published_table(table))),
+                "errata": errata(table),
+            }
+            for table in paper_tables_for(groups)
+        ],
+    )
+
+
+def _view(group: Group, out: Path) -> dict[str, Any]:
+    """What the template needs of a table."""
+    first = group.rows[0]
+    protocol = first.identity["protocol"]
+    return {
+        "title": group_title(group),
+        "subtitle": first.run.manifest["protocol_title"],
+        "hash": code(protocol["hash"][:12]),
+        "table": _group_table(group, out),
+        "averages": average_table(group),
+        "subjects": len(group.subjects),
+        "notes": group_notes(group),
+        "metrics": Markdown(
+            "\n".join(
+                pipe_table(METRIC_COLUMNS, [_metric_line(first.cells[m].record) for m in group.metrics])
+            )
+        ),
+    }
+
+
+def _group_table(group: Group, out: Path) -> Markdown:
+    metrics = group.metrics
+    headings = [heading(group.rows[0].cells[metric]) for metric in metrics]
+    header = ["actor", "method", "profile, seed", "n", *headings, "fit", "render", "memory", "preview"]
+    lines = []
+    for rows in group.subjects:
+        best = {metric: best_rows(rows, metric) for metric in metrics}
+        for position, row in enumerate(rows):
+            frames = row.stages["score"]["frames"]
+            cells = [_cell_text(row.cells[m], position in best[m], frames) for m in metrics]
+            identity = row.identity
+            about = f"{identity['profile']}, {identity['seed']}"
+            memory = f"{row.stages['fit']['memory_mib'] / 1024:.1f} GiB"
+            about_run = [row.subject_title, row.title, about, str(frames)]
+            lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
+    return Markdown("\n".join(pipe_table(header, lines)))
+
+
+def _preview_link(row: Row, out: Path) -> str:
+    """Empty where a run came without its videos."""
+    preview = row.run.path / PREVIEW
+    if not preview.is_file():
+        return ""
+    # os.path.relpath, because Path.relative_to cannot climb before Python 3.12.
+    return link("video", Path(os.path.relpath(preview, out)).as_posix())
+
+
+def average_table(group: Group) -> Markdown:
+    """Means over the actors' means, the best bold; empty where nothing ran on all of several actors."""
+    averages = group.averages()
+    if not averages:
+        return Markdown("")
+    metrics = group.metrics
+    header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in metrics)]
+    ranks = average_ranks(group)
+    lines = []
+    for i, (row, means) in enumerate(averages):
+        about = f"{row.identity['profile']}, {row.identity['seed']}"
+        cells = [mean_text(means[m], ranks[m].get(i) == 1) for m in metrics]
+        lines.append([row.title, about, *cells])
+    return Markdown("\n".join(pipe_table(header, lines)))
+
+
+def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
+    """``**29.41** [28.90, 29.90]``, with what is undefined or infinite said in words."""
+    interval = cell.interval
+    if not interval.n:
+        return Markdown("n/a")
+    notes = []
+    if interval.n != frames:
+        notes.append(f"n={interval.n}")
+    if cell.infinite:
+        rest = cell.finite
+        others = f"; the others {number(rest.mean)} {span(rest.low, rest.high)}" if rest.n else ""
+        notes.append(f"{cell.infinite} frames identical{others}")
+    mean = mean_text(interval.mean, best)
+    bracket = "" if cell.infinite else f" {span(interval.low, interval.high)}"
+    remark = f" ({'; '.join(notes)})" if notes else ""
+    return Markdown(f"{mean}{bracket}{remark}")
+
+
+def group_notes(group: Group) -> list[str]:
+    """What a reader must know of the rows: flags of the runs, broken-off fits, machines."""
+    notes: dict[str, None] = {}
+    for row in group.rows:
+        for flag in row.run.manifest["flags"]:
+            notes[f"Actor {row.subject[0]}: {flag}."] = None
+        split = row.run.manifest["split"]
+        if split["faceless"]:
+            notes[f"Actor {row.subject[0]}: frames without a face: {split['faceless']}."] = None
+    for row in group.rows:
+        if row.stages["fit"]["attempts"] > 1:
+            notes[
+                f"Actor {row.subject[0]}, {row.title}: the fit was interrupted and went on; its time is that of "
+                "the last part."
+            ] = None
+    machines = {row.stages["fit"]["machine"]["device"] for row in group.rows}
+    processors = {row.stages["fit"]["machine"]["processor"] for row in group.rows}
+    versions = {row.stages["score"]["machine"]["emo_bench"] for row in group.rows}
+    notes[
+        f"Made with emo-bench {', '.join(sorted(versions))} on {', '.join(sorted(processors))}, "
+        f"device {', '.join(sorted(machines))}."
+    ] = None
+    return list(notes)
+
+
+def _metric_line(record: dict[str, Any]) -> list[str]:
+    backend = record["backend"]
+    sha256 = f", SHA-256 {backend['sha256'][:12]}" if backend["sha256"] else ""
+    detail = f" ({backend['detail']})" if backend["detail"] else ""
+    named = f"{backend['name']}{detail}{sha256}"
+    return [record["metric"], record["version"], record["direction"], record["unit"], named]

@@ -1,0 +1,1 @@
+"""User studies: the page, the answers, the tables."""
