@@ -44,17 +44,7 @@ def gate(session: nox.Session) -> None:
     runs, out = Path("build/gate/runs"), Path("build/gate")
     # A finished run would not be made again.
     shutil.rmtree(out, ignore_errors=True)
-    wanted = (
-        "--method",
-        "emo-avatar",
-        "--actor",
-        "1",
-        "--profile",
-        "smoke",
-        "--device",
-        "cpu",
-        "--skip-edit",
-    )
+    wanted = ("--method", "emo-avatar", "--actor", "1", "--profile", "smoke", "--device", "cpu", "--skip-edit")
     env = {"OMP_NUM_THREADS": "2", "EMO_BENCH_OFFLINE": "1"}
     session.run(str(bench), "run", *wanted, "--runs", str(runs), env=env, external=True)
     written = ("--junit", str(out / "check.xml"), "--markdown", str(out / "check.md"))

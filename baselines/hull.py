@@ -119,9 +119,7 @@ def outer_extents(
 def project_numpy(track: Track, points: np.ndarray, size_px: int) -> np.ndarray:
     """Pixels ``[N, 2]`` of camera-space points ``[N, 3]`` at ``size_px``."""
     scale = size_px / track.size_px
-    return np.asarray(
-        points[:, :2] / points[:, 2:] * (track.focal_px * scale) + np.asarray(track.center_px) * scale
-    )
+    return np.asarray(points[:, :2] / points[:, 2:] * (track.focal_px * scale) + np.asarray(track.center_px) * scale)
 
 
 def _lookup(mask: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

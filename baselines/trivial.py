@@ -27,8 +27,6 @@ def resolution_px(name: str, workspace: Workspace) -> int:
         UserError: another setting, another profile, or a resolution outside 32 to 2048.
     """
     if workspace.profile not in RESOLUTIONS_PX:
-        raise UserError(
-            f"{name} has no profile {workspace.profile!r}; its profiles: {', '.join(RESOLUTIONS_PX)}"
-        )
+        raise UserError(f"{name} has no profile {workspace.profile!r}; its profiles: {', '.join(RESOLUTIONS_PX)}")
     side_px = RESOLUTIONS_PX[workspace.profile] or gpu_resolution_px(workspace.capture_px)
     return resolve(TrivialSettings, {"resolution_px": side_px}, workspace.settings, name=name).resolution_px

@@ -138,9 +138,7 @@ def kernels() -> Kernels:
             )
             d = directions[i]
             turned[i] = (
-                wp.dot(d, tangent) * tangent_c
-                + wp.dot(d, bitangent) * bitangent_c
-                + wp.dot(d, normal) * normal_c
+                wp.dot(d, tangent) * tangent_c + wp.dot(d, bitangent) * bitangent_c + wp.dot(d, normal) * normal_c
             )
 
     @wp.kernel

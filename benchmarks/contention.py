@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each setting beside each load")
     parser.add_argument("--busy", default="0,2,4", help="numbers of busy processes, with commas between them")
-    parser.add_argument(
-        "--settings", default=",".join(SETTINGS), help="some of them; the default is always measured"
-    )
+    parser.add_argument("--settings", default=",".join(SETTINGS), help="some of them; the default is always measured")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each fit")
     parser.add_argument("--actor", default="1")
     parser.add_argument("--take-steps", action="store_true", help=argparse.SUPPRESS)
@@ -86,9 +84,7 @@ def measured(
 def fit(variables: dict[str, str], threads: int, actor: str) -> Iterator[subprocess.Popen[str]]:
     """A process that has a fit ready and waits to be told for how many seconds to take steps."""
     kept = {name: value for name, value in os.environ.items() if name not in CLEARED}
-    path = os.pathsep.join(
-        filter(None, [str(Path(__file__).resolve().parents[1]), kept.get("PYTHONPATH", "")])
-    )
+    path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), kept.get("PYTHONPATH", "")]))
     environment = {**kept, **variables, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
     command = [sys.executable, __file__, "--take-steps", "--actor", actor]
     with subprocess.Popen(

@@ -77,9 +77,7 @@ def clips(run: Path, edit: Path) -> dict[str, Frames]:
         "source": source,
         "edit": np.stack(list(frames.open())),
         "unedited": unedited,
-        "recoloured": recoloured(
-            unedited, *(picture(edit / name) for name in ("source.png", "reference.png"))
-        ),
+        "recoloured": recoloured(unedited, *(picture(edit / name) for name in ("source.png", "reference.png"))),
         "alone": np.stack(alone),
     }
 
@@ -103,14 +101,10 @@ def recoloured(frames: Frames, before: Frames, after: Frames) -> Frames:
 def row(name: str, videos: dict[str, Frames], style: dict[str, Any], clip: str) -> str:
     settings = Settings(clip=clip, captions=Captions(style["source_caption"], style["target_caption"]))
     means = {
-        kind: score(videos[kind], videos["source"], metrics=METRICS, settings=settings).mean(
-            numeric_only=True
-        )
+        kind: score(videos[kind], videos["source"], metrics=METRICS, settings=settings).mean(numeric_only=True)
         for kind in ("edit", "unedited", "recoloured", "alone")
     }
-    flmd, clip_d, flicker = (
-        {kind: float(mean[metric]) for kind, mean in means.items()} for metric in METRICS
-    )
+    flmd, clip_d, flicker = ({kind: float(mean[metric]) for kind, mean in means.items()} for metric in METRICS)
     return (
         f"| {name} | {flmd['edit']:.3f} / {flmd['unedited']:.3f} / {flmd['recoloured']:.3f} / {flmd['alone']:.3f} "
         f"(x{flmd['edit'] / flmd['unedited']:.2f}) | {clip_d['edit']:.3f} / {clip_d['alone']:.3f} "

@@ -38,9 +38,7 @@ def main() -> None:
         print(f"| {title} | {one:.4g} | {other:.4g} |")
 
 
-def mean_of(
-    metric: str, frames: np.ndarray, reference: np.ndarray, region: np.ndarray | None = None
-) -> float:
+def mean_of(metric: str, frames: np.ndarray, reference: np.ndarray, region: np.ndarray | None = None) -> float:
     from emo_bench.metrics import Scorer
 
     scorer = Scorer((metric,), region="full frame" if region is None else "foreground")
@@ -59,13 +57,10 @@ def lines(f: np.ndarray, r: np.ndarray, inside: np.ndarray) -> list[tuple[str, f
     white = [lay_on(part, inside, "white") for part in (f, r)]
     double = [resized(part, 2 * f.shape[1], cv2.INTER_CUBIC) for part in (f, r)]
     small = {
-        how: [resized(part, f.shape[1] * 5 // 8, how) for part in (f, r)]
-        for how in (cv2.INTER_AREA, cv2.INTER_LINEAR)
+        how: [resized(part, f.shape[1] * 5 // 8, how) for part in (f, r)] for how in (cv2.INTER_AREA, cv2.INTER_LINEAR)
     }
     shifted = np.roll(f, 1, axis=2)
-    uniform = np.mean(
-        [structural_similarity(b, a, channel_axis=2, data_range=255) for a, b in zip(f, r, strict=True)]
-    )
+    uniform = np.mean([structural_similarity(b, a, channel_axis=2, data_range=255) for a, b in zip(f, r, strict=True)])
     wrapped = np.mean([10 * np.log10(255**2 / np.mean((a - b) ** 2)) for a, b in zip(f, r, strict=True)])
     grey = np.repeat(np.round(255 * rgb2gray(f)).astype(np.uint8)[..., None], 3, axis=-1)
     rows: list[tuple[str, Callable[[], float], Callable[[], float]]] = [

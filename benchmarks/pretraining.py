@@ -32,9 +32,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for base, widest, batch, autocast in CASES:
         game = AdversarialConfig(autocast=autocast)
-        state = new_state(
-            PretrainConfig(channel_base=base, channel_max=widest, batch=batch, adversarial=game), "cpu"
-        )
+        state = new_state(PretrainConfig(channel_base=base, channel_max=widest, batch=batch, adversarial=game), "cpu")
         real, z = torch.rand(batch, 3, 128, 128) * 2 - 1, torch.randn(batch, state.config.z_dim)
         g, d, judge = state.generator, state.discriminator, state.judge()
         critic = cpu_seconds(lambda: discriminator_step(g, d, state.optimizer_d, real, z, game, judge))  # noqa: B023

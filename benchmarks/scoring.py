@@ -59,17 +59,13 @@ def main() -> None:
         theirs, seconds = by_libraries(frames, reference, libraries)
         ours, in_one_pass, alone = by_us(frames, reference, metrics, clip)
     print(f"\n{arguments.pairs} pairs at {arguments.size} px, {torch.get_num_threads()} threads")
-    print(
-        f"{'metric':16} {'library s':>10} {'ours s':>8} {'share':>6} {'ratio':>6} {'largest difference':>19}"
-    )
+    print(f"{'metric':16} {'library s':>10} {'ours s':>8} {'share':>6} {'ratio':>6} {'largest difference':>19}")
     for name in metrics:
         gap = float(np.nanmax(np.abs(ours[name] - theirs[name])))
         verdict = "" if gap <= TOLERANCES[name] else "  NOT EQUAL"
         share = alone[name] / sum(alone.values())
         ratio = seconds[name] / alone[name]
-        print(
-            f"{name:16} {seconds[name]:10.2f} {alone[name]:8.2f} {share:6.0%} {ratio:6.1f} {gap:19.2g}{verdict}"
-        )
+        print(f"{name:16} {seconds[name]:10.2f} {alone[name]:8.2f} {share:6.0%} {ratio:6.1f} {gap:19.2g}{verdict}")
     total = sum(seconds.values())
     print(
         f"{'all':16} {total:10.2f} {in_one_pass:8.2f} {'':6} {total / in_one_pass:6.1f}  (ours: one pass, decoding included)"
@@ -116,8 +112,7 @@ def by_us(
 
     settings = Settings(clip=str(clip), captions=Captions(*CAPTIONS))
     decoded = [
-        np.stack([np.array(Image.open(file)) for file in sorted(folder.iterdir())])
-        for folder in (frames, reference)
+        np.stack([np.array(Image.open(file)) for file in sorted(folder.iterdir())]) for folder in (frames, reference)
     ]
     alone = {}
     for name in metrics:

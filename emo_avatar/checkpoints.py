@@ -67,9 +67,7 @@ def _load(path: Path) -> StyleGAN2Checkpoint:
         source = "nvidia-pickle"
         generator, discriminator = read_pickle(path)
     else:
-        raise UserError(
-            f"{path} is no StyleGAN2 checkpoint: give an NVIDIA .pkl, rosinality .pt or .safetensors."
-        )
+        raise UserError(f"{path} is no StyleGAN2 checkpoint: give an NVIDIA .pkl, rosinality .pt or .safetensors.")
     generator.eval()
     if discriminator is not None:
         discriminator.eval()
@@ -140,6 +138,4 @@ def config_of(kind: type[Config], given: object) -> Config:
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): value.float() for name, value in tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): value.float() for name, value in tensors.items() if name.startswith(prefix)}

@@ -23,9 +23,7 @@ class ClipEncoder(nn.Module):
         towers = load_towers(source, device)
         self._model = towers.model.requires_grad_(False)
         if towers.size_px[0] != towers.size_px[1]:
-            raise UserError(
-                f"CLIP {source.name} takes pictures that are not square: it cannot look at patches"
-            )
+            raise UserError(f"CLIP {source.name} takes pictures that are not square: it cannot look at patches")
         self.size_px = towers.size_px[0]
         for name, values in (("mean", towers.mean), ("deviation", towers.deviation)):
             self.register_buffer(name, torch.tensor(values, device=device).view(1, 3, 1, 1))

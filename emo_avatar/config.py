@@ -36,17 +36,13 @@ class EmoAvatarConfig(MethodSettings):
 
     preset: Literal["recommended", "literal"] = "recommended"
     resolution_px: int = Field(128, ge=32, le=1024, description="a power of two")
-    prior: str = Field(
-        default_factory=default_prior, description="a StyleGAN2 of docs/assets.md, or the path of one"
-    )
+    prior: str = Field(default_factory=default_prior, description="a StyleGAN2 of docs/assets.md, or the path of one")
 
     # init: few-shot PTI (3.2.1)
     pivot_choice: Literal["extreme", "random"] = Field(
         "extreme", description="paper: extreme head poses; random frames are the ablation of figure 6"
     )
-    pivot_count: int = Field(
-        4, ge=1, le=64, description="paper: 4; of extreme ones at least 2, left and right"
-    )
+    pivot_count: int = Field(4, ge=1, le=64, description="paper: 4; of extreme ones at least 2, left and right")
     inversion_crop: Literal["aligned", "frame"] = Field(
         "aligned", description="paper: aligned heads; whole frames are the ablation Unaligned-Inv"
     )
@@ -56,9 +52,7 @@ class EmoAvatarConfig(MethodSettings):
         1.0, ge=0, le=1e6, description="pixel term beside the perceptual one; PTI has none"
     )
     tuning_steps: int = Field(130, ge=0, le=1_000_000)
-    tuning_lr: float = Field(
-        2e-2, gt=0, le=10, description="a small prior bears and needs more than FFHQ's 3e-4"
-    )
+    tuning_lr: float = Field(2e-2, gt=0, le=10, description="a small prior bears and needs more than FFHQ's 3e-4")
     tuning_mse_weight: float = Field(3.0, ge=0, le=1e6)
     base_code: Literal["mean", "pose"] = "mean"
 
@@ -72,9 +66,7 @@ class EmoAvatarConfig(MethodSettings):
     )
 
     # motion flow (3.2.2)
-    expression_window: int = Field(
-        5, ge=1, le=101, description="odd; paper: 5, two frames before and two after"
-    )
+    expression_window: int = Field(5, ge=1, le=101, description="odd; paper: 5, two frames before and two after")
     motion_width: int = Field(256, ge=1, le=4096)
     flow_px: int = Field(64, ge=64, le=1024, description="a power of two")
     flow_widths: tuple[_Width, ...] = Field(
@@ -104,14 +96,9 @@ class EmoAvatarConfig(MethodSettings):
     )
     perceptual_weight: float = Field(1.0, ge=0, le=1e6)
     perceptual: PerceptualName = "stlpips-alex"
-    perceptual_share: float = Field(
-        0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at"
-    )
+    perceptual_share: float = Field(0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at")
     mouth_perceptual_weight: float = Field(
-        1.0,
-        ge=0,
-        le=1e6,
-        description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss",
+        1.0, ge=0, le=1e6, description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss"
     )
     mouth_px: int = Field(64, ge=32, le=1024, description="side to which the mouth is enlarged for it")
     gan_weight: float = Field(0.1, ge=0, le=1e6)
@@ -127,10 +114,7 @@ class EmoAvatarConfig(MethodSettings):
     final_lr_share: float = Field(0.05, gt=0, le=1)
     ema_half_life_images: float = Field(400.0, gt=0, le=1e9)
     max_train_frames: int = Field(
-        1200,
-        ge=4,
-        le=1_000_000,
-        description="a fit takes so many of the training frames, evenly spread, and no other",
+        1200, ge=4, le=1_000_000, description="a fit takes so many of the training frames, evenly spread, and no other"
     )
     bf16: bool = True
     checkpoint_every_steps: int = Field(50, ge=1, le=1_000_000)
@@ -202,17 +186,20 @@ _PAPER: dict[str, Any] = {
     "ema_half_life_images": 10000.0,
 }  # fmt: skip
 _LITERAL: dict[str, Any] = {
-    "flow_mode": "warp", "background_plate": False, "feature_weight": 0.0, "placement": "none",
-    "mouth_perceptual_weight": 0.0, "encoder_context": False, "gan_start_step": 0,
-}  # fmt: skip
+    "flow_mode": "warp",
+    "background_plate": False,
+    "feature_weight": 0.0,
+    "placement": "none",
+    "mouth_perceptual_weight": 0.0,
+    "encoder_context": False,
+    "gan_start_step": 0,
+}
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
 
 
-def resolve_config(
-    profile: str, settings: Mapping[str, str], capture_px: int | None = None
-) -> EmoAvatarConfig:
+def resolve_config(profile: str, settings: Mapping[str, str], capture_px: int | None = None) -> EmoAvatarConfig:
     """Lay a preset over a profile and the user's settings over both.
 
     Args:
@@ -227,9 +214,7 @@ def resolve_config(
         raise UserError(f"emo-avatar has no profile '{profile}': choose one of {', '.join(PROFILES)}")
     preset = settings.get("preset", "recommended")
     if preset not in PRESETS:
-        raise UserError(
-            f"emo-avatar: --set preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}"
-        )
+        raise UserError(f"emo-avatar: --set preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
     values: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
     if profile == GPU_PROFILE:
         values |= _gpu_sizes(gpu_resolution_px(capture_px, settings.get("resolution_px")))

@@ -44,9 +44,7 @@ class EditConfig(MethodSettings):
     normalize: bool = True
     uv_limit: float = Field(0.02, gt=0, le=2, description="farthest that a matched spot may lie, in UV")
     patch_weight: float = Field(0.05, ge=0, le=1e6, description="L_patch on the reference's frame")
-    matched_patch_weight: float = Field(
-        0.05, ge=0, le=1e6, description="L_patch on other frames, matched through UV"
-    )
+    matched_patch_weight: float = Field(0.05, ge=0, le=1e6, description="L_patch on other frames, matched through UV")
 
     # the other terms
     l1_weight: float = Field(10.0, ge=0, le=1e6)
@@ -54,10 +52,7 @@ class EditConfig(MethodSettings):
     gan_weight: float = Field(0.005, ge=0, le=1e6)
     anchor_weight: float = Field(0.1, ge=0, le=1e6, description="squared distance to the unedited skips")
     structure_weight: float = Field(
-        4.0,
-        ge=0,
-        le=1e6,
-        description="facial features stay where the unedited frames have them; 0 is the paper's loss",
+        4.0, ge=0, le=1e6, description="facial features stay where the unedited frames have them; 0 is the paper's loss"
     )
 
     # optimisation
@@ -78,9 +73,14 @@ class EditConfig(MethodSettings):
 _SMOKE: dict[str, Any] = {"steps": 8, "patches": 8, "patch_pool": 32, "frame_pool": 6}
 _GPU: dict[str, Any] = {"steps": 160, "patches": 32, "patch_pool": 256, "other_frames": 2, "frame_pool": 64}
 _PAPER: dict[str, Any] = {
-    "steps": 400, "patches": 64, "patch_pool": 512, "patch_shares": (0.125, 0.25), "other_frames": 2,
-    "frame_pool": 64, "lr": 5e-4,
-}  # fmt: skip
+    "steps": 400,
+    "patches": 64,
+    "patch_pool": 512,
+    "patch_shares": (0.125, 0.25),
+    "other_frames": 2,
+    "frame_pool": 64,
+    "lr": 5e-4,
+}
 _LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False, "structure_weight": 0.0}
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}

@@ -42,12 +42,8 @@ class EditFrames:
         """Encode frames given as batches; the encoder is frozen, so no step does it again."""
         with torch.no_grad(), mixed_precision(avatar.pivots.device, avatar.config.bf16):
             parts = [avatar.encode(batch)[0] for batch in batches]
-        features = {
-            side: torch.cat([part.features[side].float() for part in parts]) for side in parts[0].features
-        }
-        encoding = Encoding(
-            features, torch.cat([p.ws for p in parts]), torch.cat([p.grid_affine for p in parts])
-        )
+        features = {side: torch.cat([part.features[side].float() for part in parts]) for side in parts[0].features}
+        encoding = Encoding(features, torch.cat([p.ws for p in parts]), torch.cat([p.grid_affine for p in parts]))
         return cls(
             encoding,
             torch.cat([condition(batch) for batch in batches]),
@@ -93,12 +89,10 @@ class PatchPool:
                 matching_centres(
                     centres, frames.uv[0], frames.mask[0], frames.uv[frame], frames.mask[frame], config.uv_limit
                 )
-            )  # fmt: skip
+            )
         where = torch.from_numpy(centres).to(reference.device)
         features = tuple(
-            torch.cat(
-                [clip(cut_patches(reference, part, share * size_px, clip_px)) for part in where.split(32)]
-            )
+            torch.cat([clip(cut_patches(reference, part, share * size_px, clip_px)) for part in where.split(32)])
             for share in config.patch_shares
         )
         return cls(np.stack([c for c, _ in matches]), np.stack([f for _, f in matches]), features)
@@ -136,9 +130,7 @@ class EditStage(SkipTraining):
         self.discriminator = discriminator
         self._reference, self._frames = reference, frames
         self._perceptual, self._clip, self._seed = perceptual, clip, seed
-        self._d_optimizer = torch.optim.Adam(
-            discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
-        )
+        self._d_optimizer = torch.optim.Adam(discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999))
         self._structure: FaceStructure | None = None
         if config.structure_weight > 0:
             self._structure = FaceStructure.of(self._unedited_images(), landmarks68_px)
@@ -193,8 +185,7 @@ class EditStage(SkipTraining):
                 terms["patch"] = (config.patch_weight, self._patch_loss(own, 0, rng))
             if config.matched_patch_weight > 0 and len(rows) > 1:
                 matched = [
-                    self._patch_loss(images[i : i + 1], int(row), rng)
-                    for i, row in enumerate(rows[1:], start=1)
+                    self._patch_loss(images[i : i + 1], int(row), rng) for i, row in enumerate(rows[1:], start=1)
                 ]
                 terms["matched_patch"] = (config.matched_patch_weight, torch.stack(matched).mean())
         if config.gan_weight > 0:

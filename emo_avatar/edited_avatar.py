@@ -16,14 +16,7 @@ from torch import Tensor
 from emo_avatar.clip_encoder import ClipEncoder
 from emo_avatar.config import INFO, PROFILES, EmoAvatarConfig
 from emo_avatar.dataset_update import DatasetUpdateStage
-from emo_avatar.driving import (
-    DrivingSignals,
-    evenly_spaced,
-    landmarks_px,
-    rendered,
-    to_frames_u8,
-    to_unit_range,
-)
+from emo_avatar.driving import DrivingSignals, evenly_spaced, landmarks_px, rendered, to_frames_u8, to_unit_range
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.patch_discriminator import PatchDiscriminator
@@ -83,9 +76,7 @@ class EditedAvatar(Method):
         super().__init__(workspace)
         self.base, self.style = base, style
         self.resolution_px = base.resolution_px
-        self.config: EditConfig = resolve_edit_config(
-            workspace.profile, base.config.preset, workspace.settings
-        )
+        self.config: EditConfig = resolve_edit_config(workspace.profile, base.config.preset, workspace.settings)
         self._editor = open_editor(style.editor, style.editor_settings, workspace.device)
         if self.config.supervision == "dataset-update" and not self._editor.can_update:
             raise UserError(
@@ -127,12 +118,7 @@ class EditedAvatar(Method):
         log.info("edit of frame %d: %s", reference_frame, clock)
 
     def _stage(
-        self,
-        avatar: AvatarRenderer,
-        frames: EditFrames,
-        reference: Tensor,
-        capture: Capture,
-        indices: list[int],
+        self, avatar: AvatarRenderer, frames: EditFrames, reference: Tensor, capture: Capture, indices: list[int]
     ) -> EditStage | DatasetUpdateStage:
         """The training that the config asks for, over ``frames``, which are those at ``indices``."""
         perceptual = perceptual_loss(self.base.config.perceptual, self.workspace.device)
@@ -144,9 +130,7 @@ class EditedAvatar(Method):
         recorded = np.stack(list(capture.frames(indices, size=self.resolution_px)))
 
         def update(rendering: Tensor, position: int, seed: int) -> Tensor:
-            made = self._editor.update(
-                to_frames_u8(rendering)[0], recorded[position], self.style.instruction, seed
-            )
+            made = self._editor.update(to_frames_u8(rendering)[0], recorded[position], self.style.instruction, seed)
             return to_unit_range(made.transpose(2, 0, 1)[None].copy()).to(rendering.device)
 
         data = to_unit_range(recorded.transpose(0, 3, 1, 2).copy()).to(self.workspace.device)
@@ -166,9 +150,7 @@ class EditedAvatar(Method):
             rng = np.random.default_rng(self.workspace.seed)
             chosen = int(train[int(rng.integers(len(train)))])
         elif chosen not in set(train):
-            raise UserError(
-                f"--set edit.reference_frame={chosen}: it must be a frame that the avatar was fitted on"
-            )
+            raise UserError(f"--set edit.reference_frame={chosen}: it must be a frame that the avatar was fitted on")
         spread = evenly_spaced(train, self.config.frame_pool)
         return chosen, [int(i) for i in spread if int(i) != chosen]
 

@@ -63,9 +63,7 @@ def landmark_weights(landmarks68_px: Tensor, size_px: int) -> Tensor:
     falls = torch.exp(-(((centers - landmarks68_px.float()[..., None]) / reach) ** 2) / 2)
     across, down = torch.nan_to_num(falls).unbind(dim=2)
     # A frame at a time: of all at once, every landmark would have a picture of its own in memory.
-    return torch.stack([(d[:, :, None] * a[:, None]).amax(dim=0) for a, d in zip(across, down, strict=True)])[
-        :, None
-    ]
+    return torch.stack([(d[:, :, None] * a[:, None]).amax(dim=0) for a, d in zip(across, down, strict=True)])[:, None]
 
 
 def _covariance(a: Tensor, b: Tensor) -> Tensor:

@@ -65,14 +65,10 @@ def aligned_heads(capture: Capture, indices: Sequence[int], size_px: int) -> np.
                 "add the video again"
             )
     frames = capture.frames(indices)
-    return np.stack(
-        [align_ffhq(frame, marks, size_px) for frame, marks in zip(frames, landmarks, strict=True)]
-    )
+    return np.stack([align_ffhq(frame, marks, size_px) for frame, marks in zip(frames, landmarks, strict=True)])
 
 
-def pivot_frames(
-    poses_deg: np.ndarray, train: Sequence[int], config: EmoAvatarConfig, seed: int
-) -> np.ndarray:
+def pivot_frames(poses_deg: np.ndarray, train: Sequence[int], config: EmoAvatarConfig, seed: int) -> np.ndarray:
     """The frames that are inverted, ``[K]`` int64, ascending; ``poses_deg [T, 2]`` is yaw and pitch."""
     if config.pivot_choice == "random":
         return np.asarray(random_frames(poses_deg, train, config.pivot_count, seed))
@@ -141,9 +137,7 @@ def initialize(
         ends = [int(np.argmin(poses[indices, 0])), int(np.argmax(poses[indices, 0]))]
         between = interpolated(result.generator, result.pivots[ends], INTERPOLATION_STEPS)
         save_sheet(workspace.folder / "interpolation.png", [list(between)])
-    return Initialization(
-        result.generator, result.pivots.detach(), indices, poses[indices].astype(np.float32)
-    )
+    return Initialization(result.generator, result.pivots.detach(), indices, poses[indices].astype(np.float32))
 
 
 @torch.no_grad()

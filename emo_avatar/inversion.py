@@ -161,12 +161,7 @@ class _Run:
     """The state of an inversion: ``done`` steps of projection and then of tuning."""
 
     def __init__(
-        self,
-        generator: Generator,
-        targets: Tensor,
-        config: InversionConfig,
-        perceptual: Perceptual,
-        seed: int,
+        self, generator: Generator, targets: Tensor, config: InversionConfig, perceptual: Perceptual, seed: int
     ) -> None:
         self.config, self.perceptual = config, perceptual
         self.targets = targets.detach().float()

@@ -25,14 +25,7 @@ from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
-from emo_bench.methods.training.checkpointing import (
-    CHECKPOINT,
-    REMEDY,
-    link_file,
-    load_state,
-    save_state,
-    save_tensors,
-)
+from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, link_file, load_state, save_state, save_tensors
 from emo_bench.methods.training.loss_log import LossLog
 from emo_bench.methods.training.stage_clock import StageClock, read_seconds, write_seconds
 from emo_bench.perceptual import DISTANCES, perceptual_loss
@@ -101,12 +94,7 @@ class EmoAvatar(Method):
         """The init stage: all that it depends on besides the capture, the split, the seed and the device."""
         described = self.describe()
         config = self.config.model_dump(mode="json")
-        return {
-            "init": {
-                "config": {name: config[name] for name in INIT_FIELDS},
-                "assets": described["assets"],
-            }
-        }
+        return {"init": {"config": {name: config[name] for name in INIT_FIELDS}, "assets": described["assets"]}}
 
     def take_over(self, stage: str, donor: Path) -> None:
         """Start from the ``init.pt`` of a finished fit, which is linked, and its seconds."""
@@ -170,9 +158,7 @@ class EmoAvatar(Method):
             try:
                 avatar.load_state_dict(tensors)
             except RuntimeError as error:
-                raise UserError(
-                    f"{path} was fitted with other settings: use the settings in its run.json"
-                ) from error
+                raise UserError(f"{path} was fitted with other settings: use the settings in its run.json") from error
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
@@ -205,10 +191,7 @@ class EmoAvatar(Method):
         avatar, poses = self.fitted()
         tensors = dict(avatar.state_dict())
         tensors["pivot_poses_deg"] = torch.from_numpy(np.ascontiguousarray(poses, dtype=np.float32))
-        metadata = {
-            "generator": json.dumps(asdict(avatar.generator.config)),
-            "config": self.config.model_dump_json(),
-        }
+        metadata = {"generator": json.dumps(asdict(avatar.generator.config)), "config": self.config.model_dump_json()}
         save_tensors(path, tensors, metadata)
 
     @torch.inference_mode()

@@ -26,11 +26,7 @@ from emo_bench.untrusted.torch_archive import tensor_builders
 
 FILTER_NAME = "resample_filter"
 SPEED_OPTIONS = frozenset({"num_fp16_res", "fp16_channels_last", "fused_modconv_default", "use_fp16"})
-FIXED_OPTIONS: Mapping[str, object] = {
-    "activation": "lrelu",
-    "kernel_size": 3,
-    "resample_filter": list(FIR_TAPS),
-}
+FIXED_OPTIONS: Mapping[str, object] = {"activation": "lrelu", "kernel_size": 3, "resample_filter": list(FIR_TAPS)}
 # A generator of 1024 px has 50 modules, three deep.
 MOST_MODULES = 1000
 
@@ -200,9 +196,7 @@ def _refuse_unknown(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if name in SPEED_OPTIONS or (name in FIXED_OPTIONS and _same(value, FIXED_OPTIONS[name])):
             continue
-        raise UserError(
-            f"the pickled network was built with {short(name, 40)}={shown(value)}, which is not supported."
-        )
+        raise UserError(f"the pickled network was built with {short(name, 40)}={shown(value)}, which is not supported.")
 
 
 def _same(value: Any, expected: object) -> bool:
@@ -218,7 +212,5 @@ def _weights(source: PersistentObject) -> dict[str, Tensor]:
         if name.rpartition(".")[2] != FILTER_NAME:
             state[name] = value.float()
         elif value.shape != (4, 4) or not torch.allclose(value.float(), fir_kernel(), atol=1e-6):
-            raise UserError(
-                f"the filter {short(name, 80)} is not the usual [1, 3, 3, 1], which is not supported."
-            )
+            raise UserError(f"the filter {short(name, 80)} is not the usual [1, 3, 3, 1], which is not supported.")
     return state

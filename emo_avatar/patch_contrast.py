@@ -57,9 +57,7 @@ def cut_patches(images: Tensor, centres_px: Tensor, side_px: float, out_px: int)
     return patches[0].reshape(images.shape[1], len(x), out_px, out_px).transpose(0, 1)
 
 
-def draw_centres(
-    mask: np.ndarray, count: int, on_person_share: float, rng: np.random.Generator
-) -> np.ndarray:
+def draw_centres(mask: np.ndarray, count: int, on_person_share: float, rng: np.random.Generator) -> np.ndarray:
     """Draw patch centres ``[count, 2]`` (x, y, px), a share of them where ``mask [H, W]`` is set, the rest anywhere."""
     height, width = mask.shape
     anywhere = rng.uniform((0.0, 0.0), (width, height), size=(count, 2))
@@ -72,12 +70,7 @@ def draw_centres(
 
 
 def matching_centres(
-    centres_px: np.ndarray,
-    uv: np.ndarray,
-    mask: np.ndarray,
-    other_uv: np.ndarray,
-    other_mask: np.ndarray,
-    limit: float,
+    centres_px: np.ndarray, uv: np.ndarray, mask: np.ndarray, other_uv: np.ndarray, other_mask: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find where the surface under each centre lies in another frame.
 
@@ -94,9 +87,7 @@ def matching_centres(
     from scipy.spatial import cKDTree
 
     height, width = mask.shape
-    columns, rows = (
-        np.clip(centres_px[:, i].astype(np.int64), 0, side - 1) for i, side in ((0, width), (1, height))
-    )
+    columns, rows = (np.clip(centres_px[:, i].astype(np.int64), 0, side - 1) for i, side in ((0, width), (1, height)))
     found = mask[rows, columns].copy()
     matched = np.zeros_like(centres_px, dtype=np.float32)
     other_rows, other_columns = np.nonzero(other_mask)

@@ -116,13 +116,7 @@ class RenderStage:
         return values
 
     def _losses(
-        self,
-        rendering: Rendering,
-        target: Tensor,
-        weights: Tensor,
-        mouths: Tensor,
-        batch: DrivingBatch,
-        with_gan: bool,
+        self, rendering: Rendering, target: Tensor, weights: Tensor, mouths: Tensor, batch: DrivingBatch, with_gan: bool
     ) -> RenderLosses:
         config = self._config
         zero = target.new_zeros(())

@@ -72,12 +72,7 @@ class AvatarRenderer(nn.Module):
     plate: Tensor
 
     def __init__(
-        self,
-        config: EmoAvatarConfig,
-        generator: Generator,
-        pivots: Tensor,
-        plate: Tensor,
-        expression_count: int = 52,
+        self, config: EmoAvatarConfig, generator: Generator, pivots: Tensor, plate: Tensor, expression_count: int = 52
     ) -> None:
         super().__init__()
         self.config = config

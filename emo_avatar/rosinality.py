@@ -60,9 +60,7 @@ def _generator_weights(content: Mapping[str, Any], path: Path) -> tuple[dict[str
             raise Unreadable(f"{key} is not a dictionary of names")
         if any(name.startswith("decoder.") for name in weights):
             weights = {
-                name.removeprefix("decoder."): value
-                for name, value in weights.items()
-                if name.startswith("decoder.")
+                name.removeprefix("decoder."): value for name, value in weights.items() if name.startswith("decoder.")
             }
         average = content.get("latent_avg")
         return _tensors(weights), average if isinstance(average, Tensor) else None
@@ -93,12 +91,8 @@ def _without_filters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in weights.items():
         if not FILTER.search(name):
             kept[name] = value
-        elif value.shape != (4, 4) or not torch.allclose(
-            value.float() / value.float().sum(), fir_kernel(), atol=1e-4
-        ):
-            raise UserError(
-                f"the filter {short(name, 80)} is not the usual [1, 3, 3, 1], which is not supported."
-            )
+        elif value.shape != (4, 4) or not torch.allclose(value.float() / value.float().sum(), fir_kernel(), atol=1e-4):
+            raise UserError(f"the filter {short(name, 80)} is not the usual [1, 3, 3, 1], which is not supported.")
     return kept
 
 

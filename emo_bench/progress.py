@@ -52,9 +52,7 @@ def _terminal_bar(total: int, label: str, out: TextIO) -> Iterator[Advance]:
 
 
 @contextmanager
-def _plain_lines(
-    total: int, label: str, out: TextIO, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Advance]:
+def _plain_lines(total: int, label: str, out: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterator[Advance]:
     started = last_line = clock()
     done = 0
     shown: dict[str, float] = {}

@@ -100,9 +100,7 @@ class Protocol(_Model):
         """
         name = split_name or self.default_split
         if name not in self.splits:
-            raise UserError(
-                f"protocol {self.name} has no split {name!r}; its splits: {', '.join(self.splits)}"
-            )
+            raise UserError(f"protocol {self.name} has no split {name!r}; its splits: {', '.join(self.splits)}")
         return name, self.splits[name]
 
 

@@ -45,9 +45,7 @@ class Split:
         return plain | {"flags": list(self.flags), "sha256": self.digest()}
 
 
-def split(
-    protocol: Protocol, capture_length: int, valid_indices: Iterable[int], name: str | None = None
-) -> Split:
+def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int], name: str | None = None) -> Split:
     """Divide a capture's frames.
 
     Args:

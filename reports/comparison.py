@@ -159,9 +159,14 @@ def group_rows(runs: Iterable[FinishedRun]) -> list[Group]:
         identity = row.identity
         protocol = identity["protocol"]
         key = (
-            run.manifest["smoke"], protocol["name"], protocol["version"], protocol["hash"],
-            identity["split"]["name"], identity["resolution_px"], _kinds(row),
-        )  # fmt: skip
+            run.manifest["smoke"],
+            protocol["name"],
+            protocol["version"],
+            protocol["hash"],
+            identity["split"]["name"],
+            identity["resolution_px"],
+            _kinds(row),
+        )
         groups[key].append(row)
     ordered = [groups[key] for key in sorted(groups, key=repr)]
     return [Group(tuple(sorted(rows, key=lambda row: (row.trivial, row.contestant)))) for rows in ordered]

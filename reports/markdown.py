@@ -61,7 +61,7 @@ def _file(target: str) -> str:
 
 def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table; cells are escaped unless they are :class:`Markdown`."""
-    lines = [[_cell(name) for name in header], ["---"] * len(header), *([_cell(cell) for cell in row] for row in rows)]  # fmt: skip
+    lines = [[_cell(name) for name in header], ["---"] * len(header), *([_cell(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 

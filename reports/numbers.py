@@ -50,10 +50,7 @@ def times(row: Row) -> list[str]:
     """Fit time and rendering speed."""
     fit, render = row.stages["fit"], row.stages["render"]
     resumed = "+" if fit["attempts"] > 1 else ""
-    return [
-        f"{duration(fit['seconds'])}{resumed}",
-        f"{render['frames'] / max(render['seconds'], 0.01):.0f} fps",
-    ]
+    return [f"{duration(fit['seconds'])}{resumed}", f"{render['frames'] / max(render['seconds'], 0.01):.0f} fps"]
 
 
 def duration(seconds: float) -> str:

@@ -84,9 +84,7 @@ def test_rooms_import_only_rooms_above_them_in_the_table() -> None:
     for room, allowed in ROOMS.items():
         for other in allowed or ():
             assert other in order, f"{room} may import {other}, which has no row"
-            assert order.index(other) < order.index(room) or other in ROOMS[room], (
-                f"{other} stands below {room}"
-            )
+            assert order.index(other) < order.index(room) or other in ROOMS[room], f"{other} stands below {room}"
 
 
 def test_every_part_of_the_tree_has_a_row() -> None:

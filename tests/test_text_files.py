@@ -23,8 +23,11 @@ def in_the_locales_encoding(source: str) -> list[int]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if isinstance(owner, ast.Name) and owner.id in NOT_TEXT:
             continue
-        modes = [a.value for a in [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
-                 if isinstance(a, ast.Constant) and isinstance(a.value, str) and 0 < len(a.value) <= 3]  # fmt: skip
+        modes = [
+            a.value
+            for a in [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
+            if isinstance(a, ast.Constant) and isinstance(a.value, str) and 0 < len(a.value) <= 3
+        ]
         text_mode = any(set(mode) <= set("rwaxt+") for mode in modes)
         given = len(node.args)
         if (
@@ -49,10 +52,15 @@ def test_text_files_say_that_they_are_utf8(package: str) -> None:
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        ("path.read_text()", True), ("(a / 'b').write_text(text)", True), ("path.open('w', newline='')", True),
-        ("open(name, mode='a')", True), ("path.read_text(encoding='utf-8')", False), ("open(name, 'rb')", False),
-        ("av.open(name, 'w')", False), ("RunFolder.open(plan, facts)", False),
+        ("path.read_text()", True),
+        ("(a / 'b').write_text(text)", True),
+        ("path.open('w', newline='')", True),
+        ("open(name, mode='a')", True),
+        ("path.read_text(encoding='utf-8')", False),
+        ("open(name, 'rb')", False),
+        ("av.open(name, 'w')", False),
+        ("RunFolder.open(plan, facts)", False),
     ],
-)  # fmt: skip
+)
 def test_the_check_sees_what_it_is_for(line: str, wrong: bool) -> None:
     assert in_the_locales_encoding(line) == ([1] if wrong else [])

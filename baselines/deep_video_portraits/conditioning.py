@@ -17,16 +17,8 @@ from emo_bench.actors.track import Track
 CHANNELS = 9
 # MediaPipe's landmarks around each eye's opening, its iris centre and the four points on the iris' rim.
 EYES: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
-    (
-        (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-        468,
-        (469, 470, 471, 472),
-    ),
-    (
-        (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-        473,
-        (474, 475, 476, 477),
-    ),
+    ((33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246), 468, (469, 470, 471, 472)),
+    ((263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466), 473, (474, 475, 476, 477)),
 )
 SCLERA, PUPIL = (255, 255, 255), (0, 0, 255)
 # cv2 takes coordinates with this many binary places.
@@ -44,9 +36,7 @@ class Conditioning:
         keep: single frames to keep, None for all.
     """
 
-    def __init__(
-        self, track: Track, look: HeadLook, size_px: int, window: int, keep: int | None = None
-    ) -> None:
+    def __init__(self, track: Track, look: HeadLook, size_px: int, window: int, keep: int | None = None) -> None:
         self._track, self._look, self._size = track, look, size_px
         self._window, self._keep = window, keep
         self._surface = HeadSurface(track, size_px)
@@ -96,9 +86,7 @@ def gaze_map(landmarks478_px: np.ndarray, size_px: int) -> np.ndarray:
         center = landmarks478_px[iris]
         radius = float(np.linalg.norm(landmarks478_px[list(rim)] - center, axis=1).mean())
         x, y = (int(value) for value in _fixed_point(center))
-        cv2.circle(
-            disc, (x, y), round(radius * 2**SUBPIXEL_BITS), SCLERA, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS
-        )
+        cv2.circle(disc, (x, y), round(radius * 2**SUBPIXEL_BITS), SCLERA, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
         inside = disc.astype(np.float32) / 255.0
         coloured = eye * (1.0 - inside) + (eye[..., :1] / 255.0) * inside * np.array(PUPIL, np.float32)
         picture = np.maximum(picture, np.rint(coloured).astype(np.uint8))

@@ -20,14 +20,10 @@ class DeepVideoPortraitsConfig(MethodSettings):
     # conditioning
     window: int = Field(11, ge=1, le=101, description="published: 11 frames, the current one last")
     texture_px: int = Field(128, ge=16, le=4096, description="size of the colour texture of the rendering")
-    look_frames: int = Field(
-        64, ge=1, le=100_000, description="training frames that the colours are taken from"
-    )
+    look_frames: int = Field(64, ge=1, le=100_000, description="training frames that the colours are taken from")
 
     # networks
-    levels: int = Field(
-        0, ge=0, le=12, description="halvings of the U-Net; 0: down to one pixel. published: 8"
-    )
+    levels: int = Field(0, ge=0, le=12, description="halvings of the U-Net; 0: down to one pixel. published: 8")
     width: int = Field(32, ge=4, le=1024, description="channels of the first level; published: 64")
     max_width: int = Field(256, ge=4, le=4096, description="published: 512")
     last_width: int = Field(16, ge=3, le=1024, description="channels at full resolution; the paper is silent")
@@ -46,9 +42,7 @@ class DeepVideoPortraitsConfig(MethodSettings):
     batch: int = Field(8, ge=2, le=1024, description="published: 16")
     lr: float = Field(1e-3, gt=0, le=10, description="published: 2e-4")
     discriminator_lr: float = Field(2e-4, gt=0, le=10, description="published: 2e-4")
-    final_lr_share: float = Field(
-        0.02, gt=0, le=1, description="the rate falls to it as a cosine; published: 1"
-    )
+    final_lr_share: float = Field(0.02, gt=0, le=1, description="the rate falls to it as a cosine; published: 1")
     bf16: bool = Field(True, description="mixed precision")
     checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
 
@@ -60,9 +54,7 @@ class DeepVideoPortraitsConfig(MethodSettings):
         if self.depth < 2 or 2**self.depth > size:
             raise ValueError(f"levels={self.levels}: {size} px allow 2 to {size.bit_length() - 1}")
         if self.discriminator_window > self.window:
-            raise ValueError(
-                f"discriminator_window={self.discriminator_window} is larger than window ({self.window})"
-            )
+            raise ValueError(f"discriminator_window={self.discriminator_window} is larger than window ({self.window})")
         return self
 
     @property

@@ -64,9 +64,7 @@ class DeepVideoPortraits(Method):
         frames = TrainingFrames(capture, evenly_spaced(train, config.max_train_frames), config.resolution_px)
         conditioning = Conditioning(capture.track, look, config.resolution_px, config.window)
         network = self._build()
-        fitting = DeepVideoPortraitsFit(
-            network, frames, conditioning, config, workspace.seed, workspace.device
-        )
+        fitting = DeepVideoPortraitsFit(network, frames, conditioning, config, workspace.seed, workspace.device)
         label = f"{self.info.name}: fit"
         run_training(fitting, workspace.folder, config.steps, config.checkpoint_every_steps, label)
         tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}

@@ -16,9 +16,7 @@ class InstaConfig(MethodSettings):
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")
-    max_train_frames: int = Field(
-        300, ge=1, le=1_000_000, description="evenly spread over the training frames"
-    )
+    max_train_frames: int = Field(300, ge=1, le=1_000_000, description="evenly spread over the training frames")
 
     # geometry
     samples: int = Field(14, ge=2, le=1024, description="samples per ray, inside the shell")
@@ -28,14 +26,10 @@ class InstaConfig(MethodSettings):
     shell_inner_m: float = Field(0.008, gt=0, le=1, description="how far rays go on behind the mesh")
     longest_chord_m: float = Field(0.14, gt=0, le=2, description="for rays that miss the mesh")
     occupancy_cells: int = Field(96, ge=8, le=512, description="cells a side of the occupancy grid")
-    occupancy_start: int = Field(
-        150, ge=0, le=100_000_000, description="from this step empty samples are skipped"
-    )
+    occupancy_start: int = Field(150, ge=0, le=100_000_000, description="from this step empty samples are skipped")
 
     # field
-    hash_grid: HashGridKind = Field(
-        "auto", description="auto: tiny-cuda-nn's on a GPU that has it, else Warp's"
-    )
+    hash_grid: HashGridKind = Field("auto", description="auto: tiny-cuda-nn's on a GPU that has it, else Warp's")
     levels: int = Field(10, ge=1, le=32, description="published: 16")
     features: int = Field(2, ge=1, le=64, description="published: 8")
     log2_rows: int = Field(16, ge=8, le=24, description="published: 18")
@@ -48,14 +42,10 @@ class InstaConfig(MethodSettings):
     huber_delta: float = Field(0.1, gt=0, le=10, description="published: 0.1")
     mouth_weight: float = Field(12.0, ge=1, le=1e6, description="published: 40")
     depth_weight: float = Field(1.25, ge=0, le=1e6, description="published: 1.25")
-    mask_weight: float = Field(
-        0.05, ge=0, le=1e6, description="opacity against the matte, in front of a plate"
-    )
+    mask_weight: float = Field(0.05, ge=0, le=1e6, description="opacity against the matte, in front of a plate")
 
     # optimisation
-    steps: int = Field(
-        1000, ge=1, le=100_000_000, description="published: 20,000 in insta.json, 33,000 in the readme"
-    )
+    steps: int = Field(1000, ge=1, le=100_000_000, description="published: 20,000 in insta.json, 33,000 in the readme")
     rays: int = Field(1536, ge=1, le=1_000_000, description="rays per step")
     frames_a_step: int = Field(4, ge=1, le=1024)
     lr: float = Field(8e-3, gt=0, le=10, description="published: 1.75e-3")
@@ -67,9 +57,7 @@ class InstaConfig(MethodSettings):
     @model_validator(mode="after")
     def _rays_for_each_frame(self) -> InstaConfig:
         if self.rays < self.frames_a_step:
-            raise ValueError(
-                f"rays: {self.rays} rays are not enough for {self.frames_a_step} frames (frames_a_step)"
-            )
+            raise ValueError(f"rays: {self.rays} rays are not enough for {self.frames_a_step} frames (frames_a_step)")
         return self
 
 

@@ -45,9 +45,7 @@ class RadianceField(nn.Module):
         """Canonical points ``[M, 3]`` in metres to the unit cube, clamped."""
         return ((points - self.low) / self.side).clamp(0.0, 1.0)
 
-    def forward(
-        self, unit: Tensor, directions: Tensor, expression: Tensor, mouth: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, unit: Tensor, directions: Tensor, expression: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
         """Density and colour.
 
         Args:
@@ -62,9 +60,7 @@ class RadianceField(nn.Module):
         code = expression * mouth[:, None]
         features = self.density(torch.cat((self.grid(unit), code), dim=1))
         density = torch.exp((features[:, 0] + DENSITY_OFFSET).clamp(max=12.0)) / self.side
-        seen = torch.cat(
-            (features[:, 1:], spherical_harmonics(nn.functional.normalize(directions, dim=1))), dim=1
-        )
+        seen = torch.cat((features[:, 1:], spherical_harmonics(nn.functional.normalize(directions, dim=1))), dim=1)
         return density, torch.sigmoid(self.colour(seen))
 
     def encode(self, expression: Tensor) -> Tensor:

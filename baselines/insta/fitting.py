@@ -41,9 +41,7 @@ class InstaFit:
         self._rays, self._config, self._seed = rays, config, seed
         self._expression = torch.from_numpy(np.asarray(expression, np.float32))
         self._device = avatar.plate.device
-        self._optimizer = torch.optim.Adam(
-            avatar.parameters(), lr=config.lr, betas=(0.9, 0.99), eps=1e-15, fused=True
-        )
+        self._optimizer = torch.optim.Adam(avatar.parameters(), lr=config.lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
         self._average = [p.detach().clone() for p in avatar.parameters()]
 
     def run_step(self) -> dict[str, float]:
@@ -78,9 +76,7 @@ class InstaFit:
         self.step += 1
         return values
 
-    def _losses(
-        self, seen: RayColours, batches: list[RayBatch], rng: np.random.Generator
-    ) -> dict[str, Tensor]:
+    def _losses(self, seen: RayColours, batches: list[RayBatch], rng: np.random.Generator) -> dict[str, Tensor]:
         config, device = self._config, self._device
         rgb, inside, prior, mouth, weight = (
             torch.from_numpy(np.concatenate(parts)).to(device)
@@ -93,9 +89,7 @@ class InstaFit:
             )
         )
         if config.background == "plate":
-            pixels = (
-                torch.from_numpy(np.concatenate([batch.rays.pixels for batch in batches])).long().to(device)
-            )
+            pixels = torch.from_numpy(np.concatenate([batch.rays.pixels for batch in batches])).long().to(device)
             behind, target = self.avatar.plate[pixels], rgb
             mask = (weight * (seen.opacity - inside.float()).abs()).mean()
         else:

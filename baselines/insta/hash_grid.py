@@ -27,11 +27,7 @@ class _Lookup(torch.autograd.Function):
             wp.launch(
                 kernels().look_up,
                 dim=(len(points), levels),
-                inputs=[
-                    wp.from_torch(points, dtype=wp.vec3),
-                    wp.from_torch(sides),
-                    wp.from_torch(table.detach()),
-                ],
+                inputs=[wp.from_torch(points, dtype=wp.vec3), wp.from_torch(sides), wp.from_torch(table.detach())],
                 outputs=[wp.from_torch(features)],
                 device=wp.device_from_torch(table.device),
             )

@@ -65,12 +65,7 @@ class Insta(Method):
         config, folder = self.config, self.workspace.folder
         rig, track = load_head_rig(), capture.track
         extents = outer_extents(
-            rig,
-            capture,
-            train,
-            config.resolution_px,
-            face_m=config.shell_face_m,
-            farthest_m=config.shell_farthest_m,
+            rig, capture, train, config.resolution_px, face_m=config.shell_face_m, farthest_m=config.shell_farthest_m
         )
         plate = clean_plate(capture, train, config.resolution_px, PLATE_FRAMES)
         avatar = self._build(track, canonical_vertices(rig, track), extents, plate)

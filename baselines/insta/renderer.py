@@ -78,14 +78,10 @@ class InstaAvatar(nn.Module):
         carried, depths, lengths, fars = [], [], [], []
         for rays in batches:
             near, far = (torch.from_numpy(a).to(self._device)[:, None] for a in (rays.near, rays.far))
-            where = (
-                np.full((len(rays.near), count), 0.5) if rng is None else rng.random((len(rays.near), count))
-            )
+            where = np.full((len(rays.near), count), 0.5) if rng is None else rng.random((len(rays.near), count))
             steps = (torch.arange(count) + torch.from_numpy(where).float()).to(self._device) / count
             at = near + (far - near) * steps
-            way = torch.from_numpy(
-                pixel_directions(rays.pixels, self.config.resolution_px, *self.shell.camera())
-            )
+            way = torch.from_numpy(pixel_directions(rays.pixels, self.config.resolution_px, *self.shell.camera()))
             way = way.to(self._device)
             points = (at[..., None] * way[:, None]).reshape(-1, 3)
             turned = way[:, None].expand(-1, count, -1).reshape(-1, 3)
@@ -106,9 +102,7 @@ class InstaAvatar(nn.Module):
             far=torch.cat(fars),
         )
 
-    def shade(
-        self, samples: Samples, expression: Tensor, skip_empty: bool, observe: bool = False
-    ) -> RayColours:
+    def shade(self, samples: Samples, expression: Tensor, skip_empty: bool, observe: bool = False) -> RayColours:
         """Volume-render samples; ``expression [B, 52]`` of the frames they come from.
 
         Args:
@@ -123,10 +117,7 @@ class InstaAvatar(nn.Module):
         chosen = keep.nonzero()[:, 0]
         code = self.field.encode(expression)
         some_density, some_rgb = self.field(
-            samples.unit[chosen],
-            samples.directions[chosen],
-            code[samples.frame[chosen]],
-            samples.mouth[chosen],
+            samples.unit[chosen], samples.directions[chosen], code[samples.frame[chosen]], samples.mouth[chosen]
         )
         shape = samples.depths.shape
         density = some_density.new_zeros(shape.numel()).index_put((chosen,), some_density).reshape(shape)

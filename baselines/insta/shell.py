@@ -67,10 +67,7 @@ class Shell:
     def camera(self) -> tuple[float, tuple[float, float]]:
         """Focal length and principal point, px at the method's resolution."""
         scale = self._config.resolution_px / self._track.size_px
-        return self._track.focal_px * scale, (
-            self._track.center_px[0] * scale,
-            self._track.center_px[1] * scale,
-        )
+        return self._track.focal_px * scale, (self._track.center_px[0] * scale, self._track.center_px[1] * scale)
 
     def rays(self, index: int) -> ShellRays:
         """The rays of frame ``index``."""
@@ -105,9 +102,7 @@ def _flat(
     return face.copy(), barycentric, depth.copy()
 
 
-def pixel_directions(
-    pixels: np.ndarray, size: int, focal_px: float, center_px: tuple[float, float]
-) -> np.ndarray:
+def pixel_directions(pixels: np.ndarray, size: int, focal_px: float, center_px: tuple[float, float]) -> np.ndarray:
     """Directions ``[K, 3]`` float32 with depth 1 through the centres of pixels (row times ``size`` plus column)."""
     rows, columns = np.divmod(pixels, size)
     x = (columns + 0.5 - center_px[0]) / focal_px

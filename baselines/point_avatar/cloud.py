@@ -92,11 +92,7 @@ class PointCloud(nn.Module):
 
 
 def first_cloud(
-    rig: HeadRig,
-    surface: RigSurface,
-    extents: np.ndarray,
-    config: PointAvatarConfig,
-    rng: np.random.Generator,
+    rig: HeadRig, surface: RigSurface, extents: np.ndarray, config: PointAvatarConfig, rng: np.random.Generator
 ) -> PointCloud:
     """The points to start from.
 

@@ -14,44 +14,28 @@ class PointAvatarConfig(MethodSettings):
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")
-    max_train_frames: int = Field(
-        500, ge=1, le=1_000_000, description="evenly spread over the training frames"
-    )
+    max_train_frames: int = Field(500, ge=1, le=1_000_000, description="evenly spread over the training frames")
 
     # points
     start: Literal["hull", "sphere"] = Field("hull", description="published: sphere of radius 0.5")
     first_points: int = Field(9000, ge=16, le=1_000_000, description="published: 400")
-    most_points: int = Field(
-        40000, ge=16, le=2_000_000, description="no doubling to more; published: 409,600"
-    )
+    most_points: int = Field(40000, ge=16, le=2_000_000, description="no doubling to more; published: 409,600")
     growths: int = Field(2, ge=0, le=20, description="doublings; published: every 5 epochs of 62")
-    growth_share: float = Field(
-        0.45, gt=0, le=1, description="the last doubling comes at this share of the steps"
-    )
+    growth_share: float = Field(0.45, gt=0, le=1, description="the last doubling comes at this share of the steps")
     prune_below: float = Field(
         0.15, ge=0, lt=1, description="points of a smaller greatest weight are pruned; published: 0.5"
     )
-    prunings: int = Field(
-        0, ge=0, le=1_000_000, description="besides those before a doubling; published: one an epoch"
-    )
-    prune_least_radius: float = Field(
-        0.006, ge=0, le=10, description="no pruning below this radius; published: 0.006"
-    )
+    prunings: int = Field(0, ge=0, le=1_000_000, description="besides those before a doubling; published: one an epoch")
+    prune_least_radius: float = Field(0.006, ge=0, le=10, description="no pruning below this radius; published: 0.006")
     least_seen: float = Field(
         0.1, ge=0, lt=1, description="weight below which a point waits for its next step; published: 0"
     )
     first_colours: int = Field(
-        24,
-        ge=0,
-        le=100_000,
-        description="frames that points take their first albedo from; published: 0, a network's",
+        24, ge=0, le=100_000, description="frames that points take their first albedo from; published: 0, a network's"
     )
     points_a_pixel: int = Field(10, ge=1, le=256, description="published: 10")
     radius_scale: float = Field(
-        1.0,
-        gt=0,
-        le=100,
-        description="of the published first radius 0.3 * 0.75^log2(N / 100); * 0.75 a doubling",
+        1.0, gt=0, le=100, description="of the published first radius 0.3 * 0.75^log2(N / 100); * 0.75 a doubling"
     )
 
     # networks
@@ -59,9 +43,7 @@ class PointAvatarConfig(MethodSettings):
     deformer_layers: int = Field(2, ge=1, le=32, description="published: 4")
     canonical_width: int = Field(64, ge=4, le=4096, description="published: 256")
     canonical_layers: int = Field(3, ge=2, le=32, description="published: 8")
-    frequencies: int = Field(
-        6, ge=0, le=16, description="frequencies of the positional encoding; published: 6"
-    )
+    frequencies: int = Field(6, ge=0, le=16, description="frequencies of the positional encoding; published: 6")
     shading_width: int = Field(64, ge=4, le=4096, description="published: 64")
     albedo: Literal["points", "network"] = Field(
         "points", description="published: the canonical network; points learn theirs in fewer steps"
@@ -80,9 +62,7 @@ class PointAvatarConfig(MethodSettings):
     eikonal_weight: float = Field(0.1, ge=0, le=1e6, description="published: 0.1")
 
     # optimisation
-    steps: int = Field(
-        1500, ge=1, le=100_000_000, description="published: 62 epochs, of 2,000 frames 15,500 batches"
-    )
+    steps: int = Field(1500, ge=1, le=100_000_000, description="published: 62 epochs, of 2,000 frames 15,500 batches")
     batch: int = Field(1, ge=1, le=1024, description="frames of a step; published: 8 at most")
     lr: float = Field(2e-3, gt=0, le=10, description="published: 1e-4")
     point_lr: float = Field(2e-4, gt=0, le=10, description="metres a step; published: 1e-4")

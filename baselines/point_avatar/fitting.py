@@ -87,20 +87,14 @@ class PointAvatarFit:
         self._networks = torch.optim.Adam(networks, lr=config.lr)
         self._points = self._point_optimizer()
         self._growth_steps = {
-            round(config.steps * config.growth_share * (k + 1) / max(config.growths, 1))
-            for k in range(config.growths)
+            round(config.steps * config.growth_share * (k + 1) / max(config.growths, 1)) for k in range(config.growths)
         }
 
-        self._pruning_steps = {
-            round(config.steps * (k + 1) / (config.prunings + 1)) for k in range(config.prunings)
-        }
+        self._pruning_steps = {round(config.steps * (k + 1) / (config.prunings + 1)) for k in range(config.prunings)}
 
     def _point_optimizer(self) -> torch.optim.Adam:
         cloud, config = self.model.cloud, self._config
-        groups = [
-            {"params": [cloud.places], "lr": config.point_lr},
-            {"params": [cloud.albedo], "lr": config.albedo_lr},
-        ]
+        groups = [{"params": [cloud.places], "lr": config.point_lr}, {"params": [cloud.albedo], "lr": config.albedo_lr}]
         # A point is seen in some frames only; a long memory of its silence would make its next step three times as long.
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
@@ -175,9 +169,7 @@ class PointAvatarFit:
             "eikonal": ((drawing.gradient.norm(dim=1) - 1.0) ** 2).mean(),
         }
         if self._perceptual is not None and self.step % config.perceptual_every == 0:
-            ours, theirs = (
-                (x.clamp(0.0, 1.0) * 2.0 - 1.0).permute(2, 0, 1)[None] for x in (drawing.image, target)
-            )
+            ours, theirs = ((x.clamp(0.0, 1.0) * 2.0 - 1.0).permute(2, 0, 1)[None] for x in (drawing.image, target))
             losses["perceptual"] = config.perceptual_every * self._perceptual(ours, theirs).mean()
         return losses
 
@@ -266,9 +258,7 @@ def rig_loss(residuals: Residuals) -> Tensor:
     return 10.0 * expression + 10.0 * pose + 0.1 * residuals.skinning.square().mean()
 
 
-def fit_distance_to_rig(
-    network: CanonicalNetwork, surface: RigSurface, rig: HeadRig, rng: np.random.Generator
-) -> None:
+def fit_distance_to_rig(network: CanonicalNetwork, surface: RigSurface, rig: HeadRig, rng: np.random.Generator) -> None:
     """Start the canonical distance as the resting rig's: zero on the skin, gradients along its normals."""
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     corners = surface.rest[surface.faces]

@@ -139,8 +139,6 @@ def move_torso(points: Tensor, weights: Tensor, drive: FrameDrive) -> Tensor:
     follow = (weights[:, 0] + 0.5 * weights[:, 1])[:, None]
     arm = points[:, :2] - drive.torso_middle[:2]
     cosine, sine = torch.cos(drive.torso_shift[2]), torch.sin(drive.torso_shift[2])
-    turned = torch.stack(
-        (cosine * arm[:, 0] - sine * arm[:, 1], sine * arm[:, 0] + cosine * arm[:, 1]), dim=1
-    )
+    turned = torch.stack((cosine * arm[:, 0] - sine * arm[:, 1], sine * arm[:, 0] + cosine * arm[:, 1]), dim=1)
     moved = points[:, :2] + follow * (turned - arm + drive.torso_shift[:2])
     return torch.cat((moved, points[:, 2:]), dim=1)

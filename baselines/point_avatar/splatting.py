@@ -40,9 +40,7 @@ class Splatted:
 
 
 @torch.no_grad()
-def rasterise(
-    pixels: Tensor, depth: Tensor, radius_px: float, size_px: int, points_a_pixel: int
-) -> Fragments:
+def rasterise(pixels: Tensor, depth: Tensor, radius_px: float, size_px: int, points_a_pixel: int) -> Fragments:
     """Find the nearest points of each pixel.
 
     Args:

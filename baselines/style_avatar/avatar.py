@@ -8,14 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.style_avatar.config import StyleAvatarConfig
-from baselines.style_avatar.networks import (
-    BANDS,
-    FeatureGenerator,
-    Mapping,
-    StyleUNet,
-    sampled,
-    time_code,
-)
+from baselines.style_avatar.networks import BANDS, FeatureGenerator, Mapping, StyleUNet, sampled, time_code
 from baselines.style_avatar.wavelet import haar, inverse_haar
 
 # The background reaches this share of the frame's side beyond it, on each side.

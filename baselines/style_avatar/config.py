@@ -15,24 +15,14 @@ class StyleAvatarConfig(MethodSettings):
     """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` is the paper or its release."""
 
     resolution_px: int = Field(128, ge=64, le=1024, description="published: 1024; a power of two")
-    input_px: int = Field(
-        128, ge=32, le=512, description="size of the rendering; published: 256. Features have half"
-    )
-    max_train_frames: int = Field(
-        1000, ge=1, le=1_000_000, description="evenly spread over the training frames"
-    )
-    render_texture_px: int = Field(
-        128, ge=16, le=4096, description="size of the colour texture of the rendering"
-    )
-    look_frames: int = Field(
-        64, ge=1, le=100_000, description="training frames that the colours are taken from"
-    )
+    input_px: int = Field(128, ge=32, le=512, description="size of the rendering; published: 256. Features have half")
+    max_train_frames: int = Field(1000, ge=1, le=1_000_000, description="evenly spread over the training frames")
+    render_texture_px: int = Field(128, ge=16, le=4096, description="size of the colour texture of the rendering")
+    look_frames: int = Field(64, ge=1, le=100_000, description="training frames that the colours are taken from")
 
     # neural textures
     texture_px: int = Field(128, ge=8, le=4096, description="size of the face's texture; published: 128")
-    background_px: int = Field(
-        64, ge=8, le=1024, description="size of the background's texture; published: 128"
-    )
+    background_px: int = Field(64, ge=8, le=1024, description="size of the background's texture; published: 128")
     feature_channels: int = Field(32, ge=1, le=1024, description="published: 256")
     warp: Literal["nearest", "bilinear"] = Field("bilinear", description="published: nearest")
     freeze_step: int = Field(
@@ -40,9 +30,7 @@ class StyleAvatarConfig(MethodSettings):
     )
 
     # StyleUNets
-    channel_base: int = Field(
-        2048, ge=64, le=1_048_576, description="channels at r px: this over r; published: 32768"
-    )
+    channel_base: int = Field(2048, ge=64, le=1_048_576, description="channels at r px: this over r; published: 32768")
     channel_max: int = Field(128, ge=8, le=4096, description="published: 512")
     style_dim: int = Field(64, ge=8, le=4096, multiple_of=2, description="published: 64")
     mapping_layers: int = Field(4, ge=1, le=32, description="published: 4")
@@ -54,9 +42,7 @@ class StyleAvatarConfig(MethodSettings):
 
     # sliding window
     sliding_window: bool = Field(True, description="published: on even steps")
-    window_spread: float = Field(
-        1 / 24, ge=0, le=0.25, description="spread of the window's place; published: 1/24"
-    )
+    window_spread: float = Field(1 / 24, ge=0, le=0.25, description="spread of the window's place; published: 1/24")
 
     # losses
     l1_weight: float = Field(10.0, ge=0, le=1e6, description="published: 1")
@@ -83,15 +69,11 @@ class StyleAvatarConfig(MethodSettings):
     discriminator_max: int = Field(64, ge=8, le=4096, description="published: 512")
 
     # optimisation
-    steps: int = Field(
-        1300, ge=1, le=100_000_000, description="published: 800,000; the paper says two hours suffice"
-    )
+    steps: int = Field(1300, ge=1, le=100_000_000, description="published: 800,000; the paper says two hours suffice")
     batch: int = Field(4, ge=1, le=1024, description="published: 3")
     lr: float = Field(4e-3, gt=0, le=10, description="published: 2e-3")
     momentum: float = Field(0.9, ge=0, lt=1, description="Adam's first beta of the avatar; published: 0")
-    final_lr_share: float = Field(
-        0.05, gt=0, le=1, description="the rate falls to it as a cosine; published: 1"
-    )
+    final_lr_share: float = Field(0.05, gt=0, le=1, description="the rate falls to it as a cosine; published: 1")
     clip_norm: float = Field(1.0, gt=0, le=1e6, description="greatest norm of the gradient; published: 1")
     ema_half_life_images: float = Field(400.0, gt=0, le=1e9, description="published: 10,000 steps over 32")
     bf16: bool = Field(True, description="mixed precision")

@@ -29,12 +29,7 @@ class DrivingSignals:
     """
 
     def __init__(
-        self,
-        track: Track,
-        look: HeadLook,
-        config: StyleAvatarConfig,
-        last_time: int | None,
-        keep: int | None = None,
+        self, track: Track, look: HeadLook, config: StyleAvatarConfig, last_time: int | None, keep: int | None = None
     ) -> None:
         self._look, self._last_time, self._keep = look, last_time, keep
         self._large = HeadSurface(track, config.input_px)

@@ -65,9 +65,7 @@ class StyleAvatarFit:
         )
         self._discriminator = Discriminator(shape).to(device)
         self._optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(config.momentum, 0.99))
-        self._d_optimizer = torch.optim.AdamW(
-            self._discriminator.parameters(), lr=config.lr, betas=(0.0, 0.99)
-        )
+        self._d_optimizer = torch.optim.AdamW(self._discriminator.parameters(), lr=config.lr, betas=(0.0, 0.99))
         self._average = [p.detach().clone() for p in model.parameters()]
         self._frozen: Textures | None = None
 
@@ -113,9 +111,7 @@ class StyleAvatarFit:
                 self._frozen = self.model.textures()
         return self._frozen
 
-    def _losses(
-        self, image: Tensor, target: Tensor, inside: Tensor, batch: DrivingBatch
-    ) -> dict[str, Tensor]:
+    def _losses(self, image: Tensor, target: Tensor, inside: Tensor, batch: DrivingBatch) -> dict[str, Tensor]:
         config = self._config
         losses = {"l1": (image - target).abs().sum() / (3 * inside.sum())}
         if self._perceptual is not None:

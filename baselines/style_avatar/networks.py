@@ -35,10 +35,7 @@ class Mapping(nn.Module):
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *(
-                FullyConnected(width, width, activate=True, lr_multiplier=MAPPING_LR_MULTIPLIER)
-                for _ in range(layers)
-            )
+            *(FullyConnected(width, width, activate=True, lr_multiplier=MAPPING_LR_MULTIPLIER) for _ in range(layers))
         )
 
     def forward(self, code: Tensor) -> Tensor:
@@ -82,8 +79,7 @@ class StyleUNet(nn.Module):
         down = list(reversed(_sizes(BOTTOM_PX, input_px)))
         self.encoder = nn.ModuleList(
             nn.Sequential(
-                Conv(channels(size), channels(size), 3),
-                Conv(channels(size), channels(size // 2), 3, resample="down"),
+                Conv(channels(size), channels(size), 3), Conv(channels(size), channels(size // 2), 3, resample="down")
             )
             for size in down[:-1]
         )

@@ -20,7 +20,5 @@ def inverse_haar(bands: Tensor) -> Tensor:
     mean, row, column, diagonal = bands.chunk(4, dim=1)
     top, bottom = mean + row, mean - row
     top_step, bottom_step = column + diagonal, column - diagonal
-    quarters = torch.stack(
-        (top + top_step, top - top_step, bottom + bottom_step, bottom - bottom_step), dim=2
-    )
+    quarters = torch.stack((top + top_step, top - top_step, bottom + bottom_step, bottom - bottom_step), dim=2)
     return torch.pixel_shuffle(quarters.flatten(1, 2) * 0.5, 2)

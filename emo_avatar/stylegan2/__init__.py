@@ -10,15 +10,7 @@ if TYPE_CHECKING:
     from emo_avatar.stylegan2.discriminator import Discriminator
     from emo_avatar.stylegan2.generator import Fuse, Generator
 
-__all__ = [
-    "Architecture",
-    "Discriminator",
-    "DiscriminatorConfig",
-    "Fuse",
-    "Generator",
-    "GeneratorConfig",
-    "NoiseMode",
-]
+__all__ = ["Architecture", "Discriminator", "DiscriminatorConfig", "Fuse", "Generator", "GeneratorConfig", "NoiseMode"]
 
 # The networks, and torch with them, are imported when they are first asked for.
 __getattr__, _, _ = lazy_loader.attach(

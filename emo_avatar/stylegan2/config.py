@@ -113,17 +113,13 @@ def check_network(config: GeneratorConfig | DiscriminatorConfig) -> None:
     resolution = config.img_resolution
     check_counts(img_resolution=(resolution, 1, 1 << 20))
     if not 32 <= resolution <= 1024 or resolution & (resolution - 1):
-        raise UserError(
-            f"StyleGAN2 resolution {resolution} is not supported: use a power of two from 32 to 1024."
-        )
+        raise UserError(f"StyleGAN2 resolution {resolution} is not supported: use a power of two from 32 to 1024.")
     if type(config.c_dim) is not int or config.c_dim != 0:
         raise UserError(
             f"this StyleGAN2 is class-conditional (c_dim {shown(config.c_dim)}): use one trained without labels."
         )
     if config.architecture not in ARCHITECTURES:
-        raise UserError(
-            f"StyleGAN2 architecture {shown(config.architecture)} is unknown: use one of {ARCHITECTURES}."
-        )
+        raise UserError(f"StyleGAN2 architecture {shown(config.architecture)} is unknown: use one of {ARCHITECTURES}.")
     check_counts(
         img_channels=(config.img_channels, 1, 64),
         channel_base=(config.channel_base, resolution, 1 << 20),
@@ -137,14 +133,10 @@ def check_counts(**counts: tuple[object, int, int]) -> None:
     """Raise UserError unless each value is a whole number from its least to its most."""
     for name, (value, least, most) in counts.items():
         if type(value) is not int or not least <= value <= most:
-            raise UserError(
-                f"StyleGAN2 {name} is {shown(value)}: it must be a whole number from {least} to {most}."
-            )
+            raise UserError(f"StyleGAN2 {name} is {shown(value)}: it must be a whole number from {least} to {most}.")
 
 
 def check_number(name: str, value: object, least: float, most: float) -> None:
     """Raise UserError unless the value is a number from ``least`` to ``most``."""
     if type(value) not in (int, float) or not least <= float(value) <= most:  # type: ignore[arg-type]
-        raise UserError(
-            f"StyleGAN2 {name} is {shown(value)}: it must be a number from {least:g} to {most:g}."
-        )
+        raise UserError(f"StyleGAN2 {name} is {shown(value)}: it must be a number from {least:g} to {most:g}.")

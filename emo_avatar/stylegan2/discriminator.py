@@ -78,9 +78,7 @@ def minibatch_deviation(x: Tensor, group_size: int | None, channels: int) -> Ten
     batch, width, height, breadth = x.shape
     group = batch if group_size is None else min(group_size, batch)
     if batch % group:
-        raise ValueError(
-            f"the batch of {batch} is not a multiple of the minibatch-deviation group of {group}"
-        )
+        raise ValueError(f"the batch of {batch} is not a multiple of the minibatch-deviation group of {group}")
     y = x.reshape(group, -1, channels, width // channels, height, breadth)
     y = (y - y.mean(dim=0)).square().mean(dim=0)
     y = (y + 1e-8).sqrt().mean(dim=(2, 3, 4))

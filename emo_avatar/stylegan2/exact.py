@@ -28,13 +28,9 @@ def build_exactly(kind: Callable[[Config], Network], config: Config, state: Mapp
         if name not in own:
             raise UserError(f"the checkpoint holds {where}, which this network does not have.")
         if own[name].shape != state[name].shape:
-            raise UserError(
-                f"{where} is {list(state[name].shape)} in the checkpoint, not {list(own[name].shape)}."
-            )
+            raise UserError(f"{where} is {list(state[name].shape)} in the checkpoint, not {list(own[name].shape)}.")
         if not state[name].isfinite().all():
-            raise UserError(
-                f"{where} of the checkpoint holds values that are not finite: the file is damaged."
-            )
+            raise UserError(f"{where} of the checkpoint holds values that are not finite: the file is damaged.")
     network = kind(config)
     network.load_state_dict(dict(state))
     return network

@@ -25,9 +25,7 @@ class Mapping(nn.Module):
         hidden = config.mapping_width or config.w_dim
         widths = [config.z_dim, *[hidden] * (config.mapping_layers - 1), config.w_dim]
         for i in range(config.mapping_layers):
-            layer = FullyConnected(
-                widths[i], widths[i + 1], activate=True, lr_multiplier=config.mapping_lr_multiplier
-            )
+            layer = FullyConnected(widths[i], widths[i + 1], activate=True, lr_multiplier=config.mapping_lr_multiplier)
             setattr(self, f"fc{i}", layer)
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 

@@ -173,9 +173,7 @@ class SynthesisLayer(ModulatedConv):
 class ToRgb(ModulatedConv):
     """1x1 modulated convolution to image channels, without demodulation; float32 output."""
 
-    def __init__(
-        self, in_channels: int, img_channels: int, w_dim: int, *, clamp: float | None = None
-    ) -> None:
+    def __init__(self, in_channels: int, img_channels: int, w_dim: int, *, clamp: float | None = None) -> None:
         super().__init__(in_channels, img_channels, w_dim, kernel_size=1)
         self.clamp = clamp
 

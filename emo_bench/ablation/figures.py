@@ -96,9 +96,7 @@ def draw_figures(ablation: Ablation, results: Sequence[VariantResult], out: Path
         ]
         places = [(label, folder) for label, folder in shown if folder is not None]
         if figure.kind == "interpolation":
-            strips = [
-                strip for label, run in places if (strip := interpolation_strip(run, label)) is not None
-            ]
+            strips = [strip for label, run in places if (strip := interpolation_strip(run, label)) is not None]
             headings: list[str] = []
         else:
             strips, headings = side_view_strips(places) if len(places) > 1 else ([], [])

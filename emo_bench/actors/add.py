@@ -73,9 +73,7 @@ class AddReport:
             error,
         ]
         if self.missing:
-            lines.append(
-                f"no face in {len(self.missing)} frames, left out of all splits: {ranges(self.missing)}"
-            )
+            lines.append(f"no face in {len(self.missing)} frames, left out of all splits: {ranges(self.missing)}")
         return "\n".join((*lines, *(f"note: {note}" for note in self.notes)))
 
 
@@ -235,13 +233,7 @@ def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int
 
 
 def _store(
-    info: VideoInfo,
-    seen: _Seen,
-    fit: TrackFit,
-    track: Track,
-    report: AddReport,
-    started: float,
-    progress: bool,
+    info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport, started: float, progress: bool
 ) -> AddReport:
     """Write everything to a temporary folder beside the target and rename it."""
     with making(report.name, report.folder.parent) as temporary:
@@ -293,19 +285,12 @@ def _sampled(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> dict[int
             small = Crop(round(crop.left * share), round(crop.top * share), max(round(crop.side * share), 1))
             pictures[number] = resize_area(small.cut(whole), FOREGROUND_PX)
     if not pictures:
-        raise UserError(
-            f"{info.path.name}: the person is hardly ever alone in view; give a video of one person"
-        )
+        raise UserError(f"{info.path.name}: the person is hardly ever alone in view; give a video of one person")
     return pictures
 
 
 def _write_frames(
-    info: VideoInfo,
-    cutter: ForegroundCutter,
-    track: Track,
-    report: AddReport,
-    out: Path,
-    advance: Callable[..., None],
+    info: VideoInfo, cutter: ForegroundCutter, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
 ) -> None:
     with one_thread(), FrameWriter(out, info.fps, report.size_px) as writer:
         for number, frame in enumerate(decode_video(info)):

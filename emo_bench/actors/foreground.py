@@ -41,9 +41,7 @@ class ForegroundCutter:
         seen = zip(surfaces, chins_y, strict=True)
         labels = np.concatenate([_trimap(surface, chin_y, CERTAIN_CLOTHES) for surface, chin_y in seen])
         bare: Any = None
-        cv2.grabCut(
-            mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK
-        )
+        cv2.grabCut(mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
 
     def cut(self, frame_u8: np.ndarray, surface: np.ndarray, chin_y: float) -> np.ndarray:
         """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""

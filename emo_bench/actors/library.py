@@ -75,9 +75,7 @@ def load(name: str) -> Capture:
         video, track = BUNDLED / f"actor-{name}.mp4", BUNDLED / f"actor-{name}.track.npz"
     else:
         known = ", ".join(actor.name for actor in list_actors()) or "none yet"
-        raise UserError(
-            f"there is no actor {name!r} (known: {known}); add one with: emo-bench actors add VIDEO"
-        )
+        raise UserError(f"there is no actor {name!r} (known: {known}); add one with: emo-bench actors add VIDEO")
     for path in (video, track):
         if not path.is_file():
             raise UserError(f"actor {name} is damaged: {path} is missing; add the video again")
@@ -107,9 +105,7 @@ def require_free(name: str, *, replace: bool) -> Path:
         raise UserError(f"there is an actor {name} already: choose another --name, or remove {there}")
     if there is not None:
         return there
-    near = next(
-        (info.name for info in list_actors() if info.name != name and same_name(info.name, name)), None
-    )
+    near = next((info.name for info in list_actors() if info.name != name and same_name(info.name, name)), None)
     if near is not None:
         raise UserError(
             f"there is an actor {near} already, which some file systems take for {name}: choose another --name"
@@ -127,9 +123,7 @@ def _bundled_info(name: str) -> ActorInfo:
     with open_video(BUNDLED / f"actor-{name}.mp4") as container:
         stream = container.streams.video[0]
         assert stream.average_rate is not None
-        return ActorInfo(
-            name, "studio", True, stream.frames, float(stream.average_rate), stream.width, BUNDLED
-        )
+        return ActorInfo(name, "studio", True, stream.frames, float(stream.average_rate), stream.width, BUNDLED)
 
 
 def _user_info(folder: Path, name: str) -> ActorInfo:

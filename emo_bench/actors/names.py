@@ -16,21 +16,7 @@ RULE = (
 _BEHIND_THE_FIRST = "._-"
 # Letters by their category that show nothing: Hangul fillers, joiners and selectors of variants.
 _INVISIBLE = frozenset(
-    [
-        847,
-        4447,
-        4448,
-        6068,
-        6069,
-        6155,
-        6156,
-        6157,
-        6159,
-        12644,
-        65440,
-        *range(65024, 65040),
-        *range(917760, 918000),
-    ]
+    [847, 4447, 4448, 6068, 6069, 6155, 6156, 6157, 6159, 12644, 65440, *range(65024, 65040), *range(917760, 918000)]
 )
 
 

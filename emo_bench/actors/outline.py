@@ -32,9 +32,7 @@ def chin_y(track: Track, i: int) -> float:
     return float(track.landmarks68[i, CHIN, 1] * track.foreground_px / track.size_px)
 
 
-def fit_outline(
-    fit: TrackFit, track: Track, frames: np.ndarray, masks: Mapping[int, np.ndarray]
-) -> OutlineChange:
+def fit_outline(fit: TrackFit, track: Track, frames: np.ndarray, masks: Mapping[int, np.ndarray]) -> OutlineChange:
     """Fit hair and torso to the masks of a few frames spread over the video.
 
     Args:

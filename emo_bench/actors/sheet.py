@@ -83,7 +83,5 @@ def _strip(capture: Capture, i: int, frame: np.ndarray, label: str) -> np.ndarra
     person = frame.copy()
     person[~track.foreground(i, CELL_PX)] = (0, 160, 0)
     title = np.zeros((LABEL_PX, CELL_PX, 3), dtype=np.uint8)
-    cv2.putText(
-        title, label, (4, LABEL_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA
-    )
+    cv2.putText(title, label, (4, LABEL_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
     return np.concatenate((title, frame, dotted, flat, laid, person), axis=0)

@@ -101,9 +101,7 @@ class Track:
         if not self.face_found[i]:
             raise ValueError(f"frame {i} has no face, so nothing is known of the head in it")
         if len(self.head.rest_vertices) != len(rig.base_vertices):
-            raise UserError(
-                "this track was made with another head rig; run: emo-bench actors add VIDEO again"
-            )
+            raise UserError("this track was made with another head rig; run: emo-bench actors add VIDEO again")
         rows = [torch.from_numpy(getattr(self, name)[i : i + 1]) for name in ("expression", *POSES)]
         with torch.inference_mode():
             vertices = pose_head(rig, self.head, *rows)[0].numpy()

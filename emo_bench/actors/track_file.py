@@ -75,9 +75,7 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
         field = FIELDS[name]
         if array.dtype.kind not in field.kinds or field.itemsize not in (None, array.dtype.itemsize):
             raise Unreadable(f"{name} is of the type {array.dtype}")
-        expected = (
-            tuple(len(found) if axis == -1 else axis for axis in field.shape) if found.ndim == 1 else ()
-        )
+        expected = tuple(len(found) if axis == -1 else axis for axis in field.shape) if found.ndim == 1 else ()
         if array.ndim != len(field.shape) or any(
             want not in (None, have) for want, have in zip(expected, array.shape, strict=True)
         ):

@@ -128,9 +128,7 @@ def _receive(url: str, wanted: Wanted, answer_within_s: float) -> bool:
     return have > 0
 
 
-def _write(
-    response: requests.Response, file: IO[bytes], wanted: Wanted, have: int, total: int | None
-) -> None:
+def _write(response: requests.Response, file: IO[bytes], wanted: Wanted, have: int, total: int | None) -> None:
     from emo_bench.progress import track_progress
 
     with track_progress(total or 0, f"fetch {wanted.label} (bytes)") as advance:

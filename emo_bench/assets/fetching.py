@@ -49,9 +49,7 @@ def fetch(name: str, *, offline: bool = False) -> AssetFile:
         except DownloadError as error:
             problems.append(f"{urlsplit(url).netloc}: {error}")
         except OSError as error:
-            raise UserError(
-                f"asset {asset.name} cannot be written to {cache_folder()}: {error.strerror}"
-            ) from error
+            raise UserError(f"asset {asset.name} cannot be written to {cache_folder()}: {error.strerror}") from error
     raise UserError(f"asset {asset.name} could not be fetched ({'; '.join(problems)}); {_by_hand(asset)}")
 
 
@@ -104,9 +102,7 @@ def _fetch_from(url: str, asset: Asset, until: float) -> AssetFile:
         label = f"{asset.name} {number}/{len(asset.files)} {name}"
         try:
             download(
-                f"{url.rstrip('/')}/{name}",
-                Wanted(label, partial / name),
-                ANSWER_WITHIN_S if number > 1 else within(),
+                f"{url.rstrip('/')}/{name}", Wanted(label, partial / name), ANSWER_WITHIN_S if number > 1 else within()
             )
         except DownloadError as error:
             if not any(file.is_file() for file in partial.rglob("*")):

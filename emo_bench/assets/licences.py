@@ -54,9 +54,7 @@ def ledger() -> list[LedgerLine]:
     from emo_bench.assets import locate
 
     lines = [
-        _line(
-            "weights", asset.name, asset.licence, locate(asset.name) is not None, ", ".join(asset.needed_by)
-        )
+        _line("weights", asset.name, asset.licence, locate(asset.name) is not None, ", ".join(asset.needed_by))
         for asset in list_assets()
     ]
     lines += [_line("data", name, licence, True, note) for name, licence, note in DATA]

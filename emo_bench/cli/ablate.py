@@ -39,13 +39,10 @@ def ablate(
         typer.Option("--set", metavar="KEY=VALUE", help="A setting that all variants get; repeatable."),
     ] = None,
     config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Variants of your own; default protocols/ablation.toml."),
+        Path | None, typer.Option(metavar="FILE", help="Variants of your own; default protocols/ablation.toml.")
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")] = Path("runs"),
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the variants and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -68,12 +65,8 @@ def ablate(
         from protocols.styles import DEFAULT_STYLE
 
         chosen = parse_settings(settings or [])
-        of_edit = {
-            key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")
-        }
-        base = RunRequest(
-            ablation.method, actor, protocol, split, profile, seed, chosen, runs_dir=runs, device=device
-        )  # fmt: skip
+        of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
+        base = RunRequest(ablation.method, actor, protocol, split, profile, seed, chosen, runs_dir=runs, device=device)
         request = AblationRequest(base, style or DEFAULT_STYLE, of_edit, tuple(only or ()), not skip_edit)
         report, written = _make(ablation, request, config)
     if as_json:
@@ -85,9 +78,7 @@ def ablate(
         print(f"figure   {figure}")
 
 
-def _make(
-    ablation: "Ablation", request: "AblationRequest", config: Path | None
-) -> tuple["AblationReport", Path]:
+def _make(ablation: "Ablation", request: "AblationRequest", config: Path | None) -> tuple["AblationReport", Path]:
     """Run the variants; the report is written again after each, so that a long ablation can be watched."""
     from emo_bench.ablation.figures import draw_figures
     from emo_bench.ablation.runs import ablation_folder, run_ablation
@@ -114,10 +105,7 @@ def _command(request: "AblationRequest", config: Path | None) -> str:
     }  # fmt: skip
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     words += ["--seed", str(base.seed), *(word for name in request.only for word in ("--only", name))]
-    pairs = [
-        *base.settings.items(),
-        *((f"edit.{key}", value) for key, value in request.edit_settings.items()),
-    ]
+    pairs = [*base.settings.items(), *((f"edit.{key}", value) for key, value in request.edit_settings.items())]
     words += [word for key, value in pairs for word in ("--set", f"{key}={value}")]
     return shlex.join(["emo-bench", "ablate", *words, *([] if request.edits else ["--skip-edit"])])
 
@@ -135,16 +123,12 @@ def _list(ablation: "Ablation", as_json: bool) -> None:
     if as_json:
         print_json(ablation.model_dump(mode="json"))
         return
-    tables = {
-        v.name: ", ".join(t.id for t in ablation.table if v.name in t.variants) for v in ablation.variant
-    }
+    tables = {v.name: ", ".join(t.id for t in ablation.table if v.name in t.variants) for v in ablation.variant}
     rows = []
     for variant in ablation.variant:
         settings = [f"{key}={value}" for key, value in variant.settings.items()]
         settings += [
-            f"{profile}: {key}={value}"
-            for profile, own in variant.by_profile.items()
-            for key, value in own.items()
+            f"{profile}: {key}={value}" for profile, own in variant.by_profile.items() for key, value in own.items()
         ]
         settings += [f"edit.{key}={value}" for key, value in (variant.edit or {}).items()]
         rows.append((variant.name, tables[variant.name], " ".join(settings)))

@@ -56,9 +56,7 @@ def add(
 @app.command(epilog="Example: emo-bench actors show 1 --out actor-1.png")
 def show(
     name: Annotated[str, typer.Argument(help="An actor's name.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="The contact sheet; default actor-NAME.png.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="The contact sheet; default actor-NAME.png.")] = None,
     as_json: Json = False,
 ) -> None:
     """Describe an actor and draw a contact sheet: frames, landmarks, UV maps, overlay."""

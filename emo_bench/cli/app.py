@@ -5,28 +5,18 @@ from typing import Annotated
 import typer
 
 from emo_bench import __version__
-from emo_bench.cli import (
-    ablate,
-    actors,
-    assets,
-    check,
-    compare,
-    drive,
-    listings,
-    report,
-    run,
-    score,
-    show,
-    study,
-)
+from emo_bench.cli import ablate, actors, assets, check, compare, drive, listings, report, run, score, show, study
 from emo_bench.cli import doctor as checks
 
 # Plain help: rich would cost a tenth of a second and break lines that are to be copied.
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="Which head avatar is better, under one fixed protocol, and by how much.",
     epilog="Example: emo-bench run --method emo-avatar --actor 1",
-)  # fmt: skip
+)
 
 
 def _show_version(wanted: bool) -> None:

@@ -45,12 +45,8 @@ def list_all(as_json: Json = False) -> None:
 
 @app.command(epilog="Example: emo-bench assets fetch lpips-alex")
 def fetch(
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Assets; see: emo-bench assets list.")
-    ],
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Open no connection: only say what is here.")
-    ] = False,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Assets; see: emo-bench assets list.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Open no connection: only say what is here.")] = False,
 ) -> None:
     """Download assets into the cache; a cut download goes on where it stopped, what is here is left alone.
 
@@ -112,14 +108,7 @@ def _print_table(found: "list[tuple[Asset, AssetFile | None]]") -> None:
         table.add_column(title, ratio=share, overflow="fold")
     for asset, file in found:
         state = file.state if file else f"{MISSING}; run: {asset.remedy()}"
-        cells = (
-            asset.name,
-            _size(asset, file),
-            state,
-            asset.licence,
-            ", ".join(asset.needed_by),
-            asset.source,
-        )
+        cells = (asset.name, _size(asset, file), state, asset.licence, ", ".join(asset.needed_by), asset.source)
         table.add_row(*map(escape, cells), style=None if file else "dim")
     Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
 

@@ -18,22 +18,14 @@ EXAMPLE = "Example: emo-bench check --thresholds thresholds.toml --junit check.x
 
 
 def check(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders above them.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders above them.")],
     thresholds: Annotated[Path, typer.Option(metavar="FILE", help="A threshold file; see docs/ci.md.")],
     baseline: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PATH", help="A baseline file or a folder of runs; default the threshold file's."
-        ),
+        typer.Option(metavar="PATH", help="A baseline file or a folder of runs; default the threshold file's."),
     ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the outcomes as JUnit XML.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a summary for a pull request.")
-    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcomes as JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a summary for a pull request.")] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Make the runs the new baseline, and show what changes.")
     ] = False,
@@ -58,9 +50,7 @@ def check(
         return
     relative = any(threshold.relative for threshold in file.threshold)
     if relative and place is None:
-        raise typer.BadParameter(
-            "is needed: a threshold is relative, and the file names none", param_hint="--baseline"
-        )
+        raise typer.BadParameter("is needed: a threshold is relative, and the file names none", param_hint="--baseline")
     stored = load_baseline(place) if relative and place is not None else {}
     outcomes = check_runs(groups, file, stored)
     given = {group.key for group in groups}

@@ -8,16 +8,16 @@ import typer
 
 from emo_bench.cli.output import Json, finite, print_json
 
-EXAMPLE = "Example: emo-bench compare runs/self_reenactment/1/emo-avatar/cpu-s0 runs/self_reenactment/1/nearest-frame/cpu-s0"
+EXAMPLE = (
+    "Example: emo-bench compare runs/self_reenactment/1/emo-avatar/cpu-s0 runs/self_reenactment/1/nearest-frame/cpu-s0"
+)
 
 
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN_A RUN_B [RUN]...", help="Run folders, or folders above them.")
     ],
-    method: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Only runs of methods whose name matches.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(metavar="GLOB", help="Only runs of methods whose name matches.")] = None,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, callback=finite, help="Confidence level of the intervals.")
     ] = 0.95,

@@ -17,19 +17,11 @@ EXAMPLE = "Example: emo-bench drive runs/self_reenactment/1/emo-avatar/cpu-s0 --
 def drive(
     run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     by: Annotated[str, typer.Option(metavar="ACTOR_OR_VIDEO", help="Who drives.")],
-    style: Annotated[
-        str | None, typer.Option(help="A finished edit of the run; default the unedited avatar.")
-    ] = None,
+    style: Annotated[str | None, typer.Option(help="A finished edit of the run; default the unedited avatar.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="At most so many frames; default all.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The MP4; default in the run's folder.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Execute the file that run.json names as the method.")
-    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The MP4; default in the run's folder.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Execute the file that run.json names as the method.")] = False,
 ) -> None:
     """Render a run's avatar with another person's expression and relative head pose, beside that person.
 

@@ -125,9 +125,7 @@ def list_protocols(as_json: Json = False) -> None:
 
     found = known()
     if as_json:
-        print_json(
-            [{"name": p.name, "version": p.version, "hash": p.hash(), "title": p.title} for p in found]
-        )
+        print_json([{"name": p.name, "version": p.version, "hash": p.hash(), "title": p.title} for p in found])
         return
     rows = [
         (p.name, p.version, p.hash()[:12], " ".join(_starred(s, p.default_split) for s in p.splits), p.title)

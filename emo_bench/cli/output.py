@@ -24,9 +24,7 @@ def finite(value: float | None) -> float | None:
 
 def group(help_text: str) -> typer.Typer:
     """A group of commands, set up like the whole."""
-    return typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=help_text
-    )
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=help_text)
 
 
 def say(line: str) -> None:

@@ -26,13 +26,10 @@ def run(
     ] = None,
     seed: Seed = 0,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; repeatable."),
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; repeatable.")
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")] = Path("runs"),
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
     trivial: Annotated[
         bool, typer.Option("--trivial/--no-trivial", help="Also run mean-frame and nearest-frame.")
     ] = True,
@@ -40,13 +37,10 @@ def run(
         str | None, typer.Option(help="Style of the edit, a name or a TOML file; default bronze-statue.")
     ] = None,
     reference: Annotated[
-        Path | None,
-        typer.Option(metavar="IMAGE", help="Your own edit of the reference frame, instead of a style."),
+        Path | None, typer.Option(metavar="IMAGE", help="Your own edit of the reference frame, instead of a style.")
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="With --reference: caption of the edited video.")] = None,
-    source_prompt: Annotated[
-        str | None, typer.Option(help="With --reference: caption of the video as it is.")
-    ] = None,
+    source_prompt: Annotated[str | None, typer.Option(help="With --reference: caption of the video as it is.")] = None,
     skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Leave the edit out.")] = False,
 ) -> None:
     """Run a method on an actor: fit it, render the held-out frames, score them, edit it, write a report.

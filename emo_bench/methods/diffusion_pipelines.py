@@ -33,22 +33,16 @@ def editing_pipeline(name: str) -> type:
     # The names are known without an import of the pipelines, which takes many seconds for all of them.
     known = [each for each in dir(diffusers) if each.endswith("Pipeline") and not each.startswith("Flax")]
     if name not in dir(diffusers):
-        raise UserError(
-            f"diffusers {diffusers.__version__} has no pipeline {name!r}; {_closest(name, known)}"
-        )
+        raise UserError(f"diffusers {diffusers.__version__} has no pipeline {name!r}; {_closest(name, known)}")
     try:
         found = getattr(diffusers, name)
     # diffusers raises RuntimeError around whatever the import of a pipeline raises.
     except (ImportError, RuntimeError) as error:
-        raise UserError(
-            f"the pipeline {name} of diffusers cannot be imported: {_first_line(error)}"
-        ) from error
+        raise UserError(f"the pipeline {name} of diffusers cannot be imported: {_first_line(error)}") from error
     # diffusers has a stand-in for each class whose packages are not installed.
     lacking = [each for each in getattr(found, "_backends", ()) if importlib.util.find_spec(each) is None]
     if lacking:
-        raise UserError(
-            f"the pipeline {name} needs {' and '.join(lacking)}; run: pip install {' '.join(lacking)}"
-        )
+        raise UserError(f"the pipeline {name} needs {' and '.join(lacking)}; run: pip install {' '.join(lacking)}")
     if not (inspect.isclass(found) and issubclass(found, diffusers.DiffusionPipeline)):
         raise UserError(f"{name} of diffusers is not a pipeline; {_closest(name, known)}")
     missing = [each for each in NEEDED if each not in taken_arguments(found)]

@@ -32,11 +32,7 @@ Picture = np.ndarray
 UPDATE_NOISE = (0.02, 0.98)
 INSTRUCT_PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
 # The argument of a pipeline's __call__ that each setting becomes.
-ARGUMENTS = {
-    "steps": "num_inference_steps",
-    "text_scale": "guidance_scale",
-    "image_scale": "image_guidance_scale",
-}
+ARGUMENTS = {"steps": "num_inference_steps", "text_scale": "guidance_scale", "image_scale": "image_guidance_scale"}
 
 
 class EditorSettings(BaseModel):
@@ -251,9 +247,7 @@ class InstructPix2PixEditor(DiffusersEditor):
         pipeline, scheduler = self._updater, self._updater.scheduler
         arguments = self.arguments(self._photo(recorded_u8), instruction)
         generator = torch.Generator("cpu").manual_seed(seed)
-        share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(
-            torch.rand(1, generator=generator)
-        )
+        share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(torch.rand(1, generator=generator))
         # DDIM then spreads its steps over the noise up to that strength.
         strength = max(round(share * self._train_timesteps), self.settings.steps + 1)
         scheduler.register_to_config(num_train_timesteps=min(strength, self._train_timesteps))

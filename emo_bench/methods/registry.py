@@ -35,8 +35,7 @@ _BUILT_IN = {
 def known_methods() -> Mapping[str, str]:
     """``name -> "module:Class"``: the built-in ones first, then plug-ins by name, which cannot replace them."""
     plug_ins = {
-        entry.name: entry.value
-        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
+        entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
     }
     return {**_BUILT_IN, **{name: place for name, place in plug_ins.items() if name not in _BUILT_IN}}
 
@@ -95,9 +94,7 @@ def assets_of(cls: type[Method], profile: str) -> tuple[str, ...]:
     with kept_apart(who), plug_in_call(who, "required_assets"):
         names = cls.required_assets(profile)
     known = {asset.name for asset in assets.list_assets()}
-    if not isinstance(names, (tuple, list)) or not all(
-        isinstance(name, str) and name in known for name in names
-    ):
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) and name in known for name in names):
         raise MethodError(
             f"{who}: required_assets({profile!r}) gives {names!r}: give names of assets (emo-bench assets list)"
         )
@@ -170,9 +167,7 @@ def _attribute(module: ModuleType, attribute: str, place: str) -> type[Method]:
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
-    has = (
-        f"it has {', '.join(there)}" if there else "it has no subclass of emo_bench.methods.interface.Method"
-    )
+    has = f"it has {', '.join(there)}" if there else "it has no subclass of emo_bench.methods.interface.Method"
     if attribute:
         raise UserError(f"{place} has no class {attribute}; {has}")
     raise UserError(f"{place}: name its class, as in {place}:{there[0] if there else 'Class'}; {has}")
@@ -185,9 +180,7 @@ def _checked(cls: type[Method], name: str) -> type[Method]:
         raise UserError(f"method {name}: {cls.__name__} lacks {', '.join(lacking)}")
     info = getattr(cls, "info", None)
     if not isinstance(info, MethodInfo):
-        raise UserError(
-            f"method {name}: {cls.__name__}.info is not an emo_bench.methods.interface.MethodInfo"
-        )
+        raise UserError(f"method {name}: {cls.__name__}.info is not an emo_bench.methods.interface.MethodInfo")
     offered = profiles_of(cls)
     if not isinstance(offered, (tuple, list)) or not offered:
         raise UserError(f"method {name}: {cls.__name__}.profiles() gives no names, but {offered!r}")

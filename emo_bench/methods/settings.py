@@ -37,12 +37,7 @@ Settings = TypeVar("Settings", bound=MethodSettings)
 
 
 def resolve(
-    model: type[Settings],
-    chosen: Mapping[str, Any],
-    settings: Mapping[str, str],
-    *,
-    name: str,
-    prefix: str = "",
+    model: type[Settings], chosen: Mapping[str, Any], settings: Mapping[str, str], *, name: str, prefix: str = ""
 ) -> Settings:
     """The configuration of a fit.
 
@@ -62,16 +57,12 @@ def resolve(
         if field is None:
             shown = shortened(key, SHOWN_CHARACTERS)
             known = ", ".join(sorted(model.model_fields))
-            raise UserError(
-                f"--set {prefix}{shown}: {name} has no setting {prefix + shown!r}; its settings: {known}"
-            )
+            raise UserError(f"--set {prefix}{shown}: {name} has no setting {prefix + shown!r}; its settings: {known}")
         is_tuple = get_origin(field.annotation) is tuple
         values[key] = tuple(part.strip() for part in text.split(",")) if is_tuple and text.strip() else text
         if not text.strip():
             if not (is_tuple and field.default == ()):
-                raise UserError(
-                    f"--set {prefix}{key}=: give a value, as in {prefix}{key}={_example(model, key)}"
-                )
+                raise UserError(f"--set {prefix}{key}=: give a value, as in {prefix}{key}={_example(model, key)}")
             values[key] = ()
     try:
         return model(**values)

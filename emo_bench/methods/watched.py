@@ -101,9 +101,7 @@ class WatchedMethod(Method):
         """The method's facts, which must be plain JSON."""
         described: Any = self._plain("describe", self.inner.describe)
         if not isinstance(described, dict):
-            raise MethodError(
-                f"{self._who}: describe gives {type(described).__name__}; it must give a dictionary"
-            )
+            raise MethodError(f"{self._who}: describe gives {type(described).__name__}; it must give a dictionary")
         for key, kind in _DESCRIBED.items():
             if key in described and not isinstance(described[key], kind):
                 wrong = type(described[key]).__name__
@@ -182,14 +180,14 @@ def not_json(value: object, name: str, depth: int = 0) -> str | None:
         found = (not_json(each, f"{name}[{i}]", depth + 1) for i, each in enumerate(value))
         return next((wrong for wrong in found if wrong), None)
     if not isinstance(value, Mapping):
-        return (
-            f"{name} is {type(value).__name__}, which is not plain JSON (text, numbers, lists, dictionaries)"
-        )
+        return f"{name} is {type(value).__name__}, which is not plain JSON (text, numbers, lists, dictionaries)"
     for key, each in value.items():
         if not isinstance(key, str):
             return f"{name} has the key {str(key)[:40]!r} ({type(key).__name__}); keys must be text"
         if not _is_unicode(key):
-            return f"{name} has the key {key[:40]!r} with half a character (a lone surrogate), which UTF-8 does not have"
+            return (
+                f"{name} has the key {key[:40]!r} with half a character (a lone surrogate), which UTF-8 does not have"
+            )
         wrong = not_json(each, f"{name}[{key[:40]!r}]", depth + 1)
         if wrong:
             return wrong

@@ -77,13 +77,7 @@ class BRISQUE(Metric):
     """
 
     info = MetricInfo(
-        "brisque",
-        "1",
-        "BRISQUE, the authors' LIVE model",
-        "lower",
-        "1",
-        needs_reference=False,
-        undefined=FLAT,
+        "brisque", "1", "BRISQUE, the authors' LIVE model", "lower", "1", needs_reference=False, undefined=FLAT
     )
 
     @classmethod

@@ -36,9 +36,7 @@ class _ClipMetric(Metric):
     def open(cls, settings: Settings) -> Self:
         return cls(settings.device, load_clip(find_clip(settings.clip), settings.device), settings.captions)
 
-    def __init__(
-        self, device: str = "cpu", model: ClipModel | None = None, captions: Captions | None = None
-    ) -> None:
+    def __init__(self, device: str = "cpu", model: ClipModel | None = None, captions: Captions | None = None) -> None:
         super().__init__(device)
         self._model = model or load_clip(find_clip(), device)
         self._given_captions = captions
@@ -193,9 +191,7 @@ class ClipText(_ClipMetric):
 
     def score_batch(self, batch: Batch) -> Scores:
         embeddings = self._embeddings(batch, "frames")
-        return cosines(
-            embeddings, np.broadcast_to(self._model.of_caption(self._captions.target), embeddings.shape)
-        )
+        return cosines(embeddings, np.broadcast_to(self._model.of_caption(self._captions.target), embeddings.shape))
 
 
 def cosines(a: Embeddings, b: Embeddings) -> Scores:

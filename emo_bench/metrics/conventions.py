@@ -115,7 +115,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         ),
         ("lmd-native", "lmd-native-mouth"),
     ),
-)  # fmt: skip
+)
 
 
 def find_convention(name: str) -> Convention:

@@ -213,8 +213,6 @@ class DlibDetector:
 
 DETECTORS: Mapping[str, _Kind] = {
     "fan": _Kind(_open_fan, ("face_alignment",), "face-alignment", ("fan-2d", "sfd")),
-    "mediapipe": _Kind(
-        _open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",), _missing_mediapipe
-    ),
+    "mediapipe": _Kind(_open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",), _missing_mediapipe),
     "dlib": _Kind(_open_dlib, ("dlib",), "dlib-bin", ("dlib-68",)),
 }

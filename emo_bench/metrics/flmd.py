@@ -82,17 +82,13 @@ class LandmarkDistance(Metric):
 class FLMD(LandmarkDistance):
     """Mean distance of the 68 face landmarks in pixels of a frame scaled to 256 px; nothing is centred."""
 
-    info = MetricInfo(
-        "flmd", "1", "Facial landmark distance, 68 points", "lower", "px at 256 px", undefined=NO_FACE
-    )
+    info = MetricInfo("flmd", "1", "Facial landmark distance, 68 points", "lower", "px at 256 px", undefined=NO_FACE)
 
 
 class CentredFLMD(LandmarkDistance):
     """F-LMD of landmark sets centred on their means: blind to where the face is."""
 
-    info = MetricInfo(
-        "flmd_centred", "1", "F-LMD, each face centred", "lower", "px at 256 px", undefined=NO_FACE
-    )
+    info = MetricInfo("flmd_centred", "1", "F-LMD, each face centred", "lower", "px at 256 px", undefined=NO_FACE)
     centred = True
 
 
@@ -103,12 +99,7 @@ class InterOcularFLMD(LandmarkDistance):
     """
 
     info = MetricInfo(
-        "flmd_iod",
-        "1",
-        "F-LMD over the inter-ocular distance",
-        "lower",
-        "inter-ocular distance",
-        undefined=NO_FACE,
+        "flmd_iod", "1", "F-LMD over the inter-ocular distance", "lower", "inter-ocular distance", undefined=NO_FACE
     )
     size_px = None
 
@@ -122,12 +113,7 @@ class LipsLMD(LandmarkDistance):
     """LMD of Chen et al. 2018 (Lip Movements Generation at a Glance): 20 lip points, centred, mean."""
 
     info = MetricInfo(
-        "lmd_lips",
-        "1",
-        "Landmark distance, 20 lip points, centred",
-        "lower",
-        "px at 256 px",
-        undefined=NO_FACE,
+        "lmd_lips", "1", "Landmark distance, 20 lip points, centred", "lower", "px at 256 px", undefined=NO_FACE
     )
     points, centred = LIPS, True
 

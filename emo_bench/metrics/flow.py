@@ -160,10 +160,7 @@ def _motion(flow: Any, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> _
     back, forth = (flow.calc(x, y, None) for x, y in ((now, then), (then, now)))
     height, width = now.shape
     left, up = cv2.split(back)
-    columns, rows = (
-        left + np.arange(width, dtype=np.float32),
-        up + np.arange(height, dtype=np.float32)[:, None],
-    )
+    columns, rows = (left + np.arange(width, dtype=np.float32), up + np.arange(height, dtype=np.float32)[:, None])
     visible = (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
     right, down = cv2.split(_sampled(forth, columns, rows))
     length = left * left + up * up
@@ -175,8 +172,7 @@ def _motion(flow: Any, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> _
 def _steepness(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Squared length of the gradient by central differences: [H,W]."""
     across, down = (
-        cv2.Sobel(values, cv2.CV_32F, x, 1 - x, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
-        for x in (1, 0)
+        cv2.Sobel(values, cv2.CV_32F, x, 1 - x, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE) for x in (1, 0)
     )
     return np.asarray(across * across + down * down)
 

@@ -10,14 +10,7 @@ from numpy.typing import NDArray
 
 from emo_bench import assets
 from emo_bench.metrics.batch import Batch, Settings, Side
-from emo_bench.metrics.detectors import (
-    NO_FACE,
-    FaceFinder,
-    Landmarks68,
-    detector_name,
-    missing_detector,
-    open_detector,
-)
+from emo_bench.metrics.detectors import NO_FACE, FaceFinder, Landmarks68, detector_name, missing_detector, open_detector
 from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.system import opencv as cv2
@@ -48,9 +41,7 @@ class IdentitySimilarity(Metric):
     detector.
     """
 
-    info = MetricInfo(
-        "identity_similarity", "1", "Cosine of face embeddings", "higher", "1", undefined=NO_FACE
-    )
+    info = MetricInfo("identity_similarity", "1", "Cosine of face embeddings", "higher", "1", undefined=NO_FACE)
 
     @classmethod
     def missing(cls) -> str | None:

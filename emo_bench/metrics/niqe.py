@@ -8,14 +8,7 @@ from numpy.typing import NDArray
 from emo_bench import __version__, assets
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
-from emo_bench.metrics.scene_statistics import (
-    Image,
-    fit_asymmetric,
-    halved,
-    luminance,
-    neighbour_products,
-    normalised,
-)
+from emo_bench.metrics.scene_statistics import Image, fit_asymmetric, halved, luminance, neighbour_products, normalised
 from emo_bench.system import opencv as cv2
 from emo_bench.untrusted.npy import read_npz
 from emo_bench.untrusted.refusal import Unreadable, reading

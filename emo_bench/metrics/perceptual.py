@@ -52,14 +52,7 @@ class LPIPS(_PerceptualMetric):
     """LPIPS v0.1 with AlexNet (Zhang et al. 2018); needs torchvision's AlexNet weights on disk."""
 
     info = MetricInfo(
-        "lpips",
-        "1",
-        "LPIPS v0.1, AlexNet",
-        "lower",
-        "1",
-        value_range="[-1, 1]",
-        fallback="st-lpips",
-        least_px=31,
+        "lpips", "1", "LPIPS v0.1, AlexNet", "lower", "1", value_range="[-1, 1]", fallback="st-lpips", least_px=31
     )
     distance = "lpips-alex"
 

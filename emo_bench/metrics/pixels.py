@@ -17,13 +17,7 @@ class PSNR(Metric):
     """
 
     info = MetricInfo(
-        "psnr",
-        "1",
-        "Peak signal-to-noise ratio",
-        "higher",
-        "dB",
-        takes_region=True,
-        undefined="the region is empty",
+        "psnr", "1", "Peak signal-to-noise ratio", "higher", "dB", takes_region=True, undefined="the region is empty"
     )
     backend = Backend("emo-bench", detail=__version__)
 

@@ -18,9 +18,7 @@ EPSILON = 1e-8
 class PSNRWithEpsilon(Metric):
     """20 log10(1 / (RMSE + 1e-8)) on [0, 1], as PointAvatar's metrics.py: identical frames give 160 dB."""
 
-    info = MetricInfo(
-        "psnr-eps", "1", "PSNR with epsilon (PointAvatar)", "higher", "dB", value_range="[0, 1]"
-    )
+    info = MetricInfo("psnr-eps", "1", "PSNR with epsilon (PointAvatar)", "higher", "dB", value_range="[0, 1]")
     backend = Backend("emo-bench", detail=__version__)
 
     def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
@@ -77,9 +75,7 @@ class NativeFLMD(LandmarkDistance):
 class NativeLMD(LandmarkDistance):
     """68 landmarks, each set centred, mean distance in pixels of the frames' own size, as RAD-NeRF's LMDMeter."""
 
-    info = MetricInfo(
-        "lmd-native", "1", "LMD of the face at the frames' own size", "lower", "px", undefined=NO_FACE
-    )
+    info = MetricInfo("lmd-native", "1", "LMD of the face at the frames' own size", "lower", "px", undefined=NO_FACE)
     points, centred, size_px = ALL_POINTS, True, None
 
 

@@ -117,15 +117,12 @@ def score_batch(metric: Metric, batch: Batch) -> Scores:
     with plug_in_call(who, "score_batch"):
         scores = np.asarray(metric.score_batch(batch), dtype=np.float64)
     if scores.shape != (len(batch),):
-        raise MethodError(
-            f"{who} gives scores of shape {scores.shape} for {len(batch)} frames, not one a frame"
-        )
+        raise MethodError(f"{who} gives scores of shape {scores.shape} for {len(batch)} frames, not one a frame")
     return scores
 
 
 def _places() -> Mapping[str, str]:
     plug_ins = {
-        entry.name: entry.value
-        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
+        entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
     }
     return {**_BUILT_IN, **{name: place for name, place in plug_ins.items() if name not in _BUILT_IN}}

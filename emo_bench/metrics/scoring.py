@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
 DEFAULT_METRICS = ("psnr", "ssim", "sd", "lpips", "flmd")
-PART_PIXELS = (
-    2**18
-)  # of a divisible metric's part of a batch: small enough to share out, large enough to be fast
+PART_PIXELS = 2**18  # of a divisible metric's part of a batch: small enough to share out, large enough to be fast
 
 
 @dataclass
@@ -87,9 +85,7 @@ class Scorer:
         """
         self._check(frames, reference, indices)
         if (region is not None) != (self._region != "full frame"):
-            raise UserError(
-                f"this scoring is of the {self._region}: give masks with every batch, or with none"
-            )
+            raise UserError(f"this scoring is of the {self._region}: give masks with every batch, or with none")
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
         batch = Batch(frames, reference, self._frames[start:], region, self._before)
@@ -106,9 +102,7 @@ class Scorer:
                 column.parts.append(np.full(len(batch), np.nan))
             elif column.metric.divisible:
                 parts = [batch.part(slice(i, i + at_once)) for i in range(0, len(batch), at_once)]
-                work += [
-                    (column, Task(partial(score_batch, column.metric, part), alone=True)) for part in parts
-                ]
+                work += [(column, Task(partial(score_batch, column.metric, part), alone=True)) for part in parts]
             else:
                 work.append((column, Task(partial(score_batch, column.metric, batch))))
         with kept_apart("a metric"):
@@ -138,9 +132,7 @@ class Scorer:
             version=column.info.version,
             direction=column.info.direction,
             unit=column.info.unit,
-            backend=Backend(NO_BACKEND, detail=self._too_small(column))
-            if self._too_small(column)
-            else column.backend,
+            backend=Backend(NO_BACKEND, detail=self._too_small(column)) if self._too_small(column) else column.backend,
             resolution=f"{width}x{height}",
             resize_filter=self._resize_filter,
             region=self._region if column.info.takes_region else "full frame",
@@ -175,9 +167,7 @@ class Scorer:
             raise UserError(f"{len(frames)} frames but {len(indices)} indices")
         height, width = frames.shape[1:3]
         if self._size not in (None, (height, width)):
-            raise UserError(
-                f"frames of {width}x{height} px after frames of {self._size[1]}x{self._size[0]} px"
-            )
+            raise UserError(f"frames of {width}x{height} px after frames of {self._size[1]}x{self._size[0]} px")
         self._size = (height, width)
 
 
@@ -209,11 +199,7 @@ def _resolve(metrics: Sequence[str], settings: Settings) -> list[str]:
     for name in metrics:
         chosen = metric_class(name)
         fallback = chosen.info.fallback
-        if (
-            missing_for(chosen, settings)
-            and fallback
-            and missing_for(metric_class(fallback), settings) is None
-        ):
+        if missing_for(chosen, settings) and fallback and missing_for(metric_class(fallback), settings) is None:
             resolved[fallback] = None
         else:
             resolved[name] = None

@@ -26,13 +26,7 @@ class SharpnessDifference(Metric):
     """
 
     info = MetricInfo(
-        "sd",
-        "1",
-        "Sharpness difference",
-        "lower",
-        "8-bit levels",
-        takes_region=True,
-        undefined="the region is empty",
+        "sd", "1", "Sharpness difference", "lower", "8-bit levels", takes_region=True, undefined="the region is empty"
     )
     backend = Backend("emo-bench", detail=__version__)
 

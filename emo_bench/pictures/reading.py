@@ -33,8 +33,13 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 KINDS = "a PNG, JPEG, WebP, BMP or TIFF picture"
 # First bytes of files: of formats that are read, and of others that people often have.
 BEGINNINGS = (
-    (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"RIFF", "WebP"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
-)  # fmt: skip
+    (b"\x89PNG", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"RIFF", "WebP"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+)
 OTHERS = (
     (b"GIF8", "a GIF"), (b"%!PS", "PostScript"), (b"%PDF", "a PDF"), (b"v/1\x01", "OpenEXR"), (b"<svg", "SVG"), (b"<?xml", "XML"),
     (b"\0\0\0\x0cjP", "JPEG 2000"), (b"#?RADIANCE", "Radiance HDR"), (b"8BPS", "a Photoshop file"),
@@ -160,9 +165,14 @@ def _decoded(content: bytes) -> Image:
         raise _Refused("has L*a*b* colours: save it as RGB first")
     turns = Image.Transpose
     turn = {
-        2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM, 5: turns.TRANSPOSE,
-        6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90,
-    }.get(orientation)  # fmt: skip
+        2: turns.FLIP_LEFT_RIGHT,
+        3: turns.ROTATE_180,
+        4: turns.FLIP_TOP_BOTTOM,
+        5: turns.TRANSPOSE,
+        6: turns.ROTATE_270,
+        7: turns.TRANSVERSE,
+        8: turns.ROTATE_90,
+    }.get(orientation)
     return picture if turn is None else picture.transpose(turn)
 
 
@@ -209,9 +219,7 @@ def _check_single(picture: Any) -> None:
     else:
         several = picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1
     if several:
-        raise _Refused(
-            "holds several pictures (an animation or pages): save them as single files, or as a video"
-        )
+        raise _Refused("holds several pictures (an animation or pages): save them as single files, or as a video")
 
 
 def _what_is_wrong(error: Exception, beginning: bytes) -> str:
@@ -221,9 +229,7 @@ def _what_is_wrong(error: Exception, beginning: bytes) -> str:
         ours = next((name for mark, name in BEGINNINGS if beginning.startswith(mark)), None)
         if ours:
             return f"cannot be read as a picture: it is damaged, or a kind of {ours} that is not read here"
-        other = next(
-            (f"it is {name}, not" for mark, name in OTHERS if beginning.startswith(mark)), "it is not"
-        )
+        other = next((f"it is {name}, not" for mark, name in OTHERS if beginning.startswith(mark)), "it is not")
         if beginning[4:8] == b"ftyp":
             other = "it is a HEIC, AVIF or video file, not"
         return f"cannot be read as a picture: {other} {KINDS}"

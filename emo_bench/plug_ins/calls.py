@@ -22,9 +22,7 @@ from emo_bench.system.libraries import missing_library
 from emo_bench.text.plain_text import printable
 
 # Errors of the machine that any code can get: not a bug of the plug-in.
-_OF_THE_MACHINE = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
-}  # fmt: skip
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 _OURS = (__file__, contextlib.__file__)
 # A traceback has at most so many characters: what was raised may quote a file of a gigabyte.
 _LONGEST_TRACEBACK = 20_000

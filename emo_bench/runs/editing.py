@@ -51,9 +51,7 @@ class EditRequest:
     clip: str = "auto"
 
 
-def choose_style(
-    name: str | None, reference: Path | None, prompt: str | None, source_prompt: str | None
-) -> Style:
+def choose_style(name: str | None, reference: Path | None, prompt: str | None, source_prompt: str | None) -> Style:
     """The style of a command: a named one, one around the user's own reference picture, or the default.
 
     Raises:
@@ -107,12 +105,7 @@ def check_edit(
 
 
 def edit(
-    run: Path,
-    request: EditRequest,
-    device: str | None = None,
-    method: str | None = None,
-    *,
-    wait: bool = False,
+    run: Path, request: EditRequest, device: str | None = None, method: str | None = None, *, wait: bool = False
 ) -> Path | None:
     """Make the edit of a finished run, and score it under protocol ``editing``; finished stages are left as they are.
 
@@ -147,9 +140,7 @@ def edit(
             raise UserError(f"{part} is a link, which may lead out of the run's folder: remove it")
     with lock_folder(folder, wait=wait or not request.asked_for), log_file(folder / LOG):
         opened = RunFolder.open(
-            folder,
-            _identity(manifest, protocol, split, request, edited),
-            _facts(manifest, protocol, split, request),
+            folder, _identity(manifest, protocol, split, request, edited), _facts(manifest, protocol, split, request)
         )
         log.info("edit %s of %s: %s", request.style.name, run, folder)
         job = stages.Job(
@@ -178,9 +169,7 @@ def open_method(
         UserError: there is no finished run, its method is not known here, or would have to be trusted.
     """
     if not (run / "run.json").is_file():
-        raise UserError(
-            f"{run} is not a run: give the folder with run.json; runs are made with: emo-bench run"
-        )
+        raise UserError(f"{run} is not a run: give the folder with run.json; runs are made with: emo-bench run")
     manifest = read_manifest(run)
     if not manifest["stages"].get("fit", {}).get("finished_at"):
         raise UserError(f"{run} is not fitted yet: give its emo-bench run command again")
@@ -239,9 +228,7 @@ def open_edit(base: Method, style: str) -> Method:
         there = f"; there are: {', '.join(made)}" if made else ""
         raise UserError(f"{base.workspace.folder} has no finished edit {style!r}{there}")
     kept = read_manifest(folder)["identity"]
-    settings = {
-        key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")
-    }
+    settings = {key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")}
     if "style" not in kept:
         raise UserError(f"{folder} is no edit, although it lies where edits do: remove it")
     fields = {field.name for field in dataclasses.fields(EditStyle)}
@@ -252,9 +239,13 @@ def open_edit(base: Method, style: str) -> Method:
 def edit_style(style: Style) -> EditStyle:
     """A style as methods get it."""
     return EditStyle(
-        style.name, style.source_caption, style.target_caption, style.instruction, style.editor,
+        style.name,
+        style.source_caption,
+        style.target_caption,
+        style.instruction,
+        style.editor,
         dict(style.editor_settings),
-    )  # fmt: skip
+    )
 
 
 def _folder(base: Method, request: EditRequest, style_name: str) -> Path:
@@ -341,9 +332,7 @@ def _facts(
 
 def _flag_same_clip(folder: RunFolder) -> None:
     """Say so when one CLIP both trained the edit and measured it."""
-    trained = {
-        sha256 for name, sha256 in folder.manifest["identity"]["assets"].items() if name.startswith("clip ")
-    }
+    trained = {sha256 for name, sha256 in folder.manifest["identity"]["assets"].items() if name.startswith("clip ")}
     records = folder.manifest["stages"]["score"]["records"]
     scored = {record["backend"]["sha256"] for name, record in records.items() if name.startswith("clip_")}
     if trained & scored and SAME_CLIP not in folder.manifest["flags"]:

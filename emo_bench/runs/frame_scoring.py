@@ -70,9 +70,7 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     scorer = Scorer(
         request.metrics or convention.metrics,
         settings=request.settings,
-        resize_filter=f"{convention.resize_filter} to {convention.size_px} px"
-        if convention.size_px
-        else "none",
+        resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
         background=convention.background,
         region=convention.region,
     )
@@ -90,10 +88,7 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
 
 
 def _notes(
-    request: ScoreRequest,
-    convention: Convention,
-    table: pandas.DataFrame,
-    sources: Sequence[FrameSource | None],
+    request: ScoreRequest, convention: Convention, table: pandas.DataFrame, sources: Sequence[FrameSource | None]
 ) -> list[str]:
     """What a reader of the scores should know, each sentence once."""
     notes = [
@@ -114,9 +109,7 @@ def _undefined(table: pandas.DataFrame) -> list[str]:
     for metric, record in table.attrs["records"].items():
         why = metric_class(metric).info.undefined
         if record["frames_dropped"] and record["backend"]["name"] != NO_BACKEND and why:
-            notes.append(
-                f"{metric}: undefined in {len(record['frames_dropped'])} of {len(table)} frames: {why}"
-            )
+            notes.append(f"{metric}: undefined in {len(record['frames_dropped'])} of {len(table)} frames: {why}")
     return notes
 
 
@@ -180,20 +173,14 @@ def _convention(request: ScoreRequest) -> Convention:
         chosen = find_convention(request.convention)
     if request.region is not None and request.region not in REGIONS:
         raise UserError(f"unknown region {request.region!r}; known: {', '.join(REGIONS)}")
-    return replace(
-        chosen,
-        background=request.background or chosen.background,
-        region=request.region or chosen.region,
-    )
+    return replace(chosen, background=request.background or chosen.background, region=request.region or chosen.region)
 
 
 def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource | None]:
     """Frames, reference and masks, checked against each other."""
     if (request.frames / "run.json").is_file():
         if request.reference or request.masks:
-            raise UserError(
-                f"{request.frames} is a run and brings its own reference: leave the reference out"
-            )
+            raise UserError(f"{request.frames} is a run and brings its own reference: leave the reference out")
         return run_sources(request.frames, convention)
     frames = open_frames(request.frames)
     reference = None if request.reference is None else match(open_frames(request.reference), frames)
@@ -281,9 +268,7 @@ def _prepared(
         return frames, reference, names, None
     inside = masks[..., 0] >= HALF
     if inside.shape != frames.shape[:3]:
-        raise UserError(
-            f"masks are {inside.shape[2]}x{inside.shape[1]} px, frames {frames.shape[2]}x{frames.shape[1]}"
-        )
+        raise UserError(f"masks are {inside.shape[2]}x{inside.shape[1]} px, frames {frames.shape[2]}x{frames.shape[1]}")
     for name, mask in zip(names, inside, strict=True):
         if not mask.any():
             raise UserError(

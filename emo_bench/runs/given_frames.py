@@ -16,15 +16,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.clip.model import find_clip
 from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
-from emo_bench.methods.interface import (
-    GIVEN_PROFILE,
-    LEAST_PX,
-    NAME,
-    NAME_RULE,
-    EditStyle,
-    Method,
-    MethodInfo,
-)
+from emo_bench.methods.interface import GIVEN_PROFILE, LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
 from emo_bench.runs import runner
 from emo_bench.runs.style_names import name_of
 from emo_bench.video.lossless import FrameDigest
@@ -69,9 +61,7 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
     if not NAME.fullmatch(request.name):
         raise UserError(f"{request.name!r} cannot name a method: {NAME_RULE}")
     if request.name in methods.known_methods():
-        raise UserError(
-            f"{request.name} is the name of a method of this toolkit: give the frames another --name"
-        )
+        raise UserError(f"{request.name} is the name of a method of this toolkit: give the frames another --name")
     protocol = protocols.load_protocol(request.protocol or DEFAULT_PROTOCOL)
     style = _style(request, protocol)
     if request.clip != "auto":
@@ -82,12 +72,7 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
     split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
     cls = _class(request.name, open_numbered(request.frames, split.test))
     run = runner.RunRequest(
-        request.name,
-        request.actor,
-        request.protocol,
-        request.split,
-        runs_dir=request.runs_dir,
-        device=request.device,
+        request.name, request.actor, request.protocol, request.split, runs_dir=request.runs_dir, device=request.device
     )
     return runner.run(run, trivial=trivial and style is None, cls=cls, style=style, clip=request.clip)
 
@@ -102,9 +87,7 @@ def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | N
     if before is None or after is None:
         return None
     if protocol.task != "editing":
-        raise UserError(
-            f"protocol {protocol.name} scores no edit: leave the prompts out, or --protocol editing"
-        )
+        raise UserError(f"protocol {protocol.name} scores no edit: leave the prompts out, or --protocol editing")
     described = EditStyle("", before, after, after, "given")
     return dataclasses.replace(described, name=name_of(after, described, longest=40))
 
@@ -116,9 +99,7 @@ def _class(name: str, frames: NumberedFrames) -> type[Method]:
         digest.add(frame)
         size_px = len(frame)
         if size_px < LEAST_PX:
-            raise UserError(
-                f"{frames.source.title} is of {size_px}x{size_px} px; metrics need {LEAST_PX} px or more"
-            )
+            raise UserError(f"{frames.source.title} is of {size_px}x{size_px} px; metrics need {LEAST_PX} px or more")
     info = MethodInfo(
         name=name,
         title=name,

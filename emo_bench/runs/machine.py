@@ -39,9 +39,7 @@ def source_commit() -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        described = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10, env=environment
-        )
+        described = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=environment)
         return described.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -15,14 +15,7 @@ from emo_bench import actors, assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
-from emo_bench.methods.interface import (
-    GPU_PROFILE,
-    PAPER_PROFILE,
-    SMOKE_PROFILE,
-    EditStyle,
-    Method,
-    Workspace,
-)
+from emo_bench.methods.interface import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.seeds import require_seed
 from emo_bench.methods.watched import build_watched
 from emo_bench.runs import stages
@@ -95,12 +88,7 @@ class _Plan:
         """The method over the run's folder."""
         request = self.request
         workspace = Workspace(
-            self.folder,
-            self.profile,
-            request.seed,
-            self.device,
-            request.settings,
-            self.capture.size_px,
+            self.folder, self.profile, request.seed, self.device, request.settings, self.capture.size_px
         )
         return build_watched(self.cls, workspace)
 
@@ -228,14 +216,7 @@ def _make(plan: _Plan, *, wait: bool) -> int:
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
         job = stages.Job(
-            folder,
-            method,
-            plan.capture,
-            plan.protocol,
-            plan.split,
-            plan.device,
-            style=plan.style,
-            clip=plan.clip,
+            folder, method, plan.capture, plan.protocol, plan.split, plan.device, style=plan.style, clip=plan.clip
         )
         take_over_stages(folder, method, plan.device, plan.request.donors)
         stages.fit(job)
@@ -264,11 +245,7 @@ def _identity(plan: _Plan, method: Method) -> dict[str, Any]:
     """All that the frames of a run depend on, and that a reader would call another run if it changed."""
     described = method.describe()
     identity = {
-        "protocol": {
-            "name": plan.protocol.name,
-            "version": plan.protocol.version,
-            "hash": plan.protocol.hash(),
-        },
+        "protocol": {"name": plan.protocol.name, "version": plan.protocol.version, "hash": plan.protocol.hash()},
         "split": {"name": plan.split.name, "sha256": plan.split.digest()},
         "actor": {"name": plan.request.actor, "sha256": plan.capture.sha256},
         "method": plan.cls.info.name,
@@ -296,9 +273,7 @@ def _facts(plan: _Plan, method: Method) -> dict[str, Any]:
     elif plan.protocol.mini:
         flags.insert(0, MINI_FLAG)
     if method.resolution_px > plan.capture.size_px:
-        flags.append(
-            f"reference frames are enlarged from {plan.capture.size_px} to {method.resolution_px} px"
-        )
+        flags.append(f"reference frames are enlarged from {plan.capture.size_px} to {method.resolution_px} px")
     flags += [str(flag) for flag in method.describe().get("flags", [])]  # type: ignore[attr-defined]
     return {
         "title": info.title,

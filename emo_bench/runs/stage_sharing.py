@@ -42,8 +42,7 @@ def stage_keys(method: Method, identity: Mapping[str, Any], device: str) -> dict
         "device": device,
     }
     return {
-        stage: _digest({**about, "stage": stage, "inputs": inputs})
-        for stage, inputs in method.stage_inputs().items()
+        stage: _digest({**about, "stage": stage, "inputs": inputs}) for stage, inputs in method.stage_inputs().items()
     }
 
 

@@ -165,9 +165,7 @@ def _metric_states(protocol: Protocol) -> dict[str, Any]:
     """Version of each metric, and whether its backend is here: a change makes the scores out of date."""
     classes = [metric_class(name) for name in protocol.scoring.metrics]
     classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
-    return {
-        cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None} for cls in classes
-    }
+    return {cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None} for cls in classes}
 
 
 def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:

@@ -116,9 +116,7 @@ class RunFolder:
     def start(self, stage: str) -> int:
         """Note that a stage begins; returns which attempt this is, from 1. Stages behind it lose their marks."""
         stages = self.manifest["stages"]
-        attempts = (
-            1 if stages.get(stage, {}).get("finished_at") else stages.get(stage, {}).get("attempts", 0) + 1
-        )
+        attempts = 1 if stages.get(stage, {}).get("finished_at") else stages.get(stage, {}).get("attempts", 0) + 1
         for later in STAGES[STAGES.index(stage) :]:
             stages.pop(later, None)
         stages[stage] = {"attempts": attempts}
@@ -129,8 +127,11 @@ class RunFolder:
         """Mark a stage as done; the files ``names`` lie there whole, and their SHA-256 is kept."""
         files = {name: file_sha256(self.path / name) for name in names}
         self.manifest["stages"][stage] |= {
-            "finished_at": _now(), "inputs": inputs, **facts, "files": {k: v for k, v in files.items() if v},
-        }  # fmt: skip
+            "finished_at": _now(),
+            "inputs": inputs,
+            **facts,
+            "files": {k: v for k, v in files.items() if v},
+        }
         self._write()
 
     def note(self, **facts: Any) -> None:
@@ -147,9 +148,7 @@ class RunFolder:
         content = plain(self.manifest)
         wrong = problem(Manifest, content)
         if wrong is not None:
-            raise MethodError(
-                f"{self.path / MANIFEST} cannot store what the method's describe() returned: {wrong}"
-            )
+            raise MethodError(f"{self.path / MANIFEST} cannot store what the method's describe() returned: {wrong}")
         write_json(self.path / MANIFEST, content)
 
 
@@ -211,9 +210,7 @@ def _opened_lock(path: Path) -> TextIO:
         path.mkdir(parents=True, exist_ok=True)
         return open_in_place(path / LOCK, "a")
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR"
-        ) from error
+        raise UserError(f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR") from error
 
 
 def _has_nothing(path: Path) -> bool:

@@ -25,7 +25,7 @@ def krippendorff_alpha(ratings: ArrayLike, level: Level = "ordinal") -> float:
     if values.ndim != 2:
         raise ValueError(f"ratings are {values.ndim}-dimensional, not [raters, units]")
     levels = np.unique(values[~np.isnan(values)])
-    counts = np.stack([(values == value).sum(axis=0) for value in levels], axis=1) if levels.size else np.empty((0, 0))  # fmt: skip
+    counts = np.stack([(values == value).sum(axis=0) for value in levels], axis=1) if levels.size else np.empty((0, 0))
     counts = counts[counts.sum(axis=1) >= 2].astype(np.float64)
     if not counts.size:
         return float("nan")

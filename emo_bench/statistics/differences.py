@@ -36,9 +36,7 @@ class SubjectScores:
 
     def __post_init__(self) -> None:
         if self.a.ndim != 2 or self.b.ndim != 2 or self.a.shape[1] != self.b.shape[1]:
-            raise ValueError(
-                f"scores are [seeds, frames] of the same frames, not {self.a.shape}, {self.b.shape}"
-            )
+            raise ValueError(f"scores are [seeds, frames] of the same frames, not {self.a.shape}, {self.b.shape}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def compare_scores(
         spread_a=between_seed_spread([subject.a for subject in subjects]),
         spread_b=between_seed_spread([subject.b for subject in subjects]),
         verdict=(BETTER if mean * sign > 0 else WORSE) if decided else UNDECIDED,
-    )  # fmt: skip
+    )
 
 
 def block_length(series: FloatArray, shortest: int = DEFAULT_BLOCK_FRAMES) -> int:
@@ -223,10 +221,12 @@ def _interval(
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Of the mean over subjects."""
-    means = np.stack([
-        resampled_means(np.nan_to_num(gap), ~np.isnan(gap), block, resamples, int(rng.integers(2**32)))
-        for gap, block in zip(gaps, blocks, strict=True)
-    ])  # fmt: skip
+    means = np.stack(
+        [
+            resampled_means(np.nan_to_num(gap), ~np.isnan(gap), block, resamples, int(rng.integers(2**32)))
+            for gap, block in zip(gaps, blocks, strict=True)
+        ]
+    )
     count = len(gaps)
     if count > 1:
         # A subject that is drawn twice brings two resamples of its frames.
@@ -247,9 +247,7 @@ def _stretch(units: float, level: float) -> float:
     return float(math.sqrt(units / (units - 1)) * stats.t.ppf(tail, units - 1) / stats.norm.ppf(tail))
 
 
-def _with_seeds(
-    subject: SubjectScores, mean: float, low: float, high: float, level: float
-) -> tuple[float, float]:
+def _with_seeds(subject: SubjectScores, mean: float, low: float, high: float, level: float) -> tuple[float, float]:
     """Widen the interval over frames by the error of the means over seeds, in quadrature.
 
     Several subjects need no such term: what seeds do is part of what differs between subjects.

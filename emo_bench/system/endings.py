@@ -31,7 +31,7 @@ _REMEDIES = {
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
     errno.EIO: "the disk cannot be read or written: check it, or choose another place",
     errno.EBUSY: "something else uses it: wait, or choose another place",
-}  # fmt: skip
+}
 
 
 def exit_code(work: Callable[[], object]) -> int:
@@ -103,9 +103,7 @@ def machine_failure(error: BaseException) -> str | None:
 
 
 def _file_failure(error: OSError) -> str:
-    paths = [
-        os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))
-    ]
+    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))]
     if not paths and isinstance(error.filename, Path):
         paths = [str(error.filename)]
     number = error.errno

@@ -40,6 +40,8 @@ def _load() -> Any:
     except ImportError as error:
         lacking = missing_library(error)
         if lacking is None:
-            lacking = f"OpenCV cannot be loaded ({' '.join(str(error).split())}); run: pip install opencv-contrib-python"
+            lacking = (
+                f"OpenCV cannot be loaded ({' '.join(str(error).split())}); run: pip install opencv-contrib-python"
+            )
         raise UserError(lacking) from error
     return cv2

@@ -27,7 +27,9 @@ def unmarked(text: str) -> str:
     return escape(printable(text))
 
 
-def json_text(value: Any, indent: int = 2, default: Callable[[Any], Any] | None = None, *, allow_nan: bool = False) -> str:  # fmt: skip
+def json_text(
+    value: Any, indent: int = 2, default: Callable[[Any], Any] | None = None, *, allow_nan: bool = False
+) -> str:
     r"""A value as JSON of readable letters; what is not :func:`printable` stands as ``\u202e``, so that it is read back.
 
     Raises:

@@ -35,9 +35,7 @@ def scalp_weights(rig: HeadRig, head: Head) -> np.ndarray:
     skin = rig.face_region == 0
     outside = np.zeros(len(rest), dtype=bool)
     outside[rig.faces[skin]] = True
-    return np.asarray(
-        _ramp(away, FACE_M, SCALP_M) * _ramp(height, 0.0, 0.4) * rig.skin_weights[:, 2] * outside
-    )
+    return np.asarray(_ramp(away, FACE_M, SCALP_M) * _ramp(height, 0.0, 0.4) * rig.skin_weights[:, 2] * outside)
 
 
 def change_hair(rig: HeadRig, head: Head, height: float, width: float) -> Head:
@@ -53,11 +51,7 @@ def change_hair(rig: HeadRig, head: Head, height: float, width: float) -> Head:
 
 
 def fit_hair(
-    head: Head,
-    motion: BodyMotion,
-    outlines: Sequence[Outline],
-    focal_px: float,
-    center_px: tuple[float, float],
+    head: Head, motion: BodyMotion, outlines: Sequence[Outline], focal_px: float, center_px: tuple[float, float]
 ) -> tuple[float, float]:
     """Find how far the scalp has to grow so that its outline meets the person's above the ears.
 

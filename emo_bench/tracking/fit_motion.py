@@ -55,9 +55,7 @@ def smooth_rotations(rotations: np.ndarray, frames: np.ndarray, sigma_frames: fl
     return np.asarray(Rotation.from_quat(mean).as_matrix())
 
 
-def smooth_heads(
-    person: Person, heads: HeadFit, seen: Observation, frames: np.ndarray, fps: float
-) -> HeadFit:
+def smooth_heads(person: Person, heads: HeadFit, seen: Observation, frames: np.ndarray, fps: float) -> HeadFit:
     """Smooth rotation, expression and depth; then put each head back on its landmarks in the picture plane."""
     rotation = smooth_rotations(heads.rotation, frames, ROTATION_S * fps)
     expression = np.clip(smooth(heads.expression, frames, EXPRESSION_S * fps), 0.0, 1.0)

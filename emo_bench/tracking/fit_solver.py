@@ -167,9 +167,7 @@ def fit_person(
         away = HeadFit(heads.rotation, heads.translation * (1.0, 1.0, zoom), heads.expression)
         candidate = _moved(away, step)
         candidate_person = replace(
-            person,
-            coefficients=person.coefficients + shared_step[:-1],
-            focal_px=person.focal_px * zoom,
+            person, coefficients=person.coefficients + shared_step[:-1], focal_px=person.focal_px * zoom
         )
         new_cost = _person_cost(candidate_person, candidate, seen, focal_prior_px)
         if new_cost < cost:
@@ -196,9 +194,7 @@ def fit_offset(person: Person, heads: HeadFit, seen: Observation) -> Person:
     return replace(person, model=person.model.with_offset(offset))
 
 
-def _camera_and_derivative(
-    person: Person, heads: HeadFit, seen: Observation
-) -> tuple[np.ndarray, np.ndarray]:
+def _camera_and_derivative(person: Person, heads: HeadFit, seen: Observation) -> tuple[np.ndarray, np.ndarray]:
     """Derivative of the projection by the camera-space point ``[B, 478, 2, 3]``, and the points ``[B, 478, 3]``."""
     rest = person.model.rest(person.coefficients, heads.expression)
     camera = rest @ heads.rotation.transpose(0, 2, 1) + heads.translation[:, None]

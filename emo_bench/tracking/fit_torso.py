@@ -51,11 +51,7 @@ def change_torso(rig: HeadRig, head: Head, raise_m: float, width: float) -> Head
 
 
 def fit_torso(
-    head: Head,
-    motion: BodyMotion,
-    outlines: Sequence[Outline],
-    focal_px: float,
-    center_px: tuple[float, float],
+    head: Head, motion: BodyMotion, outlines: Sequence[Outline], focal_px: float, center_px: tuple[float, float]
 ) -> tuple[float, float]:
     """Find how far to raise and widen the torso so that its outline meets the person's, by coordinate search.
 
@@ -73,9 +69,7 @@ def fit_torso(
 
     @cache
     def score(change: tuple[float, float]) -> float:
-        errors = [
-            _error(points.project(rig, head, change, motion, o.row, focal_px, center_px), o) for o in outlines
-        ]
+        errors = [_error(points.project(rig, head, change, motion, o.row, focal_px, center_px), o) for o in outlines]
         return float(np.mean(errors))
 
     best = (0.0, 1.0)

@@ -179,13 +179,9 @@ def pose_head(
     Camera space, metres; differentiable in all tensors. See :func:`pose_points` for the poses.
     """
     shared = _rig_tensors(rig, expression.device)
-    rest = tensor_like(head.rest_vertices, expression) + (expression @ shared["deltas"]).unflatten(
-        -1, (-1, 3)
-    )
+    rest = tensor_like(head.rest_vertices, expression) + (expression @ shared["deltas"]).unflatten(-1, (-1, 3))
     joints = tensor_like(head.joints, expression)
-    return pose_points(
-        rest, shared["weights"], joints, body_rotvec, body_translation, neck_rotvec, head_rotvec
-    )
+    return pose_points(rest, shared["weights"], joints, body_rotvec, body_translation, neck_rotvec, head_rotvec)
 
 
 def shift_torso(rig: HeadRig, vertices: np.ndarray, shift: np.ndarray) -> np.ndarray:

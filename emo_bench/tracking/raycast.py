@@ -89,8 +89,4 @@ class RayCaster:
         inputs = [self._mesh.id, float(focal_px), float(center_px[0]), float(center_px[1]), size_px]
         wp.launch(_kernel(), dim=count, inputs=inputs, outputs=[face, barycentric, depth], device="cpu")
         shape = (size_px, size_px)
-        return (
-            face.numpy().reshape(shape),
-            barycentric.numpy().reshape(*shape, 3),
-            depth.numpy().reshape(shape),
-        )
+        return (face.numpy().reshape(shape), barycentric.numpy().reshape(*shape, 3), depth.numpy().reshape(shape))

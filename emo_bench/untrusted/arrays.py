@@ -60,9 +60,7 @@ class PickledDtype(Stateful):
     """Stands in for ``numpy.dtype``: a code and a byte order, no fields, no names, no subarrays."""
 
     def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
-        if type(code) is not str or not (
-            code in ("O8", "O") or PLAIN.fullmatch(code) or TEXT.fullmatch(code)
-        ):
+        if type(code) is not str or not (code in ("O8", "O") or PLAIN.fullmatch(code) or TEXT.fullmatch(code)):
             raise Unreadable(f"values of the type {shown(code)}, which are not plain numbers")
         self.code, self.order = code, "="
 
@@ -108,9 +106,7 @@ class PickledArray(Stateful):
         elif not isinstance(data, bytes | bytearray):
             raise Unreadable("an array that is not given as bytes")
         elif not TEXT.fullmatch(dtype.code):
-            self._array = array_of(
-                data, plain_dtype(dtype.code, dtype.order), shape, "F" if fortran is True else "C"
-            )
+            self._array = array_of(data, plain_dtype(dtype.code, dtype.order), shape, "F" if fortran is True else "C")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self._array is None:

@@ -60,9 +60,7 @@ def read_header(file: IO[bytes]) -> NpyHeader:
     while at < len(inner):
         item = ITEM.match(inner, at)
         if item is None:
-            raise Unreadable(
-                "its header says more than the type, order and shape of an array of plain numbers"
-            )
+            raise Unreadable("its header says more than the type, order and shape of an array of plain numbers")
         at = item.end()
         found[item["key"]] = item[{"descr": "text", "fortran_order": "flag", "shape": "shape"}[item["key"]]]
     if any(found.get(key) is None for key in ("descr", "fortran_order", "shape")):

@@ -77,10 +77,6 @@ def shown(value: Any) -> str:
     """A value of a file for a line of text: short plain values as they are, of any other its kind."""
     if isinstance(value, str | bytes):
         return short(repr(value[:40]), 48) + ("..." if len(value) > 40 else "")
-    if (
-        value is None
-        or isinstance(value, bool | float)
-        or (isinstance(value, int) and value.bit_length() < 64)
-    ):
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 64):
         return repr(value)
     return f"a value of the kind {type(value).__name__}"

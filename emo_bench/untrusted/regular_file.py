@@ -9,9 +9,12 @@ from pathlib import Path
 from emo_bench.errors import UserError
 
 KINDS = {
-    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
-}  # fmt: skip
+}
 MEGABYTE = 10**6
 
 
@@ -51,9 +54,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
             raise UserError(f"{path} is not a regular file")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UserError(
-            f"{path} is larger than {most_bytes / MEGABYTE:,.0f} MB, more than such a file ever holds"
-        )
+        raise UserError(f"{path} is larger than {most_bytes / MEGABYTE:,.0f} MB, more than such a file ever holds")
     return content
 
 

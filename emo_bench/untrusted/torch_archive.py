@@ -41,9 +41,7 @@ DTYPES: Mapping[str, torch.dtype] = {
     "torch.storage.UntypedStorage": torch.uint8,
 }
 # Kinds of numbers and places that a trainer's settings may name; they stay names.
-INERT = tuple(
-    f"torch.{kind}" for kind in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8")
-)
+INERT = tuple(f"torch.{kind}" for kind in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +111,7 @@ def view_of(storage: Any, offset: Any, size: Any, stride: Any, budget: Budget) -
     """
     if not isinstance(storage, Storage):
         raise Unreadable("a tensor without a storage")
-    if (
-        type(size) is not tuple
-        or type(stride) is not tuple
-        or len(size) != len(stride)
-        or len(size) > MOST_AXES
-    ):
+    if type(size) is not tuple or type(stride) is not tuple or len(size) != len(stride) or len(size) > MOST_AXES:
         raise Unreadable("a tensor without a shape")
     for number in (offset, *size, *stride):
         if type(number) is not int or not 0 <= number < 1 << 48:
@@ -147,12 +140,7 @@ def _refuse_call(*_: Any) -> Any:
 
 def _storage_id(saved: Any) -> tuple[torch.dtype, str, int]:
     """Kind, key and count of elements in ``('storage', kind, key, location, count[, view])``."""
-    if (
-        type(saved) is not tuple
-        or not 5 <= len(saved) <= 6
-        or saved[0] != "storage"
-        or saved[5:] not in ((), (None,))
-    ):
+    if type(saved) is not tuple or not 5 <= len(saved) <= 6 or saved[0] != "storage" or saved[5:] not in ((), (None,)):
         raise Unreadable("a persistent id that does not describe a whole storage")
     _, kind, key, _, count = saved[:5]
     if not isinstance(kind, Name) or kind.full not in DTYPES:
@@ -169,10 +157,7 @@ def _read_zip(file: IO[bytes], budget: Budget, extra: Mapping[str, Builder]) -> 
         if len(pickles) != 1:
             raise Unreadable("it holds no data.pkl, or several")
         folder = pickles[0].removesuffix("data.pkl")
-        if (
-            f"{folder}byteorder" in members
-            and _member(archive, members[f"{folder}byteorder"], budget) != b"little"
-        ):
+        if f"{folder}byteorder" in members and _member(archive, members[f"{folder}byteorder"], budget) != b"little":
             raise Unreadable("its numbers are big-endian")
         kept: dict[str, bytearray] = {}
 

@@ -62,9 +62,7 @@ def _encode(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
         for frame in frames:
             if size is None:
                 size = frame.shape
-                stream = container.add_stream(
-                    "ffv1", rate=FPS, options={"level": "3", "slicecrc": "1", "g": "1"}
-                )
+                stream = container.add_stream("ffv1", rate=FPS, options={"level": "3", "slicecrc": "1", "g": "1"})
                 stream.height, stream.width = size[:2]
                 stream.pix_fmt = PIXEL_FORMAT
             if frame.shape != size or frame.dtype != np.uint8:

@@ -46,13 +46,7 @@ class NoMask(Exception):
 
 # An empty mask looks the same in all kinds.
 EMPTY = "empty"
-ZERO_ONE, SOFT, COLOUR, ALPHA, LABELS = (
-    "of 0 and 1",
-    "of 0 to 255",
-    "in the colour",
-    "in the alpha",
-    "of labels",
-)
+ZERO_ONE, SOFT, COLOUR, ALPHA, LABELS = ("of 0 and 1", "of 0 to 255", "in the colour", "in the alpha", "of labels")
 
 
 def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
@@ -132,9 +126,7 @@ def understood(layers: Layers, *, cut_out: bool = False) -> Seen:
     if by_alpha.kind == ALPHA and _is_two_valued(layers.colour[visible]):
         by_colour = _from_colour(layers.colour)
         if ((by_colour.levels >= HALF) != (by_alpha.levels >= HALF)).any():
-            raise NoMask(
-                "has an alpha and black-and-white colours that are different masks: save only one of them"
-            )
+            raise NoMask("has an alpha and black-and-white colours that are different masks: save only one of them")
     return by_alpha
 
 
@@ -152,9 +144,7 @@ def _from_colour(colour: FrameU8) -> Seen:
     colours, where = np.unique(colour.reshape(-1, 3), axis=0, return_inverse=True)
     if len(colours) == 2 and not colours[0].any():
         # Another colour in another mask is another label.
-        return Seen(
-            f"{COLOUR} {_named(colours[1])}", (where.reshape(colour.shape[:2]) * 255).astype(np.uint8)
-        )
+        return Seen(f"{COLOUR} {_named(colours[1])}", (where.reshape(colour.shape[:2]) * 255).astype(np.uint8))
     shown = ", ".join(map(_named, colours[:SHOWN]))
     what = f"the colours {shown}" if len(colours) <= SHOWN else f"{len(colours):,} colours"
     raise NoMask(
@@ -206,9 +196,7 @@ def _by_labels(layers: Layers, wanted: frozenset[int]) -> Seen:
     inside = np.isin(values, sorted(wanted))
     if not inside.any():
         named = ", ".join(map(str, sorted(wanted)))
-        raise NoMask(
-            f"holds {_listed(np.unique(values))} and none of the labels {named}: the mask would be empty"
-        )
+        raise NoMask(f"holds {_listed(np.unique(values))} and none of the labels {named}: the mask would be empty")
     return Seen(LABELS, (inside * 255).astype(np.uint8))
 
 

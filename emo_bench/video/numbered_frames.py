@@ -32,15 +32,11 @@ class NumberedFrames:
             height, width = frame.shape[:2]
             size_px = height if size_px is None else size_px
             if (height, width) != (size_px, size_px):
-                raise UserError(
-                    f"frame {name} of {self.source.title} is {width}x{height} px, not {size_px}x{size_px}"
-                )
+                raise UserError(f"frame {name} of {self.source.title} is {width}x{height} px, not {size_px}x{size_px}")
             count += 1
             yield frame
         if count != len(self.indices):
-            raise UserError(
-                f"{self.source.title} is damaged: {count} of {len(self.indices)} frames could be read"
-            )
+            raise UserError(f"{self.source.title} is damaged: {count} of {len(self.indices)} frames could be read")
 
 
 def frame_number(name: str) -> int | None:
@@ -74,9 +70,7 @@ def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
     for name in source.names:
         number = frame_number(str(name))
         if number is None:
-            raise UserError(
-                f"{name} in {source.title} has no number, so its place is not known: name frames by number"
-            )
+            raise UserError(f"{name} in {source.title} has no number, so its place is not known: name frames by number")
         numbers.append(number)
     first = numbers[0] if numbers[0] in (0, 1) else 0
     in_series = list(range(first, first + len(wanted)))
@@ -87,9 +81,7 @@ def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
             f"{source.title} has {len(numbers)} frames; {len(wanted)} were asked for{_lacking(numbers, wanted)}"
         )
     if sorted(numbers) in (wanted, in_series):
-        raise UserError(
-            f"the frames of {source.title} are not in the order of their numbers: name them alike"
-        )
+        raise UserError(f"the frames of {source.title} are not in the order of their numbers: name them alike")
     raise UserError(
         f"{source.title} has {len(numbers)} frames, as asked for, but not those{_lacking(numbers, wanted)}"
         f"; name them {wanted[0]} to {wanted[-1]}, or 0 to {len(wanted) - 1}"

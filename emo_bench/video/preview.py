@@ -52,9 +52,7 @@ class PreviewWriter:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _end(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Write the pictures that the encoder still holds."""
         if kind is None and self._stream is not None:
             self._container.mux(self._stream.encode(None))

@@ -78,16 +78,11 @@ def probe_video(path: Path) -> VideoInfo:
     fps, timed = _frame_rate(path, times, rate)
     notes = _notes(first, rotation_deg, len(times), expected, cut)
     if not timed:
-        notes = (
-            *notes,
-            f"the frames have no time stamps: they were read at {float(fps):g} frames per second",
-        )
+        notes = (*notes, f"the frames have no time stamps: they were read at {float(fps):g} frames per second")
     return VideoInfo(path, width, height, fps, len(times), rotation_deg, notes)
 
 
-def decode_video(
-    info: VideoInfo, add_note: Callable[[str], None] = lambda note: None
-) -> Iterator[np.ndarray]:
+def decode_video(info: VideoInfo, add_note: Callable[[str], None] = lambda note: None) -> Iterator[np.ndarray]:
     """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; alpha lies on black, grey becomes RGB.
 
     A damaged file ends early without an error; compare the count with ``info.frames``. Where a decoder fills in what it
@@ -187,13 +182,7 @@ def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> tuple[
     return near.limit_denominator(1001), True
 
 
-def _notes(
-    first: av.VideoFrame,
-    rotation_deg: int,
-    frames: int,
-    expected: int,
-    cut: bool,
-) -> tuple[str, ...]:
+def _notes(first: av.VideoFrame, rotation_deg: int, frames: int, expected: int, cut: bool) -> tuple[str, ...]:
     notes = []
     if rotation_deg:
         notes.append(f"the file asks to be turned by {rotation_deg} degrees counterclockwise: done")

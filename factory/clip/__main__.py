@@ -33,9 +33,7 @@ def _arguments() -> argparse.ArgumentParser:
     plan, config = StyledPlan(Path()), ClipConfig()
     parser.add_argument("--heads", type=Path, required=True, help="bank of heads, .npy with its .parquet")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
-    parser.add_argument(
-        "--weights", type=Path, help="folder of the model and its card; default: OUT/clip-portraits"
-    )
+    parser.add_argument("--weights", type=Path, help="folder of the model and its card; default: OUT/clip-portraits")
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be repeated")
     parser.add_argument("--size", type=int, default=plan.size_px, help="side of the styled heads in px")
     parser.add_argument("--styles-per-head", type=int, default=plan.styles_per_head)
@@ -45,9 +43,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=config.batch)
     parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
     parser.add_argument("--seed", type=parse_seed, default=config.seed)
-    parser.add_argument(
-        "--video", type=Path, nargs="*", default=[], help="videos of real people to measure on"
-    )
+    parser.add_argument("--video", type=Path, nargs="*", default=[], help="videos of real people to measure on")
     parser.add_argument("--frames", type=int, default=24, help="frames of each video")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that paint styles")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
@@ -69,16 +65,18 @@ def _run(given: argparse.Namespace, command: str) -> None:
     styled = given.out / "styled.npy"
     weights = given.weights or given.out / "clip-portraits"
     if "styles" in stages and not styled.exists():
-        plan = StyledPlan(
-            given.heads, given.size, given.styles_per_head, given.styles_per_held_out, given.seed
-        )
+        plan = StyledPlan(given.heads, given.size, given.styles_per_head, given.styles_per_held_out, given.seed)
         make_styled_bank(styled, plan, given.processes)
     bank = open_styled_bank(styled)
     if "train" in stages:
         config = ClipConfig(
-            steps=given.steps, refine_steps=given.refine_steps, batch=given.batch, learning_rate=given.learning_rate, seed=given.seed,
+            steps=given.steps,
+            refine_steps=given.refine_steps,
+            batch=given.batch,
+            learning_rate=given.learning_rate,
+            seed=given.seed,
             warmup_steps=min(ClipConfig().warmup_steps, given.steps // 10),
-        )  # fmt: skip
+        )
         train(bank, given.out, config, device, weights=weights)
     if "evaluate" in stages:
         figures = evaluate(weights, bank, given.video, given.frames)

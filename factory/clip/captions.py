@@ -12,20 +12,11 @@ from factory.clip.styles import PHOTO, Style, find_style
 SERIOUS_BELOW = 0.15
 """Smile coefficient under which a caption may say that somebody is serious; between it and a smile nothing is said."""
 
-TEMPLATES = (
-    "{noun} of {who}",
-    "{noun} of {who}",
-    "{who} as {noun}",
-    "{who}, {noun}",
-    "{noun} that shows {who}",
-)
+TEMPLATES = ("{noun} of {who}", "{noun} of {who}", "{who} as {noun}", "{who}, {noun}", "{noun} that shows {who}")
 HELD_OUT_TEMPLATES = ("{noun} showing {who}", "{noun} with {who}")
 ANYBODY = ("a person", "a person", "somebody", "a head", "a face")
 
-NOUNS = {
-    "male": ("man", "man", "guy"),
-    "female": ("woman", "woman", "lady"),
-}
+NOUNS = {"male": ("man", "man", "guy"), "female": ("woman", "woman", "lady")}
 HAIR = ("with {} hair", "with {} hair", "who has {} hair", "{}-haired")
 HELD_OUT_HAIR = ("having {} hair", "whose hair is {}")
 SMILING = ("smiling", "with a smile", "happy")
@@ -34,12 +25,7 @@ SERIOUS = ("serious", "with a serious face", "without a smile")
 HELD_OUT_SERIOUS = ("who is serious", "having a serious face")
 BEARDED = ("bearded", "with a beard")
 BALD = ("bald", "without hair")
-HAIR_STYLES = {
-    "long": "with long hair",
-    "short": "with short hair",
-    "ponytail": "with a ponytail",
-    "bob": "with a bob",
-}
+HAIR_STYLES = {"long": "with long hair", "short": "with short hair", "ponytail": "with a ponytail", "bob": "with a bob"}
 SKINS = {"light": "light-skinned", "medium": "brown-skinned", "dark": "dark-skinned"}
 
 
@@ -62,9 +48,7 @@ class Attributes:
     @classmethod
     def of_row(cls, row: Mapping[str, object]) -> Attributes:
         """From a row of the supply's table."""
-        words = {
-            name: str(row[name]) for name in ("sex", "age", "skin", "hair_style", "hair_colour", "beard")
-        }
+        words = {name: str(row[name]) for name in ("sex", "age", "skin", "hair_style", "hair_colour", "beard")}
         return cls(**words, smile=float(str(row["smile"])), smiling=bool(row["smiling"]))
 
 

@@ -67,11 +67,7 @@ it must not be used to judge people.
 
 
 def write_card(
-    folder: Path,
-    figures: Mapping[str, Accuracy],
-    bank: StyledBank,
-    training: Mapping[str, Any],
-    command: str,
+    folder: Path, figures: Mapping[str, Accuracy], bank: StyledBank, training: Mapping[str, Any], command: str
 ) -> None:
     """Write ``MODEL_CARD.md``, ``figures.json`` and ``styles.jpg`` beside the model in ``folder``.
 
@@ -80,11 +76,7 @@ def write_card(
     from emo_bench.clip.model import WEIGHTS_FILE
 
     config = ClipConfig(**training["config"])
-    record = {
-        "command": command,
-        "training": training,
-        **{name: asdict(one) for name, one in figures.items()},
-    }
+    record = {"command": command, "training": training, **{name: asdict(one) for name, one in figures.items()}}
     (folder / FIGURES_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     write_sheet(folder / SHEET_FILE, bank)
     by_style = figures["style"].by_class
@@ -110,8 +102,7 @@ def write_card(
             command=command,
             wordings="several",
             rows="\n".join(
-                f"| {name} | {one.count:,} | {one.overall:.1%} | {one.balanced:.1%} |"
-                for name, one in figures.items()
+                f"| {name} | {one.count:,} | {one.overall:.1%} | {one.balanced:.1%} |" for name, one in figures.items()
             ),
             styles=len(STYLES),
             weakest=", ".join(

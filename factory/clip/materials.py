@@ -27,9 +27,11 @@ def pencil_sketch(head: Heads, rng: np.random.Generator) -> Heads:
         lines = fixed_style(head, SILVERPOINT, head.shape[0])
         return recoloured(lines, PENCIL_PALETTE, float(rng.uniform(1.3, 1.7)))
     grey, _ = cv2.pencilSketch(
-        _bgr(head), sigma_s=float(rng.uniform(10, 40)), sigma_r=float(rng.uniform(0.05, 0.12)),
+        _bgr(head),
+        sigma_s=float(rng.uniform(10, 40)),
+        sigma_r=float(rng.uniform(0.05, 0.12)),
         shade_factor=float(rng.uniform(0.03, 0.06)),
-    )  # fmt: skip
+    )
     return np.repeat(grey[..., None], 3, axis=2)
 
 
@@ -38,9 +40,11 @@ def coloured_pencil(head: Heads, rng: np.random.Generator) -> Heads:
     from emo_bench.system import opencv as cv2
 
     _, colour = cv2.pencilSketch(
-        _bgr(head), sigma_s=float(rng.uniform(20, 60)), sigma_r=float(rng.uniform(0.06, 0.12)),
+        _bgr(head),
+        sigma_s=float(rng.uniform(20, 60)),
+        sigma_r=float(rng.uniform(0.06, 0.12)),
         shade_factor=float(rng.uniform(0.04, 0.06)),
-    )  # fmt: skip
+    )
     return _rgb(colour)
 
 
@@ -60,18 +64,14 @@ def digital_painting(head: Heads, rng: np.random.Generator) -> Heads:
     """OpenCV's stylization: flat areas with drawn edges."""
     from emo_bench.system import opencv as cv2
 
-    return _rgb(
-        cv2.stylization(_bgr(head), sigma_s=float(rng.uniform(30, 60)), sigma_r=float(rng.uniform(0.4, 0.6)))
-    )
+    return _rgb(cv2.stylization(_bgr(head), sigma_s=float(rng.uniform(30, 60)), sigma_r=float(rng.uniform(0.4, 0.6))))
 
 
 def hdr(head: Heads, rng: np.random.Generator) -> Heads:
     """OpenCV's detail enhancement, as strong as tone-mapped photographs had it."""
     from emo_bench.system import opencv as cv2
 
-    sharp = cv2.detailEnhance(
-        _bgr(head), sigma_s=float(rng.uniform(8, 14)), sigma_r=float(rng.uniform(0.3, 0.45))
-    )
+    sharp = cv2.detailEnhance(_bgr(head), sigma_s=float(rng.uniform(8, 14)), sigma_r=float(rng.uniform(0.3, 0.45)))
     sharp = cv2.detailEnhance(sharp, sigma_s=4.0, sigma_r=float(rng.uniform(0.25, 0.4)))
     return _saturated(_rgb(sharp), float(rng.uniform(0.8, 1.1)), 1.0)
 

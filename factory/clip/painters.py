@@ -56,9 +56,7 @@ def paint(name: str, heads: Heads, seeds: Sequence[int], group_seed: int) -> Hea
     if name in TEXTURES:
         shared = np.random.default_rng(group_seed)
         # At the same time as the texture, relief: texture alone leaves a face that is only tinted.
-        carved = np.stack(
-            [materials.carved(head) for head in heads] if name == "wood-carving" else list(heads)
-        )
+        carved = np.stack([materials.carved(head) for head in heads] if name == "wood-carving" else list(heads))
         return any_style(carved, TEXTURES[name](shared), float(shared.uniform(0.85, 1.0)))
     rngs = [np.random.default_rng((seed, NAMES.index(name))) for seed in seeds]
     if name in SINGLE:

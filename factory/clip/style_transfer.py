@@ -30,9 +30,7 @@ def fixed_style(head: Heads, number: int, size_px: int) -> Heads:
     from emo_bench.system import opencv as cv2
 
     side = head.shape[0]
-    enlarged = (
-        cv2.resize(head, (size_px, size_px), interpolation=cv2.INTER_CUBIC) if size_px != side else head
-    )
+    enlarged = cv2.resize(head, (size_px, size_px), interpolation=cv2.INTER_CUBIC) if size_px != side else head
     content = np.ascontiguousarray(enlarged.transpose(2, 0, 1)[None], dtype=np.float32) / 255.0
     weights = np.eye(FIXED_STYLES, dtype=np.float32)[number]
     painted = _network("multistyle26").run(None, {"image": content, "style_weights": weights})[0][0]
@@ -66,9 +64,7 @@ def any_style(heads: Heads, texture: NDArray[np.uint8], strength: float) -> Head
 
 def _style_vector(picture_u8: NDArray[np.uint8]) -> NDArray[np.float32]:
     network = _network("arbitrary_predict")
-    return np.asarray(
-        network.run(None, {network.get_inputs()[0].name: picture_u8[None].astype(np.float32) / 255.0})[0]
-    )
+    return np.asarray(network.run(None, {network.get_inputs()[0].name: picture_u8[None].astype(np.float32) / 255.0})[0])
 
 
 def _shrunk(picture: NDArray[np.float32], side: int) -> Heads:
@@ -89,6 +85,4 @@ def _network(name: str) -> Any:
     # One thread: heads are painted side by side in processes, and sums must not depend on the machine's cores.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        str(MODEL_DIR / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(str(MODEL_DIR / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])

@@ -235,10 +235,7 @@ def _paint_chunk(task: Task) -> tuple[int, NDArray[np.uint8]]:
         places = [k for k, style in enumerate(styles) if style == name]
         seeds = [plan.seed * 1_000_003 + int(rows[k]) for k in places]
         taken = np.stack(
-            [
-                camera(pictures[k], np.random.default_rng((seed, 5)))
-                for k, seed in zip(places, seeds, strict=True)
-            ]
+            [camera(pictures[k], np.random.default_rng((seed, 5))) for k, seed in zip(places, seeds, strict=True)]
         )
         if name == PHOTO:
             # Held-out photos are measured on as the studio made them.

@@ -84,9 +84,7 @@ def _colours(
     saturation: tuple[float, float],
     value: tuple[float, float],
 ) -> NDArray[np.float64]:
-    drawn = zip(
-        rng.uniform(*hue, count), rng.uniform(*saturation, count), rng.uniform(*value, count), strict=True
-    )
+    drawn = zip(rng.uniform(*hue, count), rng.uniform(*saturation, count), rng.uniform(*value, count), strict=True)
     return np.array([colorsys.hsv_to_rgb(*one) for one in drawn])
 
 
@@ -97,9 +95,7 @@ def _clouds(rng: np.random.Generator, scale_px: float) -> NDArray[np.float64]:
 def _stretched_noise(rng: np.random.Generator, across_px: float, along_px: float) -> NDArray[np.float64]:
     from emo_bench.system import opencv as cv2
 
-    noise = cv2.GaussianBlur(
-        rng.standard_normal((TEXTURE_PX, TEXTURE_PX)), (0, 0), across_px, sigmaY=along_px
-    )
+    noise = cv2.GaussianBlur(rng.standard_normal((TEXTURE_PX, TEXTURE_PX)), (0, 0), across_px, sigmaY=along_px)
     return np.asarray(np.clip(0.5 + 0.25 * noise / noise.std(), 0, 1))
 
 

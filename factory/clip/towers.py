@@ -82,12 +82,7 @@ def save_model(folder: Path, model: nn.Module) -> None:
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    preprocess: dict[str, Any] = {
-        "mean": MEAN,
-        "std": DEVIATION,
-        "interpolation": "bicubic",
-        "resize_mode": "squash",
-    }
+    preprocess: dict[str, Any] = {"mean": MEAN, "std": DEVIATION, "interpolation": "bicubic", "resize_mode": "squash"}
     preprocess |= {"size": [MODEL["vision_cfg"]["image_size"]] * 2, "mode": "RGB", "fill_color": 0}
     config = {"model_cfg": copy.deepcopy(MODEL), "preprocess_cfg": preprocess}
     weights = {

@@ -24,15 +24,7 @@ from factory.clip.augmentation import views
 from factory.clip.captions import caption, training_words
 from factory.clip.styled_bank import StyledBank
 from factory.clip.styles import NAMES, PHOTO, STYLES
-from factory.clip.towers import (
-    DEVIATION,
-    MEAN,
-    MODEL,
-    new_model,
-    require_open_clip,
-    save_model,
-    tokenizer_of_portraits,
-)
+from factory.clip.towers import DEVIATION, MEAN, MODEL, new_model, require_open_clip, save_model, tokenizer_of_portraits
 
 COLUMNS = ("step", "seconds", "images_per_s", "loss", "accuracy", "pair_accuracy", "scale", "rate")
 FACTS_FILE = "facts.json"
@@ -234,10 +226,7 @@ def _rate(config: ClipConfig, step: int) -> float:
 def _optimizer(model: nn.Module, config: ClipConfig) -> torch.optim.AdamW:
     plain = [p for name, p in model.named_parameters() if p.ndim < 2 or "embedding" in name]
     matrices = [p for name, p in model.named_parameters() if not (p.ndim < 2 or "embedding" in name)]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 

@@ -42,9 +42,7 @@ class FeatureJudge:
 def lazy_adam(parameters: list[torch.nn.Parameter], learning_rate: float, interval: int) -> torch.optim.Adam:
     """Adam with betas (0, 0.99), corrected for a regulariser every ``interval`` steps (appendix B)."""
     ratio = interval / (interval + 1)
-    return torch.optim.Adam(
-        parameters, lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True
-    )
+    return torch.optim.Adam(parameters, lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
 
 
 def discriminator_step(

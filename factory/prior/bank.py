@@ -65,12 +65,7 @@ def open_bank(path: Path, resolution: int) -> ImageBank:
     beside it describes another number of images.
     """
     images = map_npy(path, "bank of images")
-    if (
-        images.dtype != np.uint8
-        or images.ndim != 4
-        or images.shape[1] != images.shape[2]
-        or images.shape[3] != 3
-    ):
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise UserError(f"the image bank {path} is {images.dtype} {images.shape}, not uint8 [N, S, S, 3].")
     if len(images) < 2:
         raise UserError(f"the image bank {path} holds {len(images)} images: give it some thousands.")
@@ -79,9 +74,7 @@ def open_bank(path: Path, resolution: int) -> ImageBank:
     held_out = _held_out(path, len(images))
     rows = np.arange(len(images), dtype=np.int64)
     recipes, codes = _recipes(path, len(images))
-    return ImageBank(
-        path, images, images.shape[1] // resolution, rows[~held_out], rows[held_out], recipes, codes
-    )
+    return ImageBank(path, images, images.shape[1] // resolution, rows[~held_out], rows[held_out], recipes, codes)
 
 
 def _recipes(path: Path, count: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
@@ -112,7 +105,5 @@ def _held_out(path: Path, count: int) -> NDArray[np.bool_]:
         return np.zeros(count, dtype=np.bool_)
     held_out: NDArray[np.bool_] = table["held_out"].to_numpy(dtype=np.bool_)
     if (~held_out).sum() < 2:
-        raise UserError(
-            f"{table_path} holds out all but {(~held_out).sum()} images: nothing is left to train on."
-        )
+        raise UserError(f"{table_path} holds out all but {(~held_out).sum()} images: nothing is left to train on.")
     return held_out

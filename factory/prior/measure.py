@@ -98,9 +98,8 @@ def run_pti(
     targets = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     numbers: list[float] = []
     result = invert(
-        generator, targets, settings, perceptual, seed=0,
-        on_step=lambda **step: numbers.append(step["perceptual"]),
-    )  # fmt: skip
+        generator, targets, settings, perceptual, seed=0, on_step=lambda **step: numbers.append(step["perceptual"])
+    )
     with torch.no_grad():
         tuned = float(perceptual(result.reconstructions, targets).mean())
     return result, numbers[settings.w_steps - 1], tuned
@@ -239,9 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--actors", default="1,2,3,4", help="for PTI, with commas between them")
     parser.add_argument("--out", type=Path, default=root / "emo_avatar" / "weights")
     parser.add_argument("--pictures", type=Path, default=root / "docs" / "images")
-    parser.add_argument(
-        "--good", type=int, help=f"how many of the {SAMPLES} samples you count as without a defect"
-    )
+    parser.add_argument("--good", type=int, help=f"how many of the {SAMPLES} samples you count as without a defect")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     given = parser.parse_args(arguments)
     if given.threads:

@@ -53,10 +53,15 @@ class RecipeEncoder(nn.Module):
     def __init__(self, recipe_dim: int, w_dim: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(recipe_dim, WIDTH), nn.LayerNorm(WIDTH), nn.GELU(),
-            nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH), nn.GELU(),
-            nn.Linear(WIDTH, w_dim), nn.LayerNorm(w_dim, elementwise_affine=False),
-        )  # fmt: skip
+            nn.Linear(recipe_dim, WIDTH),
+            nn.LayerNorm(WIDTH),
+            nn.GELU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.LayerNorm(WIDTH),
+            nn.GELU(),
+            nn.Linear(WIDTH, w_dim),
+            nn.LayerNorm(w_dim, elementwise_affine=False),
+        )
 
     def forward(self, recipes: Tensor) -> Tensor:
         with torch.autocast(recipes.device.type, enabled=False):
@@ -139,12 +144,7 @@ def check_code(bank: ImageBank, z_dim: int) -> None:
 
 
 def teach_mapping(
-    mapping: Mapping,
-    encoder: RecipeEncoder,
-    bank: ImageBank,
-    seed: int,
-    device: str,
-    steps: int = MAPPING_STEPS,
+    mapping: Mapping, encoder: RecipeEncoder, bank: ImageBank, seed: int, device: str, steps: int = MAPPING_STEPS
 ) -> float:
     """Teach the mapping the encoder's w from the codes, the rest of z being noise; sets its average w.
 
@@ -191,10 +191,7 @@ def finish(
     rng = torch.Generator().manual_seed(seed)
     codes, training = torch.from_numpy(bank.codes), torch.from_numpy(bank.training)
     config = generator.config
-    rates = {
-        generator.synthesis: FINISHING_RATE,
-        generator.mapping: FINISHING_RATE / config.mapping_lr_multiplier,
-    }
+    rates = {generator.synthesis: FINISHING_RATE, generator.mapping: FINISHING_RATE / config.mapping_lr_multiplier}
     groups = [{"params": list(part.parameters()), "lr": rate, "peak": rate} for part, rate in rates.items()]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
     unflipped = torch.zeros(batch, dtype=torch.bool)
@@ -212,8 +209,7 @@ def finish(
             advance(1, l1=float(loss.detach()))
     with torch.no_grad():
         w = [
-            generator.mapping.to_w(complete(part, config.z_dim, rng).to(device))
-            for part in codes[training].split(1024)
+            generator.mapping.to_w(complete(part, config.z_dim, rng).to(device)) for part in codes[training].split(1024)
         ]
     generator.mapping.w_avg.copy_(torch.cat(w).mean(dim=0))
 

@@ -146,9 +146,7 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
         optimizer_d=lazy_adam(list(discriminator.parameters()), rate, interval),
         encoder=encoder,
         optimizer_warmup=_warmup_optimizer(generator, encoder),
-        perceptual=PerceptualDistance.from_assets(BACKEND, device)
-        if isinstance(encoder, RecipeEncoder)
-        else None,
+        perceptual=PerceptualDistance.from_assets(BACKEND, device) if isinstance(encoder, RecipeEncoder) else None,
         features=features,
         optimizer_f=None
         if features is None
@@ -157,17 +155,13 @@ def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> 
     )
 
 
-def _warmup_optimizer(
-    generator: Generator, encoder: Encoder | RecipeEncoder | None
-) -> torch.optim.Adam | None:
+def _warmup_optimizer(generator: Generator, encoder: Encoder | RecipeEncoder | None) -> torch.optim.Adam | None:
     if isinstance(encoder, RecipeEncoder):
         return recipe_optimizer(generator, encoder)
     return None if encoder is None else warmup_optimizer(generator, encoder)
 
 
-def _grown(
-    config: PretrainConfig, init: Path, discriminator: Discriminator
-) -> tuple[Generator, Discriminator]:
+def _grown(config: PretrainConfig, init: Path, discriminator: Discriminator) -> tuple[Generator, Discriminator]:
     checkpoint = load_stylegan2(init)
     try:
         generator = grow_generator(checkpoint.generator, config.resolution)
@@ -212,8 +206,7 @@ def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState
     if different:
         name = different[0]
         raise UserError(
-            f"{path} was trained with {name}={stored.get(name)}, not {wanted[name]}: "
-            "use that, or another --out."
+            f"{path} was trained with {name}={stored.get(name)}, not {wanted[name]}: use that, or another --out."
         )
     state = new_state(config, device)
     if content["encoder"] is None:

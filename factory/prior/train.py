@@ -30,15 +30,7 @@ from factory.prior.adversarial import (
 )
 from factory.prior.bank import ImageBank, open_bank
 from factory.prior.frechet import FrechetJudge
-from factory.prior.recipes import (
-    RecipeEncoder,
-    check_code,
-    cool,
-    finish,
-    finishing_steps,
-    recipe_step,
-    teach_mapping,
-)
+from factory.prior.recipes import RecipeEncoder, check_code, cool, finish, finishing_steps, recipe_step, teach_mapping
 from factory.prior.record import Pace, TrainingRecord
 from factory.prior.state import PretrainConfig, PretrainState, load_state, new_state
 from factory.prior.warmup import warmup_step
@@ -47,12 +39,7 @@ RECIPE_IMAGES = 170000
 
 
 def train(
-    bank: ImageBank,
-    out: Path,
-    config: PretrainConfig,
-    pace: Pace,
-    device: str = "cpu",
-    init: Path | None = None,
+    bank: ImageBank, out: Path, config: PretrainConfig, pace: Pace, device: str = "cpu", init: Path | None = None
 ) -> PretrainState:
     """Train, or go on training, in the folder ``out``.
 
@@ -101,14 +88,10 @@ def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tenso
     z = torch.randn(2, config.batch, config.z_dim, generator=state.rng).to(device)
     game = config.adversarial
     if state.encoder is not None:
-        losses = _warmup(
-            state, real, z[0], None if bank.recipes is None else bank.recipes_of(indices, device)
-        )
+        losses = _warmup(state, real, z[0], None if bank.recipes is None else bank.recipes_of(indices, device))
     else:
         judge = state.judge()
-        losses = discriminator_step(
-            state.generator, state.discriminator, state.optimizer_d, real, z[0], game, judge
-        )
+        losses = discriminator_step(state.generator, state.discriminator, state.optimizer_d, real, z[0], game, judge)
         if state.steps % game.r1_interval == 0:
             losses |= r1_step(state.discriminator, state.optimizer_d, real, game)
         losses |= generator_step(state.generator, state.discriminator, state.optimizer_g, z[1], game, judge)
@@ -142,10 +125,7 @@ def _warmup(state: PretrainState, real: Tensor, epsilon: Tensor, recipes: Tensor
 def _end_warmup(state: PretrainState, bank: ImageBank, device: str) -> None:
     if isinstance(state.encoder, RecipeEncoder):
         share = teach_mapping(state.generator.mapping, state.encoder, bank, state.config.seed, device)
-        print(
-            f"pretrain: the mapping explains {share:.3f} of the variance of w over held-out recipes",
-            flush=True,
-        )
+        print(f"pretrain: the mapping explains {share:.3f} of the variance of w over held-out recipes", flush=True)
         config = state.config
         steps = finishing_steps(config.warmup_images, config.batch)
         finish(state.generator, bank, config.seed, device, config.adversarial.autocast, config.batch, steps)
@@ -159,9 +139,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--resolution", type=int, default=default.resolution)
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all restarts")
-    parser.add_argument(
-        "--max-images", type=int, help="stop earlier, after so many images of warm-up and game"
-    )
+    parser.add_argument("--max-images", type=int, help="stop earlier, after so many images of warm-up and game")
     parser.add_argument(
         "--warmup-images",
         type=int,
@@ -172,10 +150,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--channel-base", type=int, default=default.channel_base)
     parser.add_argument("--channel-max", type=int, default=default.channel_max)
     parser.add_argument(
-        "--critic-share",
-        type=float,
-        default=default.critic_share,
-        help="the discriminator's width by the generator's",
+        "--critic-share", type=float, default=default.critic_share, help="the discriminator's width by the generator's"
     )
     parser.add_argument("--learning-rate", type=float, default=game.learning_rate)
     parser.add_argument("--r1-gamma", type=float, default=game.r1_gamma)
@@ -217,10 +192,7 @@ def _run(given: argparse.Namespace) -> str:
         feature_weight=given.feature_weight,
     )
     pace = Pace(
-        given.minutes,
-        max_images=given.max_images,
-        grid_s=given.grid_minutes * 60,
-        judge_s=given.judge_minutes * 60,
+        given.minutes, max_images=given.max_images, grid_s=given.grid_minutes * 60, judge_s=given.judge_minutes * 60
     )
     config = PretrainConfig(
         resolution=given.resolution,

@@ -42,9 +42,9 @@ def load_anny() -> Any:
         raise UserError(message) from error
     import torch
 
-    return anny.Anny(
-        topology="anny-quads-full", phenotypes="all", local_changes="default", facial_actions="all"
-    ).to(torch.float32)
+    return anny.Anny(topology="anny-quads-full", phenotypes="all", local_changes="default", facial_actions="all").to(
+        torch.float32
+    )
 
 
 def head_change_labels() -> tuple[str, ...]:

@@ -17,30 +17,7 @@ STYLES = ("stubble", "full beard", "moustache", "goatee")
 JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 CHEEKS = (401, 435, 427, 436, 426, 391, 393, 164, 167, 165, 206, 216, 207, 215, 177)
 MOUSTACHE = (61, 216, 206, 165, 167, 164, 393, 391, 426, 436, 291, 269, 0, 39)
-CHIN = (
-    61,
-    206,
-    165,
-    167,
-    164,
-    393,
-    391,
-    426,
-    291,
-    422,
-    424,
-    418,
-    262,
-    369,
-    377,
-    152,
-    148,
-    140,
-    32,
-    194,
-    204,
-    202,
-)
+CHIN = (61, 206, 165, 167, 164, 393, 391, 426, 291, 422, 424, 418, 262, 369, 377, 152, 148, 140, 32, 194, 204, 202)
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 # How far the beard reaches under the jaw, as a share of the way from the mouth to the jaw's edge.
 UNDER_JAW = 0.12
@@ -146,9 +123,7 @@ def beard_texture(style: str, triangles: np.ndarray, atlas: np.ndarray) -> np.nd
     _, density = SHELLS[style]
     alpha = np.clip(grown * (density + 0.12 * strands), 0.0, 1.0)
     shade = np.clip(1.0 + 0.2 * strands, 0.3, 1.9)
-    return np.concatenate((np.repeat(shade[..., None], 3, axis=-1), alpha[..., None]), axis=-1).astype(
-        np.float32
-    )
+    return np.concatenate((np.repeat(shade[..., None], 3, axis=-1), alpha[..., None]), axis=-1).astype(np.float32)
 
 
 def _landmark_uv(triangles: np.ndarray, atlas: np.ndarray) -> np.ndarray:

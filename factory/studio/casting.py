@@ -20,9 +20,12 @@ FEMALE_CLOTHES = ("female_casualsuit01",)
 MALE_CLOTHES = ("male_casualsuit02", "male_elegantsuit01")
 # Linear tints of hair, by name.
 HAIR_COLOURS: dict[str, tuple[float, float, float]] = {
-    "black": (0.018, 0.015, 0.013), "brown": (0.1, 0.055, 0.03), "red": (0.27, 0.07, 0.022),
-    "blond": (0.45, 0.31, 0.15), "grey": (0.3, 0.3, 0.305),
-}  # fmt: skip
+    "black": (0.018, 0.015, 0.013),
+    "brown": (0.1, 0.055, 0.03),
+    "red": (0.27, 0.07, 0.022),
+    "blond": (0.45, 0.31, 0.15),
+    "grey": (0.3, 0.3, 0.305),
+}
 # Linear tints that make the light skins' photographs tanned.
 MEDIUM_SKIN = (0.72, 0.56, 0.44)
 AGES = (("young", 0.72), ("middle-aged", 0.86), ("old", 1.01))
@@ -75,9 +78,7 @@ def random_person(rng: np.random.Generator) -> tuple[PersonSpec, Traits]:
     if sex == "male" and rng.random() < 0.45:
         beard = str(rng.choice(STYLES, p=(0.3, 0.4, 0.15, 0.15)))
     eye = str(
-        rng.choice(
-            EYES, p={"dark": (0.02, 0.03, 0.95), "medium": (0.08, 0.12, 0.8)}.get(skin, (0.35, 0.25, 0.4))
-        )
+        rng.choice(EYES, p={"dark": (0.02, 0.03, 0.95), "medium": (0.08, 0.12, 0.8)}.get(skin, (0.35, 0.25, 0.4)))
     )
     spec = PersonSpec(
         identity=identity,
@@ -144,9 +145,13 @@ def random_light(rng: np.random.Generator) -> Light:
     power = rng.uniform(0.65, 1.0)
     room = rng.uniform(0.25, 0.45)
     return Light(
-        _triple(key), _triple(power * tone), _triple(fill), _triple(rng.uniform(0.1, 0.28) * tone[::-1]),
-        _triple(room * np.array([0.95, 1.0, 1.06])), _triple(0.45 * room * np.array([1.05, 1.0, 0.92])),
-    )  # fmt: skip
+        _triple(key),
+        _triple(power * tone),
+        _triple(fill),
+        _triple(rng.uniform(0.1, 0.28) * tone[::-1]),
+        _triple(room * np.array([0.95, 1.0, 1.06])),
+        _triple(0.45 * room * np.array([1.05, 1.0, 0.92])),
+    )
 
 
 def random_background(rng: np.random.Generator) -> Background:
@@ -157,9 +162,7 @@ def random_background(rng: np.random.Generator) -> Background:
     blobs = 0 if rng.random() < 0.4 else int(rng.integers(2, 9))
     blob = rng.uniform(0.02, 0.7, 3)
     blob = blob.mean() + 0.6 * (blob - blob.mean())
-    return Background(
-        _triple(hue), _triple(np.clip(hue * shade, 0, 1)), _triple(blob), blobs, int(rng.integers(2**31))
-    )
+    return Background(_triple(hue), _triple(np.clip(hue * shade, 0, 1)), _triple(blob), blobs, int(rng.integers(2**31)))
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -61,9 +61,7 @@ def load_eye(name: str) -> np.ndarray:
     rgba = load_texture(f"eyes/materials/{source}.png").copy()
     rgb = rgba[..., :3]
     grey = rgb.mean(axis=-1, keepdims=True)
-    iris = np.clip(
-        (np.maximum(rgb[..., 1:2], rgb[..., 2:3]) - 1.25 * rgb[..., :1]) / (grey + 1e-4) * 2.0, 0.0, 1.0
-    )
+    iris = np.clip((np.maximum(rgb[..., 1:2], rgb[..., 2:3]) - 1.25 * rgb[..., :1]) / (grey + 1e-4) * 2.0, 0.0, 1.0)
     typical = float(np.median(grey[iris > 0.5]))
     calm = 0.45 * grey + 0.55 * rgb
     wanted = grey / typical * BROWN_IRIS if name == "brown_eye" else 0.8 * calm
@@ -85,12 +83,8 @@ def load_hair(name: str, size_px: int = 1024) -> np.ndarray:
     if not solid.any():
         return texture
     sigma = size_px / 50.0
-    slow = ndimage.gaussian_filter(luminance * solid, sigma) / (
-        ndimage.gaussian_filter(solid * 1.0, sigma) + 1e-4
-    )
+    slow = ndimage.gaussian_filter(luminance * solid, sigma) / (ndimage.gaussian_filter(solid * 1.0, sigma) + 1e-4)
     slow = np.maximum(slow, 1e-4)
     typical = float(np.median(slow[solid]))
     shade = np.clip(luminance / slow, 0.1, 3.0) ** 0.8 * np.clip(slow / typical, 0.1, 10.0) ** 0.35
-    return np.concatenate((np.repeat(shade[..., None], 3, axis=-1), texture[..., 3:]), axis=-1).astype(
-        np.float32
-    )
+    return np.concatenate((np.repeat(shade[..., None], 3, axis=-1), texture[..., 3:]), axis=-1).astype(np.float32)

@@ -127,9 +127,7 @@ def _move_brows(expression: np.ndarray, seconds: np.ndarray, rng: np.random.Gene
         expression[:, EXPRESSIONS.index(name)] += 0.4 * squint
 
 
-def _head_angles_deg(
-    seconds: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _head_angles_deg(seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Yaw, pitch and roll: small nods while talking, and slow sweeps that reach the stated range."""
     sweep = 2 * np.pi * seconds / 11.3 + rng.uniform(0, 6.28)
     yaw = 26.0 * np.sin(sweep) * (0.75 + 0.45 * np.sin(2 * np.pi * seconds / 17.9 + 1.0) ** 2)
@@ -158,10 +156,15 @@ def _look(
     up = np.clip((target[:, 1] - 0.6 * pitch) / 22.0, -1.0, 1.0)
     left, right = np.clip(across, 0, None), np.clip(-across, 0, None)
     for name, values in (
-        ("eyeLookOutLeft", left), ("eyeLookInRight", left), ("eyeLookInLeft", right), ("eyeLookOutRight", right),
-        ("eyeLookUpLeft", np.clip(up, 0, None)), ("eyeLookUpRight", np.clip(up, 0, None)),
-        ("eyeLookDownLeft", np.clip(-up, 0, None)), ("eyeLookDownRight", np.clip(-up, 0, None)),
-    ):  # fmt: skip
+        ("eyeLookOutLeft", left),
+        ("eyeLookInRight", left),
+        ("eyeLookInLeft", right),
+        ("eyeLookOutRight", right),
+        ("eyeLookUpLeft", np.clip(up, 0, None)),
+        ("eyeLookUpRight", np.clip(up, 0, None)),
+        ("eyeLookDownLeft", np.clip(-up, 0, None)),
+        ("eyeLookDownRight", np.clip(-up, 0, None)),
+    ):
         expression[:, EXPRESSIONS.index(name)] += values
 
 

@@ -179,9 +179,7 @@ def _kernel() -> Any:
                         open_sky = wp.float32(1.0)
                         if surface == eye:
                             # The upper lid keeps the room's light off the eyeball below it.
-                            lid = wp.mesh_query_ray(
-                                mesh, point + n * 0.0006, wp.vec3(0.0, -0.94, -0.342), 0.009
-                            )
+                            lid = wp.mesh_query_ray(mesh, point + n * 0.0006, wp.vec3(0.0, -0.94, -0.342), 0.009)
                             if lid.result:
                                 open_sky = 0.5 + 0.5 * lid.t / 0.009
                         wrap = wp.float32(0.15)
@@ -287,9 +285,7 @@ class RayTracer:
             self._mesh.id,
             self._indices,
             wp.array(np.ascontiguousarray(normals, dtype=np.float32), dtype=wp.vec3, device="cpu"),
-            wp.array(
-                np.ascontiguousarray(face_uv.reshape(-1, 2), dtype=np.float32), dtype=wp.vec2, device="cpu"
-            ),
+            wp.array(np.ascontiguousarray(face_uv.reshape(-1, 2), dtype=np.float32), dtype=wp.vec2, device="cpu"),
             *self._fixed,
             wp.array(background.reshape(-1, 3).astype(np.float32), dtype=wp.vec3, device="cpu"),
             wp.array(lights, dtype=wp.vec3, device="cpu"),

@@ -171,7 +171,7 @@ def _light(recipes: Sequence[Recipe]) -> NDArray[np.float64]:
     return np.stack(
         (key[:, 0], key[:, 1], fill[:, 0], fill[:, 1], tone[:, 1], tone[:, 0] / tone[:, 1], weak[:, 1], sky[:, 1]),
         axis=1,
-    )  # fmt: skip
+    )
 
 
 def _moment(recipes: Sequence[Recipe], numbers: object) -> list[NDArray[np.float64]]:
@@ -185,7 +185,7 @@ def _moment(recipes: Sequence[Recipe], numbers: object) -> list[NDArray[np.float
     apart = [
         np.mean([values for one, values in action.items() if one in (name, f"{name}Left", f"{name}Right")], axis=0)
         for name in APART
-    ]  # fmt: skip
+    ]
     rest = [name for name in EXPRESSIONS if name not in LOOKS and not name.startswith(APART)]
     axes = principal(np.stack([action[name] for name in rest], axis=1), EXPRESSION_AXES)
     return [

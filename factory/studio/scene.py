@@ -96,9 +96,7 @@ class Person:
             used = np.unique(triangles[rows])
             faces = np.searchsorted(used, triangles[rows])
             moves = deltas[:, used] if kind != EYE else np.zeros((52, len(used), 3), np.float32)
-            parts.append(
-                _Part(body[used], moves, weights[used], faces, atlas[rows], kind, tint, ambient, texture)
-            )
+            parts.append(_Part(body[used], moves, weights[used], faces, atlas[rows], kind, tint, ambient, texture))
         return parts
 
     def _beard_parts(self, body: np.ndarray) -> list[_Part]:
@@ -137,9 +135,7 @@ class Person:
             proxy = load_proxy(name)
             moves, carried = _carried(name)
             uv = proxy.face_uv * np.array([1.0, -1.0]) + np.array([0.0, 1.0])
-            parts.append(
-                _Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture)
-            )
+            parts.append(_Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture))
         return parts
 
     def _assemble(self, parts: list[_Part]) -> None:
@@ -148,17 +144,13 @@ class Person:
         deltas = np.concatenate([part.deltas for part in parts], axis=1)
         self._deltas = np.ascontiguousarray(deltas.reshape(52, -1))
         self._weights = np.concatenate([part.weights for part in parts])
-        self._faces = np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]).astype(
-            np.int32
-        )
+        self._faces = np.concatenate([p.faces + s for p, s in zip(parts, starts, strict=False)]).astype(np.int32)
         self._face_uv = np.concatenate([part.face_uv for part in parts]).astype(np.float32)
         self._hair = np.zeros(len(self._rest), dtype=bool)
         if self.spec.hair is not None:
             self._hair[starts[-2] :] = True
         face_part = np.concatenate([np.full(len(p.faces), k) for k, p in enumerate(parts)])
-        self._eyes = [
-            (face_part == k, *_eye_center(part.rest)) for k, part in enumerate(parts) if part.kind == EYE
-        ]
+        self._eyes = [(face_part == k, *_eye_center(part.rest)) for k, part in enumerate(parts) if part.kind == EYE]
         sizes = [part.texture.shape[0] for part in parts]
         store = self._store
         if store is None:
@@ -175,9 +167,7 @@ class Person:
                 ambient=np.array([part.ambient for part in parts]),
                 texture_offset=offsets,
                 texture_px=np.array(sizes),
-                texels=np.concatenate([part.texture.reshape(-1, 4) for part in parts])
-                if store is None
-                else store,
+                texels=np.concatenate([part.texture.reshape(-1, 4) for part in parts]) if store is None else store,
             )
         )
 
@@ -236,10 +226,7 @@ def _skin(name: str) -> np.ndarray:
     triangles, atlas, region, deltas, _ = _base()
     blink = sum(deltas[EXPRESSIONS.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
     head = region == REGIONS.index("head")
-    return even_lids(
-        load_texture(name, SKIN_PX),
-        lid_mask(triangles[head], atlas[head], np.linalg.norm(blink, axis=1)),
-    )
+    return even_lids(load_texture(name, SKIN_PX), lid_mask(triangles[head], atlas[head], np.linalg.norm(blink, axis=1)))
 
 
 def tucked(body: np.ndarray, triangles: np.ndarray, clothes: Proxy) -> np.ndarray:
@@ -274,9 +261,7 @@ def part_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndar
     neck_shift = body @ joints[0] + pose.body_translation - neck_rotation @ joints[0]
     head_shift = neck_rotation @ joints[1] + neck_shift - head_rotation @ joints[1]
     rotations = np.stack((body, neck_rotation, head_rotation))
-    return rotations.astype(np.float32), np.stack((pose.body_translation, neck_shift, head_shift)).astype(
-        np.float32
-    )
+    return rotations.astype(np.float32), np.stack((pose.body_translation, neck_shift, head_shift)).astype(np.float32)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -285,7 +270,6 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     cross = np.cross(b - a, c - a)
     corner = faces.T.reshape(-1)
     summed = np.stack(
-        [np.bincount(corner, np.tile(cross[:, axis], 3), minlength=len(vertices)) for axis in range(3)],
-        axis=1,
+        [np.bincount(corner, np.tile(cross[:, axis], 3), minlength=len(vertices)) for axis in range(3)], axis=1
     )
     return (summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)).astype(np.float32)

@@ -101,19 +101,28 @@ def _store() -> TexelStore:
 def _moment_row(moment: Moment) -> Row:
     smile = moment.action("mouthSmile")
     return {
-        "yaw_deg": moment.yaw_deg, "pitch_deg": moment.pitch_deg, "mood": moment.mood,
-        "smile": smile, "smiling": smile >= SMILING, "mouth_open": moment.action("jawOpen") >= MOUTH_OPEN,
+        "yaw_deg": moment.yaw_deg,
+        "pitch_deg": moment.pitch_deg,
+        "mood": moment.mood,
+        "smile": smile,
+        "smiling": smile >= SMILING,
+        "mouth_open": moment.action("jawOpen") >= MOUTH_OPEN,
         "eyes_closed": moment.action("eyeBlink") >= EYES_CLOSED,
-        "distance_m": float(moment.pose.body_translation[2]), "expression": moment.pose.expression.tolist(),
-    }  # fmt: skip
+        "distance_m": float(moment.pose.body_translation[2]),
+        "expression": moment.pose.expression.tolist(),
+    }
 
 
 def _spec_row(spec: PersonSpec) -> Row:
     return {
-        "anny_gender": spec.identity.phenotype["gender"], "anny_age": spec.identity.phenotype["age"],
-        "skin_asset": spec.skin, "hair_asset": spec.hair or "none", "clothes": spec.clothes,
-        "hair_rgb": list(spec.hair_tint), "clothes_rgb": list(spec.clothes_tint),
-    }  # fmt: skip
+        "anny_gender": spec.identity.phenotype["gender"],
+        "anny_age": spec.identity.phenotype["age"],
+        "skin_asset": spec.skin,
+        "hair_asset": spec.hair or "none",
+        "clothes": spec.clothes,
+        "hair_rgb": list(spec.hair_tint),
+        "clothes_rgb": list(spec.clothes_tint),
+    }
 
 
 def _work(task: tuple[int, int]) -> tuple[np.ndarray, list[Row]]:
@@ -169,9 +178,7 @@ def _resume(pictures: Path, rows: Path, plan: BankPlan) -> list[Row]:
     text = rows.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if not lines or lines[0] != header:
-        raise UserError(
-            f"{rows} is the beginning of another bank: delete it and {pictures.name}, or change --out"
-        )
+        raise UserError(f"{rows} is the beginning of another bank: delete it and {pictures.name}, or change --out")
     rows.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return [row for line in lines[1:] for row in json.loads(line)]
 

@@ -79,9 +79,7 @@ class AblationReport:
     def rows(self, table: Table) -> list[tuple[str, Entry]]:
         """Titles and entries of a table, without the variants that were not asked for."""
         listed = [name for name in table.variants if name in self.chosen]
-        return [
-            (table.labels.get(name, self.entries[name].variant.title), self.entries[name]) for name in listed
-        ]
+        return [(table.labels.get(name, self.entries[name].variant.title), self.entries[name]) for name in listed]
 
     def tables(self) -> list[Table]:
         """Those that have a row besides the reference."""
@@ -92,9 +90,7 @@ class AblationReport:
         entries = [entry for _, entry in self.rows(table)]
         found: list[tuple[str, str]] = []
         for part, wanted in (("run", OF_RUN), ("edit", OF_EDIT)):
-            if part == "edit" and all(
-                entry.variant.edit is None for entry in entries if entry is not self.reference
-            ):
+            if part == "edit" and all(entry.variant.edit is None for entry in entries if entry is not self.reference):
                 continue
             measured = {m for e in entries if (row := e.row_of(part)) is not None for m in row.cells}
             found += [(part, next((m for m in names if m in measured), names[0])) for names in wanted]
@@ -126,15 +122,12 @@ def long_table(report: AblationReport) -> pandas.DataFrame:
     for table in report.tables():
         for title, entry in report.rows(table):
             about = {"table": table.id, "variant": entry.variant.name, "title": title}
-            times = {
-                f"{name}_s": entry.seconds.get(name) for name in ("init", "render_stage", "stage_1", "edit")
-            }
+            times = {f"{name}_s": entry.seconds.get(name) for name in ("init", "render_stage", "stage_1", "edit")}
             for part in ("run", "edit"):
                 row, reason = entry.row_of(part), entry.reason(part)
                 if row is not None:
                     records += [
-                        about | {"part": part} | _measured(report, entry, part, metric) | times
-                        for metric in row.cells
+                        about | {"part": part} | _measured(report, entry, part, metric) | times for metric in row.cells
                     ]
                 elif reason:
                     records.append(about | {"part": part, "reason": reason} | times)

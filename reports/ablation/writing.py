@@ -38,9 +38,7 @@ def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path
     out.mkdir(parents=True, exist_ok=True)
     figures = [figure for figure in report.ablation.figure if (out / f"{figure.id}.png").is_file()]
     write_bytes(out / TABLE, csv_text(long_table(report)).encode())
-    write_json(
-        out / DATA, as_json(report) | {"command": command, "figures": [f"{f.id}.png" for f in figures]}
-    )
+    write_json(out / DATA, as_json(report) | {"command": command, "figures": [f"{f.id}.png" for f in figures]})
     lines = ["# Ablation", ""]
     if is_smoke(report):
         lines += ["> **Smoke: runs for trying things out. Their numbers are not results.**", ""]
@@ -67,18 +65,11 @@ def print_ablation(report: AblationReport, console: Console) -> None:
         columns = report.columns(table)
         smoke = "SMOKE, not a result: " if is_smoke(report) else ""
         shown = RichTable(
-            title=unmarked(f"{smoke}{table.title}"),
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
+            title=unmarked(f"{smoke}{table.title}"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
         headings = [unmarked(heading) for heading in _headings(report, table, columns)]
         rows = [
-            [
-                unmarked(title),
-                *(_two_lines(report, entry, *column) for column in columns),
-                *_time_cells(entry, columns),
-            ]
+            [unmarked(title), *(_two_lines(report, entry, *column) for column in columns), *_time_cells(entry, columns)]
             for title, entry in report.rows(table)
         ]
         parts = slice(1 + len(columns), 3 + len(columns))
@@ -86,10 +77,7 @@ def print_ablation(report: AblationReport, console: Console) -> None:
             for cells in (headings, *rows):
                 del cells[parts]
         for position, heading in enumerate(headings):
-            words = [
-                *heading.split(),
-                *(line for row in rows for line in _unmarked(row[position]).split("\n")),
-            ]
+            words = [*heading.split(), *(line for row in rows for line in _unmarked(row[position]).split("\n"))]
             least = max(map(len, words)) if position else None
             shown.add_column(heading, justify="right" if position else "left", min_width=least)
         for row in rows:
@@ -205,9 +193,7 @@ def _reasons(
         own += [as_text(f"no {part}: {reason}") for part in parts if (reason := entry.reason(part))]
         own += map(as_text, _undefined(entry, report.columns(table)))
         shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run is not None else {}
-        own += [
-            f"stage {as_text(stage)} was taken over from {as_code(donor)}" for stage, donor in shared.items()
-        ]
+        own += [f"stage {as_text(stage)} was taken over from {as_code(donor)}" for stage, donor in shared.items()]
         for note in own:
             notes.setdefault(note, []).append(as_text(title))
     return [f"{', '.join(titles)}: {note.removesuffix('.')}." for note, titles in notes.items()]
@@ -225,9 +211,7 @@ def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
         row = entry.row_of(part)
         if row is not None and metric in row.cells and np.isnan(row.cells[metric].interval.mean):
             backend = row.cells[metric].record["backend"]
-            reason = (
-                backend["detail"] if backend["name"] == "n/a" else f"undefined for every frame of the {part}"
-            )
+            reason = backend["detail"] if backend["name"] == "n/a" else f"undefined for every frame of the {part}"
             names.setdefault(reason, []).append(metric_label(metric))
     return [f"no {', '.join(metrics)}: {reason}" for reason, metrics in names.items()]
 

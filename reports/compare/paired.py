@@ -65,8 +65,7 @@ def compare_sides(a: Side, b: Side, level: float = LEVEL) -> Comparison:
     if all(result.overall is None for result in results):
         first = results[0]
         raise UserError(
-            f"{a.rows[0].run.path} and {b.rows[0].run.path} have no comparable metric; "
-            f"{first.metric}: {first.reason}"
+            f"{a.rows[0].run.path} and {b.rows[0].run.path} have no comparable metric; {first.metric}: {first.reason}"
         )
     return Comparison(a, b, results)
 
@@ -80,14 +79,17 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "actors": comparison.actors,
         "metrics": [
             {
-                "metric": result.metric, "direction": result.direction, "unit": result.unit,
-                "backend": result.backend, "reason": result.reason,
+                "metric": result.metric,
+                "direction": result.direction,
+                "unit": result.unit,
+                "backend": result.backend,
+                "reason": result.reason,
                 **({} if result.overall is None else _plain(result.overall)),
                 "by_actor": {actor: _plain(found) for actor, found in result.by_actor.items()},
             }
             for result in comparison.results
         ],
-    }  # fmt: skip
+    }
 
 
 def _result(a: Side, b: Side, metric: str, level: float) -> MetricResult:

@@ -80,11 +80,7 @@ class Side:
 
 
 def read_rows(
-    paths: Sequence[Path],
-    method: str | None = None,
-    *,
-    finished_only: bool = True,
-    notes: list[str] | None = None,
+    paths: Sequence[Path], method: str | None = None, *, finished_only: bool = True, notes: list[str] | None = None
 ) -> list[Row]:
     """The finished runs at the given paths: a run's folder is that run alone, another one all runs below it.
 
@@ -111,9 +107,7 @@ def read_rows(
     chosen = [row for row in rows if method is None or fnmatch.fnmatchcase(row.identity["method"], method)]
     if not chosen:
         where = ", ".join(map(str, paths))
-        raise UserError(
-            f"{where}: no finished run" + (f" of a method like {method!r}" if method and rows else "")
-        )
+        raise UserError(f"{where}: no finished run" + (f" of a method like {method!r}" if method and rows else ""))
     return chosen
 
 
@@ -137,9 +131,7 @@ def sort_into_sides(rows: Iterable[Row]) -> dict[tuple[Any, ...], dict[str, Side
         of_subject.append(row)
     return {
         ground: {
-            name: Side(
-                name, {s: tuple(sorted(r, key=lambda row: row.identity["seed"])) for s, r in by.items()}
-            )
+            name: Side(name, {s: tuple(sorted(r, key=lambda row: row.identity["seed"])) for s, r in by.items()})
             for name, by in sides.items()
         }
         for ground, sides in sorted_rows.items()

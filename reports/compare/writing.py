@@ -32,9 +32,7 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
     )
     console.print(printable(heading), highlight=False, markup=False, soft_wrap=True)
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
-        console.print(
-            printable(f"{letter}: {_side_line(side)}"), highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(printable(f"{letter}: {_side_line(side)}"), highlight=False, markup=False, soft_wrap=True)
     table = Table()
     level = next(r.overall.level for r in comparison.results if r.overall is not None)
     for name in ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "A is"):
@@ -62,9 +60,7 @@ def notes(comparison: Comparison) -> list[str]:
     single = [name for name, side, seeds in sides if seeds < 2 and not all(row.trivial for row in side.rows)]
     if single:
         of_side = " and ".join(single)
-        lines.append(
-            f"one seed of {of_side}: the verdict is about these fitted avatars, not yet about the methods"
-        )
+        lines.append(f"one seed of {of_side}: the verdict is about these fitted avatars, not yet about the methods")
     spreads = [
         f"{r.metric} {name} {number(spread)}"
         for r in compared
@@ -104,9 +100,14 @@ def _cells(found: Difference) -> list[str]:
     wins = "n/a" if math.isnan(found.wins) else f"{found.wins:.0%}"
     signed = "" if not found.difference > 0 else "+"
     return [
-        number(found.mean_a), number(found.mean_b), signed + number(found.difference), interval,
-        effect, wins, str(found.n),
-    ]  # fmt: skip
+        number(found.mean_a),
+        number(found.mean_b),
+        signed + number(found.difference),
+        interval,
+        effect,
+        wins,
+        str(found.n),
+    ]
 
 
 def _verdict(found: Difference) -> str:

@@ -62,9 +62,13 @@ def line_chart(series: Sequence[Series], axes: Axes) -> Markup:
     )
     grid, y_ticks = _y_ticks(y_range, axes.log_y)
     data = {
-        **axes.data, "x0": f"{x_range[0]:.9g}", "x1": f"{x_range[1]:.9g}", "y0": f"{y_range[0]:.9g}",
-        "y1": f"{y_range[1]:.9g}", "log": str(int(axes.log_y)),
-    }  # fmt: skip
+        **axes.data,
+        "x0": f"{x_range[0]:.9g}",
+        "x1": f"{x_range[1]:.9g}",
+        "y0": f"{y_range[0]:.9g}",
+        "y1": f"{y_range[1]:.9g}",
+        "log": str(int(axes.log_y)),
+    }
     attributes = Markup(" ").join(Markup('data-{}="{}"').format(key, value) for key, value in data.items())
     chart = Markup(
         '<figure class="chart {}" {}><figcaption>{} <span class="axis">against {}</span></figcaption>'
@@ -101,9 +105,7 @@ def _shapes(line: Series, x_range: tuple[float, float], y_range: tuple[float, fl
     runs = _runs(np.isfinite(y))
     path = "".join(_path(list(zip(x[run], y[run], strict=True))) for run in runs)
     kind = f" dash-{line.dash}" if line.dash else ""
-    shapes += Markup('<path class="line t{}{}" data-label="{}" d="{}"/>').format(
-        line.tone, kind, line.label, path
-    )
+    shapes += Markup('<path class="line t{}{}" data-label="{}" d="{}"/>').format(line.tone, kind, line.label, path)
     alone = [i for run in runs for i in (range(*run.indices(len(y))) if axes.markers else ())] + [
         run.start for run in runs if run.stop - run.start == 1 and not axes.markers
     ]

@@ -23,9 +23,7 @@ DEFAULT_PANEL_PX = 256
 OPTIONS = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8"}
 
 
-def read_panels(
-    run: FinishedRun, panel_px: int, start: int = 0, stop: int | None = None
-) -> Iterator[FrameU8]:
+def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | None = None) -> Iterator[FrameU8]:
     """Stream source and ours of the run's preview, uint8 ``[P, 2P, 3]`` with an even ``P`` of at most ``panel_px``.
 
     Frames small enough to be shown magnified in the preview come back at their own size.

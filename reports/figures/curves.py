@@ -44,13 +44,7 @@ def strokes(rows: Sequence[Row]) -> list[tuple[int, int]]:
 def frame_chart(rows: Sequence[Row], metric: str) -> Markup:
     """Scores of one subject's rows against the frame's number; an infinite score is a gap."""
     series = [
-        Series(
-            label(row, rows),
-            row.run.scores.index.to_numpy(dtype=np.float64),
-            row.scores(metric),
-            tone,
-            dash=dash,
-        )
+        Series(label(row, rows), row.run.scores.index.to_numpy(dtype=np.float64), row.scores(metric), tone, dash=dash)
         for row, (tone, dash) in zip(rows, strokes(rows), strict=True)
     ]
     axes = Axes("frame", heading(rows[0].cells[metric]), classes="by-frame", data={"metric": metric})
@@ -72,9 +66,7 @@ def angle_chart(rows: Sequence[Row], metric: str, angles: dict[str, Floats], axi
         centers, means, low, high = _binned(degrees, row.scores(metric))
         series.append(Series(label(row, rows), centers, means, tone, band=(low, high), dash=dash))
     named = f"head {axis}, degrees"
-    axes = Axes(
-        named, heading(rows[0].cells[metric]), classes="by-angle", markers=True, data={"metric": metric}
-    )
+    axes = Axes(named, heading(rows[0].cells[metric]), classes="by-angle", markers=True, data={"metric": metric})
     return line_chart(series, axes)
 
 

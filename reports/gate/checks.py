@@ -11,13 +11,7 @@ from scipy import stats
 
 from emo_bench.errors import UserError
 from emo_bench.metrics.comparability import difference
-from emo_bench.statistics.differences import (
-    LEVEL,
-    ROUNDING,
-    SubjectScores,
-    between_seed_spread,
-    compare_scores,
-)
+from emo_bench.statistics.differences import LEVEL, ROUNDING, SubjectScores, between_seed_spread, compare_scores
 from reports.compare.paired import NOT_HERE
 from reports.compare.sides import GROUND, SUBJECT
 from reports.gate.stored_scores import Key, MetricScores, ScoredRuns
@@ -127,9 +121,7 @@ def _absolute(group: ScoredRuns, metric: str, name: str, limit: float) -> Outcom
     return _outcome(group, metric, words, value=value, worse_by=worse_by, allowed=0.0, reason=reason)
 
 
-def _relative(
-    group: ScoredRuns, metric: str, threshold: Threshold, baseline: Mapping[Key, ScoredRuns]
-) -> Outcome:
+def _relative(group: ScoredRuns, metric: str, threshold: Threshold, baseline: Mapping[Key, ScoredRuns]) -> Outcome:
     """Paired with the baseline frame by frame."""
     words, now = _allowance(threshold), group.metrics[metric]
     value = _value(now)
@@ -158,7 +150,7 @@ def _relative(
     reason = "" if passed else f"worse by {worse_by:.4g}, allowed {allowed:.4g}"
     return _outcome(
         group, metric, words, value=value, baseline=found.mean_b, worse_by=worse_by, allowed=allowed, reason=reason
-    )  # fmt: skip
+    )
 
 
 def _spread(over_frames: float, now: np.ndarray, old: np.ndarray) -> float:

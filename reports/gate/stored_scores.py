@@ -178,16 +178,13 @@ def _scored(key: Key, rows: Sequence[Row]) -> ScoredRuns:
     known = facts(rows[0])
     for row in rows[1:]:
         if facts(row) != known or not row.run.scores.index.equals(rows[0].run.scores.index):
-            raise UserError(
-                f"{rows[0].run.path} and {row.run.path} are not seeds of one run: check them apart"
-            )
+            raise UserError(f"{rows[0].run.path} and {row.run.path} are not seeds of one run: check them apart")
     seeds = tuple(row.identity["seed"] for row in rows)
     if len(set(seeds)) < len(seeds):
         raise UserError(f"two runs are the same: {' and '.join(str(row.run.path) for row in rows)}")
     shared = [name for name in rows[0].cells if all(name in row.cells for row in rows)]
     metrics = {
-        name: MetricScores(rows[0].cells[name].record, np.stack([row.scores(name) for row in rows]))
-        for name in shared
+        name: MetricScores(rows[0].cells[name].record, np.stack([row.scores(name) for row in rows])) for name in shared
     }
     return ScoredRuns(key, known, seeds, tuple(map(int, rows[0].run.scores.index)), metrics, tuple(rows))
 
@@ -212,9 +209,7 @@ def _from_json(entry: Mapping[str, Any]) -> ScoredRuns:
     metrics = {
         name: MetricScores(
             metric["record"],
-            np.array(
-                [[math.nan if v is None else float(v) for v in row] for row in metric["scores"]], dtype=float
-            ),
+            np.array([[math.nan if v is None else float(v) for v in row] for row in metric["scores"]], dtype=float),
         )
         for name, metric in entry["metrics"].items()
     }

@@ -20,9 +20,7 @@ SELECTORS = ("method", "settings", "profile", "actor", "protocol", "style")
 
 # One glob or several, each of which must match something.
 Globs = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-    Field(min_length=1),
+    tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(min_length=1)
 ]
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 Allowance = Annotated[Limit, Field(ge=0)]

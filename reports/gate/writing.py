@@ -29,9 +29,11 @@ def summary_line(outcomes: Sequence[Outcome]) -> str:
     """``2 of 12 thresholds failed``."""
     failed = sum(not outcome.passed for outcome in outcomes)
     plural = "" if len(outcomes) == 1 else "s"
-    return f"{failed} of {len(outcomes)} threshold{plural} failed" if failed else (
-        f"all {len(outcomes)} thresholds kept" if plural else "the threshold is kept"
-    )  # fmt: skip
+    return (
+        f"{failed} of {len(outcomes)} threshold{plural} failed"
+        if failed
+        else (f"all {len(outcomes)} thresholds kept" if plural else "the threshold is kept")
+    )
 
 
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
@@ -61,14 +63,7 @@ def markdown(outcomes: Sequence[Outcome], notes: Iterable[str] = ()) -> str:
     if failed:
         lines += _markdown_table(failed)
     if kept:
-        lines += [
-            "",
-            f"<details><summary>{len(kept)} kept</summary>",
-            "",
-            *_markdown_table(kept),
-            "",
-            "</details>",
-        ]
+        lines += ["", f"<details><summary>{len(kept)} kept</summary>", "", *_markdown_table(kept), "", "</details>"]
     lines += ["", *(f"- {escaped(note)}" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -85,9 +80,7 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
                 suite, "testcase", classname=name, name=_legal(f"{outcome.metric}: {outcome.limit}"), time="0"
             )
             if not outcome.passed:
-                failure = ElementTree.SubElement(
-                    case, "failure", type="threshold", message=_legal(outcome.reason)
-                )
+                failure = ElementTree.SubElement(case, "failure", type="threshold", message=_legal(outcome.reason))
                 failure.text = _legal(
                     f"{outcome.run}\nnow {_or_none(outcome.value)}, baseline {_or_none(outcome.baseline)}, "
                     f"worse by {_or_none(outcome.worse_by)}, allowed {_or_none(outcome.allowed)}"
@@ -106,17 +99,13 @@ def update_lines(before: Mapping[Key, ScoredRuns], after: Iterable[ScoredRuns]) 
             if old is None or name not in old.metrics:
                 lines.append((group.title, name, "", now, "new", ""))
             elif old.frames != group.frames or old.facts != group.facts:
-                lines.append(
-                    (group.title, name, number(_mean(old.metrics[name].scores)), now, "not comparable", "")
-                )
+                lines.append((group.title, name, number(_mean(old.metrics[name].scores)), now, "not comparable", ""))
             else:
                 pair = SubjectScores(metric.scores, old.metrics[name].scores)
                 found = compare_scores([pair], metric.record["direction"])
                 change = f"{number(found.difference)} {span(found.low, found.high)}"
                 verdict = "the same" if found.difference == 0 else found.verdict
-                lines.append(
-                    (group.title, name, number(_mean(old.metrics[name].scores)), now, change, verdict)
-                )
+                lines.append((group.title, name, number(_mean(old.metrics[name].scores)), now, change, verdict))
     return lines
 
 

@@ -44,8 +44,7 @@ def _table(group: Group, position: int) -> dict[str, Any]:
     for subject_rows in group.subjects:
         ranks = {metric: rank_rows(subject_rows, metric) for metric in group.metrics}
         rows += [
-            _row(row, {metric: ranks[metric].get(i) for metric in group.metrics})
-            for i, row in enumerate(subject_rows)
+            _row(row, {metric: ranks[metric].get(i) for metric in group.metrics}) for i, row in enumerate(subject_rows)
         ]
     return {
         "id": f"table-{position}",
@@ -146,11 +145,7 @@ def _means(group: Group) -> list[dict[str, Any]]:
             "seed": row.identity["seed"],
             "subjects": len(group.subjects),
             "scores": {
-                m: {
-                    "mean": plain(means[m]),
-                    "range": [plain(min(values)), plain(max(values))],
-                    "rank": ranks[m].get(i),
-                }
+                m: {"mean": plain(means[m]), "range": [plain(min(values)), plain(max(values))], "rank": ranks[m].get(i)}
                 for m, values in _by_metric(contestants[i]).items()
             },
         }
@@ -188,9 +183,7 @@ def _published(table: PaperTable) -> dict[str, Any]:
             {"id": m.id, "label": m.label, "arrow": ARROWS[m.direction], "direction": m.direction}
             for m in table.metrics
         ],
-        "rows": [
-            {"method": row.method, "values": list(row.values), "flags": row.flags} for row in table.rows
-        ],
+        "rows": [{"method": row.method, "values": list(row.values), "flags": row.flags} for row in table.rows],
         "errata": table.errata,
         "ranked_with_ours": False,
     }

@@ -88,13 +88,7 @@ def render_template(name: str, **context: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["source"] = lambda file: Markup((PAGES / file).read_text(encoding="utf-8"))
-    environment.filters |= {
-        "number": _number,
-        "span": _span,
-        "duration": duration,
-        "gib": _gib,
-        "raised": _raised,
-    }
+    environment.filters |= {"number": _number, "span": _span, "duration": duration, "gib": _gib, "raised": _raised}
     return environment.get_template(name).render(**context)
 
 
@@ -130,9 +124,7 @@ def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) 
             for row, (tone, dash) in zip(rows, strokes(rows), strict=True)
         ],
         "clips": [
-            {"id": clips[row.run.path]["id"], "label": label(row, rows)}
-            for row in rows
-            if row.run.path in clips
+            {"id": clips[row.run.path]["id"], "label": label(row, rows)} for row in rows if row.run.path in clips
         ],
         "angles_here": angles is not None,
         "charts": [

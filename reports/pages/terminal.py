@@ -40,7 +40,9 @@ def show_run(folder: Path, console: Console) -> None:
     from rich.panel import Panel
 
     if not (folder / MANIFEST).is_file():
-        raise UserError(f"{folder} is not a run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED")  # fmt: skip
+        raise UserError(
+            f"{folder} is not a run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED"
+        )
     manifest = read_manifest(folder)
     notes: list[str] = []
     parts: list[RenderableType] = [_about(manifest), _stages(manifest)]
@@ -117,9 +119,7 @@ def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
     if not len(values):
         return ""
     parts = np.array_split(values, min(width, len(values)))
-    means = np.array(
-        [part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts]
-    )
+    means = np.array([part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts])
     if np.isnan(means).all():
         return " " * len(means)
     low, high = np.nanmin(means), np.nanmax(means)
@@ -156,7 +156,7 @@ def _stages(manifest: dict[str, Any]) -> RenderableType:
             str(state.get("frames") or ""),
             "" if memory is None else f"{memory / 1024:.1f} GiB",
             unmarked(state.get("device") or ""),
-        )  # fmt: skip
+        )
     return table
 
 
@@ -184,9 +184,7 @@ def _beside(row: Row) -> tuple[list[Row], list[str]]:
         if any(other.run.path == place for other in group.rows)
     )
     stand_ins = [
-        other
-        for other in group.rows
-        if other.trivial and other.run.path != place and other.subject == row.subject
+        other for other in group.rows if other.trivial and other.run.path != place and other.subject == row.subject
     ]
     return stand_ins, [f"left out: {reason}" for reason in opened.damaged.values()]
 
@@ -223,9 +221,7 @@ def _losses(folder: Path) -> str:
 
 
 def _edits(folder: Path) -> str:
-    found = [
-        f"{path.parent.name}{_remark(path.parent)}" for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))
-    ]
+    found = [f"{path.parent.name}{_remark(path.parent)}" for path in sorted(folder.glob(f"edit/*/{MANIFEST}"))]
     return f"[dim]edits:[/] {unmarked(', '.join(found))}" if found else ""
 
 
@@ -252,10 +248,6 @@ def _table(*columns: str) -> Any:
     for column in columns:
         right = column in ("mean", "n", "time", "frames", "memory")
         # Names give way on a narrow terminal, numbers never.
-        least = (
-            None
-            if column in ("actor", "method", "metric", "backend", "device")
-            else NUMBER_WIDTHS.get(column, 7)
-        )
+        least = None if column in ("actor", "method", "metric", "backend", "device") else NUMBER_WIDTHS.get(column, 7)
         table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
     return table

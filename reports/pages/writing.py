@@ -13,17 +13,7 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
 from reports.comparison import Cell, Group, Row, average_ranks, best_rows
 from reports.figures.lineup import Lineup
-from reports.markdown import (
-    Markdown,
-    code,
-    errata,
-    escaped,
-    image,
-    link,
-    mean_text,
-    pipe_table,
-    published_table,
-)
+from reports.markdown import Markdown, code, errata, escaped, image, link, mean_text, pipe_table, published_table
 from reports.numbers import group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
 from reports.tables import LeftOut, long_rows, read_groups
@@ -41,9 +31,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     return write_tables(*read_groups(folders), out)
 
 
-def write_tables(
-    groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()
-) -> Path:
+def write_tables(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()) -> Path:
     """:func:`write_report` of runs that have been read, with links to figures that lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / TABLE, csv_text(long_rows(groups)).encode())
@@ -92,11 +80,7 @@ def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Se
             "damaged": list(left_out.damaged.values()),
         },
         papers=[
-            {
-                "title": table_title(table),
-                "table": Markdown("\n".join(published_table(table))),
-                "errata": errata(table),
-            }
+            {"title": table_title(table), "table": Markdown("\n".join(published_table(table))), "errata": errata(table)}
             for table in paper_tables_for(groups)
         ],
     )
@@ -115,9 +99,7 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
         "subjects": len(group.subjects),
         "notes": group_notes(group),
         "metrics": Markdown(
-            "\n".join(
-                pipe_table(METRIC_COLUMNS, [_metric_line(first.cells[m].record) for m in group.metrics])
-            )
+            "\n".join(pipe_table(METRIC_COLUMNS, [_metric_line(first.cells[m].record) for m in group.metrics]))
         ),
     }
 

@@ -130,11 +130,20 @@ def build_study(folders: Sequence[Path], out: Path, request: StudyRequest) -> St
     clips, videos, lost = _clips(rows, request)
     lost += [f"left out: {reason}" for reason in opened.damaged.values()]
     checks, check_videos = _checks(len(clips), request, rng)
-    name = hashlib.sha256(json.dumps([request.seed, *sorted(clip.webm_sha256 for clip in clips), *(check.answer for check in checks)]).encode()).hexdigest()[:12]  # fmt: skip
+    name = hashlib.sha256(
+        json.dumps(
+            [request.seed, *sorted(clip.webm_sha256 for clip in clips), *(check.answer for check in checks)]
+        ).encode()
+    ).hexdigest()[:12]
     key = StudyKey(
-        study=name, seed=request.seed, seconds=request.seconds, statements=STATEMENTS, clips=clips,
-        checks=checks, notes=(*_imbalance(clips), *lost),
-    )  # fmt: skip
+        study=name,
+        seed=request.seed,
+        seconds=request.seconds,
+        statements=STATEMENTS,
+        clips=clips,
+        checks=checks,
+        notes=(*_imbalance(clips), *lost),
+    )
     _refuse_another(out, key)
     shown = sorted((videos | check_videos).items())
     page = render_template(
@@ -166,14 +175,12 @@ def read_key(folder: Path) -> StudyKey:
     try:
         return StudyKey.model_validate_json(read_regular(path, KEY_LIMIT_BYTES))
     except OSError as error:
-        raise UserError(f"{path} is not here: give the folder of emo-bench study build with --study") from error  # fmt: skip
+        raise UserError(f"{path} is not here: give the folder of emo-bench study build with --study") from error
     except ValidationError as error:
         raise UserError(f"{path} is damaged: {error.errors()[0]['msg']}") from error
 
 
-def _clips(
-    rows: Sequence[Row], request: StudyRequest
-) -> tuple[tuple[StudyClip, ...], dict[str, bytes], list[str]]:
+def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip, ...], dict[str, bytes], list[str]]:
     """The clips, their WebM by id, and a line for each that is left out because its video is damaged."""
     clips, videos, notes = [], {}, []
     with track_progress(len(rows), "clips") as advance:
@@ -234,11 +241,7 @@ def _check_frames(answer: int) -> Iterator[NDArray[np.uint8]]:
 
     image = Image.new("RGB", (512, 256), (24, 32, 44))
     draw = ImageDraw.Draw(image)
-    lines = (
-        "This clip is a check.",
-        f"Please answer {answer} ({SCALE[answer - 1]})",
-        "to all three questions.",
-    )
+    lines = ("This clip is a check.", f"Please answer {answer} ({SCALE[answer - 1]})", "to all three questions.")
     for i, line in enumerate(lines):
         draw.text((256, 74 + 54 * i), line, fill="white", anchor="mm", font=ImageFont.load_default(size=32))
     frame = np.asarray(image, dtype=np.uint8)

@@ -102,10 +102,7 @@ def read_answers(paths: Sequence[Path], key: StudyKey) -> list[Answers]:
         UserError: a file is damaged, of another study, or of a participant who is there already.
     """
     # Reading a pipe that lies in a folder would never end.
-    lists = [
-        [file for file in path.glob("*.json") if file.is_file()] if path.is_dir() else [path]
-        for path in paths
-    ]
+    lists = [[file for file in path.glob("*.json") if file.is_file()] if path.is_dir() else [path] for path in paths]
     files = sorted({file for found in lists for file in found if file.name != KEY})
     if not files:
         raise UserError(f"{paths[0]} holds no answers: they are the JSON files that participants save")
@@ -128,9 +125,7 @@ def score_study(key: StudyKey, answers: Sequence[Answers], *, keep_failed: bool 
     failed = {one.participant: reason for one in answers if (reason := _failure(key, one))}
     counted = [one for one in answers if keep_failed or one.participant not in failed]
     if not counted:
-        raise UserError(
-            "no participant passed the attention checks; to count them all the same: --keep-failed"
-        )
+        raise UserError("no participant passed the attention checks; to count them all the same: --keep-failed")
     ratings = _long(key, counted)
     statements = [statement.id for statement in key.statements]
     methods = list(dict.fromkeys(ratings["method"]))
@@ -143,7 +138,7 @@ def score_study(key: StudyKey, answers: Sequence[Answers], *, keep_failed: bool 
         participants=tuple(sorted(one.participant for one in counted)),
         excluded={} if keep_failed else failed,
         notes=(*key.notes, *_remarks(key, counted), *(_kept(failed) if keep_failed else ())),
-    )  # fmt: skip
+    )
 
 
 def mean_opinion_interval(ratings: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
@@ -233,7 +228,7 @@ def _labels(key: StudyKey) -> dict[str, str]:
     return {
         clip.id: clip.method if len(variants[clip.method]) == 1 else f"{clip.method}, {clip.profile}, seed {clip.seed}"
         for clip in key.clips
-    }  # fmt: skip
+    }
 
 
 def _matrix(ratings: pandas.DataFrame, statement: str, method: str | None = None) -> NDArray[np.float64]:
@@ -250,7 +245,7 @@ def _opinion(ratings: pandas.DataFrame, method: str, statement: str, seed: int) 
     low, high = mean_opinion_interval(matrix, seed)
     return Opinion(
         method, statement, float(np.nanmean(matrix)), low, high, int((~np.isnan(matrix)).sum()), matrix.shape[1]
-    )  # fmt: skip
+    )
 
 
 def _remarks(key: StudyKey, answers: Sequence[Answers]) -> list[str]:
@@ -276,8 +271,11 @@ def as_json(key: StudyKey, scores: StudyScores) -> str:
         "study": key.study,
         "participants": scores.participants,
         "excluded": scores.excluded,
-        "opinions": [{name: None if value != value else value for name, value in vars(opinion).items()} for opinion in scores.opinions],
+        "opinions": [
+            {name: None if value != value else value for name, value in vars(opinion).items()}
+            for opinion in scores.opinions
+        ],
         "krippendorff_alpha_ordinal": {name: None if value != value else value for name, value in scores.alpha.items()},
         "notes": scores.notes,
-    }  # fmt: skip
+    }
     return json_text(content, indent=1) + "\n"

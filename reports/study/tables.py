@@ -50,10 +50,7 @@ def study_markdown(key: StudyKey, scores: StudyScores) -> str:
 
 def study_latex(key: StudyKey, scores: StudyScores) -> str:
     """Table 3 by booktabs, best bold."""
-    rows = [
-        [escape(row[0]), *row[3:]]
-        for row in _rows(key, scores, r"\textbf{{{}}}", r"{{\scriptsize\,[{}, {}]}}")
-    ]
+    rows = [[escape(row[0]), *row[3:]] for row in _rows(key, scores, r"\textbf{{{}}}", r"{{\scriptsize\,[{}, {}]}}")]
     heads = ["Method", *(escape(f"{label} ↑") for label in _labels())]
     body = [" & ".join(cells) + r" \\" for cells in rows]
     return "\n".join(

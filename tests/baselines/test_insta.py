@@ -45,9 +45,7 @@ def test_a_uniform_medium_follows_beer_and_lambert() -> None:
     lengths = torch.full((1, count), (far - near) / count)
     depths = near + (torch.arange(count)[None] + 0.5) * lengths
     colour = torch.tensor([0.2, 0.5, 0.9])
-    seen = composite(
-        torch.full((1, count), density), lengths, colour.expand(1, count, 3), depths, torch.tensor([far])
-    )
+    seen = composite(torch.full((1, count), density), lengths, colour.expand(1, count, 3), depths, torch.tensor([far]))
     opacity = 1.0 - np.exp(-density * (far - near))
     assert float(seen.opacity) == pytest.approx(opacity, abs=1e-5)
     np.testing.assert_allclose(seen.rgb[0], colour * opacity, atol=1e-5)
@@ -109,9 +107,8 @@ def test_nerfacc_is_asked_for_the_same_weights() -> None:
     ],
 )
 def test_a_package_that_does_not_work_is_not_used_and_the_log_says_so(
-    name: str, source: str, said: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    name: str, source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(gpu_packages.log, "propagate", True)
@@ -124,17 +121,13 @@ def test_a_package_that_does_not_work_is_not_used_and_the_log_says_so(
     gpu_packages._loaded.cache_clear()
 
 
-def test_the_configuration_says_whose_hash_grid_was_fitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_configuration_says_whose_hash_grid_was_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An avatar of the one cannot be loaded into the other."""
     assert method(tmp_path).config.hash_grid == "warp"
     with pytest.raises(UserError, match="hash_grid=tiny-cuda-nn needs a GPU"):
         method(tmp_path, hash_grid="tiny-cuda-nn")
     monkeypatch.setattr("baselines.insta.field.tiny_cuda_nn", lambda: types.ModuleType("tinycudann"))
-    assert (
-        resolved_hash_grid("auto", "cuda") == resolved_hash_grid("tiny-cuda-nn", "cuda:0") == "tiny-cuda-nn"
-    )
+    assert resolved_hash_grid("auto", "cuda") == resolved_hash_grid("tiny-cuda-nn", "cuda:0") == "tiny-cuda-nn"
     assert resolved_hash_grid("warp", "cuda") == "warp"
 
 
@@ -153,9 +146,7 @@ def test_weighted_means_over_drawn_rays_are_means_over_all(tmp_path: Path) -> No
         assert batch.rays.mouth.mean() > 5 * every.mouth.mean() > 0
         assert batch.weight.mean() == pytest.approx(1.0, abs=0.01)
         assert (batch.weight * batch.rays.mouth).mean() == pytest.approx(every.mouth.mean(), rel=0.02)
-        np.testing.assert_allclose(
-            (batch.weight[:, None] * batch.rgb).mean(axis=0), truth.mean(axis=0), rtol=0.02
-        )
+        np.testing.assert_allclose((batch.weight[:, None] * batch.rgb).mean(axis=0), truth.mean(axis=0), rtol=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +161,7 @@ def test_mesh_points_go_back_to_rest_whatever_the_pose(canonical: CanonicalMap) 
     own = CanonicalMap(rig.faces, track.head.rest_vertices, 0.05, "cpu")
     rng = np.random.default_rng(0)
     weights = rng.dirichlet((1, 1, 1), len(rig.faces)).astype(np.float32)
-    inside, resting = (
-        np.einsum("nc,ncd->nd", weights, mesh[rig.faces]) for mesh in (moved, track.head.rest_vertices)
-    )
+    inside, resting = (np.einsum("nc,ncd->nd", weights, mesh[rig.faces]) for mesh in (moved, track.head.rest_vertices))
     # Lids, eyeballs and lips touch in a few places; there two triangles are equally near.
     apart = rig.face_region < 2
     for points, expected in (
@@ -263,9 +252,7 @@ def test_the_hull_is_thick_at_long_hair_and_thin_at_the_face() -> None:
     extents = {}
     for name in ("1", "3"):  # short hair; hair down to the shoulders
         capture = actors.load(name)
-        extents[name] = outer_extents(
-            rig, capture, range(0, 900, 50), 64, face_m=0.004, farthest_m=0.06, samples=18
-        )
+        extents[name] = outer_extents(rig, capture, range(0, 900, 50), 64, face_m=0.004, farthest_m=0.06, samples=18)
         assert extents[name].min() >= 0.0 and extents[name].max() <= 0.06
         face = face_vertices(rig, capture.track.head.rest_vertices)
         assert np.median(extents[name][face]) == pytest.approx(0.004, abs=1e-3)

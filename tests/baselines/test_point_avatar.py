@@ -24,9 +24,14 @@ from emo_bench.methods.interface import Workspace
 from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig
 
 TINY = {
-    "resolution_px": "32", "first_points": "600", "most_points": "1500", "deformer_width": "16",
-    "canonical_width": "16", "shading_width": "16", "checkpoint_every_steps": "4",
-}  # fmt: skip
+    "resolution_px": "32",
+    "first_points": "600",
+    "most_points": "1500",
+    "deformer_width": "16",
+    "canonical_width": "16",
+    "shading_width": "16",
+    "checkpoint_every_steps": "4",
+}
 
 
 def method(folder: Path, **changed: str) -> PointAvatar:
@@ -38,9 +43,7 @@ def surface_of(head: Head, rig: HeadRig) -> RigSurface:
     return RigSurface(rig, head.rest_vertices, head.joints, "cpu")
 
 
-def by_hand(
-    pixels: Tensor, depth: Tensor, features: Tensor, radius: float, size: int, most: int
-) -> np.ndarray:
+def by_hand(pixels: Tensor, depth: Tensor, features: Tensor, radius: float, size: int, most: int) -> np.ndarray:
     """The definition, a pixel at a time: features, then opacity."""
     picture = np.zeros((size, size, features.shape[1] + 1))
     for row in range(size):
@@ -193,9 +196,7 @@ def test_points_start_with_the_colours_that_they_cover() -> None:
     model, camera = fitting.model, fitting._camera
     colour_points(model, fitting._pictures, camera)
     drive = fitting._pictures.row(0)[2]
-    drawn = model._splat(
-        torch.sigmoid(model.cloud.albedo), model.deformer.residuals(model.cloud.places), drive, camera
-    )
+    drawn = model._splat(torch.sigmoid(model.cloud.albedo), model.deformer.residuals(model.cloud.places), drive, camera)
     full = drawn.opacity > 0.99
     for rows in (slice(0, 26), slice(38, 64)):
         inside = full[rows]

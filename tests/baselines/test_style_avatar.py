@@ -66,13 +66,7 @@ def test_the_published_model_has_the_published_shape() -> None:
 
 def test_pictures_are_four_times_as_large_as_the_rendering_in_the_published_ratio() -> None:
     """The published sizes over eight, narrow."""
-    small = {
-        "resolution_px": 128,
-        "input_px": 32,
-        "texture_px": 16,
-        "background_px": 16,
-        "feature_channels": 4,
-    }
+    small = {"resolution_px": 128, "input_px": 32, "texture_px": 16, "background_px": 16, "feature_channels": 4}
     config = StyleAvatarConfig(**{**PROFILES["paper"], **small, "channel_base": 64, "channel_max": 8})
     model = StyleAvatarModel(config)
     batch = DrivingBatch(
@@ -174,11 +168,7 @@ def test_killed_it_goes_on_to_the_same_avatar(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("setting", "value", "says"),
-    [
-        ("resolution_px", "96", "power of two"),
-        ("input_px", "128", "input_px"),
-        ("perceptual", "x", "choose one"),
-    ],
+    [("resolution_px", "96", "power of two"), ("input_px", "128", "input_px"), ("perceptual", "x", "choose one")],
 )
 def test_wrong_settings_are_one_clear_line(tmp_path: Path, setting: str, value: str, says: str) -> None:
     with pytest.raises(UserError, match=says):

@@ -12,13 +12,7 @@ import torch
 
 from emo_bench.errors import UserError
 from emo_bench.methods.training.checkpointing import load_state
-from emo_bench.methods.training.state import (
-    load_array,
-    load_checkpoint,
-    restoring,
-    run_training,
-    save_checkpoint,
-)
+from emo_bench.methods.training.state import load_array, load_checkpoint, restoring, run_training, save_checkpoint
 
 
 class Descent:
@@ -41,11 +35,7 @@ class Descent:
         return {"loss": float(loss.detach())}
 
     def state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "weight": self.weight.detach(),
-            "optimizer": self._optimizer.state_dict(),
-        }
+        return {"step": self.step, "weight": self.weight.detach(), "optimizer": self._optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.step = state["step"]

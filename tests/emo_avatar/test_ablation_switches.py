@@ -27,16 +27,21 @@ from protocols.ablation import load_ablation
 
 TRAIN = list(range(0, 200, 10))
 QUICK = {
-    "resolution_px": "32", "projection_steps": "2", "tuning_steps": "1", "skip_resolutions": "8,16,32", "bf16": "false",
-    "texture_px": "32", "flow_widths": "8,8,8,8,8",
-}  # fmt: skip
+    "resolution_px": "32",
+    "projection_steps": "2",
+    "tuning_steps": "1",
+    "skip_resolutions": "8,16,32",
+    "bf16": "false",
+    "texture_px": "32",
+    "flow_widths": "8,8,8,8,8",
+}
 
 
 def tiny_generator() -> Generator:
     torch.manual_seed(0)
     shape = GeneratorConfig(
         img_resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16, use_noise=False
-    )  # fmt: skip
+    )
     return Generator(shape)
 
 
@@ -120,9 +125,7 @@ def test_interpolation_ends_at_the_pivots() -> None:
     ends = generator.mapping(torch.randn(2, 8, generator=torch.Generator().manual_seed(1))).detach()
     line = interpolated(generator, ends, 5)
     with torch.no_grad():
-        own = (
-            ((generator.synthesis(ends).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-        )
+        own = ((generator.synthesis(ends).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(line[[0, -1]], own)
     assert (line[2] != line[0]).any() and (line[2] != line[-1]).any()
 
@@ -145,9 +148,7 @@ def test_the_init_reads_no_field_but_those_of_its_key(prior: str, tmp_path: Path
     assert recorded.read == set(INIT_FIELDS) - {"perceptual", "max_train_frames"} | {"prior"}
 
 
-def test_a_finished_init_is_not_run_again(
-    prior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_init_is_not_run_again(prior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = init(config_of(prior), tmp_path / "init")
     state = load_state(tmp_path / "init" / "init.pt")
     assert state is not None and state["done"] == 3
@@ -158,9 +159,7 @@ def test_a_finished_init_is_not_run_again(
     monkeypatch.setattr("emo_avatar.inversion._Run.step", refuse)
     again = init(config_of(prior), tmp_path / "init")
     assert torch.equal(first.pivots, again.pivots)
-    for (name, a), b in zip(
-        first.generator.state_dict().items(), again.generator.state_dict().values(), strict=True
-    ):
+    for (name, a), b in zip(first.generator.state_dict().items(), again.generator.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
 
@@ -172,18 +171,13 @@ def test_every_variant_is_a_valid_configuration_that_differs_from_ours(variant: 
     same_fit = variant.name in ("ours", "without-patch", "ours-in2n")
     assert (config == ours) == same_fit
     changed = {name for name in EmoAvatarConfig.model_fields if getattr(config, name) != getattr(ours, name)}
-    assert changed == set(variant.settings_of(profile)), (
-        "each setting changes what it names, and nothing else"
-    )
+    assert changed == set(variant.settings_of(profile)), "each setting changes what it names, and nothing else"
 
 
 def test_ne_avatar_trains_stylegan_and_ours_does_not(prior: str) -> None:
     made = {
         frozen: AvatarRenderer(
-            config_of(prior, freeze_stylegan=frozen),
-            tiny_generator(),
-            torch.zeros(4, 8, 8),
-            torch.zeros(3, 32, 32),
+            config_of(prior, freeze_stylegan=frozen), tiny_generator(), torch.zeros(4, 8, 8), torch.zeros(3, 32, 32)
         )
         for frozen in ("true", "false")
     }

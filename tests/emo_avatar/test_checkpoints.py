@@ -199,9 +199,7 @@ class _StorageBytes:
         ({"mapping_kwargs": {}}, "fc2"),
     ],
 )
-def test_init_kwargs_are_read(
-    nvidia_modules: None, tmp_path: Path, g_kwargs: dict[str, Any], message: str
-) -> None:
+def test_init_kwargs_are_read(nvidia_modules: None, tmp_path: Path, g_kwargs: dict[str, Any], message: str) -> None:
     path = tmp_path / "network.pkl"
     path.write_bytes(nvidia_pickle(g_kwargs=g_kwargs))
     with pytest.raises(UserError, match=message):
@@ -278,14 +276,7 @@ def test_rosinality_discriminator(tmp_path: Path) -> None:
 def networks() -> tuple[Generator, Discriminator]:
     torch.manual_seed(0)
     config = GeneratorConfig(
-        32,
-        z_dim=8,
-        w_dim=12,
-        mapping_layers=3,
-        mapping_width=20,
-        channel_base=256,
-        channel_max=16,
-        use_noise=False,
+        32, z_dim=8, w_dim=12, mapping_layers=3, mapping_width=20, channel_base=256, channel_max=16, use_noise=False
     )
     return Generator(config), Discriminator(DiscriminatorConfig(32, channel_base=128, channel_max=8))
 

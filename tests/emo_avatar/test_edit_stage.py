@@ -46,10 +46,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Any:
     save_file(open_clip.model.CLIP(**TINY_CLIP).state_dict(), folder / "open_clip_model.safetensors")
     config = {
         "model_cfg": TINY_CLIP,
-        "preprocess_cfg": {
-            "mean": list(open_clip.OPENAI_DATASET_MEAN),
-            "std": list(open_clip.OPENAI_DATASET_STD),
-        },
+        "preprocess_cfg": {"mean": list(open_clip.OPENAI_DATASET_MEAN), "std": list(open_clip.OPENAI_DATASET_STD)},
     }
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return ClipEncoder(find_clip(str(folder)), "cpu")
@@ -58,13 +55,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def avatar() -> AvatarRenderer:
     torch.manual_seed(0)
     shape = GeneratorConfig(
-        img_resolution=SIZE,
-        z_dim=8,
-        w_dim=8,
-        mapping_layers=2,
-        channel_base=256,
-        channel_max=16,
-        use_noise=False,
+        img_resolution=SIZE, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16, use_noise=False
     )
     generator = Generator(shape)
     pivots = generator.mapping(torch.randn(4, 8)).detach()
@@ -84,9 +75,7 @@ def batch(frames: int = 4) -> DrivingBatch:
         uv[frame] = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
         masks[frame, 0, 4 + 2 * frame : 22 + 2 * frame, 4 + 2 * frame : 22 + 2 * frame] = 1.0
     affine = torch.eye(2, 3).expand(frames, 2, 3).clone()
-    return DrivingBatch(
-        torch.rand(frames, 5 * 52), uv.clamp(0, 1), masks, affine, torch.full((frames, 4), 0.25)
-    )
+    return DrivingBatch(torch.rand(frames, 5 * 52), uv.clamp(0, 1), masks, affine, torch.full((frames, 4), 0.25))
 
 
 def landmarks(frames: int = 4) -> torch.Tensor:
@@ -96,9 +85,7 @@ def landmarks(frames: int = 4) -> torch.Tensor:
     return ring + 2.0 * torch.arange(frames)[:, None, None]
 
 
-def stage(
-    clip: Any, config: EditConfig = EDIT, reference: torch.Tensor | None = None, seed: int = 0
-) -> EditStage:
+def stage(clip: Any, config: EditConfig = EDIT, reference: torch.Tensor | None = None, seed: int = 0) -> EditStage:
     made = avatar()
     torch.manual_seed(2)
     discriminator = PatchDiscriminator(width=8)
@@ -153,9 +140,7 @@ def test_the_patch_loss_alone_trains_every_skip(clip: Any, term: str) -> None:
     editing = stage(clip, only(**{term: 1.0}))
     before = {name: p.detach().clone() for name, p in editing.avatar.fusion.named_parameters()}
     first = editing.run_step()[term.removesuffix("_weight")]
-    moved = [
-        float((p.detach() - before[name]).abs().max()) for name, p in editing.avatar.fusion.named_parameters()
-    ]
+    moved = [float((p.detach() - before[name]).abs().max()) for name, p in editing.avatar.fusion.named_parameters()]
     assert min(moved) > 0.0
     assert first > 0.0
 
@@ -214,9 +199,7 @@ def test_literal_is_equation_3_and_settings_reach_every_field() -> None:
     literal = resolve_edit_config("cpu", "literal", {})
     assert (literal.temperature, literal.normalize, literal.structure_weight) == (1.0, False, 0.0)
     assert resolve_edit_config("cpu", "literal", {"preset": "recommended"}).temperature == 0.07
-    chosen = resolve_edit_config(
-        "cpu", "recommended", {"patch_shares": "0.2,0.3", "steps": "7", "normalize": "false"}
-    )
+    chosen = resolve_edit_config("cpu", "recommended", {"patch_shares": "0.2,0.3", "steps": "7", "normalize": "false"})
     assert (chosen.patch_shares, chosen.steps, chosen.normalize) == ((0.2, 0.3), 7, False)
 
 
@@ -295,9 +278,7 @@ def test_dataset_update_teaches_the_skips_alone_what_the_editor_paints() -> None
     for _ in range(40):
         editing.run_step()
     assert redness() > start + 0.5
-    changed = {
-        name for name, value in editing.avatar.state_dict().items() if not torch.equal(before[name], value)
-    }
+    changed = {name for name, value in editing.avatar.state_dict().items() if not torch.equal(before[name], value)}
     assert changed and all(name.startswith("fusion.") for name in changed)
 
 

@@ -33,9 +33,7 @@ def structure() -> FaceStructure:
 
 @given(gain=st.floats(0.7, 1.0), offset=st.floats(-0.3, 0.3))
 @settings(max_examples=15, deadline=None)
-def test_brightness_and_contrast_cost_almost_nothing(
-    structure: FaceStructure, gain: float, offset: float
-) -> None:
+def test_brightness_and_contrast_cost_almost_nothing(structure: FaceStructure, gain: float, offset: float) -> None:
     assert structure.loss(portrait(), ROW) < 1e-5
     assert structure.loss(gain * portrait() + offset, ROW) < 0.02
 

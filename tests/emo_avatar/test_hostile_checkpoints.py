@@ -20,14 +20,7 @@ from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.errors import UserError
 from tests.emo_bench.pickle_opcodes import Call, Raw, operations, pickled
 
-SMALL = {
-    "img_resolution": 32,
-    "z_dim": 4,
-    "w_dim": 4,
-    "mapping_layers": 2,
-    "channel_base": 128,
-    "channel_max": 4,
-}
+SMALL = {"img_resolution": 32, "z_dim": 4, "w_dim": 4, "mapping_layers": 2, "channel_base": 128, "channel_max": 4}
 
 
 def refusal(path: Path) -> str:
@@ -42,13 +35,7 @@ def refusal(path: Path) -> str:
 
 def persistent(class_name: Any, state: Any) -> Call:
     """An object of NVIDIA's `persistent_class`."""
-    meta = {
-        "type": "class",
-        "version": 6,
-        "module_src": "raise SystemExit",
-        "class_name": class_name,
-        "state": state,
-    }
+    meta = {"type": "class", "version": 6, "module_src": "raise SystemExit", "class_name": class_name, "state": state}
     return Call("torch_utils.persistence", "_reconstruct_persistent_obj", (meta,))
 
 
@@ -57,9 +44,7 @@ def tensor_of(value: Tensor) -> Call:
     made = io.BytesIO()
     torch.save(value.contiguous().storage(), made, _use_new_zipfile_serialization=False)
     storage = Call("torch.storage", "_load_from_bytes", (made.getvalue(),))
-    return Call(
-        "torch._utils", "_rebuild_tensor_v2", (storage, 0, tuple(value.shape), value.stride(), False, {})
-    )
+    return Call("torch._utils", "_rebuild_tensor_v2", (storage, 0, tuple(value.shape), value.stride(), False, {}))
 
 
 def tree(state: Mapping[str, Tensor], **extra: Any) -> Call:
@@ -106,7 +91,10 @@ HOSTILE_KWARGS = [
     *({name: value} for name in ("mapping_kwargs", "synthesis_kwargs") for value in ([1], "x", 7, {"wings": 2})),
     *({"mapping_kwargs": {"num_layers": value}} for value in (*NUMBERS, 10**9)),
     *({"mapping_kwargs": {"num_layers": 2, "layer_features": value}} for value in NUMBERS[1:]),
-    *({"mapping_kwargs": {"num_layers": 2, "lr_multiplier": value}} for value in ("x", 0, None, Raw(b"G\x7f\xf8\0\0\0\0\0\0"))),
+    *(
+        {"mapping_kwargs": {"num_layers": 2, "lr_multiplier": value}}
+        for value in ("x", 0, None, Raw(b"G\x7f\xf8\0\0\0\0\0\0"))
+    ),
     *({"synthesis_kwargs": {"channel_base": value}} for value in (*NUMBERS, 10**9)),
     *({"synthesis_kwargs": {"channel_max": value, "channel_base": 128}} for value in (*NUMBERS, 10**9)),
     *({"synthesis_kwargs": {"conv_clamp": value}} for value in ("x", 0, -1, [])),
@@ -116,7 +104,7 @@ HOSTILE_KWARGS = [
     *({"synthesis_kwargs": {"activation": value}} for value in (5, "relu", ["lrelu"], b"lrelu")),
     {"synthesis_kwargs": {"x" * 100_000: "y" * 100_000}},
     {"\x1b[31m": 1},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("changes", HOSTILE_KWARGS)
@@ -245,9 +233,7 @@ def test_headers_of_our_own_format(generator: Generator, config: Any, tmp_path: 
         refusal(path)
 
 
-def test_weights_that_do_not_fit_are_named_before_a_network_is_built(
-    generator: Generator, tmp_path: Path
-) -> None:
+def test_weights_that_do_not_fit_are_named_before_a_network_is_built(generator: Generator, tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     for tensors in (
         {"generator.mapping.w_avg": torch.zeros(5)},

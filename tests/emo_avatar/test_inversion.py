@@ -10,14 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from emo_avatar.inversion import (
-    InversionConfig,
-    InversionResult,
-    extreme_frames,
-    invert,
-    lr_ramp,
-    noise_correlation,
-)
+from emo_avatar.inversion import InversionConfig, InversionResult, extreme_frames, invert, lr_ramp, noise_correlation
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.errors import UserError
 
@@ -27,13 +20,7 @@ SHORT = InversionConfig(w_steps=8, tune_steps=6, w_avg_samples=50, w_lr=0.05, tu
 def make_generator(*, use_noise: bool = True, resolution: int = 32) -> Generator:
     torch.manual_seed(0)
     config = GeneratorConfig(
-        resolution,
-        z_dim=16,
-        w_dim=16,
-        mapping_layers=2,
-        channel_base=256,
-        channel_max=16,
-        use_noise=use_noise,
+        resolution, z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16, use_noise=use_noise
     )
     generator = Generator(config)
     for name, parameter in generator.named_parameters():
@@ -98,9 +85,7 @@ def test_inversion_finds_the_generators_own_images(resolution: int) -> None:
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     config = InversionConfig(w_steps=80, tune_steps=40, w_lr=0.1, tune_lr=2e-3)
     result = invert(generator, targets, config, pixels, seed=0)
-    projected = invert(
-        generator, targets, InversionConfig(w_steps=80, tune_steps=0, w_lr=0.1), pixels, seed=0
-    )
+    projected = invert(generator, targets, InversionConfig(w_steps=80, tune_steps=0, w_lr=0.1), pixels, seed=0)
     assert result.pivots.shape == (2, generator.config.num_ws, 16)
     assert psnr_db(projected, targets) > start + 2
     assert psnr_db(result, targets) > psnr_db(projected, targets) + 2
@@ -155,9 +140,7 @@ def test_resumed_inversion_ends_with_the_same_bits(use_noise: bool, cut: int) ->
     state = torch.load(saved["file"], weights_only=True)
     assert state["done"] == cut
     later: list[float] = []
-    resumed = invert(
-        generator, targets, config, pixels, 3, state=state, on_step=lambda **n: later.append(n["loss"])
-    )
+    resumed = invert(generator, targets, config, pixels, 3, state=state, on_step=lambda **n: later.append(n["loss"]))
     assert len(later) == 14 - cut
     assert torch.equal(whole.pivots, resumed.pivots)
     assert torch.equal(whole.reconstructions, resumed.reconstructions)

@@ -40,9 +40,7 @@ def test_rows_are_cut_by_a_named_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"step,l1\nx,1\n", b"other\n1\n", b"\xff\xfe\x00", b'step\n"'])
-def test_a_damaged_table_is_begun_anew(
-    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_table_is_begun_anew(content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "train.csv"
     path.write_bytes(content)
     write(path, range(5, 7))

@@ -29,13 +29,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("prior") / "small.safetensors"
     shape = GeneratorConfig(
-        img_resolution=32,
-        z_dim=16,
-        w_dim=16,
-        mapping_layers=2,
-        channel_base=1024,
-        channel_max=32,
-        use_noise=False,
+        img_resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channel_base=1024, channel_max=32, use_noise=False
     )
     save_stylegan2(path, Generator(shape))
     return path
@@ -64,10 +58,7 @@ def finish(prior: Path, runs: Path) -> Path:
 def kill_when(name: str, prior: Path, runs: Path) -> None:
     """Start the run and kill it, without a chance to tidy up, once a file of that name is there."""
     process = subprocess.Popen(
-        command(prior, runs),
-        env=environment(runs / "home"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        command(prior, runs), env=environment(runs / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 240
     while process.poll() is None and not list(runs.rglob(name)) and time.monotonic() < deadline:

@@ -27,9 +27,7 @@ def test_sampling_between_two_texels_is_their_mean() -> None:
 
 def test_levels_add_up_and_fine_levels_start_empty() -> None:
     texture = NeuralTexture(channels=12, size_px=32, levels=4)
-    assert [tuple(level.shape[1:]) for level in texture.levels] == [
-        (12, 32, 32), (12, 16, 16), (12, 8, 8), (12, 4, 4),
-    ]  # fmt: skip
+    assert [tuple(level.shape[1:]) for level in texture.levels] == [(12, 32, 32), (12, 16, 16), (12, 8, 8), (12, 4, 4)]
     assert all(level.abs().max() == 0 for level in list(texture.levels)[:-1])
     with torch.no_grad():
         texture.levels[0].normal_()

@@ -80,9 +80,7 @@ def test_matching_finds_an_analytic_shift(dx: int, dy: int) -> None:
     size = 32
     uv, mask = ramp_uv(size, (0, 0))
     other_uv, other_mask = ramp_uv(size, (dx, dy))
-    centres = np.array(
-        [[x + 0.5, y + 0.5] for x in range(2, 31, 4) for y in range(2, 31, 4)], dtype=np.float32
-    )
+    centres = np.array([[x + 0.5, y + 0.5] for x in range(2, 31, 4) for y in range(2, 31, 4)], dtype=np.float32)
     where, found = matching_centres(centres, uv, mask, other_uv, other_mask, limit=0.5 / size)
     moved = centres + np.array([dx, dy])
     on_surface = mask[centres[:, 1].astype(int), centres[:, 0].astype(int)]

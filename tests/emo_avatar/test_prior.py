@@ -23,10 +23,15 @@ def small_generator(resolution_px: int, channels: int = 3) -> Generator:
     torch.manual_seed(0)
     return Generator(
         GeneratorConfig(
-            z_dim=16, w_dim=16, img_resolution=resolution_px, img_channels=channels, channel_base=256,
-            channel_max=8, mapping_layers=1,
+            z_dim=16,
+            w_dim=16,
+            img_resolution=resolution_px,
+            img_channels=channels,
+            channel_base=256,
+            channel_max=8,
+            mapping_layers=1,
         )
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -37,9 +42,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("EMO_BENCH_ASSETS", str(folder))
     entries = tuple(
-        dataclasses.replace(entry, bundled="", sha256=None, size_bytes=None)
-        if entry.name == "portraits-128"
-        else entry
+        dataclasses.replace(entry, bundled="", sha256=None, size_bytes=None) if entry.name == "portraits-128" else entry
         for entry in assets.list_assets()
     )
     for place in ("emo_bench.assets.catalogue", "emo_bench.assets"):
@@ -93,11 +96,7 @@ def test_another_file_under_a_priors_name_is_not_taken(own_folder: Path) -> None
             lambda path: save_stylegan2(path, small_generator(128, channels=1)),
             "it gives 1 channels, not 3",
         ),
-        (
-            "portraits-128",
-            lambda path: path.write_bytes(b"<html>log in</html>"),
-            "is no StyleGAN2 checkpoint",
-        ),
+        ("portraits-128", lambda path: path.write_bytes(b"<html>log in</html>"), "is no StyleGAN2 checkpoint"),
         ("clip-vit-b-32", None, "there is no such file; give the path of a StyleGAN2"),
         ("nonesuch.pkl", None, "one of: portraits-128, portraits-64, ffhq-256"),
     ],

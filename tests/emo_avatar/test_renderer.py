@@ -81,13 +81,10 @@ def small_avatar(config: EmoAvatarConfig) -> AvatarRenderer:
     torch.manual_seed(0)
     generator = Generator(
         GeneratorConfig(
-            img_resolution=SIZE, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16,
-            use_noise=False,
+            img_resolution=SIZE, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16, use_noise=False
         )
-    )  # fmt: skip
-    return AvatarRenderer(
-        config, generator, generator.mapping(torch.randn(4, 8)).detach(), torch.zeros(3, SIZE, SIZE)
     )
+    return AvatarRenderer(config, generator, generator.mapping(torch.randn(4, 8)).detach(), torch.zeros(3, SIZE, SIZE))
 
 
 def small_stage(config: EmoAvatarConfig, seed: int = 3) -> RenderStage:
@@ -176,9 +173,7 @@ def test_resuming_equals_not_stopping(stop_after: int, tmp_path: Any) -> None:
     while second.step < 8:
         second.run_step()
     for (name, a), (_, b) in zip(
-        whole.averaged_avatar().state_dict().items(),
-        second.averaged_avatar().state_dict().items(),
-        strict=True,
+        whole.averaged_avatar().state_dict().items(), second.averaged_avatar().state_dict().items(), strict=True
     ):
         assert torch.equal(a, b), name
 
@@ -237,15 +232,8 @@ def test_pose_weights_prefer_the_nearest_pivot_and_mean_weights_are_equal() -> N
 
 
 def test_settings_reach_every_kind_of_field_and_mistakes_are_one_line() -> None:
-    config = resolve_config(
-        "cpu", {"lr": "1e-3", "skip_resolutions": "8,16", "bf16": "false", "flow_mode": "warp"}
-    )
-    assert (config.lr, config.skip_resolutions, config.bf16, config.flow_mode) == (
-        1e-3,
-        (8, 16),
-        False,
-        "warp",
-    )
+    config = resolve_config("cpu", {"lr": "1e-3", "skip_resolutions": "8,16", "bf16": "false", "flow_mode": "warp"})
+    assert (config.lr, config.skip_resolutions, config.bf16, config.flow_mode) == (1e-3, (8, 16), False, "warp")
     assert resolve_config("cpu", {"preset": "literal"}).feature_weight == 0
     for profile, settings, words in (
         ("cpu", {"nonsense": "1"}, "nonsense"),
@@ -267,9 +255,7 @@ def test_frames_without_a_face_lend_their_predecessor_to_windows() -> None:
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_a_prior_is_cut_and_grown_to_another_size(size: int) -> None:
     torch.manual_seed(0)
-    shape = GeneratorConfig(
-        img_resolution=64, z_dim=8, w_dim=8, mapping_layers=2, channel_base=512, channel_max=16
-    )
+    shape = GeneratorConfig(img_resolution=64, z_dim=8, w_dim=8, mapping_layers=2, channel_base=512, channel_max=16)
     prior = Generator(shape)
     w = prior.mapping(torch.randn(1, 8))[:, :1]
     fitted = fit_resolution(prior, size)
@@ -277,9 +263,7 @@ def test_a_prior_is_cut_and_grown_to_another_size(size: int) -> None:
     whole = prior.synthesis(w.expand(-1, prior.config.num_ws, -1))
     assert image.shape[-1] == size
     if size >= 64:
-        torch.testing.assert_close(
-            F.interpolate(image, size=(64, 64), mode="area"), whole, atol=0.5, rtol=0.2
-        )
+        torch.testing.assert_close(F.interpolate(image, size=(64, 64), mode="area"), whole, atol=0.5, rtol=0.2)
     for name, tensor in fitted.state_dict().items():
         if name in prior.state_dict():
             assert torch.equal(tensor, prior.state_dict()[name]), name

@@ -37,7 +37,7 @@ def request_of(tmp_path_factory: pytest.TempPathFactory, quick_protocol_text: st
     torch.manual_seed(0)
     shape = GeneratorConfig(
         img_resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16, use_noise=True
-    )  # fmt: skip
+    )
     save_stylegan2(folder / "prior.safetensors", Generator(shape))
 
     def make(runs: str, settings: dict[str, str], donors: tuple[Path, ...] = ()) -> RunRequest:
@@ -64,8 +64,7 @@ def test_a_shared_init_is_not_run_and_changes_nothing(request_of, monkeypatch: p
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
     assert not torch.equal(
-        mine["generator.synthesis.b4.const"],
-        load_file(ours / "checkpoint.safetensors")["generator.synthesis.b4.const"],
+        mine["generator.synthesis.b4.const"], load_file(ours / "checkpoint.safetensors")["generator.synthesis.b4.const"]
     ), "the variant trained what Ours froze"
     hashes = [load_run(f).manifest["stages"]["render"]["frames_sha256"] for f in (alone, taken)]
     assert hashes[0] == hashes[1]
@@ -97,9 +96,7 @@ class RedEditor(ReferenceEditor):
     def edit(self, picture_u8: np.ndarray, instruction: str, seed: int) -> np.ndarray:
         return self.update(picture_u8, picture_u8, instruction, seed)
 
-    def update(
-        self, rendering_u8: np.ndarray, recorded_u8: np.ndarray, instruction: str, seed: int
-    ) -> np.ndarray:
+    def update(self, rendering_u8: np.ndarray, recorded_u8: np.ndarray, instruction: str, seed: int) -> np.ndarray:
         assert rendering_u8.shape == recorded_u8.shape and rendering_u8.dtype == recorded_u8.dtype == np.uint8
         made = rendering_u8.copy()
         made[:, : made.shape[1] // 2] = (255, 0, 0)
@@ -113,9 +110,13 @@ def test_an_edit_by_dataset_update_goes_through_the_method(
     folder = runner.run(request_of("shared", {}), trivial=False)[0]
     base, _ = open_method(folder, "cpu")
     settings = {
-        "supervision": "dataset-update", "update_every_steps": "1", "steps": "60", "frame_pool": "4", "lr": "0.02",
+        "supervision": "dataset-update",
+        "update_every_steps": "1",
+        "steps": "60",
+        "frame_pool": "4",
+        "lr": "0.02",
         "anchor_weight": "0",
-    }  # fmt: skip
+    }
     workspace = Workspace(tmp_path, "smoke", 0, "cpu", settings)
     style = EditStyle("red", "a photo", "a red photo", "paint it red", "red")
     edited = base.edit(style, workspace)

@@ -36,9 +36,7 @@ def golden(name: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 @pytest.fixture(scope="module")
 def nvidia() -> tuple[Generator, dict[str, torch.Tensor]]:
     state, arrays = golden("stylegan2_nvidia_64.npz")
-    generator = Generator(
-        GeneratorConfig(64, z_dim=32, w_dim=32, mapping_layers=2, channel_base=1024, channel_max=32)
-    )
+    generator = Generator(GeneratorConfig(64, z_dim=32, w_dim=32, mapping_layers=2, channel_base=1024, channel_max=32))
     generator.load_state_dict(state)
     return generator, arrays
 
@@ -183,9 +181,7 @@ def test_architectures(architecture: str, resolution: int) -> None:
         DiscriminatorConfig(resolution, channel_base=256, channel_max=16, architecture=architecture)  # type: ignore[arg-type]
     )
     critic(images).sum().backward()
-    gradients = {
-        name: p.grad is not None for name, p in [*generator.named_parameters()] if "noise" not in name
-    }
+    gradients = {name: p.grad is not None for name, p in [*generator.named_parameters()] if "noise" not in name}
     assert all(gradients.values()), [name for name, has in gradients.items() if not has]
 
 

@@ -84,9 +84,7 @@ def lying_values() -> dict[str, Any]:
     }
     empty = (Raw(b"cnumpy\nndarray\n"), (0,), b"b")
     for name, lie in lies.items():
-        values[f"array: {name}"] = Call(
-            "numpy.core.multiarray", "_reconstruct", empty, (1, (1,), lie, False, pointer)
-        )
+        values[f"array: {name}"] = Call("numpy.core.multiarray", "_reconstruct", empty, (1, (1,), lie, False, pointer))
     for name, shape in {"huge": (1 << 30, 1 << 10), "negative": (-1,), "a text": "4", "wrong": (2,)}.items():
         values[f"array: shape {name}"] = Call(
             "numpy.core.multiarray", "_reconstruct", empty, (1, shape, dtype("f8"), False, pointer)
@@ -106,11 +104,7 @@ def payloads(command: str) -> dict[str, bytes]:
         "INST": b"(" + text + b"ios\nsystem\n",
         "OBJ": b"(" + run + text + b"o",
         "STACK_GLOBAL": operations("os") + operations("system") + b"\x93(" + text + b"tR",
-        "inside an allowed module": operations("numpy")
-        + operations("dtype.__init__")
-        + b"\x93("
-        + text
-        + b"tR",
+        "inside an allowed module": operations("numpy") + operations("dtype.__init__") + b"\x93(" + text + b"tR",
         "BUILD of a class": b"ccollections\nOrderedDict\n}(" + operations("x") + text + b"ub",
         "BUILD with __setstate__": b"ccollections\nOrderedDict\n)R" + run + b"b",
         "EXT1": b"\x82\x01",

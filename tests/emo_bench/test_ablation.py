@@ -192,9 +192,7 @@ def ablate(tmp_path: Path, actor: str, quick_protocol_text: str) -> Ablate:
 
 
 @pytest.fixture(scope="module")
-def finished(
-    actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ablate]:
+def finished(actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ablate]:
     """All variants run; to be read only."""
     made = Ablate(tmp_path_factory.mktemp("finished"), quick_protocol_text)
     with pytest.MonkeyPatch.context() as patch:
@@ -211,9 +209,9 @@ def rows_of(data: dict[str, Any], table: str = "parts") -> dict[str, dict[str, A
 
 
 def test_shared_stages_are_done_once(finished: Ablate) -> None:
-    assert finished.trace == [
-        "init 40", "fit 0", "edit 0", "fit 30", "fit -30", "init 10", "fit 0", "edit 1",
-    ], "one init a start; variants of the edit and the same settings fit nothing"  # fmt: skip
+    assert finished.trace == ["init 40", "fit 0", "edit 0", "fit 30", "fit -30", "init 10", "fit 0", "edit 1"], (
+        "one init a start; variants of the edit and the same settings fit nothing"
+    )
     shared = read_manifest(finished.run_folder("+level=30"))
     assert shared["shared_stages"] == {"init": finished.run_folder().as_posix()}
     assert "shared_stages" not in read_manifest(finished.run_folder("+start=10"))

@@ -75,7 +75,10 @@ def test_a_name_is_a_folder_of_its_own(text: str) -> None:
         assert text.isprintable() and not set(text) & set("/\\:*?\"<>|'`$&;%#= \t\n")
         assert text[0] not in ".-_" and len(os.fsencode(f"driven-by-{text}.mp4")) < 200
         assert unicodedata.normalize("NFC", text) == text
-        assert all(unicodedata.bidirectional(c) not in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI") for c in text)  # fmt: skip
+        assert all(
+            unicodedata.bidirectional(c) not in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+            for c in text
+        )
 
 
 def test_names_that_some_file_systems_take_for_one() -> None:
@@ -104,17 +107,13 @@ def test_actors_are_found_by_their_composed_name(home: Path) -> None:
     assert require_free("Émile", replace=True).is_dir()
     with pytest.raises(UserError, match="there is an actor Émile already: choose another --name, or remove"):
         require_free("Émile", replace=False)
-    with pytest.raises(
-        UserError, match="there is an actor Émile already, which some file systems take for ÉMILE"
-    ):
+    with pytest.raises(UserError, match="there is an actor Émile already, which some file systems take for ÉMILE"):
         require_free("ÉMILE", replace=False)
     assert require_free("new", replace=False) == home / "captures" / "new"
 
 
 def test_pages_of_a_report_hold_such_a_name(home: Path, protocol_file: str, tmp_path: Path) -> None:
-    request = RunRequest(
-        "mean-frame", "梵高", protocol_file, profile="smoke", runs_dir=tmp_path / "runs", device="cpu"
-    )
+    request = RunRequest("mean-frame", "梵高", protocol_file, profile="smoke", runs_dir=tmp_path / "runs", device="cpu")
     folders = run(request)
     assert folders[0] == tmp_path / "runs" / "quick" / "梵高" / "mean-frame" / "smoke-s0"
     out = tmp_path / "report"
@@ -127,24 +126,18 @@ def test_pages_of_a_report_hold_such_a_name(home: Path, protocol_file: str, tmp_
         assert {row["actor"] for row in csv.DictReader(file)} == {"梵高"}
     markdown = (out / "report.md").read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#]+)\)", markdown)
-    assert all(
-        target.isascii() and (out / unquote(target)).exists() for target in targets if "://" not in target
-    )
+    assert all(target.isascii() and (out / unquote(target)).exists() for target in targets if "://" not in target)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_an_actor_that_is_being_made_goes_when_its_maker_is_told_to_end(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_an_actor_that_is_being_made_goes_when_its_maker_is_told_to_end(number: signal.Signals, tmp_path: Path) -> None:
     maker = begin(tmp_path)
     maker.send_signal(number)
     assert maker.wait(timeout=30) != 0
     assert [file.name for file in tmp_path.iterdir()] == ["begun"]
 
 
-def test_the_next_command_removes_what_a_killed_one_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_command_removes_what_a_killed_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captures = tmp_path / "captures"
     captures.mkdir()
     living, killed = begin(captures), begin(captures)
@@ -180,9 +173,7 @@ def umask() -> int:
 def begin(captures: Path) -> subprocess.Popen[bytes]:
     (captures / "begun").unlink(missing_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    maker = subprocess.Popen(
-        [sys.executable, "-c", MAKER, str(captures)], env=environment, stderr=subprocess.DEVNULL
-    )
+    maker = subprocess.Popen([sys.executable, "-c", MAKER, str(captures)], env=environment, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 30
     while not (captures / "begun").exists():
         assert time.monotonic() < end

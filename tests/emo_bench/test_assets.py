@@ -100,9 +100,7 @@ class Server:
             request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         request.send_header("Content-Length", str(len(body) - start))
         request.send_header("ETag", tag)
-        request.send_header(
-            "Content-Type", "text/html" if path.suffix == ".html" else "application/octet-stream"
-        )
+        request.send_header("Content-Type", "text/html" if path.suffix == ".html" else "application/octet-stream")
         request.end_headers()
         until = start + self.cut_after.pop(0) if self.cut_after else len(body)
         request.wfile.write(body[start:until])
@@ -147,9 +145,7 @@ def test_looking_for_a_file_does_not_import_the_package_that_carries_it() -> Non
     assert result.stdout.strip() == "set()"
 
 
-def test_user_folder_comes_before_the_cache(
-    home: Path, tmp_path: Path, only, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_folder_comes_before_the_cache(home: Path, tmp_path: Path, only, monkeypatch: pytest.MonkeyPatch) -> None:
     only(tiny_asset(urls=("http://unused.invalid/tiny.bin",)))
     assert assets.locate("tiny") is None
     (home / "assets").mkdir(parents=True)
@@ -163,9 +159,7 @@ def test_user_folder_comes_before_the_cache(
     assert mine is not None and mine.path == tmp_path / "mine" / "tiny.bin"
 
 
-def test_torch_hub_cache_is_searched(
-    home: Path, tmp_path: Path, only, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torch_hub_cache_is_searched(home: Path, tmp_path: Path, only, monkeypatch: pytest.MonkeyPatch) -> None:
     only(tiny_asset(urls=("http://unused.invalid/tiny.bin",), torch_hub=True))
     torch_hub = pytest.importorskip("torch.hub")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -199,9 +193,7 @@ def test_fetch_keeps_a_checked_copy_and_reports_progress(
 
 
 @pytest.mark.parametrize("wrong", [CONTENT[::-1], CONTENT + b"!", b""], ids=["hash", "size", "empty"])
-def test_fetch_of_a_wrong_file_keeps_nothing(
-    home: Path, tmp_path: Path, only, server: Server, wrong: bytes
-) -> None:
+def test_fetch_of_a_wrong_file_keeps_nothing(home: Path, tmp_path: Path, only, server: Server, wrong: bytes) -> None:
     (tmp_path / "served" / "tiny.bin").write_bytes(wrong)
     only(tiny_asset(urls=(f"{server.address}/tiny.bin",)))
     with pytest.raises(UserError, match=r"could not be fetched \(127.*(SHA-256 is|bytes instead of)"):
@@ -227,9 +219,7 @@ def test_a_cut_download_goes_on_where_it_stopped(home: Path, only, server: Serve
     assert [path.name for path in (home / "assets").iterdir()] == ["long.bin"]
 
 
-def test_what_came_before_the_connection_broke_down_serves_the_next_command(
-    home: Path, only, server: Server
-) -> None:
+def test_what_came_before_the_connection_broke_down_serves_the_next_command(home: Path, only, server: Server) -> None:
     only(long_asset(server))
     server.cut_after = [50_000, 50_000, 50_000, 50_000]
     with pytest.raises(UserError, match=r"cut after 196608 bytes.*same command goes on"):
@@ -413,9 +403,7 @@ def test_a_folder_is_fetched_file_by_file_and_goes_on_after_a_cut(home: Path, on
     assert {p.name for p in (home / "assets").iterdir()} == {"pipeline", "pipeline.sha256"}
 
 
-def test_without_network_fetch_says_so_within_ten_seconds(
-    home: Path, only, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_network_fetch_says_so_within_ten_seconds(home: Path, only, monkeypatch: pytest.MonkeyPatch) -> None:
     only(tiny_asset(urls=("http://host.invalid/tiny.bin", "http://127.0.0.1:9/tiny.bin")))
     started = time.monotonic()
     with pytest.raises(UserError, match=rf"put tiny\.bin into {home / 'assets'}") as caught:
@@ -454,9 +442,7 @@ def test_a_file_of_ones_own_is_taken_when_it_is_the_catalogued_one(home: Path, o
     assert [path.name for path in (home / "assets").iterdir()] == ["tiny.bin"]
 
 
-def test_an_add_that_fails_leaves_nothing(
-    home: Path, only, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_add_that_fails_leaves_nothing(home: Path, only, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only(tiny_asset(urls=("http://unused.invalid/tiny.bin",)))
     own = tmp_path / "own.bin"
     own.write_bytes(CONTENT)
@@ -508,9 +494,7 @@ def emo_bench_exits(arguments: list[str]) -> object:
     return ended.value.code
 
 
-def test_the_list_says_state_and_remedy(
-    home: Path, only, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_list_says_state_and_remedy(home: Path, only, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     only(
         tiny_asset(urls=("http://unused.invalid/tiny.bin",)),
         folder_asset(licence="MIT [sic]", size_about="5 GB"),
@@ -523,8 +507,10 @@ def test_the_list_says_state_and_remedy(
     assert emo_bench_exits(["assets", "list", "--json"]) == 0
     listed = {entry["asset"]["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert {name: entry["state"] for name, entry in listed.items()} == {
-        "tiny": "cached", "pipeline": "missing", "portraits-64": "bundled",
-    }  # fmt: skip
+        "tiny": "cached",
+        "pipeline": "missing",
+        "portraits-64": "bundled",
+    }
     assert listed["tiny"]["size_bytes"] == len(CONTENT) and listed["pipeline"]["path"] is None
     assert emo_bench_exits(["assets", "list"]) == 0
     shown = capsys.readouterr().out

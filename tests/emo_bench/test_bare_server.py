@@ -53,18 +53,16 @@ def bare_environment(tmp_path: Path, actor_home: Path) -> dict[str, str]:
     (stand_in / "cv2").mkdir(parents=True)
     (stand_in / "cv2" / "__init__.py").write_text(f"raise ImportError({NO_GL!r}, name='cv2')\n")
     return {
-        **os.environ, "PYTHONPATH": os.pathsep.join([str(stand_in), str(ROOT)]),
-        "EMO_BENCH_HOME": str(actor_home), "EMO_BENCH_OFFLINE": "1",
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(stand_in), str(ROOT)]),
+        "EMO_BENCH_HOME": str(actor_home),
+        "EMO_BENCH_OFFLINE": "1",
+    }
 
 
 def told(commands: list[list[str]], environment: dict[str, str]) -> list[tuple[int, str, str]]:
     done = subprocess.run(
-        [sys.executable, "-c", MANY, json.dumps(commands)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", MANY, json.dumps(commands)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
@@ -85,9 +83,14 @@ def test_commands_without_landmarks_work_and_the_others_say_what_to_install(
            "--profile", "smoke", "--set", "resolution_px=32", "--device", "cpu"]  # fmt: skip
     video = str(actor_home / "captures" / "dot" / "video.mp4")
     working = [
-        ["metrics", "list", "--json"], ["assets", "list"], ["actors", "list"],
-        [*scored, "psnr,ssim,sd"], [*scored, "psnr,flmd,flicker,brisque"], run, ["report", runs],
-    ]  # fmt: skip
+        ["metrics", "list", "--json"],
+        ["assets", "list"],
+        ["actors", "list"],
+        [*scored, "psnr,ssim,sd"],
+        [*scored, "psnr,flmd,flicker,brisque"],
+        run,
+        ["report", runs],
+    ]
     needing = [["actors", "add", video, "--name", "new"], ["actors", "show", "dot"], ["doctor"]]
     answers = told([*working, *needing], bare_environment)
 
@@ -113,13 +116,10 @@ def test_commands_without_landmarks_work_and_the_others_say_what_to_install(
     assert checks["video encoder"].startswith("ok")
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="hides libraries by a mount of its own"
-)
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="hides libraries by a mount of its own")
 def test_on_a_machine_whose_libraries_are_really_hidden(tmp_path: Path) -> None:
     library = next(
-        (p for p in map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64")) if (p / "libGL.so.1").exists()),
-        None,
+        (p for p in map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64")) if (p / "libGL.so.1").exists()), None
     )
     if library is None:
         pytest.skip("no libGL here to hide")
@@ -134,8 +134,11 @@ def test_on_a_machine_whose_libraries_are_really_hidden(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", hide, "bare", sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip("this container may not mount")
     assert done.returncode == 0, done.stderr
@@ -149,11 +152,14 @@ def test_on_a_machine_whose_libraries_are_really_hidden(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "named"),
     [
-        (NO_GL, INSTALL), (NO_EGL, INSTALL), ("libGLESv2.so.2" + NO_GL[10:], INSTALL),
-        ("libgthread-2.0.so.0" + NO_GL[10:], INSTALL), ("/opt/lib/libfoo++.so.1.2" + NO_GL[10:], "libfoo++.so.1.2"),
+        (NO_GL, INSTALL),
+        (NO_EGL, INSTALL),
+        ("libGLESv2.so.2" + NO_GL[10:], INSTALL),
+        ("libgthread-2.0.so.0" + NO_GL[10:], INSTALL),
+        ("/opt/lib/libfoo++.so.1.2" + NO_GL[10:], "libfoo++.so.1.2"),
         ("dlopen(x): Library not loaded: @rpath/libjpeg.8.dylib", "libjpeg.8.dylib"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("kind", [ImportError, OSError])
 def test_what_a_loader_says_becomes_one_line(said: str, named: str, kind: type[Exception]) -> None:
     line = missing_library(kind(said))
@@ -166,8 +172,7 @@ def test_what_a_loader_says_becomes_one_line(said: str, named: str, kind: type[E
 
 
 @pytest.mark.parametrize(
-    "error",
-    [None, ImportError("No module named 'x'"), FileNotFoundError(2, "No such file", "a.so"), KeyError(NO_GL)],
+    "error", [None, ImportError("No module named 'x'"), FileNotFoundError(2, "No such file", "a.so"), KeyError(NO_GL)]
 )
 def test_other_errors_are_left_alone(error: Exception | None) -> None:
     assert missing_library(error) is None
@@ -190,10 +195,7 @@ def test_every_door_says_it(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert err.count("\n") == 1
     assert INSTALL in err
     for kind in (ImportError, OSError):
-        with (
-            pytest.raises(UserError, match="apt-get install libgl1") as caught,
-            plug_in_call("method x", "import"),
-        ):
+        with pytest.raises(UserError, match="apt-get install libgl1") as caught, plug_in_call("method x", "import"):
             raise kind(NO_EGL)
         assert "method x: import: " in str(caught.value)
 
@@ -237,9 +239,13 @@ def test_similarity_is_the_same_without_opencv(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(scores(), expected, rtol=2e-6)
 
 
-@given(st.integers(2, 20).flatmap(lambda factor: st.tuples(
-    st.just(factor), arrays(np.uint8, (3 * factor, 3 * factor, 3), elements=st.integers(0, 255)),
-)))  # fmt: skip
+@given(
+    st.integers(2, 20).flatmap(
+        lambda factor: st.tuples(
+            st.just(factor), arrays(np.uint8, (3 * factor, 3 * factor, 3), elements=st.integers(0, 255))
+        )
+    )
+)
 def test_area_means_are_opencvs(drawn: tuple[int, np.ndarray]) -> None:
     factor, frame = drawn
     expected = cv2.resize(frame, (3, 3), interpolation=cv2.INTER_AREA)

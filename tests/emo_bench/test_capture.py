@@ -86,9 +86,7 @@ def number_of(frame: np.ndarray) -> int:
     return round((float(frame[SIZE // 2 + 4 :].mean()) - 20) / 3)
 
 
-@pytest.mark.parametrize(
-    "indices", [list(range(COUNT)), [59, 0, 31, 30, 29, 29, 58, 3], [5, 6, 40, 41, 2], [47]]
-)
+@pytest.mark.parametrize("indices", [list(range(COUNT)), [59, 0, 31, 30, 29, 29, 58, 3], [5, 6, 40, 41, 2], [47]])
 def test_frames_come_in_the_order_asked_for(capture: Capture, indices: list[int]) -> None:
     frames = list(capture.frames(indices))
     assert [number_of(frame) for frame in frames] == indices

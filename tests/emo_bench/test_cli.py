@@ -100,9 +100,7 @@ def test_a_fault_of_ours_keeps_its_traceback(call: Any, monkeypatch: pytest.Monk
     outcome = call("protocols", "list")
     assert outcome.code == 70
     assert "Traceback" in outcome.err and "ZeroDivisionError: division by zero" in outcome.err
-    assert outcome.err.endswith(
-        "emo-bench: this is a bug of the program: please report it with the lines above\n"
-    )
+    assert outcome.err.endswith("emo-bench: this is a bug of the program: please report it with the lines above\n")
 
 
 def test_an_interruption_says_how_to_go_on(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +109,7 @@ def test_an_interruption_says_how_to_go_on(call: Any, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("protocols.list_protocols", interrupt)
     outcome = call("protocols", "list")
-    assert (outcome.code, outcome.err) == (
-        130,
-        "emo-bench: interrupted; the same command goes on from here\n",
-    )
+    assert (outcome.code, outcome.err) == (130, "emo-bench: interrupted; the same command goes on from here\n")
 
 
 def test_lists_as_json_are_what_the_functions_give(actor: str, call: Any) -> None:
@@ -128,9 +123,7 @@ def test_lists_as_json_are_what_the_functions_give(actor: str, call: Any) -> Non
     assert shown["splits"]["tail-500"]["held_out_frames"] == 500
     profiles = json.loads(call("methods", "show", "mean-frame", "--json").out)["profiles"]
     assert profiles["cpu"] == {"resolution_px": 128}
-    assert {entry["asset"]["name"] for entry in json.loads(call("assets", "list", "--json").out)} >= {
-        "face-landmarker"
-    }
+    assert {entry["asset"]["name"] for entry in json.loads(call("assets", "list", "--json").out)} >= {"face-landmarker"}
 
 
 def test_lists_for_people_have_a_line_each(actor: str, call: Any) -> None:
@@ -159,7 +152,7 @@ def test_doctor_fails_only_for_what_is_needed(call: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr("emo_bench.doctor.checks.run_checks", lambda: [optional, needed])
     outcome = call("doctor")
     assert outcome.code == 1
-    assert outcome.out.splitlines() == ["-    GPU    none; fix: buy one", "FAIL torch  broken; fix: pip install torch"]  # fmt: skip
+    assert outcome.out.splitlines() == ["-    GPU    none; fix: buy one", "FAIL torch  broken; fix: pip install torch"]
     assert [entry["ok"] for entry in json.loads(call("doctor", "--json").out)] == [False, False]
 
 
@@ -192,9 +185,7 @@ def test_user_error_from_deep_inside_is_one_line(call: Any, monkeypatch: pytest.
     assert (outcome.code, outcome.err) == (2, "emo-bench: the disk is full: empty it\n")
 
 
-def test_a_profile_that_lacks_an_asset_does_not_hide_the_others(
-    call: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_profile_that_lacks_an_asset_does_not_hide_the_others(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from baselines.mean_frame import MeanFrame
 
     describe = MeanFrame.describe

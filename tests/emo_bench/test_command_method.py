@@ -106,11 +106,16 @@ def run(actor: str, protocol_file: str, tmp_path: Path) -> Any:
     def start(method: str, **settings: str) -> Path:
         return runner.run(
             RunRequest(
-                method, actor, protocol_file, profile="smoke", settings=settings, runs_dir=tmp_path / "runs",
+                method,
+                actor,
+                protocol_file,
+                profile="smoke",
+                settings=settings,
+                runs_dir=tmp_path / "runs",
                 device="cpu",
             ),
             trivial=False,
-        )[0]  # fmt: skip
+        )[0]
 
     return start
 
@@ -168,9 +173,7 @@ def test_another_fit_command_is_another_run(make: Any, run: Any) -> None:
 
 def test_more_time_goes_on_in_the_same_work(make: Any, run: Any) -> None:
     """What the refusal advises: raise timeout_s. The words about the method may be mended with it."""
-    fit = "[ -e {work}/seen ] || { touch {work}/seen; sleep 60; }; " + (
-        f"{sys.executable} fit.py {{data}} {{work}} 1"
-    )
+    fit = "[ -e {work}/seen ] || { touch {work}/seen; sleep 60; }; " + (f"{sys.executable} fit.py {{data}} {{work}} 1")
     with pytest.raises(UserError, match=r"took longer than 1 s and was ended; raise timeout_s"):
         run(make(fit=fit, timeout=1))
     manifest = load_run(run(make(fit=fit, timeout=60, title="A better name"))).manifest
@@ -199,9 +202,7 @@ def test_frames_of_an_earlier_render_are_not_taken_for_new_ones(make: Any, run: 
     assert (folder / "work" / "mean.npy").is_file()
 
     run(make(frames="results", render=render_command(out="results")))
-    with pytest.raises(
-        UserError, match=r"left 12 of 12 frames at .*results as they were before it, e\.g\. 00138"
-    ):
+    with pytest.raises(UserError, match=r"left 12 of 12 frames at .*results as they were before it, e\.g\. 00138"):
         run(make(frames="results", render="true"))
     assert len(list((tmp_path / "its repository" / "results").iterdir())) == 12
     run(make(frames="results", render=render_command(out="results", divisor=2)))
@@ -209,9 +210,7 @@ def test_frames_of_an_earlier_render_are_not_taken_for_new_ones(make: Any, run: 
 
 
 def test_a_missing_workdir_is_noticed_before_anything_is_written(make: Any, run: Any, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"workdir .*no-such-clone is not a folder: clone the repository there"
-    ):
+    with pytest.raises(UserError, match=r"workdir .*no-such-clone is not a folder: clone the repository there"):
         run(make(workdir="no-such-clone"))
     assert not (tmp_path / "runs").exists()
 
@@ -219,10 +218,7 @@ def test_a_missing_workdir_is_noticed_before_anything_is_written(make: Any, run:
 @pytest.mark.parametrize(
     ("fit", "message"),
     [
-        (
-            "echo no GPU here; exit 7",
-            r"fit command failed with exit code 7: no GPU here \(see .*command\.log\)",
-        ),
+        ("echo no GPU here; exit 7", r"fit command failed with exit code 7: no GPU here \(see .*command\.log\)"),
         ("exit 3", "failed with exit code 3: no output"),
         ("echo two lines\nfalse", "failed with exit code 1: two lines"),
         ("true\nfalse", "failed with exit code 1: no output"),
@@ -277,9 +273,12 @@ def test_after_a_failure_the_same_command_goes_on(make: Any, run: Any) -> None:
         ("mv {out}/frames/00149.png {out}/frames/00077.png", "but not those; lacking: 149"),
         ("mv {out}/frames/00149.png {out}/frames/last.png", "last in .* has no number"),
         ("rm -r {out}/frames", "shell-mean: render command ended without frames"),
-        ("PYTHON -c \"from PIL import Image; Image.new('RGB', (32, 48)).save('{out}/frames/00139.png')\"", "is 32x48 px, not 64x64"),
+        (
+            "PYTHON -c \"from PIL import Image; Image.new('RGB', (32, 48)).save('{out}/frames/00139.png')\"",
+            "is 32x48 px, not 64x64",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_frames_are_one_line(make: Any, run: Any, render: str, message: str) -> None:
     good = f"{sys.executable} {{here}}/render.py {{data}} {{work}} {{out}}/frames"
     with pytest.raises(UserError, match=message) as caught:
@@ -305,11 +304,7 @@ def test_a_wrong_file_names_the_field(make: Any, change: dict[str, object], mess
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        (
-            "timeout_s",
-            "timout_s",
-            r"unknown key fit\.timout_s in .*method\.toml; did you mean fit\.timeout_s\?",
-        ),
+        ("timeout_s", "timout_s", r"unknown key fit\.timout_s in .*method\.toml; did you mean fit\.timeout_s\?"),
         ("workdir", "work_dir", r"unknown key work_dir in .*; did you mean workdir\?"),
         ("frames =", "zzz =", r"unknown key render\.zzz in .*; known: command, timeout_s, frames"),
         ("[settings]", 'profiles = ["a/../../b"]\n[settings]', r"profiles\.0"),

@@ -81,9 +81,10 @@ def pids(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
 
 def start(folder: Path, command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), command], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", PROGRAM, str(folder), command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("kind", ["plain", "bare"])
@@ -135,9 +136,7 @@ def test_processes_of_others_are_left_alone(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_running_is_ended_before_the_next_command(tmp_path: Path) -> None:
     """The supervisor ends it; where that was killed too, the record's token finds it."""
-    left = subprocess.Popen(
-        ["sleep", "60"], env={**os.environ, TOKEN_VARIABLE: "1" * 32}, start_new_session=True
-    )
+    left = subprocess.Popen(["sleep", "60"], env={**os.environ, TOKEN_VARIABLE: "1" * 32}, start_new_session=True)
     try:
         (tmp_path / RECORD).write_text("1" * 32 + "\n")
         with sole_command(tmp_path):
@@ -160,9 +159,14 @@ def test_a_living_process_keeps_its_command(tmp_path: Path, pids: Callable[[], l
 def run(folder: Path, command: str, timeout_s: float = 60) -> None:
     with sole_command(folder) as record:
         run_command(
-            command, what="test: fit command", log=folder / "command.log", timeout_s=timeout_s, workdir=folder,
-            environment={}, record=record,
-        )  # fmt: skip
+            command,
+            what="test: fit command",
+            log=folder / "command.log",
+            timeout_s=timeout_s,
+            workdir=folder,
+            environment={},
+            record=record,
+        )
 
 
 def runs(pid: int) -> bool:

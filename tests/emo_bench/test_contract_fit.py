@@ -106,11 +106,7 @@ def test_the_last_words_of_a_process_that_died_are_shown(actor: str, tmp_path: P
 
 @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="has no real-time signals")
 def test_a_signal_without_a_name_is_one_line(actor: str, tmp_path: Path) -> None:
-    assert (
-        start(actor, tmp_path, "Signalled")
-        .outcome(120)
-        .error.startswith("its process was killed by signal 35: ")
-    )
+    assert start(actor, tmp_path, "Signalled").outcome(120).error.startswith("its process was killed by signal 35: ")
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")

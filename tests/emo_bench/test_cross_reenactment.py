@@ -29,18 +29,13 @@ def test_the_head_turns_from_its_mean_as_the_drivers_does(indices: np.ndarray) -
     ours = turns(driven.head_pose)
     steps = (ours[:-1].inv() * ours[1:]).magnitude()
     np.testing.assert_allclose(steps, (theirs[:-1].inv() * theirs[1:]).magnitude(), atol=1e-5)
-    assert (
-        np.ptp(driven.body_rotvec, axis=0).max() == 0.0
-        and np.ptp(driven.body_translation, axis=0).max() == 0.0
-    )
+    assert np.ptp(driven.body_rotvec, axis=0).max() == 0.0 and np.ptp(driven.body_translation, axis=0).max() == 0.0
 
 
 def test_landmarks_are_near_those_that_were_tracked() -> None:
     """On the studio's exact track the rig's own landmarks lie where the actor's landmarks do."""
     track = actors.load("1").track
-    gaps = [
-        np.linalg.norm(projected_landmarks(track, i) - track.landmarks478[i], axis=1).mean() for i in (0, 700)
-    ]
+    gaps = [np.linalg.norm(projected_landmarks(track, i) - track.landmarks478[i], axis=1).mean() for i in (0, 700)]
     assert max(gaps) < 0.01 * track.size_px
 
 

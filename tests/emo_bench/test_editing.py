@@ -98,9 +98,7 @@ def test_a_run_makes_both_halves_and_one_report(call: Any, tmp_path: Path) -> No
     code, out, err = call()
     assert code == 0, err
     base, edit = folder(tmp_path), folder(tmp_path) / "edit" / "bronze-statue"
-    assert {"run.json", "frames.parquet", "render.mkv", "preview.mp4", "log.txt"} <= {
-        p.name for p in edit.iterdir()
-    }
+    assert {"run.json", "frames.parquet", "render.mkv", "preview.mp4", "log.txt"} <= {p.name for p in edit.iterdir()}
     finished = load_run(edit)
     assert list(finished.scores.columns) == [
         "flmd", "biq", "sd", "clip_d", "clip_dv", "clip_dv_in2n", "warping_error", "flicker",
@@ -122,9 +120,7 @@ def test_sd_of_an_edit_is_reported_by_the_hundred(call: Any, tmp_path: Path) -> 
     call()
     scores = load_run(folder(tmp_path) / "edit" / "bronze-statue").scores["sd"]
     line = next(
-        line
-        for line in (folder(tmp_path) / "report.md").read_text().splitlines()
-        if "dot, bronze-statue |" in line
+        line for line in (folder(tmp_path) / "report.md").read_text().splitlines() if "dot, bronze-statue |" in line
     )
     assert f"{scores.mean() / 100:.4f}" in line
     assert "SD ↓ 8-bit levels / 100" in (folder(tmp_path) / "report.md").read_text()
@@ -209,9 +205,7 @@ def test_an_edit_cannot_see_held_out_frames(call: Any) -> None:
         (["--set", "clip=ViT-Z"], "unknown CLIP model 'ViT-Z'; known: auto, ViT-L-14, ViT-B-32, portraits"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(
-    call: Any, tmp_path: Path, arguments: list[str], message: str
-) -> None:
+def test_mistakes_are_one_line_and_leave_nothing(call: Any, tmp_path: Path, arguments: list[str], message: str) -> None:
     code, out, err = call(*arguments)
     assert code == 2 and not out
     assert len(err.strip().splitlines()) == 1 and message in err

@@ -51,7 +51,7 @@ def made(actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytest.Te
         patch.setenv("EMO_BENCH_HOME", str(actor_home))
         request = RunRequest(
             "mean-frame", "dot", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / "runs", device="cpu"
-        )  # fmt: skip
+        )
         run(request, trivial=False)
     return folder
 
@@ -108,11 +108,7 @@ def refusing(number: int, below: Path) -> Iterator[None]:
     """Nothing below a folder can be opened to write or made: for the root user permissions say nothing."""
 
     def refuse(path: Any, writing: bool) -> None:
-        if (
-            writing
-            and isinstance(path, (str, os.PathLike))
-            and str(Path(path).absolute()).startswith(str(below))
-        ):
+        if writing and isinstance(path, (str, os.PathLike)) and str(Path(path).absolute()).startswith(str(below)):
             raise OSError(number, os.strerror(number), str(path))
 
     def opened(path: Any, mode: str = "r", *more: Any, **named: Any) -> Any:
@@ -146,9 +142,7 @@ REFUSALS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("command", [*FILES, *FOLDERS])
-def test_an_output_that_the_machine_refuses_is_one_line(
-    command: str, refusal: str, call: Any, tmp_path: Path
-) -> None:
+def test_an_output_that_the_machine_refuses_is_one_line(command: str, refusal: str, call: Any, tmp_path: Path) -> None:
     words = {**FILES, **FOLDERS}[command]
     out = tmp_path / "out"
     with REFUSALS[refusal](tmp_path):
@@ -191,13 +185,9 @@ def test_a_folder_that_cannot_be_there_is_one_line(command: str, out: str, call:
     ids=" ".join,
 )  # fmt: skip
 @pytest.mark.parametrize("given", [LONG, "missing", "file/below", "forbidden"])
-def test_an_input_that_cannot_be_read_is_one_line(
-    words: list[str], given: str, call: Any, tmp_path: Path
-) -> None:
+def test_an_input_that_cannot_be_read_is_one_line(words: list[str], given: str, call: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    code, _, err = call(
-        *(word.replace("IN", str(tmp_path / given)) if "IN" in word else word for word in words)
-    )
+    code, _, err = call(*(word.replace("IN", str(tmp_path / given)) if "IN" in word else word for word in words))
     assert code == 2 and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("emo-bench: ") and len(err.splitlines()[-1]) < 1500
     assert [file.name for file in tmp_path.rglob("*")] == ["file"]
@@ -206,11 +196,14 @@ def test_an_input_that_cannot_be_read_is_one_line(
 @pytest.mark.parametrize(
     "words",
     [
-        ["actors", "show", "dot"], ["run", "--method", "mean-frame", "--actor", "dot"], ["ablate", "--actor", "dot"],
-        ["drive", "runs/quick/dot/mean-frame/smoke-s0", "--by", "dot"], ["assets", "add", "clip-vit-b-32", "a/0.png"],
+        ["actors", "show", "dot"],
+        ["run", "--method", "mean-frame", "--actor", "dot"],
+        ["ablate", "--actor", "dot"],
+        ["drive", "runs/quick/dot/mean-frame/smoke-s0", "--by", "dot"],
+        ["assets", "add", "clip-vit-b-32", "a/0.png"],
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_a_home_that_is_a_file_is_one_line(
     words: list[str], call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,9 +260,12 @@ def test_a_reader_that_goes_away_is_no_error(command: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "emo_bench", *command], stdout=writer, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "emo_bench", *command],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -277,10 +273,10 @@ def test_a_reader_that_goes_away_is_no_error(command: list[str]) -> None:
 def test_output_to_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "emo_bench", "protocols", "list"], stdout=full, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "emo_bench", "protocols", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (
-        2,
-        "emo-bench: the disk is full: free some space, or write elsewhere\n",
-    )
+        )
+    assert (done.returncode, done.stderr) == (2, "emo-bench: the disk is full: free some space, or write elsewhere\n")

@@ -24,9 +24,7 @@ def person() -> actors.Capture:
 
 
 @pytest.mark.parametrize("size_px", [64, 200])
-def test_cameras_put_the_head_on_the_same_pixels(
-    person: actors.Capture, tmp_path: Path, size_px: int
-) -> None:
+def test_cameras_put_the_head_on_the_same_pixels(person: actors.Capture, tmp_path: Path, size_px: int) -> None:
     """A point of the head through NeRF's camera, against the landmark of the same point in the track."""
     export_training("plain", person.restricted(TRAIN), TRAIN, tmp_path, size_px)
     export_driving("plain", person.restricted(()), TEST, tmp_path, size_px)
@@ -77,17 +75,9 @@ def test_held_out_frames_never_leave_as_pictures(person: actors.Capture, tmp_pat
 
 def test_style_avatar_maps(person: actors.Capture, tmp_path: Path) -> None:
     export_training("style-avatar", person.restricted([40]), [40], tmp_path, 128)
-    read = {
-        part: np.array(Image.open(tmp_path / part / "000040.png"))
-        for part in ("image", "uv", "render", "back")
-    }
+    read = {part: np.array(Image.open(tmp_path / part / "000040.png")) for part in ("image", "uv", "render", "back")}
     shapes = {part: picture.shape for part, picture in read.items()}
-    assert shapes == {
-        "image": (128, 128, 3),
-        "uv": (256, 256, 3),
-        "render": (256, 256, 3),
-        "back": (128, 128),
-    }
+    assert shapes == {"image": (128, 128, 3), "uv": (256, 256, 3), "render": (256, 256, 3), "back": (128, 128)}
     uv, mask = person.track.uv(40, 256)
     np.testing.assert_array_equal(read["uv"][..., 2] == 255, mask)
     assert np.abs(read["uv"][..., :2] / 255 - uv.astype(float))[mask].max() <= 0.5 / 255 + 1e-3

@@ -31,12 +31,7 @@ def answer() -> list[np.ndarray]:
 @pytest.fixture
 def file(actor: str, protocol_file: str, tmp_path: Path) -> Any:
     def start(frames: Path, **changes: Any) -> Path:
-        request = {
-            "name": "elsewhere",
-            "actor": actor,
-            "protocol": protocol_file,
-            "runs_dir": tmp_path / "runs",
-        }
+        request = {"name": "elsewhere", "actor": actor, "protocol": protocol_file, "runs_dir": tmp_path / "runs"}
         return file_frames(GivenRequest(frames, **{**request, "device": "cpu", **changes}), trivial=False)[0]
 
     return start
@@ -98,9 +93,7 @@ def test_frames_that_do_not_fit_the_split_leave_nothing_behind(
     assert not (tmp_path / "runs").exists()
 
 
-def test_frames_of_two_sizes_or_not_square_are_refused(
-    file: Any, answer: list[np.ndarray], tmp_path: Path
-) -> None:
+def test_frames_of_two_sizes_or_not_square_are_refused(file: Any, answer: list[np.ndarray], tmp_path: Path) -> None:
     mixed = [*answer[:-1], answer[-1][:32, :32]]
     with pytest.raises(UserError, match="is 32x32 px, not 64x64"):
         file(write(tmp_path / "mixed", mixed, TEST))
@@ -154,8 +147,11 @@ def test_an_edit_is_filed_with_its_captions(
     text = quick_protocol_text.replace('"quick"', '"quick-edit"').replace('"self-reenactment"', '"editing"')
     protocol.write_text(text)
     folder = file(
-        write(tmp_path / "made", answer, TEST), protocol=str(protocol), source_caption="a man", target_caption="A bronze man!"
-    )  # fmt: skip
+        write(tmp_path / "made", answer, TEST),
+        protocol=str(protocol),
+        source_caption="a man",
+        target_caption="A bronze man!",
+    )
     style = load_run(folder).manifest["identity"]["style"]
     assert (style["name"], style["target_caption"]) == ("a-bronze-man", "A bronze man!")
 
@@ -189,9 +185,13 @@ def test_an_edit_is_scored_by_the_clip_that_was_asked_for(
     ],
 )
 def test_an_option_without_effect_is_refused(
-    actor: str, answer: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    options: list[str], message: str,
-) -> None:  # fmt: skip
+    actor: str,
+    answer: list[np.ndarray],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
     made = write(tmp_path / "made", answer, TEST)
     with pytest.raises(SystemExit) as ended:
         main(["score", str(made), *options])
@@ -200,11 +200,7 @@ def test_an_option_without_effect_is_refused(
 
 
 def test_the_command_files_a_run_and_the_report_shows_it(
-    actor: str,
-    protocol_file: str,
-    answer: list[np.ndarray],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    actor: str, protocol_file: str, answer: list[np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = write(tmp_path / "made", answer, TEST)
     words = ["score", "--frames", str(made), "--actor", actor, "--protocol", protocol_file]

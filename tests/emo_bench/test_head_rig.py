@@ -7,13 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from emo_bench.tracking.fit_landmarks import (
-    LOWER_INNER_LIP,
-    LOWER_LIDS,
-    UPPER_INNER_LIP,
-    UPPER_LIDS,
-    landmark_places,
-)
+from emo_bench.tracking.fit_landmarks import LOWER_INNER_LIP, LOWER_LIDS, UPPER_INNER_LIP, UPPER_LIDS, landmark_places
 from emo_bench.tracking.head_rig import (
     EXPRESSIONS,
     Head,
@@ -38,9 +32,7 @@ def head(rig: HeadRig) -> Head:
     return rig.head_from_identity(np.zeros(len(rig.identity_basis)))
 
 
-def posed_landmarks(
-    rig: HeadRig, head: Head, action: str | None = None, **rotvecs: list[float]
-) -> np.ndarray:
+def posed_landmarks(rig: HeadRig, head: Head, action: str | None = None, **rotvecs: list[float]) -> np.ndarray:
     expression = torch.zeros(1, 52)
     if action is not None:
         expression[0, EXPRESSIONS.index(action)] = 1.0
@@ -68,9 +60,7 @@ def test_jaw_open_lowers_the_chin_and_parts_the_lips(rig: HeadRig, head: Head) -
 
 
 @pytest.mark.parametrize(("action", "half"), [("eyeBlinkRight", slice(0, 7)), ("eyeBlinkLeft", slice(7, 14))])
-def test_blink_lowers_the_upper_lid_of_its_own_side(
-    rig: HeadRig, head: Head, action: str, half: slice
-) -> None:
+def test_blink_lowers_the_upper_lid_of_its_own_side(rig: HeadRig, head: Head, action: str, half: slice) -> None:
     moved = posed_landmarks(rig, head, action) - posed_landmarks(rig, head)
     own = moved[list(UPPER_LIDS)[half], 1]
     other = np.delete(moved[list(UPPER_LIDS), 1], np.r_[half])
@@ -97,9 +87,7 @@ def test_rotations_and_head_poses_agree_with_scipy(head: Head) -> None:
     rng = np.random.default_rng(3)
     body, neck, tip = (rng.normal(0.0, 0.5, (6, 3)) for _ in range(3))
     shift = rng.normal(0.0, 1.0, (6, 3))
-    np.testing.assert_allclose(
-        rotation_matrix(torch.tensor(body)), Rotation.from_rotvec(body).as_matrix(), atol=1e-9
-    )
+    np.testing.assert_allclose(rotation_matrix(torch.tensor(body)), Rotation.from_rotvec(body).as_matrix(), atol=1e-9)
     poses = head_poses(head, *(torch.tensor(x) for x in (body, shift, neck, tip))).numpy()
     trunk, throat = Rotation.from_rotvec(body), Rotation.from_rotvec(body) * Rotation.from_rotvec(neck)
     np.testing.assert_allclose(poses[:, :3, :3], (throat * Rotation.from_rotvec(tip)).as_matrix(), atol=1e-6)

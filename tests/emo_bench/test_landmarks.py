@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 
 from emo_bench.tracking.head_rig import EXPRESSIONS
-from emo_bench.tracking.landmarks import (
-    MEDIAPIPE_TO_68,
-    Landmarker,
-    inter_ocular_px,
-    landmarks68_of,
-)
+from emo_bench.tracking.landmarks import MEDIAPIPE_TO_68, Landmarker, inter_ocular_px, landmarks68_of
 
 SHARED = Path(os.environ.get("EMO_BENCH_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 

@@ -29,10 +29,15 @@ def test_every_installed_dependency_states_a_licence() -> None:
 @pytest.mark.parametrize(
     ("licence", "marked"),
     [
-        ("PolyForm-Noncommercial-1.0.0", True), ("CC BY-NC-SA 4.0", True), ("non-commercial", True),
-        ("Apache-2.0", False), ("BSD-2-Clause", False), ("MIT", False), ("CC0-1.0", False),
+        ("PolyForm-Noncommercial-1.0.0", True),
+        ("CC BY-NC-SA 4.0", True),
+        ("non-commercial", True),
+        ("Apache-2.0", False),
+        ("BSD-2-Clause", False),
+        ("MIT", False),
+        ("CC0-1.0", False),
     ],
-)  # fmt: skip
+)
 def test_non_commercial_licences_are_marked(licence: str, marked: bool) -> None:
     assert bool(NON_COMMERCIAL.search(licence)) is marked
 

@@ -9,9 +9,7 @@ import pytest
 from emo_bench.runs import machine
 
 
-def test_asking_for_the_commit_takes_no_lock_of_the_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_asking_for_the_commit_takes_no_lock_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another git command in the checkout would fail on it."""
     git = tmp_path / "git"
     git.write_text('#!/bin/sh\necho "locks: $GIT_OPTIONAL_LOCKS"\n')

@@ -70,7 +70,7 @@ WAYS = {
     "mask with its own alpha": lambda: cut_out(np.repeat(levels_of(0, 255)[..., None], 3, axis=2)),
     "mask with full alpha": lambda: np.dstack((*[levels_of(0, 255)] * 3, np.full_like(levels_of(0, 1), 255))),
     "grey with alpha": lambda: Image.fromarray(np.dstack((FRAMES[0, ..., 0], levels_of(0, 255))), "LA"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -93,17 +93,11 @@ def test_scores_over_white_are_those_of_the_plain_mask(tmp_path: Path, way: str)
     np.testing.assert_array_equal(tables[1].to_numpy(), tables[0].to_numpy())
 
 
-@given(
-    person=arrays(bool, (12, 12)).filter(lambda mask: mask.any()), high=st.sampled_from((1, 128, 200, 255))
-)
-def test_two_levels_are_a_mask(
-    tmp_path_factory: pytest.TempPathFactory, person: np.ndarray, high: int
-) -> None:
+@given(person=arrays(bool, (12, 12)).filter(lambda mask: mask.any()), high=st.sampled_from((1, 128, 200, 255)))
+def test_two_levels_are_a_mask(tmp_path_factory: pytest.TempPathFactory, person: np.ndarray, high: int) -> None:
     assume(high in (1, 255) or not person.all())
     path = tmp_path_factory.mktemp("masks") / "m"
-    np.testing.assert_array_equal(
-        inside(folder_of(path, person.astype(np.uint8) * np.uint8(high)))[0], person
-    )
+    np.testing.assert_array_equal(inside(folder_of(path, person.astype(np.uint8) * np.uint8(high)))[0], person)
 
 
 def test_soft_masks_count_from_half_on_and_say_so(tmp_path: Path) -> None:
@@ -220,9 +214,13 @@ def test_an_empty_mask_is_an_error_and_no_score(tmp_path: Path, way: str, backgr
         "one of three": [levels_of(0, 255), empty, levels_of(0, 255)],
     }[way]
     request = ScoreRequest(
-        folder_of(tmp_path / "f", *PREDICTED), folder_of(tmp_path / "r", *FRAMES), folder_of(tmp_path / "m", *masks),
-        ("psnr",), background=background, region="foreground",  # type: ignore[arg-type]
-    )  # fmt: skip
+        folder_of(tmp_path / "f", *PREDICTED),
+        folder_of(tmp_path / "r", *FRAMES),
+        folder_of(tmp_path / "m", *masks),
+        ("psnr",),
+        background=background,
+        region="foreground",  # type: ignore[arg-type]
+    )
     with pytest.raises(UserError, match=r"frame [01] is empty"):
         score_request(request)
 

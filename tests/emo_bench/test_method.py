@@ -120,9 +120,7 @@ def test_a_file_may_import_what_lies_beside_it(plug_in: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "path", list(sys.path))
     (plug_in.parent / "beside_own.py").write_text("TITLE = 'From beside'")
     (plug_in.parent / "later_own.py").write_text("PX = 32")
-    text = PLUG_IN.replace('"Own", ""', 'TITLE, ""').replace(
-        "load(self): ...", "load(self): import later_own"
-    )
+    text = PLUG_IN.replace('"Own", ""', 'TITLE, ""').replace("load(self): ...", "load(self): import later_own")
     plug_in.write_text(f"from beside_own import TITLE\n{text}", encoding="utf-8")
     cls = methods.method_class(f"{plug_in}:Own")
     assert cls.info.title == "From beside"
@@ -167,8 +165,6 @@ def test_a_method_names_assets_of_the_catalogue(given: object) -> None:
         def required_assets(cls, profile: str) -> Any:
             return given
 
-    with pytest.raises(
-        MethodError, match=r"method mean-frame: required_assets.'cpu'. gives .* give names of assets"
-    ):
+    with pytest.raises(MethodError, match=r"method mean-frame: required_assets.'cpu'. gives .* give names of assets"):
         methods.assets_of(Wanting, "cpu")
     assert methods.assets_of(MeanFrame, "cpu") == ()

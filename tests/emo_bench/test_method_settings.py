@@ -49,9 +49,7 @@ def built(name: str, key: str, text: str, folder: Path) -> MethodSettings:
     return getattr(method, "config", TrivialSettings(resolution_px=method.resolution_px))
 
 
-SETTINGS = [
-    (name, key) for name, model in {**MODELS, "edit": EditConfig}.items() for key in model.model_fields
-]
+SETTINGS = [(name, key) for name, model in {**MODELS, "edit": EditConfig}.items() for key in model.model_fields]
 
 
 def test_the_walk_knows_every_method() -> None:
@@ -59,9 +57,7 @@ def test_the_walk_knows_every_method() -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), SETTINGS)
-def test_a_value_fits_or_is_refused_in_one_line_before_anything_is_made(
-    name: str, key: str, tmp_path: Path
-) -> None:
+def test_a_value_fits_or_is_refused_in_one_line_before_anything_is_made(name: str, key: str, tmp_path: Path) -> None:
     prefix = "edit." if name == "edit" else ""
     for text in VALUES:
         try:
@@ -137,18 +133,11 @@ def test_a_tuple_may_be_empty_where_its_default_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
-    [
-        ["run", "--method", "mean-frame", "--actor", "dot"], ["ablate", "--actor", "dot"], ["study", "build"],
-    ],
-)  # fmt: skip
+    "command", [["run", "--method", "mean-frame", "--actor", "dot"], ["ablate", "--actor", "dot"], ["study", "build"]]
+)
 @pytest.mark.parametrize("seed", [str(GREATEST + 1), "-1", "1.5", "nan", "9" * 40])
 def test_a_seed_out_of_range_is_refused_before_a_folder_is_made(
-    command: list[str],
-    seed: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    command: list[str], seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
@@ -167,7 +156,7 @@ def test_a_seed_out_of_range_is_refused_by_the_runner(seed: int, tmp_path: Path)
 def test_the_greatest_seed_makes_a_run(actor: str, tmp_path: Path, protocol_file: str) -> None:
     request = RunRequest(
         "mean-frame", actor, protocol_file, profile="smoke", seed=GREATEST, runs_dir=tmp_path / "runs", device="cpu"
-    )  # fmt: skip
+    )
     assert run(request, trivial=False)[0].name == f"smoke-s{GREATEST}"
 
 
@@ -178,9 +167,7 @@ def test_modules_bound_their_seed_too(main_of: str) -> None:
 
     spec = importlib.util.find_spec(main_of)
     assert spec is not None and spec.origin is not None
-    source = (
-        Path(spec.origin).with_name("__main__.py") if spec.submodule_search_locations else Path(spec.origin)
-    )
+    source = Path(spec.origin).with_name("__main__.py") if spec.submodule_search_locations else Path(spec.origin)
     assert '"--seed", type=parse_seed' in source.read_text(encoding="utf-8")
 
 

@@ -48,11 +48,7 @@ def degraded(frame: FrameU8, kind: str, strength: float) -> FrameU8:
     return np.array(Image.open(stored))
 
 
-STRENGTHS = {
-    "blur": (0.6, 1.0, 1.6, 2.5, 4.0),
-    "noise": (4, 8, 16, 32, 64),
-    "jpeg": (90, 60, 35, 18, 8),
-}
+STRENGTHS = {"blur": (0.6, 1.0, 1.6, 2.5, 4.0), "noise": (4, 8, 16, 32, 64), "jpeg": (90, 60, 35, 18, 8)}
 
 
 @needs_golden
@@ -107,9 +103,7 @@ def test_stronger_damage_of_a_photograph_scores_worse(picture: str, kind: str) -
 
 def test_biq_is_a_hundredth_and_shares_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = []
-    monkeypatch.setattr(
-        "emo_bench.metrics.brisque.features", lambda image: looked_at.append(1) or features(image)
-    )
+    monkeypatch.setattr("emo_bench.metrics.brisque.features", lambda image: looked_at.append(1) or features(image))
     frames = np.stack([data.chelsea()[:96, 100:196], data.astronaut()[:96, 200:296]])
     pair = BRISQUE.info.id, BIQ.info.id
     table = score(frames, metrics=pair)
@@ -165,9 +159,7 @@ def test_halving_keeps_constants_and_ramps_and_is_antialiased(size: tuple[int, i
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.4, 5.0), st.floats(0.1, 5.0), st.floats(0.3, 3.0), st.integers(0, 99))
-def test_fits_find_the_parameters_that_made_the_sample(
-    shape: float, scale: float, skew: float, seed: int
-) -> None:
+def test_fits_find_the_parameters_that_made_the_sample(shape: float, scale: float, skew: float, seed: int) -> None:
     draw = np.random.default_rng(seed)
     # Of a generalised Gaussian (|x| / scale)^shape is Gamma(1 / shape); the sides weigh as their scales.
     magnitudes = draw.gamma(1 / shape, size=20_000) ** (1 / shape) * scale

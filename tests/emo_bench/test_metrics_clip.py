@@ -129,8 +129,11 @@ def test_cosine_is_symmetric_bounded_and_blind_to_length(
     np.testing.assert_allclose(cosines(b, a), found)
     defined = ~np.isnan(found)
     assert (np.abs(found[defined]) <= 1 + 1e-12).all()
-    np.testing.assert_allclose(cosines(factor * a, b)[defined & ~np.isnan(cosines(factor * a, b))],
-                               found[defined & ~np.isnan(cosines(factor * a, b))], atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        cosines(factor * a, b)[defined & ~np.isnan(cosines(factor * a, b))],
+        found[defined & ~np.isnan(cosines(factor * a, b))],
+        atol=1e-12,
+    )
     np.testing.assert_allclose(cosines(-a, b)[defined], -found[defined])
 
 
@@ -210,9 +213,7 @@ def test_order_of_the_frames_does_not_matter_to_a_frame(tiny, video) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
-def test_an_archive_in_openais_format_gives_the_same_embeddings(
-    tiny, video, tmp_path: Path, monkeypatch
-) -> None:
+def test_an_archive_in_openais_format_gives_the_same_embeddings(tiny, video, tmp_path: Path, monkeypatch) -> None:
     """OpenAI publishes TorchScript archives with half-precision tensors and three numbers beside them."""
     import open_clip
     import torch
@@ -342,9 +343,7 @@ def test_the_encoder_of_losses_sees_what_the_metrics_see(portraits, portraits_at
     assert picture.grad is not None and picture.grad.abs().sum() > 0
 
 
-def test_weights_that_are_not_those_of_the_config_are_refused_in_one_line(
-    portraits, tiny, tmp_path: Path
-) -> None:
+def test_weights_that_are_not_those_of_the_config_are_refused_in_one_line(portraits, tiny, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     shutil.copy(portraits / "open_clip_config.json", mixed)

@@ -52,9 +52,7 @@ def test_actors_are_clusters(between: float) -> None:
     rng = np.random.default_rng(6)
     covered = 0
     for _ in range(120):
-        subjects = [
-            one(between * rng.normal() + autocorrelated(200, 0.8, rng), np.zeros(200))[0] for _ in range(4)
-        ]
+        subjects = [one(between * rng.normal() + autocorrelated(200, 0.8, rng), np.zeros(200))[0] for _ in range(4)]
         found = compare_scores(subjects, "higher", resamples=300)
         covered += found.low <= 0 <= found.high
     assert covered / 120 >= 0.87

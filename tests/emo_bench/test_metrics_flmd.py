@@ -16,14 +16,7 @@ from emo_bench.errors import UserError
 from emo_bench.metrics import Scorer, Settings, detectors, score
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import FANDetector, missing_detector, open_detector
-from emo_bench.metrics.flmd import (
-    FLMD,
-    CentredFLMD,
-    InterOcularFLMD,
-    LandmarkDistance,
-    LipsLMD,
-    SummedLipsLMD,
-)
+from emo_bench.metrics.flmd import FLMD, CentredFLMD, InterOcularFLMD, LandmarkDistance, LipsLMD, SummedLipsLMD
 
 
 @dataclass(frozen=True)
@@ -128,9 +121,7 @@ def test_landmarks_are_found_once_for_all_metrics(monkeypatch: pytest.MonkeyPatc
     assert {record["backend"]["name"] for record in table.attrs["records"].values()} == {"WrittenLandmarks"}
 
 
-def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"dlib-68", "face-landmarker"}
     monkeypatch.setattr(detectors.assets, "locate", lambda name: name if name in here else None)
     monkeypatch.setattr(detectors.importlib.util, "find_spec", lambda package: ModuleSpec(package, None))
@@ -140,9 +131,7 @@ def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(
     assert detectors.detector_name() == "fan"
     here.clear()
     assert "emo-bench assets fetch face-landmarker" in (missing_detector() or "")
-    with pytest.raises(
-        UserError, match=r"detector fan: needs asset fan-2d; run: emo-bench assets fetch fan-2d"
-    ):
+    with pytest.raises(UserError, match=r"detector fan: needs asset fan-2d; run: emo-bench assets fetch fan-2d"):
         detectors.detector_name("fan")
     frame = frame_with_face()[None]
     table = score(frame, frame, metrics=("flmd",), settings=Settings(detector="dlib"))
@@ -153,9 +142,7 @@ def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_fan_runs_from_local_weights_and_never_downloads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fan_runs_from_local_weights_and_never_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights in the real networks, one hourglass instead of four."""
     face_alignment = pytest.importorskip("face_alignment")
     import torch
@@ -168,9 +155,7 @@ def test_fan_runs_from_local_weights_and_never_downloads(
         monkeypatch.setattr(face_alignment.utils, compiled, getattr(face_alignment.utils, compiled).py_func)
     torch.save(fan.state_dict(), tmp_path / "fan-2d")
     torch.save(s3fd().state_dict(), tmp_path / "sfd")
-    monkeypatch.setattr(
-        detectors.assets, "require", lambda name: assets.AssetFile(tmp_path / name, "0", "test")
-    )
+    monkeypatch.setattr(detectors.assets, "require", lambda name: assets.AssetFile(tmp_path / name, "0", "test"))
     for module in (torch.hub, face_alignment.utils):
         monkeypatch.setattr(module, "download_url_to_file", lambda *_, **__: pytest.fail("a download"))
     detector = FANDetector()

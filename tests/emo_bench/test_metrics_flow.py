@@ -127,9 +127,7 @@ def test_region_counts_its_own_pixels_alone() -> None:
     right[:, :, 56:] = True
     metric = Flicker()
     np.testing.assert_allclose(metric.score_batch(Batch(frames, panning(), region=left))[1:], 0.0, atol=1e-6)
-    np.testing.assert_allclose(
-        metric.score_batch(Batch(frames, panning(), region=right))[1:], 12.0, rtol=1e-4
-    )
+    np.testing.assert_allclose(metric.score_batch(Batch(frames, panning(), region=right))[1:], 12.0, rtol=1e-4)
     assert np.isnan(metric.score_batch(Batch(frames, panning(), region=left & right))).all()
 
 

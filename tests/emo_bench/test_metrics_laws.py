@@ -30,9 +30,11 @@ WORSE = {
     "jpeg": PIXELS | FEATURES,
 }
 STRENGTHS = {
-    "blur": (0.6, 1.0, 1.6, 2.5, 4.0), "noise": (4, 8, 16, 32, 64), "shift": (1, 2, 3, 5, 8),
+    "blur": (0.6, 1.0, 1.6, 2.5, 4.0),
+    "noise": (4, 8, 16, 32, 64),
+    "shift": (1, 2, 3, 5, 8),
     "jpeg": (90, 60, 35, 18, 8),
-}  # fmt: skip
+}
 
 
 def size_for(metric: str) -> int:
@@ -67,9 +69,7 @@ def jpeg(frame: FramesU8, quality: int) -> FramesU8:
 def test_cutting_into_batches_changes_nothing(metric: str) -> None:
     size = size_for(metric)
     frames, reference = damaged("blur", 1.0, size), real_frames(size)
-    whole, cut = (
-        score(frames, reference, metrics=(metric,), batch=batch, settings=SETTINGS) for batch in (COUNT, 3)
-    )
+    whole, cut = (score(frames, reference, metrics=(metric,), batch=batch, settings=SETTINGS) for batch in (COUNT, 3))
     np.testing.assert_allclose(cut[metric], whole[metric], rtol=2e-4, atol=2e-5)
 
 
@@ -106,9 +106,7 @@ def test_identical_frames_have_the_best_score(metric: str) -> None:
 def test_a_gpu_gives_the_same_numbers(metric: str) -> None:
     frames, reference = damaged("blur", 1.0), real_frames()
     here = score(frames, reference, metrics=(metric,), settings=SETTINGS)[metric]
-    there = score(
-        frames, reference, metrics=(metric,), settings=Settings("cuda", captions=SETTINGS.captions)
-    )[metric]
+    there = score(frames, reference, metrics=(metric,), settings=Settings("cuda", captions=SETTINGS.captions))[metric]
     np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-3)
 
 
@@ -127,14 +125,13 @@ def test_small_frames_have_a_number_or_a_reason(metric: str) -> None:
             reason = record["backend"]["detail"] if record["backend"]["name"] == "n/a" else ""
             assert reason or metric_class(metric).info.undefined, (height, width)
         if min(height, width) < metric_class(metric).info.least_px:
-            assert (
-                table[metric].isna().all() and f"these have {width}x{height}" in record["backend"]["detail"]
-            )
+            assert table[metric].isna().all() and f"these have {width}x{height}" in record["backend"]["detail"]
 
 
-@pytest.mark.parametrize(("trunk", "tolerant", "metric"), [
-    ("alex", False, "lpips"), ("alex", True, "st-lpips"), ("vgg", False, "lpips-vgg"), ("vgg", True, "st-lpips-vgg"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trunk", "tolerant", "metric"),
+    [("alex", False, "lpips"), ("alex", True, "st-lpips"), ("vgg", False, "lpips-vgg"), ("vgg", True, "st-lpips-vgg")],
+)
 def test_the_least_size_of_learned_features_is_exact(trunk: str, tolerant: bool, metric: str) -> None:
     """The network takes frames of the least size and none that is smaller, with any weights."""
     import torch

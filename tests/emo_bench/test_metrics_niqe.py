@@ -86,8 +86,7 @@ def test_first_block_is_the_literal_features_of_its_pixels() -> None:
             diagonal[row, column] = block[row, column] * block[(row - 1) % 96, (column - 1) % 96]
         fit = fit_asymmetric(diagonal[None])
         np.testing.assert_allclose(
-            found[number, 10:14],
-            [fit.shape[0], fit.mean[0], fit.left[0] * fit.width[0], fit.right[0] * fit.width[0]],
+            found[number, 10:14], [fit.shape[0], fit.mean[0], fit.left[0] * fit.width[0], fit.right[0] * fit.width[0]]
         )
 
 

@@ -160,9 +160,7 @@ def test_metric_equals_the_loss_whatever_the_batch_and_names_its_weights(trunk: 
 
 
 @needs_stlpips
-def test_missing_lpips_is_replaced_under_the_replacements_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_lpips_is_replaced_under_the_replacements_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("EMO_BENCH_HOME", "TORCH_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.delenv("EMO_BENCH_ASSETS", raising=False)

@@ -43,13 +43,7 @@ def test_psnr_and_ssim_are_scikit_images(frame: np.ndarray, reference: np.ndarra
     scores = score(frame[None], reference[None], metrics=("psnr", "ssim")).iloc[0]
     assert scores["psnr"] == pytest.approx(peak_signal_noise_ratio(reference, frame), abs=1e-9)
     expected = structural_similarity(
-        frame,
-        reference,
-        channel_axis=2,
-        data_range=255,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
+        frame, reference, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert scores["ssim"] == pytest.approx(expected, abs=1e-5)
 
@@ -135,9 +129,7 @@ def test_ssim_of_a_region_is_the_mean_of_scikit_images_map() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(frames_st)
-def test_global_psnr_is_that_of_all_pixels_and_never_above_the_mean(
-    pair: tuple[np.ndarray, np.ndarray],
-) -> None:
+def test_global_psnr_is_that_of_all_pixels_and_never_above_the_mean(pair: tuple[np.ndarray, np.ndarray]) -> None:
     frames, reference = pair
     column = score(frames, reference, metrics=("psnr_global",))["psnr_global"].to_numpy()
     value = metric_class("psnr_global").aggregate(column)

@@ -17,19 +17,11 @@ from emo_bench.actors import load
 from emo_bench.metrics import Scorer, identity, score
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import Face, FaceFinder, missing_detector, open_detector
-from emo_bench.metrics.identity import (
-    ARCFACE_POINTS,
-    ArcFace,
-    DlibResNet,
-    IdentitySimilarity,
-    arcface_crop,
-)
+from emo_bench.metrics.identity import ARCFACE_POINTS, ArcFace, DlibResNet, IdentitySimilarity, arcface_crop
 from emo_bench.metrics.metric import Backend
 from emo_bench.metrics.retracking import ExpressionError, PoseError
 
-pytestmark = pytest.mark.skipif(
-    missing_detector("mediapipe") is not None, reason="no face_landmarker.task here"
-)
+pytestmark = pytest.mark.skipif(missing_detector("mediapipe") is not None, reason="no face_landmarker.task here")
 needs_dlib = pytest.mark.skipif(
     missing_detector("dlib") is not None or assets.locate("dlib-resnet") is None, reason="no dlib here"
 )
@@ -57,9 +49,7 @@ def test_pose_error_is_the_angle_between_two_rotations(one, other, scale: float)
     angle = np.degrees(np.linalg.norm(one))
     expected = angle if angle <= 180 else 360 - angle
     assert metric._of_pair(posed(one, scale), upright) == pytest.approx(expected, abs=0.01)
-    forward, backward = (
-        metric._of_pair(*pair) for pair in ((posed(one), posed(other)), (posed(other), posed(one)))
-    )
+    forward, backward = (metric._of_pair(*pair) for pair in ((posed(one), posed(other)), (posed(other), posed(one))))
     assert forward == pytest.approx(backward, abs=0.01) and 0 <= forward <= 180
     assert metric._of_pair(posed(one), posed(one)) == pytest.approx(0.0, abs=0.02)
 
@@ -130,10 +120,7 @@ class FirstPixel:
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    st.lists(st.integers(1, 255), min_size=3, max_size=3),
-    st.lists(st.integers(1, 255), min_size=3, max_size=3),
-)
+@given(st.lists(st.integers(1, 255), min_size=3, max_size=3), st.lists(st.integers(1, 255), min_size=3, max_size=3))
 def test_identity_is_the_cosine_of_the_embeddings(one: list[int], other: list[int]) -> None:
     pixel = FirstPixel()
     metric = IdentitySimilarity(detector=FaceFinder(pixel), embedder=pixel)

@@ -117,9 +117,7 @@ def test_plug_in_metric_comes_by_entry_point(video, monkeypatch: pytest.MonkeyPa
 
 
 def test_importing_the_package_is_light() -> None:
-    code = (
-        "import sys, emo_bench.metrics, emo_bench.perceptual; print({'torch', 'pandas'} & set(sys.modules))"
-    )
+    code = "import sys, emo_bench.metrics, emo_bench.perceptual; print({'torch', 'pandas'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
     assert all(hasattr(metrics, name) for name in metrics.__all__)

@@ -41,18 +41,23 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def guarded(code: str, *arguments: str, home: Path, offline: bool, folder: Path) -> subprocess.CompletedProcess[str]:  # fmt: skip
+def guarded(code: str, *arguments: str, home: Path, offline: bool, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "EMO_BENCH_HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment.pop("EMO_BENCH_OFFLINE", None)
     if offline:
         environment["EMO_BENCH_OFFLINE"] = "1"
     return subprocess.run(
-        [sys.executable, "-c", GUARD + code, *arguments], env=environment, cwd=folder, capture_output=True, text=True, timeout=300
-    )  # fmt: skip
+        [sys.executable, "-c", GUARD + code, *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_commands_open_no_connection(actor_home: Path, quick_protocol_text: str, tmp_path: Path, offline: bool) -> None:  # fmt: skip
+def test_commands_open_no_connection(actor_home: Path, quick_protocol_text: str, tmp_path: Path, offline: bool) -> None:
     import json
 
     (tmp_path / "quick.toml").write_text(quick_protocol_text)

@@ -39,9 +39,12 @@ def test_the_newest_checkpoint_is_kept_with_the_run(name: str, tmp_path: Path) -
     )
     values = {"here": here, "work": work, "data": tmp_path / "data", **file.settings}
     done = subprocess.run(
-        ["sh", "-c", fill(file.fit.command, values)], cwd=workdir,
-        env={"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True,
-    )  # fmt: skip
+        ["sh", "-c", fill(file.fit.command, values)],
+        cwd=workdir,
+        env={"PATH": f"{programs}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     trained = next(work.glob("trained.*"))
     assert trained.read_text() == "late\n"

@@ -22,12 +22,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile, PngImagePlugin
 
 from emo_bench.errors import UserError
-from emo_bench.methods.reference_editors import (
-    FileEditor,
-    FileSettings,
-    StyleTransferEditor,
-    StyleTransferSettings,
-)
+from emo_bench.methods.reference_editors import FileEditor, FileSettings, StyleTransferEditor, StyleTransferSettings
 from emo_bench.pictures.reading import MOST_PIXELS, picture_files, read_layers, read_picture
 
 RNG = np.random.default_rng(11)
@@ -66,9 +61,7 @@ def refused(path: Path, pattern: str) -> None:
     picture=arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3))),
     kind=st.sampled_from(("PNG", "BMP", "TIFF")),
 )
-def test_plain_rgb_comes_bit_for_bit(
-    tmp_path_factory: pytest.TempPathFactory, picture: np.ndarray, kind: str
-) -> None:
+def test_plain_rgb_comes_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, picture: np.ndarray, kind: str) -> None:
     path = saved(tmp_path_factory.getbasetemp() / "plain.png", picture, format=kind)
     np.testing.assert_array_equal(read_picture(path), picture)
 
@@ -85,16 +78,19 @@ def test_jpeg_is_what_its_decoder_gives(tmp_path: Path) -> None:
 def test_orientation_is_honoured(tmp_path: Path, orientation: int, ending: str) -> None:
     """A picture stored in any of the eight ways comes out the same."""
     back: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-        1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, 1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
         8: lambda a: np.rot90(a, -1),
-    }  # fmt: skip
+    }
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(back[orientation](RGB)))
-    path = saved(
-        tmp_path / f"a.{ending}", stored, exif=exif, **({"lossless": True} if ending == "webp" else {})
-    )
+    path = saved(tmp_path / f"a.{ending}", stored, exif=exif, **({"lossless": True} if ending == "webp" else {}))
     np.testing.assert_array_equal(read_picture(path), RGB)
 
 
@@ -171,7 +167,7 @@ def test_several_pictures_in_one_file_are_refused(tmp_path: Path) -> None:
         (png_with()[:60], "damaged"),
         (png_with()[:-30] + b"xx" + png_with()[-28:], "damaged"),
     ],
-)  # fmt: skip
+)
 def test_bombs_other_kinds_and_damage_are_one_line(tmp_path: Path, content: bytes, pattern: str) -> None:
     path = tmp_path / "1.png"
     path.write_bytes(content)
@@ -214,9 +210,7 @@ def test_a_truncated_file_is_refused_whatever_other_code_allows(
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("bits", "colour"), [(1, 0), (2, 3), (8, 0), (8, 2), (8, 4), (8, 6)])
-def test_a_png_whose_data_lack_rows_is_refused(
-    tmp_path: Path, bits: int, colour: int, interlaced: bool
-) -> None:
+def test_a_png_whose_data_lack_rows_is_refused(tmp_path: Path, bits: int, colour: int, interlaced: bool) -> None:
     """The data end properly and all checksums are right: Pillow would leave the rest black."""
     side, channels = 9, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     header = struct.pack(">IIBBBBB", side, side, bits, colour, 0, 0, interlaced)
@@ -224,9 +218,7 @@ def test_a_png_whose_data_lack_rows_is_refused(
     rows: list[bytes] = []
     for left, top, across, down in steps if interlaced else ((0, 0, 1, 1),):
         columns = len(range(left, side, across))
-        rows += [bytes(1 + (columns * bits * channels + 7) // 8)] * (
-            len(range(top, side, down)) if columns else 0
-        )
+        rows += [bytes(1 + (columns * bits * channels + 7) // 8)] * (len(range(top, side, down)) if columns else 0)
     palette = chunk(b"PLTE", bytes(12)) if colour == 3 else b""
     for lacking in (0, 1, 4):
         data = chunk(b"IDAT", zlib.compress(b"".join(rows[: len(rows) - lacking])))
@@ -253,11 +245,7 @@ def test_a_large_text_of_honest_size_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_picture(saved(tmp_path / "a.png", RGB, pnginfo=note)), RGB)
 
 
-@given(
-    content=st.binary(max_size=64),
-    kind=st.sampled_from(("PNG", "JPEG", "WEBP", "BMP", "TIFF")),
-    data=st.data(),
-)
+@given(content=st.binary(max_size=64), kind=st.sampled_from(("PNG", "JPEG", "WEBP", "BMP", "TIFF")), data=st.data())
 def test_changed_files_are_read_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, kind: str, data: st.DataObject
 ) -> None:
@@ -297,9 +285,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
             thread.start()
             thread.join(10)
             assert not thread.is_alive()
-    for name, what in zip(
-        names, ("named pipe", "folder", "links to nothing", "socket", "no such file"), strict=True
-    ):
+    for name, what in zip(names, ("named pipe", "folder", "links to nothing", "socket", "no such file"), strict=True):
         assert what in found[name], found
     with pytest.raises(UserError, match="picture"):
         picture_files(tmp_path)

@@ -32,7 +32,10 @@ def test_a_printed_text_is_one_line_of_letters(text: str) -> None:
 
 def test_what_is_written_out() -> None:
     assert printable("a\x1b[31m\u202eb\x9b\r\nc\td") == "a\\x1b[31m\\u202eb\\x9b  c d"
-    assert printable("Zoë 梵高 \N{ADULT} e\u0301 \N{WOMAN}\u200d\N{PERSONAL COMPUTER}") == "Zoë 梵高 \N{ADULT} e\u0301 \N{WOMAN}\u200d\N{PERSONAL COMPUTER}"  # fmt: skip
+    assert (
+        printable("Zoë 梵高 \N{ADULT} e\u0301 \N{WOMAN}\u200d\N{PERSONAL COMPUTER}")
+        == "Zoë 梵高 \N{ADULT} e\u0301 \N{WOMAN}\u200d\N{PERSONAL COMPUTER}"
+    )
 
 
 @given(TEXT)
@@ -72,14 +75,18 @@ def test_no_cell_of_a_csv_is_a_formula_and_the_text_comes_back(cells: list[str])
     assert header == ["'=name", "number"] and len(lines) == len(cells)
     for line, cell in zip(lines, cells, strict=True):
         assert not line[0].startswith(FORMULA[:-1]) and line[1] == "-1.5"
-        assert line[0].removeprefix("'") in (cell, cell.removeprefix("'"), cell.encode("utf-8", "backslashreplace").decode())  # fmt: skip
-        assert line[0] == (f"'{cell}" if cell.startswith(FORMULA) else cell).encode("utf-8", "backslashreplace").decode()  # fmt: skip
+        assert line[0].removeprefix("'") in (
+            cell,
+            cell.removeprefix("'"),
+            cell.encode("utf-8", "backslashreplace").decode(),
+        )
+        assert (
+            line[0] == (f"'{cell}" if cell.startswith(FORMULA) else cell).encode("utf-8", "backslashreplace").decode()
+        )
 
 
 def test_our_reader_takes_the_apostrophes_off(tmp_path: Path) -> None:
-    table = pandas.DataFrame(
-        {"@who": ["=1+1", "'quoted", "+4", "plain", "a\nb"], "score": [-1.5, 2, 3, 4, 5]}
-    )
+    table = pandas.DataFrame({"@who": ["=1+1", "'quoted", "+4", "plain", "a\nb"], "score": [-1.5, 2, 3, 4, 5]})
     (tmp_path / "t.csv").write_text(csv_text(table), encoding="utf-8")
     pandas.testing.assert_frame_equal(read_csv(tmp_path / "t.csv"), table)
 

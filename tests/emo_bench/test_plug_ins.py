@@ -92,9 +92,13 @@ def run_with(actor: str, tmp_path: Path, protocol_file: str, capfd: pytest.Captu
 
 
 RAISED = {
-    "init": "__init__", "profiles": "profiles", "describe": "describe", "render_inputs": "render_inputs", "fit": "fit",
+    "init": "__init__",
+    "profiles": "profiles",
+    "describe": "describe",
+    "render_inputs": "render_inputs",
+    "fit": "fit",
     "render": "render",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("part", "named"), RAISED.items())
@@ -124,10 +128,7 @@ def test_what_a_method_raises_is_its_traceback_once_and_one_line(
     ("line", "said"),
     [
         ("raise GeneratorExit", "fit failed: GeneratorExit: "),
-        (
-            "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})",
-            "Mute, whose message cannot be told",
-        ),
+        ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", "Mute, whose message cannot be told"),
         ("raise ValueError('x' * 5_000_000)", "fit failed: ValueError: xxx"),
         ("raise ValueError(chr(0xdcff) + chr(0x1b) + '[31m')", "fit failed: ValueError: \\udcff\\x1b[31m"),
     ],
@@ -147,8 +148,7 @@ def test_a_dictionary_that_raises_is_the_methods_fault(run_with: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["sys.stdout.close()", "sys.stderr.close(); sys.stdout = sys.stderr = None", "os.close(1); os.close(2)"],
+    "line", ["sys.stdout.close()", "sys.stderr.close(); sys.stdout = sys.stderr = None", "os.close(1); os.close(2)"]
 )
 def test_a_method_that_closes_the_streams_closes_its_own(line: str, run_with: Any) -> None:
     ended = run_with(fit=line)
@@ -158,21 +158,14 @@ def test_a_method_that_closes_the_streams_closes_its_own(line: str, run_with: An
 def test_a_method_that_ends_the_process_is_a_failure(actor: str, tmp_path: Path, protocol_file: str) -> None:
     file = tmp_path / "own.py"
     file.write_text(PLUG_IN.format(**{**dict.fromkeys(PARTS, "pass"), "fit": "os._exit(0)"}))
-    command = [
-        sys.executable,
-        "-m",
-        "emo_bench",
-        "run",
-        "--method",
-        f"{file}:Own",
-        "--actor",
-        actor,
-        "--skip-edit",
-    ]
+    command = [sys.executable, "-m", "emo_bench", "run", "--method", f"{file}:Own", "--actor", actor, "--skip-edit"]
     ended = subprocess.run(
         [*command, "--protocol", protocol_file, "--runs", str(tmp_path / "runs")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "emo-bench: a method or metric ended the process with os._exit(0)"
 
@@ -239,9 +232,7 @@ def test_memory_that_is_used_up_is_one_line(run_with: Any) -> None:
     ended = run_with(fit="raise MemoryError('Unable to allocate 93.1 GiB')")
     assert ended.code == 2 and "Traceback" not in ended.err
     assert "own: fit: out of memory (Unable to allocate 93.1 GiB)" in ended.err.splitlines()[-1]
-    ended = run_with(
-        fit="raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes')"
-    )
+    ended = run_with(fit="raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes')")
     assert ended.code == 2 and "Traceback" not in ended.err
 
 
@@ -293,21 +284,13 @@ def test_a_render_that_never_ends_can_be_interrupted(actor: str, tmp_path: Path,
     file = tmp_path / "own.py"
     hang = f"open({str(tmp_path / 'begun')!r}, 'w').close()\n        import time\n        while True: time.sleep(0.05)"
     file.write_text(PLUG_IN.format(**{**dict.fromkeys(PARTS, "pass"), "render": hang}))
-    command = [
-        sys.executable,
-        "-m",
-        "emo_bench",
-        "run",
-        "--method",
-        f"{file}:Own",
-        "--actor",
-        actor,
-        "--protocol",
-    ]
+    command = [sys.executable, "-m", "emo_bench", "run", "--method", f"{file}:Own", "--actor", actor, "--protocol"]
     process = subprocess.Popen(
         [*command, protocol_file, "--runs", str(tmp_path / "runs"), "--skip-edit"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     end = time.monotonic() + 60
     while not (tmp_path / "begun").exists() and time.monotonic() < end:
         time.sleep(0.05)

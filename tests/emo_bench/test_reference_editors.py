@@ -99,11 +99,7 @@ class StableDiffusionInstructPix2PixPipeline(DiffusionPipeline):
         image_guidance_scale: float = 1.5, generator: Any = None, **more: Any,
     ) -> Any:  # fmt: skip
         return self.painted(
-            steps=num_inference_steps,
-            text=guidance_scale,
-            picture=image_guidance_scale,
-            size=image.size,
-            **more,
+            steps=num_inference_steps, text=guidance_scale, picture=image_guidance_scale, size=image.size, **more
         )
 
 
@@ -136,9 +132,13 @@ def pipelines(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     package = ModuleType("diffusers")
     package.__spec__ = importlib.machinery.ModuleSpec("diffusers", None)
     made = (
-        DiffusionPipeline, StableDiffusionInstructPix2PixPipeline, FluxKontextPipeline, FluxPipeline, DDIMScheduler,
+        DiffusionPipeline,
+        StableDiffusionInstructPix2PixPipeline,
+        FluxKontextPipeline,
+        FluxPipeline,
+        DDIMScheduler,
         NotInstalledPipeline,
-    )  # fmt: skip
+    )
     package.__dict__.update({cls.__name__: cls for cls in made}, __version__="0")
     monkeypatch.setitem(sys.modules, "diffusers", package)
     return package
@@ -155,20 +155,19 @@ def test_instruct_pix2pix_takes_the_papers_numbers(pipelines: ModuleType) -> Non
     """100 steps, 7.5 and 1.5, and no size beside the photo's."""
     ours = InstructPix2PixEditor(InstructPix2PixSettings(), "cpu").arguments("photo", "make it bronze")
     assert ours == {
-        "prompt": "make it bronze", "image": "photo", "num_inference_steps": 100, "guidance_scale": 7.5,
+        "prompt": "make it bronze",
+        "image": "photo",
+        "num_inference_steps": 100,
+        "guidance_scale": 7.5,
         "image_guidance_scale": 1.5,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
     ("editor", "settings", "called"),
     [
         ("instruct-pix2pix", {}, {"steps": 100, "text": 7.5, "picture": 1.5, "size": (512, 512)}),
-        (
-            "instruct-pix2pix",
-            {"pipeline": "FluxKontextPipeline"},
-            {"steps": 100, "text": 7.5, "size": (512, 512)},
-        ),
+        ("instruct-pix2pix", {"pipeline": "FluxKontextPipeline"}, {"steps": 100, "text": 7.5, "size": (512, 512)}),
         ("diffusers", {"pipeline": "FluxKontextPipeline"}, {"steps": 28, "text": 3.5, "size": (512, 512)}),
         (
             "diffusers",
@@ -183,12 +182,7 @@ def test_instruct_pix2pix_takes_the_papers_numbers(pipelines: ModuleType) -> Non
     ],
 )
 def test_the_named_pipeline_edits_with_what_it_takes(
-    editor: str,
-    settings: dict[str, Any],
-    called: Any,
-    pipelines: ModuleType,
-    folder: str,
-    portrait: np.ndarray,
+    editor: str, settings: dict[str, Any], called: Any, pipelines: ModuleType, folder: str, portrait: np.ndarray
 ) -> None:
     opened = open_editor(editor, {"model": folder, **settings})
     assert isinstance(opened, DiffusersEditor)
@@ -233,9 +227,7 @@ def test_an_import_that_fails_is_one_line(pipelines: ModuleType, folder: str) ->
     assert "\n" not in str(error.value)
 
 
-def test_only_instruct_pix2pixs_own_pipeline_updates(
-    pipelines: ModuleType, folder: str, portrait: np.ndarray
-) -> None:
+def test_only_instruct_pix2pixs_own_pipeline_updates(pipelines: ModuleType, folder: str, portrait: np.ndarray) -> None:
     assert open_editor("instruct-pix2pix", {"model": folder}).can_update
     other = open_editor("instruct-pix2pix", {"model": folder, "pipeline": "FluxKontextPipeline"})
     assert not other.can_update
@@ -257,9 +249,7 @@ def test_pipelines_of_the_library_take_what_they_are_given(name: str, without: s
     taken = taken_arguments(editing_pipeline(name))
     ours = {"num_inference_steps", "guidance_scale", "image_guidance_scale", "height", "width"}
     assert ours - taken == without
-    given = DiffusersEditor(DiffusersSettings(model="x", pipeline=name, steps=3), "cpu").arguments(
-        "photo", "x"
-    )
+    given = DiffusersEditor(DiffusersSettings(model="x", pipeline=name, steps=3), "cpu").arguments("photo", "x")
     assert given.keys() - taken == set() and given["num_inference_steps"] == 3
 
 
@@ -287,20 +277,16 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attention_head_dim=4,
     )  # fmt: skip
     vae = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
-    )  # fmt: skip
-    words = [
-        "<|startoftext|>",
-        "<|endoftext|>",
-        *"abcdefghijklmnopqrstuvwxyz",
-        *(f"{c}</w>" for c in "abcdefghijklm"),
-    ]
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+    )
+    words = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklm")]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = transformers.CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16
-    )
+    tokenizer = transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16)
     text = transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             hidden_size=16, intermediate_size=16, num_attention_heads=2, num_hidden_layers=1, vocab_size=len(words),
@@ -358,9 +344,7 @@ def test_other_editors_do_not_update(portrait: np.ndarray, tmp_path: Path) -> No
         editor.update(portrait, portrait, "", 0)
 
 
-def test_a_pipeline_is_found_in_the_asset_folders(
-    tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipeline_is_found_in_the_asset_folders(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMO_BENCH_ASSETS", str(tiny_pipeline.parent))
     open_editor("instruct-pix2pix", {"model": tiny_pipeline.name})
 

@@ -32,9 +32,7 @@ def flip(file: Path) -> None:
 @pytest.fixture
 def make(actor: str, protocol_file: str, tmp_path: Path) -> Callable[..., Path]:
     def run(method: str) -> Path:
-        request = RunRequest(
-            method, actor, protocol_file, profile="smoke", runs_dir=tmp_path / "runs", device="cpu"
-        )
+        request = RunRequest(method, actor, protocol_file, profile="smoke", runs_dir=tmp_path / "runs", device="cpu")
         return runner.run(request, trivial=False)[0]
 
     return run
@@ -42,10 +40,7 @@ def make(actor: str, protocol_file: str, tmp_path: Path) -> Callable[..., Path]:
 
 def outcome(folder: Path) -> dict[str, Any]:
     stages = read_manifest(folder)["stages"]
-    return {
-        "frames": stages["render"]["frames_sha256"],
-        **{name: (folder / name).read_bytes() for name in SAME},
-    }
+    return {"frames": stages["render"]["frames_sha256"], **{name: (folder / name).read_bytes() for name in SAME}}
 
 
 @pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
@@ -68,10 +63,7 @@ def test_what_is_damaged_is_made_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder = make(method)
-    before, times = (
-        outcome(folder),
-        {key: v["finished_at"] for key, v in read_manifest(folder)["stages"].items()},
-    )
+    before, times = (outcome(folder), {key: v["finished_at"] for key, v in read_manifest(folder)["stages"].items()})
     damage(folder / name)
     caplog.clear()
     with caplog.at_level(logging.INFO):

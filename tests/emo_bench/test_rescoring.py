@@ -91,8 +91,12 @@ def test_files_hold_the_table_wide_and_long(tmp_path: Path) -> None:
     table = score_request(request_of(tmp_path, metrics=("psnr", "sd")))
     written = write_scores(table, tmp_path / "out")
     assert {path.name for path in written} == {
-        "scores.parquet", "scores.csv", "scores_long.parquet", "scores_long.csv", "records.json",
-    }  # fmt: skip
+        "scores.parquet",
+        "scores.csv",
+        "scores_long.parquet",
+        "scores_long.csv",
+        "records.json",
+    }
     wide = pandas.read_parquet(tmp_path / "out" / "scores.parquet")
     np.testing.assert_array_equal(wide["psnr"], table["psnr"])
     tall = pandas.read_csv(tmp_path / "out" / "scores_long.csv")
@@ -168,22 +172,9 @@ def test_mask_labels_are_an_option(tmp_path: Path) -> None:
     frames, reference = folder_of(tmp_path / "f", FRAMES[:3]), folder_of(tmp_path / "r", REFERENCE[:3])
     labels = folder_of(tmp_path / "labels", np.where(MASKS[:3], 17, 4).astype(np.uint8))
     plain = folder_of(tmp_path / "plain", MASKS[:3].astype(np.uint8) * 255)
-    command = [
-        "score",
-        str(frames),
-        "--reference",
-        str(reference),
-        "--metrics",
-        "psnr",
-        "--region",
-        "foreground",
-    ]
+    command = ["score", str(frames), "--reference", str(reference), "--metrics", "psnr", "--region", "foreground"]
     named = CliRunner().invoke(app, [*command, "--masks", str(labels), "--mask-labels", "17, 3"])
     assert named.exit_code == 0, named.output
     assert named.stdout == CliRunner().invoke(app, [*command, "--masks", str(plain)]).stdout
-    for wrong in (
-        ["--mask-labels", "17"],
-        ["--masks", str(labels), "--mask-labels", "x"],
-        ["--masks", str(labels)],
-    ):
+    for wrong in (["--mask-labels", "17"], ["--masks", str(labels), "--mask-labels", "x"], ["--masks", str(labels)]):
         assert isinstance(CliRunner().invoke(app, [*command, *wrong]).exception, UserError)

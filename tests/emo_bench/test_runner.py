@@ -81,9 +81,13 @@ class Impostor(Base):
 @pytest.fixture
 def request_(actor: str, protocol_file: str, tmp_path: Path) -> dict[str, Any]:
     return {
-        "method": "mean-frame", "actor": actor, "protocol": protocol_file, "profile": "smoke",
-        "runs_dir": tmp_path / "runs", "device": "cpu",
-    }  # fmt: skip
+        "method": "mean-frame",
+        "actor": actor,
+        "protocol": protocol_file,
+        "profile": "smoke",
+        "runs_dir": tmp_path / "runs",
+        "device": "cpu",
+    }
 
 
 def make(fields: dict[str, Any], **changes: Any) -> Path:
@@ -161,9 +165,7 @@ def test_a_finished_run_is_left_as_it_is(request_: dict[str, Any]) -> None:
     assert {name: (folder / name).stat().st_mtime_ns for name in names} == before
 
 
-def test_scores_are_made_again_when_a_backend_came(
-    request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_are_made_again_when_a_backend_came(request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from emo_bench.metrics.structural import SSIM
 
     with monkeypatch.context() as patch:
@@ -194,14 +196,10 @@ def test_frames_that_are_not_what_was_rendered_are_not_scored(request_: dict[str
     assert len(load_run(folder).scores) == 12
 
 
-def test_a_changed_protocol_is_refused_in_the_same_folder(
-    request_: dict[str, Any], protocol_file: str
-) -> None:
+def test_a_changed_protocol_is_refused_in_the_same_folder(request_: dict[str, Any], protocol_file: str) -> None:
     make(request_)
     file = Path(protocol_file)
-    file.write_text(
-        file.read_text(encoding="utf-8").replace("guard_frames = 3", "guard_frames = 4"), encoding="utf-8"
-    )
+    file.write_text(file.read_text(encoding="utf-8").replace("guard_frames = 3", "guard_frames = 4"), encoding="utf-8")
     with pytest.raises(UserError, match=r"another protocol\.hash"):
         make(request_)
 
@@ -248,9 +246,7 @@ def test_a_method_that_breaks_the_rules_is_told_which(
     assert not left & {"frames.parquet", "render.mkv", "render.mkv.part"}
 
 
-def test_frames_that_are_the_recorded_ones_are_counted_in_a_note(
-    request_: dict[str, Any], tmp_path: Path
-) -> None:
+def test_frames_that_are_the_recorded_ones_are_counted_in_a_note(request_: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
     file.write_text(BROKEN)
     note = "12 of 12 rendered frames are the recorded ones, bit for bit"
@@ -292,9 +288,7 @@ def test_a_run_opens_with_the_method_file_it_was_made_by(
     method, _ = open_method(run, "cpu", trust=True)
     assert type(method.inner).__name__ == "Base" and method.workspace.folder == run
     (tmp_path / "broken.py").rename(tmp_path / "moved.py")
-    with pytest.raises(
-        UserError, match=r"made by .*/broken\.py:Base, which does not exist any more: give its"
-    ):
+    with pytest.raises(UserError, match=r"made by .*/broken\.py:Base, which does not exist any more: give its"):
         open_method(run, "cpu", trust=True)
     assert make(request_, method=f"{tmp_path}/moved.py:Base") == run
     assert type(open_method(run, "cpu", trust=True)[0].inner).__name__ == "Base"
@@ -303,10 +297,14 @@ def test_a_run_opens_with_the_method_file_it_was_made_by(
 @pytest.mark.parametrize(
     ("name", "content", "what"),
     [
-        ("evil.py:Base", BROKEN + "\nfrom pathlib import Path\nPath(__file__).with_name('executed').touch()\n", "executes the Python file"),
+        (
+            "evil.py:Base",
+            BROKEN + "\nfrom pathlib import Path\nPath(__file__).with_name('executed').touch()\n",
+            "executes the Python file",
+        ),
         ("evil.toml", "touch executed", "runs the shell commands of"),
     ],
-)  # fmt: skip
+)
 def test_the_file_that_a_run_names_is_executed_only_when_it_is_trusted(
     name: str, content: str, what: str, request_: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -326,9 +324,7 @@ def test_the_file_that_a_run_names_is_executed_only_when_it_is_trusted(
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_run_that_does_not_say_its_method_file_says_what_to_do(
-    request_: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_run_that_does_not_say_its_method_file_says_what_to_do(request_: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(BROKEN)
     run = make(request_, method=f"{tmp_path}/broken.py:Base")
     manifest = json.loads((run / "run.json").read_text())

@@ -24,10 +24,13 @@ IDENTITY = {
     "resolution_px": 64, "config": {"steps": 1100, "lr": 0.1}, "assets": {},
 }  # fmt: skip
 FACTS = {
-    "title": "x", "smoke": False, "flags": [], "protocol_title": "P",
+    "title": "x",
+    "smoke": False,
+    "flags": [],
+    "protocol_title": "P",
     "split": {"name": "tail-500", "train": "0-9", "test": "12-13", "faceless": ""},
     "capture": {"source": "video", "fps": 25.0, "frames": 14},
-}  # fmt: skip
+}
 FIT = {
     "seconds": 1.0, "memory_mib": 9.0, "frames": 10,
     "machine": {
@@ -40,19 +43,20 @@ RECORD = {
     "backend": {"name": "b", "sha256": None, "detail": ""}, "resolution": "", "resize_filter": "", "region": "",
     "background": "", "value_range": "", "averaging": "",
 }  # fmt: skip
-DONE = {
-    "fit": FIT,
-    "render": {**FIT, "frames_sha256": "d" * 64},
-    "score": {**FIT, "records": {"psnr": RECORD}},
-}
+DONE = {"fit": FIT, "render": {**FIT, "frames_sha256": "d" * 64}, "score": {**FIT, "records": {"psnr": RECORD}}}
 names = st.text(min_size=1, max_size=20).filter(lambda text: "=" not in text and "," not in text)
 
 
 def place(**changes: object) -> RunPlace:
     fields: dict[str, object] = {
-        "protocol": "self_reenactment", "split": None, "actor": "1", "method": "emo-avatar", "settings": {},
-        "profile": "cpu", "seed": 0,
-    }  # fmt: skip
+        "protocol": "self_reenactment",
+        "split": None,
+        "actor": "1",
+        "method": "emo-avatar",
+        "settings": {},
+        "profile": "cpu",
+        "seed": 0,
+    }
     return RunPlace(**fields | changes)  # type: ignore[arg-type]
 
 

@@ -144,9 +144,7 @@ def test_a_changed_track_is_read_or_refused(folder: Path, tmp_path: Path, data: 
     for _ in range(data.draw(st.integers(1, 3))):
         # Most of the file are packed vertices; what says how it is made is near both ends.
         where = (
-            st.integers(0, 400)
-            | st.integers(len(changed) - 2500, len(changed) - 1)
-            | st.integers(0, len(changed) - 1)
+            st.integers(0, 400) | st.integers(len(changed) - 2500, len(changed) - 1) | st.integers(0, len(changed) - 1)
         )
         at = data.draw(where)
         if data.draw(st.booleans()):

@@ -62,9 +62,7 @@ def test_unknown_person_gives_back_focal_length_pose_and_shape(focal_px: float) 
     seen = observed(noisy, heads.expression)
     fitted = fit_identity(heads.rotation, seen, focal_prior_px=1.3 * PICTURE_PX[0])
     assert fitted.focal_px == pytest.approx(focal_px, rel=0.05)
-    again = fit_heads(
-        fitted, place_heads(fitted, heads.rotation, heads.expression, seen), seen, iterations=20
-    )
+    again = fit_heads(fitted, place_heads(fitted, heads.rotation, heads.expression, seen), seen, iterations=20)
     turn = (Rotation.from_matrix(again.rotation).inv() * Rotation.from_matrix(heads.rotation)).magnitude()
     assert np.rad2deg(turn).mean() < 1.0
     assert reprojection_errors(fitted, again, seen).mean() < 0.005
@@ -106,9 +104,7 @@ def test_split_keeps_the_head_exactly_where_it_was() -> None:
     _, heads, _ = synthetic(30, 700.0, seed=5)
     joints = load_head_rig().joints_mean.astype(np.float64)
     motion = split_motion(heads, joints, np.arange(30), 25.0)
-    body, neck, tip = (
-        Rotation.from_rotvec(v) for v in (motion.body_rotvec, motion.neck_rotvec, motion.head_rotvec)
-    )
+    body, neck, tip = (Rotation.from_rotvec(v) for v in (motion.body_rotvec, motion.neck_rotvec, motion.head_rotvec))
     np.testing.assert_allclose((body * neck * tip).as_matrix(), heads.rotation, atol=1e-9)
     head_joint = body.apply(joints[0]) + motion.body_translation + (body * neck).apply(joints[1] - joints[0])
     expected = np.einsum("bij,j->bi", heads.rotation, joints[1]) + heads.translation

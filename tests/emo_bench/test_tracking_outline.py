@@ -78,9 +78,7 @@ def test_shoulders_are_found_from_their_mask(shift: tuple[float, float, float], 
     still = vertices_of(head, motion_of(head))[1]
     moved = shift_torso(rig, still, np.array(shift))
     found = fit_shoulders(rig, still, mask_of(moved), NOSE_Y, FOCAL, CENTER)
-    wanted, got, before = (
-        shoulder_line(mask_of(v), CHIN_Y) for v in (moved, shift_torso(rig, still, found), still)
-    )
+    wanted, got, before = (shoulder_line(mask_of(v), CHIN_Y) for v in (moved, shift_torso(rig, still, found), still))
     shown = np.maximum(np.maximum(wanted, got), before) < SIZE
     assert np.abs(got - wanted)[shown].mean() < left_share * np.abs(before - wanted)[shown].mean()
     assert found[1] == pytest.approx(shift[1], abs=0.008)
@@ -113,9 +111,7 @@ def test_a_hand_in_the_picture_does_not_move_the_shoulders() -> None:
     assert np.abs(match_shoulders(line, person, np.ones(SIZE, dtype=bool), 64.0)[1]) < 3.0
 
 
-def painted_people(
-    shoulders_y: tuple[int, ...],
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+def painted_people(shoulders_y: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Frames of a head, neck and pullover before a blue wall; head and neck; the whole person."""
     rng = np.random.default_rng(3)
     yy, xx = np.mgrid[:SIZE, :SIZE]
@@ -146,9 +142,7 @@ def test_a_rig_whose_shoulders_are_too_high_does_not_make_the_mask() -> None:
     """The mask must not hold up the shoulders that are fitted to it."""
     frames, _, truths = painted_people((85, 108))
     heads = [truth & (np.arange(SIZE)[:, None] < 80) for truth in truths]
-    surfaces = [
-        head | (np.arange(SIZE)[:, None] > shoulder) for head, shoulder in zip(heads, (90, 92), strict=True)
-    ]
+    surfaces = [head | (np.arange(SIZE)[:, None] > shoulder) for head, shoulder in zip(heads, (90, 92), strict=True)]
     cutter = ForegroundCutter(frames, surfaces, [80.0, 80.0])
     for frame, surface, truth in zip(frames, surfaces, truths, strict=True):
         mask = cutter.cut(frame, surface, 80.0)

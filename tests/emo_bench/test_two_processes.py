@@ -59,30 +59,16 @@ def start(*words: str | Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, *map(str, words)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
+    )
 
 
 def test_two_methods_on_one_actor_at_once(actor: str, tmp_path: Path, protocol_file: str) -> None:
     both = []
     for name, other in (("one", "two"), ("two", "one")):
         file = tmp_path / f"{name}.py"
-        file.write_text(
-            METHOD.format(name=name, here=tmp_path / f"{name}.there", there=tmp_path / f"{other}.there")
-        )
-        words = [
-            "-m",
-            "emo_bench",
-            "run",
-            "--method",
-            f"{file}:Own",
-            "--actor",
-            actor,
-            "--protocol",
-            protocol_file,
-        ]
-        both.append(
-            start(*words, "--profile", "smoke", "--runs", tmp_path / "runs", "--skip-edit", "--device", "cpu")
-        )
+        file.write_text(METHOD.format(name=name, here=tmp_path / f"{name}.there", there=tmp_path / f"{other}.there"))
+        words = ["-m", "emo_bench", "run", "--method", f"{file}:Own", "--actor", actor, "--protocol", protocol_file]
+        both.append(start(*words, "--profile", "smoke", "--runs", tmp_path / "runs", "--skip-edit", "--device", "cpu"))
     ended = [process.communicate(timeout=180) for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
     runs = tmp_path / "runs" / "quick" / "dot"
@@ -145,27 +131,8 @@ def test_the_same_run_started_twice_at_once(actor: str, tmp_path: Path, protocol
     file = tmp_path / "one.py"
     # The first is amid its render until the second has ended.
     file.write_text(METHOD.format(name="one", here=tmp_path / "rendering", there=tmp_path / "go on"))
-    words = (
-        "-m",
-        "emo_bench",
-        "run",
-        "--method",
-        f"{file}:Own",
-        "--actor",
-        actor,
-        "--protocol",
-        protocol_file,
-    )
-    more = (
-        "--profile",
-        "smoke",
-        "--runs",
-        tmp_path / "runs",
-        "--skip-edit",
-        "--no-trivial",
-        "--device",
-        "cpu",
-    )
+    words = ("-m", "emo_bench", "run", "--method", f"{file}:Own", "--actor", actor, "--protocol", protocol_file)
+    more = ("--profile", "smoke", "--runs", tmp_path / "runs", "--skip-edit", "--no-trivial", "--device", "cpu")
     first = start(*words, *more)
     wait_for(tmp_path / "rendering")
     _, refusal = (second := start(*words, *more)).communicate(timeout=120)

@@ -21,27 +21,10 @@ from emo_bench.untrusted.npy import map_npy, read_npy, read_npz
 from emo_bench.untrusted.refusal import Unreadable
 from emo_bench.untrusted.safetensors_file import read_safetensors
 from emo_bench.untrusted.torch_archive import read_torch
-from tests.emo_bench.pickle_opcodes import (
-    Raw,
-    operations,
-    pickled,
-)
-from tests.emo_bench.untrusted_doors import (
-    DOORS,
-    GOOD_HEADER,
-    little_memory,
-    npy,
-    read_array,
-    refusal,
-    torch_zip,
-)
+from tests.emo_bench.pickle_opcodes import Raw, operations, pickled
+from tests.emo_bench.untrusted_doors import DOORS, GOOD_HEADER, little_memory, npy, read_array, refusal, torch_zip
 
-PLAIN = (
-    np_st.integer_dtypes()
-    | np_st.unsigned_integer_dtypes()
-    | np_st.floating_dtypes()
-    | np_st.boolean_dtypes()
-)
+PLAIN = np_st.integer_dtypes() | np_st.unsigned_integer_dtypes() | np_st.floating_dtypes() | np_st.boolean_dtypes()
 ARRAYS = np_st.arrays(PLAIN, np_st.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -115,11 +98,7 @@ def tensor(offset: Any, size: Any, stride: Any, storage: Any = ("storage", FLOAT
     """A tensor over a storage of ten numbers."""
     held = Raw(operations(storage) + b"Q")
     return pickled(
-        Raw(
-            b"ctorch._utils\n_rebuild_tensor_v2\n"
-            + operations((held, offset, size, stride, False, {}))
-            + b"R"
-        )
+        Raw(b"ctorch._utils\n_rebuild_tensor_v2\n" + operations((held, offset, size, stride, False, {})) + b"R")
     )
 
 
@@ -145,9 +124,7 @@ def tensor(offset: Any, size: Any, stride: Any, storage: Any = ("storage", FLOAT
         tensor(0, (2,), (1,), ("storage", FLOATS, "0", "cpu", 10, ("0", 1, 2))),
         tensor(0, (2,), (1,), ("module", FLOATS, "0", "cpu", 10)),
         tensor(0, (2,), (1,), "0"),
-        pickled(
-            Raw(b"ctorch._utils\n_rebuild_tensor_v2\n" + operations(("0", 0, (2,), (1,), False, {})) + b"R")
-        ),
+        pickled(Raw(b"ctorch._utils\n_rebuild_tensor_v2\n" + operations(("0", 0, (2,), (1,), False, {})) + b"R")),
     ],
 )
 def test_tensors_stay_inside_their_storage(content: bytes, tmp_path: Path) -> None:

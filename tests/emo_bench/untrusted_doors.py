@@ -22,9 +22,7 @@ from emo_bench.untrusted.torch_archive import read_torch
 GOOD_HEADER = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
 
 
-def torch_zip(
-    content: bytes, members: dict[str, bytes] | None = None, how: int = zipfile.ZIP_STORED
-) -> bytes:
+def torch_zip(content: bytes, members: dict[str, bytes] | None = None, how: int = zipfile.ZIP_STORED) -> bytes:
     """A zip archive as torch.save lays it out."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", how) as archive:

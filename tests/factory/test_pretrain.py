@@ -85,9 +85,7 @@ def test_resumed_training_ends_with_the_same_bits(bank_path: Path, tmp_path: Pat
 
 
 @needs_features
-def test_resumed_training_with_the_judge_of_features_ends_with_the_same_bits(
-    bank_path: Path, tmp_path: Path
-) -> None:
+def test_resumed_training_with_the_judge_of_features_ends_with_the_same_bits(bank_path: Path, tmp_path: Path) -> None:
     whole = run_to(tmp_path / "whole", bank_path, 16, JUDGED)
     run_to(tmp_path / "parts", bank_path, 8, JUDGED)
     parts = run_to(tmp_path / "parts", bank_path, 16, JUDGED)
@@ -110,9 +108,7 @@ def test_judge_of_features_tells_real_from_false_and_passes_gradients(bank_path:
         real = bank.images(np.arange(4) + 4 * step % 60, "cpu")
         fake = (real.mean() + 0.3 * torch.randn_like(real)).clamp(-1, 1).requires_grad_(True)
         logits = judge(torch.cat([fake, real]))
-        loss = (
-            torch.nn.functional.softplus(logits[:4]).mean() + torch.nn.functional.softplus(-logits[4:]).mean()
-        )
+        loss = torch.nn.functional.softplus(logits[:4]).mean() + torch.nn.functional.softplus(-logits[4:]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -135,13 +131,7 @@ def test_outputs(bank_path: Path, tmp_path: Path) -> None:
         expected = state.average(z)
         assert (checkpoint.generator(z) - expected).abs().max() < 1e-2 * expected.abs().max()
     card = (out / "portraits-32.md").read_text()
-    for fact in (
-        "12 of the adversarial game",
-        "CC0",
-        "Apache-2.0",
-        "64 images",
-        checkpoint.metadata["bank"][-66:-2],
-    ):
+    for fact in ("12 of the adversarial game", "CC0", "Apache-2.0", "64 images", checkpoint.metadata["bank"][-66:-2]):
         assert fact in card
     assert Image.open(out / "samples-00000012.png").size == (320, 192)
     reals = np.asarray(Image.open(out / "reals.png"))
@@ -256,9 +246,7 @@ def test_r1_is_the_squared_gradient() -> None:
 
 def test_grown_networks_start_from_the_smaller_ones(tmp_path: Path, bank_path: Path) -> None:
     torch.manual_seed(0)
-    small = Generator(
-        GeneratorConfig(32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16)
-    )
+    small = Generator(GeneratorConfig(32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=16))
     grown = grow_generator(small, 128)
     z = torch.randn(2, 8)
     with torch.no_grad():

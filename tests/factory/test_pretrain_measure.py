@@ -62,9 +62,7 @@ def test_crops_are_ordered_by_yaw_and_inversion_gets_nearer() -> None:
     assert crops.shape == (4, 32, 32, 3) and crops.std() > 20
     torch.manual_seed(0)
     generator = Generator(
-        GeneratorConfig(
-            32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=512, channel_max=16, use_noise=False
-        )
+        GeneratorConfig(32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=512, channel_max=16, use_noise=False)
     )
     settings = dataclasses.replace(cpu_inversion(), w_steps=5, tune_steps=30, autocast=False)
 

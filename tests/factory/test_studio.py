@@ -47,9 +47,7 @@ def trace_sheets(
     wall = np.zeros((8, 8, 3), np.float32)
     wall[..., 1] = 0.6
     normals = np.tile(np.array(normal, np.float32), (3 * count, 1))
-    picture, coverage = RayTracer(surfaces).render(
-        vertices, normals, surfaces.face_uv, KEY_ONLY, wall, 8.0, (4.0, 4.0)
-    )
+    picture, coverage = RayTracer(surfaces).render(vertices, normals, surfaces.face_uv, KEY_ONLY, wall, 8.0, (4.0, 4.0))
     return (picture[4, 4] / 255.0) ** 2.2, float(coverage[4, 4])
 
 

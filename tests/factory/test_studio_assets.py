@@ -48,9 +48,7 @@ def test_asset_folders_are_searched_and_the_named_folder_comes_first(
     assert makehuman.makehuman_folder() == nowhere / "named"
 
 
-def test_a_proxy_is_placed_by_the_formula_of_its_file_format(
-    nowhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_is_placed_by_the_formula_of_its_file_format(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (nowhere / "skins").mkdir()
     (nowhere / "cap.mhclo").write_text(MHCLO)
     (nowhere / "cap.obj").write_text(OBJ)

@@ -62,11 +62,7 @@ def test_irises_have_their_colour_and_whites_stay_white(name: str) -> None:
     eye = load_eye(name)
     red, green, blue = np.median(eye[195:235, 170:180, :3].reshape(-1, 3), axis=0)
     iris = eye[139:164, 395:410, :3].reshape(-1, 3).mean(axis=0)
-    assert {
-        "blue_eye": iris[2] > iris[0],
-        "green_eye": iris[1] > iris[0],
-        "brown_eye": iris[0] > 1.5 * iris[2],
-    }[name]
+    assert {"blue_eye": iris[2] > iris[0], "green_eye": iris[1] > iris[0], "brown_eye": iris[0] > 1.5 * iris[2]}[name]
     assert min(red, green, blue) > 0.3
 
 

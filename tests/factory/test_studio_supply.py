@@ -130,12 +130,8 @@ def test_the_shipped_actors_are_still_rendered_as_they_ship() -> None:
     person = Person(ACTORS["4"])
     pose = talking_motion(FRAMES, FPS, seed=104, home_m=HOME_M).pose(700)
     wall = person.spec.background.paint(SIZE_PX)
-    picture, _ = person.tracer.render(
-        *person.posed(pose), person.spec.light, wall, FOCAL_PX, CENTER_PX, samples=4
-    )
+    picture, _ = person.tracer.render(*person.posed(pose), person.spec.light, wall, FOCAL_PX, CENTER_PX, samples=4)
     (shipped,) = load("4").frames([700])
     difference = picture.astype(float) - shipped
-    assert 10 * np.log10(255**2 / np.mean(difference**2)) > 34, (
-        "only the video's compression lies between them"
-    )
+    assert 10 * np.log10(255**2 / np.mean(difference**2)) > 34, "only the video's compression lies between them"
     assert np.abs(difference.mean(axis=(0, 1))).max() < 2.0, "which shifts colours a little"

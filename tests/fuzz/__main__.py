@@ -23,8 +23,13 @@ from tests.fuzz.judging import READ, REFUSED
 from tests.fuzz.reader import Reader
 
 READERS: tuple[Reader, ...] = (
-    *media_files.READERS, *array_files.READERS, *weight_files.READERS, *run_files.READERS, *study_files.READERS, *settings_files.READERS,
-)  # fmt: skip
+    *media_files.READERS,
+    *array_files.READERS,
+    *weight_files.READERS,
+    *run_files.READERS,
+    *study_files.READERS,
+    *settings_files.READERS,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for reader in chosen:
         began = time.monotonic()
         counts = fuzz(reader, budget, limits, given.seed, given.jobs, given.out)
-        print(f"{reader.name}: {counts.inputs} inputs in {time.monotonic() - began:.0f} s, {counts.finds} finds", flush=True)  # fmt: skip
+        print(
+            f"{reader.name}: {counts.inputs} inputs in {time.monotonic() - began:.0f} s, {counts.finds} finds",
+            flush=True,
+        )
         for kind, times in counts.kinds.most_common():
             print(f"  {times} x {kind}\n    {counts.files[kind][0]}", flush=True)
         found.append(counts)
@@ -50,17 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     names = [reader.name for reader in READERS]
-    parser.add_argument(
-        "--reader", action="append", choices=names, help="only this one; may be given several times"
-    )
+    parser.add_argument("--reader", action="append", choices=names, help="only this one; may be given several times")
     parser.add_argument("--seconds", type=float, default=600.0, help="for each reader (default: 600)")
     parser.add_argument("--inputs", type=int, help="so many for each reader, whatever time they take")
     parser.add_argument("--seed", type=int, default=0, help="other inputs with another seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="inputs tried side by side")
     parser.add_argument("--limit-s", type=float, default=10.0, help="processor seconds of one input")
-    parser.add_argument("--memory-mib", type=int, default=2048, help="of one input, beyond what the libraries take")  # fmt: skip
+    parser.add_argument("--memory-mib", type=int, default=2048, help="of one input, beyond what the libraries take")
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="where finds are kept")
-    parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="try these files, with one --reader")  # fmt: skip
+    parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="try these files, with one --reader")
     return parser
 
 

@@ -100,9 +100,7 @@ def fuzz(reader: Reader, budget: Budget, limits: Limits, seed: int, jobs: int, o
                         verdict = _confirmed(child.verdict(), reader, prepared, limits, child.content)
                         _count(counts, verdict, child, out)
                         if child.number <= len(seeds) and verdict.find:
-                            raise RuntimeError(
-                                f"{reader.name}: the valid file {child.number} gives {verdict}"
-                            )
+                            raise RuntimeError(f"{reader.name}: the valid file {child.number} gives {verdict}")
         finally:
             for child in children:
                 child.end()
@@ -150,4 +148,6 @@ def _count(counts: Counts, verdict: Verdict, child: Child, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         files.append(out / f"{counts.reader}-{verdict.outcome.replace(' ', '-')}-{child.number}.bin")
         files[-1].write_bytes(child.content)
-        files[-1].with_suffix(".txt").write_text(f"{verdict.outcome}\n{verdict.what}\n{verdict.place}\n", errors="backslashreplace")  # fmt: skip
+        files[-1].with_suffix(".txt").write_text(
+            f"{verdict.outcome}\n{verdict.what}\n{verdict.place}\n", errors="backslashreplace"
+        )

@@ -151,15 +151,10 @@ def changed_png(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
         bomb = zlib.compress(bytes(1 << 22))
         chunks.insert(1, rng.choice(((b"iCCP", b"a\0\0" + bomb), (b"zTXt", b"a\0\0" + bomb), (b"iTXt", b"a\0\1\0\0\0" + bomb), (b"tRNS", bytes(7)), (b"acTL", bytes(8)))))  # fmt: skip
     elif how == 3 and kind == b"IHDR":
-        chunks[i] = (
-            kind,
-            struct.pack(">II", rng.choice((0, 24, 100000)), rng.choice((0, 24, 100000))) + data[8:],
-        )
+        chunks[i] = (kind, struct.pack(">II", rng.choice((0, 24, 100000)), rng.choice((0, 24, 100000))) + data[8:])
     else:
         chunks[i] = kind, byte_changes.changed(rng, data, [data for _, data in chunks])
-    body = b"".join(
-        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
-    )
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
     return content[:8] + body
 
 
@@ -189,9 +184,7 @@ def changed_parquet(rng: Random, content: bytes, others: Sequence[bytes]) -> byt
     if how == 0:
         table = table.drop_columns([name])
     elif how == 1:
-        table = table.rename_columns(
-            [value_changes.TEXTS[-2] if c == name else c for c in table.column_names]
-        )
+        table = table.rename_columns([value_changes.TEXTS[-2] if c == name else c for c in table.column_names])
     elif how == 2:
         table = table.append_column(name, pyarrow.array(odd))
     elif how == 3:

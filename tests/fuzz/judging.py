@@ -64,9 +64,7 @@ def _through(door: Callable[[], object]) -> Verdict:
         if _lack_of_memory(error):
             return Verdict(MEMORY, _told(error), _place(error))
         fault = line_fault(str(error))
-        return (
-            Verdict(BAD_LINE, f"UserError: {fault}", _place(error)) if fault else Verdict(REFUSED, str(error))
-        )
+        return Verdict(BAD_LINE, f"UserError: {fault}", _place(error)) if fault else Verdict(REFUSED, str(error))
     # What a reader lets through is what is looked for.
     except BaseException as error:  # noqa: BLE001
         return Verdict(MEMORY if _lack_of_memory(error) else RAW, _told(error), _place(error))
@@ -94,7 +92,6 @@ def _place(error: BaseException) -> str:
     frames = [
         (Path(frame.filename), frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(ROOT)
-        and "fuzz" not in Path(frame.filename).parts[len(ROOT.parts) :]
+        if Path(frame.filename).is_relative_to(ROOT) and "fuzz" not in Path(frame.filename).parts[len(ROOT.parts) :]
     ]
     return f"{frames[-1][0].relative_to(ROOT)}:{frames[-1][1]}" if frames else ""

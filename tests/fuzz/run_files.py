@@ -42,7 +42,9 @@ def finished_runs(folder: Path) -> Path:
     write_actor(actor)
     (folder / "quick.toml").write_text(QUICK_PROTOCOL)
     (folder / "thresholds.toml").write_text(THRESHOLDS)
-    request = runner.RunRequest("mean-frame", "dot", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / "runs", device="cpu")  # fmt: skip
+    request = runner.RunRequest(
+        "mean-frame", "dot", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / "runs", device="cpu"
+    )
     runner.run(request)
     write_baseline(folder / "baseline.json", group_seeds(read_rows([folder / "runs"])))
     for path in folder.glob("runs/**/*"):
@@ -132,9 +134,7 @@ def check(runs: Sequence[Path], thresholds: Path, baseline: Path | None) -> None
     outcomes = check_runs(group_seeds(read_rows(runs, finished_only=False)), file, load_baseline(place))
     ElementTree.fromstring(gate_pages.junit(outcomes))
     require_printable(gate_pages.markdown(outcomes))
-    assert all(
-        outcome.value is None or not math.isnan(outcome.value) for outcome in outcomes if outcome.passed
-    )
+    assert all(outcome.value is None or not math.isnan(outcome.value) for outcome in outcomes if outcome.passed)
 
 
 def baseline_file(folder: Path) -> Sequence[bytes]:
@@ -164,7 +164,11 @@ def require_printable(text: str) -> None:
 def unprintable(character: str) -> bool:
     """Whether a terminal would obey it and not show it."""
     code = ord(character)
-    return code < 32 or 0x7F <= code < 0xA0 or character in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # fmt: skip
+    return (
+        code < 32
+        or 0x7F <= code < 0xA0
+        or character in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
 
 
 def _refuse_constant(name: str) -> None:

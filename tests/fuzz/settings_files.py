@@ -59,9 +59,12 @@ def open_settings(prepared: Path, scratch: Path) -> Place:
     def place(content: bytes) -> Sequence[Any]:
         file.write_bytes(content)
         return (
-            protocol, lambda: load_style(str(file)), lambda: load_thresholds(file), lambda: read_command_file(file),
+            protocol,
+            lambda: load_style(str(file)),
+            lambda: load_thresholds(file),
+            lambda: read_command_file(file),
             lambda: load_ablation(file),
-        )  # fmt: skip
+        )
 
     return place
 

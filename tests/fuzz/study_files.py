@@ -28,7 +28,7 @@ def study_key() -> Any:
         for i, name in enumerate(CLIPS)
     )  # fmt: skip
     checks = (AttentionCheck(id=CHECK, answer=2),)
-    return StudyKey(study="0123456789ab", seed=0, seconds=3.0, statements=STATEMENTS, clips=clips, checks=checks)  # fmt: skip
+    return StudyKey(study="0123456789ab", seed=0, seconds=3.0, statements=STATEMENTS, clips=clips, checks=checks)
 
 
 def answers_of(key: Any, participant: str) -> dict[str, Any]:
@@ -36,9 +36,14 @@ def answers_of(key: Any, participant: str) -> dict[str, Any]:
     answers = {name: {"ratings": [1 + i, 3, 4], "seconds": 3.5, "starts": 1} for i, name in enumerate(CLIPS)}
     answers[CHECK] = {"ratings": [2, 2, 2], "seconds": 3.5, "starts": 2}
     return {
-        "format": 1, "study": key.study, "participant": participant, "started_at": "2026-01-01T00:00:00.000Z",
-        "finished_at": "2026-01-01T00:09:00.000Z", "order": list(answers), "answers": answers,
-    }  # fmt: skip
+        "format": 1,
+        "study": key.study,
+        "participant": participant,
+        "started_at": "2026-01-01T00:00:00.000Z",
+        "finished_at": "2026-01-01T00:09:00.000Z",
+        "order": list(answers),
+        "answers": answers,
+    }
 
 
 def answer_files(folder: Path) -> Sequence[bytes]:
@@ -76,5 +81,7 @@ def open_answers(prepared: Path, scratch: Path) -> Place:
 
 
 READERS = (
-    Reader("answers", ("pandas", "reports.study.scoring", "reports.study.tables"), answer_files, changed_json, open_answers),
-)  # fmt: skip
+    Reader(
+        "answers", ("pandas", "reports.study.scoring", "reports.study.tables"), answer_files, changed_json, open_answers
+    ),
+)

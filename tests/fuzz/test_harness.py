@@ -16,18 +16,7 @@ from emo_bench.errors import UserError
 from tests.fuzz import byte_changes, container_changes, value_changes
 from tests.fuzz.campaign import Budget, fuzz, input_of
 from tests.fuzz.children import Limits
-from tests.fuzz.judging import (
-    BAD_LINE,
-    CRASH,
-    LONGEST_LINE,
-    MEMORY,
-    RAW,
-    READ,
-    REFUSED,
-    SLOW,
-    judge,
-    line_fault,
-)
+from tests.fuzz.judging import BAD_LINE, CRASH, LONGEST_LINE, MEMORY, RAW, READ, REFUSED, SLOW, judge, line_fault
 from tests.fuzz.reader import Place, Reader
 
 LIMITS = Limits(cpu_s=0.4, memory_mib=256)
@@ -67,9 +56,7 @@ def test_a_refusal_for_want_of_memory_is_no_refusal() -> None:
     assert judge([door]).outcome == MEMORY
 
 
-@pytest.mark.parametrize(
-    "line", ["", " ", "a\nb", "a\x1b[31mb", "a\u202eb", "a\x9bb", "x" * (LONGEST_LINE + 1)]
-)
+@pytest.mark.parametrize("line", ["", " ", "a\nb", "a\x1b[31mb", "a\u202eb", "a\x9bb", "x" * (LONGEST_LINE + 1)])
 def test_what_is_not_one_clear_line(line: str) -> None:
     assert line_fault(line)
     assert line_fault("the file is damaged: give another") is None
@@ -124,8 +111,13 @@ TOML = b'name = "x"\n[table]\nlist = [1, 2]\nnumber = 2.5\n'
 
 @pytest.mark.parametrize(
     ("change", "valid"),
-    [(value_changes.changed_json, JSON), (value_changes.changed_toml, TOML), (container_changes.changed_csv, b"a,b\n1,2\n"), (byte_changes.changed, b"12 \x00 abc" * 9)],
-)  # fmt: skip
+    [
+        (value_changes.changed_json, JSON),
+        (value_changes.changed_toml, TOML),
+        (container_changes.changed_csv, b"a,b\n1,2\n"),
+        (byte_changes.changed, b"12 \x00 abc" * 9),
+    ],
+)
 def test_an_input_is_the_same_for_its_seed_and_number(change: container_changes.Change, valid: bytes) -> None:
     reader = _toy(change, lambda content: None)
     first, again = ([input_of(reader, [valid], 7, number) for number in range(1, 300)] for _ in range(2))

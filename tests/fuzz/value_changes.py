@@ -111,9 +111,7 @@ def _changed_here(rng: Random, value: Any) -> Any:
         i = rng.randrange(len(value))
         return rng.choice((value[:i] + value[i + 1 :], [*value, value[i]], value[:i], value * 2, value[::-1], [*value, odd_value(rng)]))  # fmt: skip
     if isinstance(value, (int, float)) and not isinstance(value, bool) and rng.random() < 0.5:
-        return rng.choice(
-            (*NUMBERS, value + 1, -value, str(value), float(value) if abs(value) < 1e300 else 0)
-        )
+        return rng.choice((*NUMBERS, value + 1, -value, str(value), float(value) if abs(value) < 1e300 else 0))
     if isinstance(value, str) and rng.random() < 0.5:
         return rng.choice((*TEXTS, value + "\n", value * 2, value.upper(), value[:-1]))
     return odd_value(rng)

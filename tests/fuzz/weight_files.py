@@ -17,14 +17,7 @@ from tests.fuzz.container_changes import changed_pickle, changed_safetensors, ch
 from tests.fuzz.reader import Place, Reader
 from tests.fuzz.value_changes import changed_json
 
-SMALL = {
-    "img_resolution": 32,
-    "z_dim": 4,
-    "w_dim": 4,
-    "mapping_layers": 2,
-    "channel_base": 128,
-    "channel_max": 4,
-}
+SMALL = {"img_resolution": 32, "z_dim": 4, "w_dim": 4, "mapping_layers": 2, "channel_base": 128, "channel_max": 4}
 CLIP = {
     "model_cfg": {
         "embed_dim": 8,
@@ -33,7 +26,7 @@ CLIP = {
         "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
     },
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "size": [16, 16], "mode": "RGB"},
-}  # fmt: skip
+}
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
@@ -62,13 +55,7 @@ class _Persistent:
     """Pickles as an object of NVIDIA's ``persistent_class`` does."""
 
     def __init__(self, class_name: str, **state: Any) -> None:
-        self.meta = {
-            "type": "class",
-            "version": 6,
-            "module_src": "",
-            "class_name": class_name,
-            "state": state,
-        }
+        self.meta = {"type": "class", "version": 6, "module_src": "", "class_name": class_name, "state": state}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,)
@@ -76,16 +63,18 @@ class _Persistent:
 
 def _tree(class_name: str, state: dict[str, Any], **extra: Any) -> _Persistent:
     """Nested modules of a flat state."""
-    own: dict[str, OrderedDict[str, Any]] = {"_parameters": OrderedDict(), "_buffers": OrderedDict(), "_modules": OrderedDict()}  # fmt: skip
+    own: dict[str, OrderedDict[str, Any]] = {
+        "_parameters": OrderedDict(),
+        "_buffers": OrderedDict(),
+        "_modules": OrderedDict(),
+    }
     children: dict[str, dict[str, Any]] = {}
     for name, value in state.items():
         head, _, rest = name.partition(".")
         if rest:
             children.setdefault(head, {})[rest] = value
         else:
-            own["_buffers" if head in ("resample_filter", "noise_const", "w_avg") else "_parameters"][
-                head
-            ] = value
+            own["_buffers" if head in ("resample_filter", "noise_const", "w_avg") else "_parameters"][head] = value
     own["_modules"].update({name: _tree("Layer", child) for name, child in children.items()})
     return _Persistent(class_name, training=False, **own, **extra)
 
@@ -106,7 +95,12 @@ def _nvidia(state: dict[str, Any], protocol: int) -> bytes:
         "synthesis_kwargs": {"channel_base": SMALL["channel_base"], "channel_max": SMALL["channel_max"], "num_fp16_res": 4, "conv_clamp": 256},
         **sizes,
     }  # fmt: skip
-    content: dict[str, Any] = {"G": None, "D": None, "G_ema": _tree("Generator", state, _init_args=(), _init_kwargs=kwargs), "training_set_kwargs": {}}  # fmt: skip
+    content: dict[str, Any] = {
+        "G": None,
+        "D": None,
+        "G_ema": _tree("Generator", state, _init_args=(), _init_kwargs=kwargs),
+        "training_set_kwargs": {},
+    }
     try:
         return pickle.dumps(content, protocol=protocol)
     finally:
@@ -128,7 +122,9 @@ def _rosinality(state: dict[str, Any]) -> dict[str, Any]:
             if found[2] == "torgb":
                 layer = "to_rgb1" if level == 0 else f"to_rgbs.{level - 1}"
                 leaf = "bias" if found[3] == "bias" else leaves[found[3]]
-                made[f"{layer}.{leaf}"] = value.reshape(1, -1, 1, 1) if leaf == "bias" else value[None] if leaf == "conv.weight" else value  # fmt: skip
+                made[f"{layer}.{leaf}"] = (
+                    value.reshape(1, -1, 1, 1) if leaf == "bias" else value[None] if leaf == "conv.weight" else value
+                )
                 continue
             place = 0 if level == 0 else 2 * level - 1 + int(found[2][-1])
             if found[3] == "noise_const":
@@ -136,7 +132,9 @@ def _rosinality(state: dict[str, Any]) -> dict[str, Any]:
                 continue
             layer = "conv1" if place == 0 else f"convs.{place - 1}"
             leaf = leaves[found[3]]
-            made[f"{layer}.{leaf}"] = value[None] if leaf == "conv.weight" else value.reshape(1) if leaf == "noise.weight" else value  # fmt: skip
+            made[f"{layer}.{leaf}"] = (
+                value[None] if leaf == "conv.weight" else value.reshape(1) if leaf == "noise.weight" else value
+            )
     return made
 
 
@@ -203,4 +201,4 @@ READERS = (
     Reader("pickle", NETWORKS, pickles, mixed(changed_pickle, changed_zip(changed_pickle)), open_network),
     Reader("safetensors", NETWORKS, safetensors, changed_safetensors, open_network),
     Reader("clip", ("torch", "open_clip", "emo_bench.clip.model"), clip_folder, changed_json, open_clip_folder),
-)  # fmt: skip
+)

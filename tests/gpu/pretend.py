@@ -31,9 +31,13 @@ aten = torch.ops.aten
 COPIES = {aten.copy_.default, aten._to_copy.default, aten.copy.default}
 # These take indices of the CPU.
 INDEXED = {
-    aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default,
-    aten._unsafe_index.Tensor, aten._unsafe_index_put.default,
-}  # fmt: skip
+    aten.index.Tensor,
+    aten.index_put.default,
+    aten.index_put_.default,
+    aten._index_put_impl_.default,
+    aten._unsafe_index.Tensor,
+    aten._unsafe_index_put.default,
+}
 
 
 class Pretence(enum.Enum):
@@ -52,9 +56,14 @@ class OnGpu(Tensor):
     @staticmethod
     def __new__(cls, held: Tensor, seen_as: Pretence) -> OnGpu:
         made: OnGpu = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype,
-            device=seen_as.value, requires_grad=False,
-        )  # fmt: skip
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            device=seen_as.value,
+            requires_grad=False,
+        )
         made.held, made.seen_as = held, seen_as
         return made
 
@@ -166,9 +175,7 @@ def _refuse_mixed(func: Any, args: Any, tensors: list[Tensor]) -> None:
         allowed = {id(index) for index in tree_leaves(args[1])}
     for tensor in tensors:
         if not isinstance(tensor, OnGpu) and tensor.dim() > 0 and id(tensor) not in allowed:
-            raise RuntimeError(
-                f"{func}: Expected all tensors to be on the same device, but found cuda:0 and cpu"
-            )
+            raise RuntimeError(f"{func}: Expected all tensors to be on the same device, but found cuda:0 and cpu")
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> Tensor | None:
@@ -277,17 +284,13 @@ def _pretend_warp(patch: pytest.MonkeyPatch) -> None:
         _place(result, _WarpGpu() if isinstance(tensor, OnGpu) else "cpu")
         return result
 
-    def launched(
-        kernel: Any, dim: Any, inputs: Any = (), outputs: Any = (), device: Any = None, **kwargs: Any
-    ) -> None:
+    def launched(kernel: Any, dim: Any, inputs: Any = (), outputs: Any = (), device: Any = None, **kwargs: Any) -> None:
         for value in (*inputs, *outputs):
             if isinstance(value, array) and places[id(value)] != isinstance(device, _WarpGpu):
                 raise RuntimeError(f"{kernel.key}: an array is not on the device {device} of the launch")
         launch(kernel, dim=dim, inputs=list(inputs), outputs=list(outputs), device=on(device), **kwargs)
 
-    for name, value in {
-        "device_from_torch": device_from_torch, "from_torch": shared, "launch": launched,
-    }.items():  # fmt: skip
+    for name, value in {"device_from_torch": device_from_torch, "from_torch": shared, "launch": launched}.items():
         patch.setattr(wp, name, value)
     patch.setattr(wp, "array", made)
 

@@ -48,9 +48,7 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
 
 
-def lines(
-    request: RunRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> list[str]:
+def lines(request: RunRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[str]:
     """What a run logs before it begins to work."""
 
     class Began(Exception):
@@ -110,9 +108,7 @@ def test_where_papers_assets_are_missing_one_line_names_them(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    said = lines(
-        RunRequest("emo-avatar", "face", protocol=protocol_file, runs_dir=tmp_path), monkeypatch, caplog
-    )
+    said = lines(RunRequest("emo-avatar", "face", protocol=protocol_file, runs_dir=tmp_path), monkeypatch, caplog)
     found = [line for line in said if "--profile paper" in line]
     assert len(found) == 1 and found[0].startswith("profile gpu is the default on a GPU")
     assert "would need ffhq-512" in found[0] and "emo-bench assets fetch ffhq-512" in found[0]
@@ -129,9 +125,7 @@ def test_where_papers_assets_are_here_the_default_stays_and_the_line_says_so(
     locate = assets.locate
     there = AssetFile(tmp_path, "in a test")
     monkeypatch.setattr(assets, "locate", lambda name: locate(name) or there)
-    said = lines(
-        RunRequest("emo-avatar", "face", protocol=protocol_file, runs_dir=tmp_path), monkeypatch, caplog
-    )
+    said = lines(RunRequest("emo-avatar", "face", protocol=protocol_file, runs_dir=tmp_path), monkeypatch, caplog)
     found = [line for line in said if "--profile paper" in line]
     assert len(found) == 1 and found[0].endswith("has all its assets here")
     assert "profile gpu, seed 0" in said[0]

@@ -35,9 +35,7 @@ def scores(device: str, capture: Capture) -> dict[str, np.ndarray]:
     return {name: column.to_numpy() for name, column in scorer.table().items()}
 
 
-def test_all_metrics_at_once_give_the_numbers_of_the_cpu(
-    capture: Capture, request: pytest.FixtureRequest
-) -> None:
+def test_all_metrics_at_once_give_the_numbers_of_the_cpu(capture: Capture, request: pytest.FixtureRequest) -> None:
     expected = scores("cpu", capture)
     found = scores(chosen_device(request.getfixturevalue("gpu")), capture)
     assert expected.keys() == found.keys() and len(expected) >= 20
@@ -68,9 +66,7 @@ def test_a_gpu_that_only_imitates_bfloat16_computes_in_float32(
     from emo_bench.system import devices
 
     devices._gpu_has_bfloat16.cache_clear()
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation
-    )
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
     with mixed_precision("cuda:0", wanted=True):
         assert torch.is_autocast_enabled("cuda") is native
     devices._gpu_has_bfloat16.cache_clear()

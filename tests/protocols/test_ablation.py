@@ -63,11 +63,7 @@ def test_the_reference_comes_first_whatever_is_asked_for(tmp_path: Path) -> None
     ablation = load_ablation(small(tmp_path, 'reference = "a"', 'reference = "b"'))
     assert [v.name for v in ablation.chosen([])] == ["b", "a"]
     assert [v.name for v in ablation.chosen(["a"])] == ["b", "a"]
-    assert [v.name for v in load_ablation().chosen(["window-3", "no-flow"])] == [
-        "ours",
-        "window-3",
-        "no-flow",
-    ]
+    assert [v.name for v in load_ablation().chosen(["window-3", "no-flow"])] == ["ours", "window-3", "no-flow"]
     with pytest.raises(UserError, match="did you mean no-flow"):
         load_ablation().chosen(["noflow"])
 

@@ -65,9 +65,7 @@ def test_every_frame_is_in_exactly_one_list(rule: SplitRule, capture: tuple[int,
 
 
 @given(rules(), captures)
-def test_training_keeps_its_distance_from_what_is_held_out(
-    rule: SplitRule, capture: tuple[int, set[int]]
-) -> None:
+def test_training_keeps_its_distance_from_what_is_held_out(rule: SplitRule, capture: tuple[int, set[int]]) -> None:
     length, valid = capture
     made = split_or_none(rule, length, list(valid))
     if made is None:
@@ -141,9 +139,7 @@ def test_short_capture_takes_the_share_and_says_so() -> None:
 
 
 def test_too_short_is_refused() -> None:
-    with pytest.raises(
-        UserError, match="99 frames with a face; protocol self_reenactment needs at least 100"
-    ):
+    with pytest.raises(UserError, match="99 frames with a face; protocol self_reenactment needs at least 100"):
         split(PAPER, 4000, range(99))
 
 
@@ -157,7 +153,7 @@ def test_unknown_split_lists_the_known_ones() -> None:
     st.lists(st.integers(0, 60), min_size=1, unique=True).map(sorted),
     st.integers(0, 70),
 )
-def test_the_guard_is_what_lies_near_a_held_out_frame(valid: list[int], test: list[int], guard_frames: int) -> None:  # fmt: skip
+def test_the_guard_is_what_lies_near_a_held_out_frame(valid: list[int], test: list[int], guard_frames: int) -> None:
     near = {frame + step for frame in test for step in range(-guard_frames, guard_frames + 1)}
     train = [frame for frame in valid if frame not in near]
     guard = [frame for frame in valid if frame in near and frame not in test]

@@ -25,9 +25,14 @@ def runs_dir(actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytes
         patch.setenv("EMO_BENCH_HOME", str(actor_home))
         for settings in ({}, {"resolution_px": "32"}):
             request = RunRequest(
-                "mean-frame", "dot", str(protocol), profile="smoke", settings=settings,
-                runs_dir=folder / "runs", device="cpu",
-            )  # fmt: skip
+                "mean-frame",
+                "dot",
+                str(protocol),
+                profile="smoke",
+                settings=settings,
+                runs_dir=folder / "runs",
+                device="cpu",
+            )
             runner.run(request)
     return folder / "runs"
 
@@ -57,7 +62,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)  # fmt: skip
+        page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("requestfailed", lambda request: trouble.append(f"request of {request.url[:80]}"))
         page.goto(path.resolve().as_uri())
@@ -81,9 +86,13 @@ def edits_dir(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source.parent, copied)
             manifest = json.loads((copied / "run.json").read_text())
             manifest["identity"]["style"] = {
-                "name": style, "source_caption": "a disc", "target_caption": f"a disc in {style}",
-                "instruction": "", "editor": "file", "editor_settings": {"image": f"{style}.png"},
-            }  # fmt: skip
+                "name": style,
+                "source_caption": "a disc",
+                "target_caption": f"a disc in {style}",
+                "instruction": "",
+                "editor": "file",
+                "editor_settings": {"image": f"{style}.png"},
+            }
             (copied / "run.json").write_text(json.dumps(manifest))
     return folder
 

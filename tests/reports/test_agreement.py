@@ -37,7 +37,7 @@ ratings = arrays(np.float64, (4, 6), elements=st.sampled_from([1.0, 2.0, 3.0, 4.
 
 
 @given(ratings, st.permutations(range(4)), st.permutations(range(6)))
-def test_order_of_raters_and_units_does_not_matter(table: np.ndarray, raters: list[int], units: list[int]) -> None:  # fmt: skip
+def test_order_of_raters_and_units_does_not_matter(table: np.ndarray, raters: list[int], units: list[int]) -> None:
     alpha, moved = krippendorff_alpha(table), krippendorff_alpha(table[raters][:, units])
     assert (np.isnan(alpha) and np.isnan(moved)) or moved == pytest.approx(alpha)
     assert np.isnan(alpha) or alpha <= 1 + 1e-12

@@ -85,7 +85,7 @@ def test_stand_ins_are_grey_and_told_apart() -> None:
 
 def test_losses_are_averaged_not_dropped(tmp_path: Path) -> None:
     steps = np.arange(1000)
-    pandas.DataFrame({"step": steps, "l1": steps % 2.0, "flat": 0.5}).to_csv(tmp_path / "train.csv", index=False)  # fmt: skip
+    pandas.DataFrame({"step": steps, "l1": steps % 2.0, "flat": 0.5}).to_csv(tmp_path / "train.csv", index=False)
     row = Row(FinishedRun(tmp_path, MANIFEST, pandas.DataFrame()))
     (chart,) = loss_charts(row)
     drawn = points(str(chart))

@@ -55,7 +55,7 @@ def test_absolute_limits_are_on_the_mean(runs: Path, call: Any, thresholds: Any)
 
 
 def test_all_files_tell_the_same(runs: Path, call: Any, thresholds: Any, tmp_path: Path) -> None:
-    file = thresholds(absolute("at_least = 900", method="mean-*") + "[[threshold]]\nmetric = 'sd'\nat_most = 900\n")  # fmt: skip
+    file = thresholds(absolute("at_least = 900", method="mean-*") + "[[threshold]]\nmetric = 'sd'\nat_most = 900\n")
     junit, markdown = tmp_path / "out" / "check.xml", tmp_path / "out" / "check.md"
     code, out, _ = call(
         "check", "--thresholds", file, runs / "quick/dot/mean-frame/smoke-s0", runs / RUN,
@@ -109,12 +109,15 @@ def test_a_baseline_is_written_kept_and_updated(
 
 @pytest.mark.parametrize(
     ("allowance", "passes"),
-    [("allow = 0.6", True), ("allow = 0.4", False), ("allow_percent = 3", True), ("allow_percent = 1", False),
-     ("allow = 0.3\nallow_percent = 1.2", True)],
-)  # fmt: skip
-def test_allowances_add_up(
-    allowance: str, passes: bool, runs: Path, call: Any, derived: Any, thresholds: Any
-) -> None:
+    [
+        ("allow = 0.6", True),
+        ("allow = 0.4", False),
+        ("allow_percent = 3", True),
+        ("allow_percent = 1", False),
+        ("allow = 0.3\nallow_percent = 1.2", True),
+    ],
+)
+def test_allowances_add_up(allowance: str, passes: bool, runs: Path, call: Any, derived: Any, thresholds: Any) -> None:
     def settle(value: float) -> Callable[[pandas.DataFrame], None]:
         return lambda table: table.update(pandas.DataFrame({"psnr": value}, index=table.index))
 
@@ -214,7 +217,7 @@ def test_a_folder_of_runs_is_a_baseline_too(runs: Path, call: Any, thresholds: A
         ("version = ", "cannot be read"),
         ('version = 1\n[[threshold]]\nmetric = "psnr"\nallow = 1\n', "--baseline"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_line_and_exit_code_2(
     text: str, line: str, runs: Path, call: Any, thresholds: Any, tmp_path: Path
 ) -> None:

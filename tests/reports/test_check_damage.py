@@ -67,9 +67,7 @@ def without_skips(frames: Frames) -> Frames:
 
 
 @pytest.fixture(scope="module")
-def fitted(
-    quick_protocol_text: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[RunRequest, Path]]:
+def fitted(quick_protocol_text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunRequest, Path]]:
     """The request and the finished run on the first shipped actor, 12 held-out frames from all of the video."""
     folder = tmp_path_factory.mktemp("fitted")
     (folder / "quick.toml").write_text(quick_protocol_text)

@@ -108,9 +108,7 @@ def test_actors_are_clusters_and_seeds_give_a_spread(runs: Path, call: Any, deri
         (lambda known: known["actor"].update(name="dash"), "actor: 'dot' and 'dash'"),
     ],
 )
-def test_what_must_not_be_mixed_is_refused(
-    change: Any, reason: str, runs: Path, call: Any, derived: Any
-) -> None:
+def test_what_must_not_be_mixed_is_refused(change: Any, reason: str, runs: Path, call: Any, derived: Any) -> None:
     folder = runs / QUICK / "nearest-frame/smoke-s0"
     other = derived(runs / QUICK / "mean-frame/smoke-s0", runs.parent / "other", change)
     code, out, err = call("compare", folder, other)
@@ -131,8 +129,7 @@ def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any, derived
     records["sd"]["backend"] = {"name": "n/a", "sha256": None, "detail": "needs asset x"}
     (other / "run.json").write_text(json.dumps(manifest))
     metrics = {
-        m["metric"]: m
-        for m in json.loads(call("compare", folder, other, "--json")[1])["comparisons"][0]["metrics"]
+        m["metric"]: m for m in json.loads(call("compare", folder, other, "--json")[1])["comparisons"][0]["metrics"]
     }
     assert "verdict" in metrics["psnr"]
     assert "verdict" not in metrics["ssim"] and "backend name" in metrics["ssim"]["reason"]
@@ -144,10 +141,7 @@ def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any, derived
     assert "no comparable metric" in err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [(["."], "needs two runs"), (["absent", "absent2"], "no such folder")],
-)
+@pytest.mark.parametrize(("arguments", "line"), [(["."], "needs two runs"), (["absent", "absent2"], "no such folder")])
 def test_a_mistake_is_one_line(arguments: list[str], line: str, call: Any) -> None:
     code, out, err = call("compare", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)

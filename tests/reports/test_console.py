@@ -11,10 +11,7 @@ from pathlib import Path
 import pytest
 
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-TERMINALS = {
-    "latin-1": {"PYTHONIOENCODING": "latin-1"},
-    "C locale": C_LOCALE,
-}  # fmt: skip
+TERMINALS = {"latin-1": {"PYTHONIOENCODING": "latin-1"}, "C locale": C_LOCALE}
 MODULES = [
     "emo_bench", "factory.prior.train", "factory.prior.measure", "factory.clip",
     "factory.studio.actors", "factory.studio.recipe", "factory.studio.supply",
@@ -24,19 +21,14 @@ COMMAND = (sys.executable, "-m", "emo_bench")
 
 
 def environment(**more: str) -> dict[str, str]:
-    cleared = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHONIO"))
-    }
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHONIO"))}
     return {**cleared, "PYTHONPATH": str(Path(__file__).parents[2]), **more}
 
 
 @pytest.mark.parametrize("terminal", TERMINALS.values(), ids=list(TERMINALS))
 def test_a_report_is_finished_and_its_files_are_utf8(runs: Path, terminal: dict[str, str]) -> None:
     done = subprocess.run(
-        [*COMMAND, "report", str(runs), "--no-videos"],
-        env=environment(**terminal),
-        capture_output=True,
-        check=False,
+        [*COMMAND, "report", str(runs), "--no-videos"], env=environment(**terminal), capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\\u2191" in done.stdout
@@ -52,10 +44,7 @@ def test_a_module_prints_what_the_terminal_lacks(tmp_path: Path) -> None:
         "codes = exit_code(lambda: 'done ↑ \\udce9'), exit_code(fail)\nsys.exit(codes != (0, 2))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(PYTHONIOENCODING="ascii"),
-        capture_output=True,
-        check=False,
+        [sys.executable, "-c", code], env=environment(PYTHONIOENCODING="ascii"), capture_output=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"done \\u2191 \\udce9\n")
     assert done.stderr == b"error: no picture \\u96d5\\u50cf.png\n"

@@ -157,10 +157,15 @@ def nan_and_a_huge_line(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("run.json", make_fifo), ("run.json", make_folder), ("run.json", empty), ("run.json", nan_and_a_huge_line),
-        ("frames.parquet", make_fifo), ("frames.parquet", empty), ("frames.parquet", Path.unlink),
+        ("run.json", make_fifo),
+        ("run.json", make_folder),
+        ("run.json", empty),
+        ("run.json", nan_and_a_huge_line),
+        ("frames.parquet", make_fifo),
+        ("frames.parquet", empty),
+        ("frames.parquet", Path.unlink),
     ],
-)  # fmt: skip
+)
 def test_one_damaged_run_does_not_end_the_report_of_the_others(
     name: str, damage: Callable[[Path], None], runs: Path, call: Call
 ) -> None:
@@ -187,9 +192,7 @@ def test_one_damaged_run_does_not_end_the_report_of_the_others(
         assert code == 2 and errors.count("\n") == 1, errors
 
 
-def test_compare_leaves_out_what_is_damaged_below_a_folder_and_check_refuses_it(
-    runs: Path, call: Call
-) -> None:
+def test_compare_leaves_out_what_is_damaged_below_a_folder_and_check_refuses_it(runs: Path, call: Call) -> None:
     empty(next(runs.rglob("mean-frame+*/smoke-s0")) / "frames.parquet")
     pairs, notes = pair_sides([runs])
     assert [compare_sides(a, b) for a, b in pairs]

@@ -58,9 +58,7 @@ def test_the_page_names_each_method_but_no_stand_in(edits_dir: Path, tmp_path: P
         assert (gallery.sheet(row)[:64, :64] == (200, 100, 50)).all()
 
 
-def test_a_missing_preview_is_one_line(
-    runs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_preview_is_one_line(runs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gallery.main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "holds no run" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -69,9 +67,6 @@ def test_a_missing_preview_is_one_line(
 def test_an_edits_difference_is_never_cut_off(tmp_path: Path) -> None:
     black, white = np.zeros((256, 256, 3), np.uint8), np.full((256, 256, 3), 255, np.uint8)
     writer = PreviewWriter(tmp_path / "preview.mp4", "edit", 25, EDIT_GAIN)
-    panels = [
-        writer.picture(a, b)[2 * LABEL_PX :, 512:]
-        for a, b in ((black, white), (white, black), (white, white))
-    ]
+    panels = [writer.picture(a, b)[2 * LABEL_PX :, 512:] for a, b in ((black, white), (white, black), (white, white))]
     brighter, darker, same = (int(panel[0, 0, 0]) for panel in panels)
     assert 255 >= brighter > same + 100 and same - 100 > darker >= 0 and same == 128

@@ -116,9 +116,7 @@ def poison(manifest: dict[str, Any], place: str, payload: str) -> None:
     for key in path:
         table = table[key]
     old = table[last]
-    table[last] = (
-        [payload] if isinstance(old, list) else {"key": payload} if isinstance(old, dict) else payload
-    )
+    table[last] = [payload] if isinstance(old, list) else {"key": payload} if isinstance(old, dict) else payload
 
 
 @pytest.fixture(scope="module")
@@ -164,21 +162,21 @@ def requests(browser: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_no_script_of_others_runs_in_a_report(report: Path, requests: list[str], open_page: Callable[..., Any]) -> None:  # fmt: skip
+def test_no_script_of_others_runs_in_a_report(report: Path, requests: list[str], open_page: Callable[..., Any]) -> None:
     page = open_page(report / "report.html")
     page.wait_for_function("document.querySelector('.of-metric:not([hidden])') !== null")
     for control in page.locator(".metrics button, [role=tab]").all()[:12]:
         if control.is_visible():
             control.click()
     assert page.evaluate("window.pwned") is None
-    assert (
-        page.locator("script:not([type])").count() == 1 and page.locator("[onerror], [onload]").count() == 0
-    )
+    assert page.locator("script:not([type])").count() == 1 and page.locator("[onerror], [onload]").count() == 0
     assert page.locator("td", has_text="<script>window.pwned = 1</script>").count() > 0
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
-def test_no_script_of_others_runs_in_a_study(edits_dir: Path, tmp_path: Path, requests: list[str], open_page: Callable[..., Any]) -> None:  # fmt: skip
+def test_no_script_of_others_runs_in_a_study(
+    edits_dir: Path, tmp_path: Path, requests: list[str], open_page: Callable[..., Any]
+) -> None:
     from reports.study.building import StudyRequest, build_study
 
     title = " ".join(PAYLOADS)
@@ -226,9 +224,7 @@ def test_latex_of_a_report_includes_no_file_of_others(report: Path) -> None:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_terminal_obeys_no_word_of_others(
-    poisoned_runs: list[Path], runs_dir: Path, terminal: bool
-) -> None:
+def test_a_terminal_obeys_no_word_of_others(poisoned_runs: list[Path], runs_dir: Path, terminal: bool) -> None:
     def shown(show: Callable[[Console], object]) -> str:
         file = io.StringIO()
         show(Console(file=file, width=160, highlight=False, force_terminal=terminal, color_system="standard" if terminal else None))  # fmt: skip
@@ -237,9 +233,7 @@ def test_a_terminal_obeys_no_word_of_others(
 
     sound = find_runs([runs_dir])[0]
     for run in poisoned_runs:
-        assert not UNPRINTABLE.search(
-            shown(lambda console, run=run: show_run(run, console)).replace("\n", "")
-        )
+        assert not UNPRINTABLE.search(shown(lambda console, run=run: show_run(run, console)).replace("\n", ""))
     esc = poisoned_runs[next(i for i, payload in enumerate(PAYLOADS) if "\x1b" in payload)]
     assert "\\x1b]0;t\\x07" in shown(lambda console: show_run(esc, console))
     copy = shutil.copytree(esc, esc.parent.parent / "other" / "smoke-s0", dirs_exist_ok=True)
@@ -255,9 +249,7 @@ def test_a_gate_quotes_nothing_that_acts(poisoned_runs: list[Path]) -> None:
     assert len(list(ElementTree.fromstring(gate_pages.junit(outcomes)).iter("testcase"))) == len(PAYLOADS)
     html = MARKDOWN.render(gate_pages.markdown(outcomes, PAYLOADS))
     assert not tags(html) & {"script", "img", "svg", "a", "h1"}
-    assert len(re.findall("<tr>", html)) == 1 + len(PAYLOADS) and len(re.findall("<li>", html)) == len(
-        PAYLOADS
-    )
+    assert len(re.findall("<tr>", html)) == 1 + len(PAYLOADS) and len(re.findall("<li>", html)) == len(PAYLOADS)
     file = io.StringIO()
     gate_pages.print_outcomes(outcomes, Console(file=file, width=400))
     assert not UNPRINTABLE.search(file.getvalue().replace("\n", ""))

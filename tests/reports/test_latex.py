@@ -32,7 +32,9 @@ def test_best_is_bold_and_second_underlined() -> None:
     ]
     (group,) = group_rows(runs)
     text = _group_table(group, 1)
-    cells = {line.split(" & ")[1].partition(",")[0]: line.split(" & ")[2] for line in text.splitlines() if "seed" in line}  # fmt: skip
+    cells = {
+        line.split(" & ")[1].partition(",")[0]: line.split(" & ")[2] for line in text.splitlines() if "seed" in line
+    }
     assert cells["b"].startswith(r"\textbf{30.00}\ci{30.00}{30.00}")
     assert cells["c"].startswith(r"\underline{25.00}")
     assert cells["a"].startswith(r"20.00\ci") and cells["d"].startswith(r"10.00\ci")
@@ -45,10 +47,12 @@ def test_means_over_actors_are_ranked_on_frames_that_all_have() -> None:
     runs = [
         run(scores, {"identity.method": name, "title": name, "identity.actor.name": actor})
         for name, actor, scores in (
-            ("a", "1", np.where(np.arange(40) < 10, 99.0, 20.0)), ("a", "2", np.full(40, 21.0)),
-            ("b", "1", partial), ("b", "2", np.full(40, 20.0)),
+            ("a", "1", np.where(np.arange(40) < 10, 99.0, 20.0)),
+            ("a", "2", np.full(40, 21.0)),
+            ("b", "1", partial),
+            ("b", "2", np.full(40, 20.0)),
         )
-    ]  # fmt: skip
+    ]
     (group,) = group_rows(runs)
     text = _average_table(group, 1)
     assert r"\textbf{22.50}" in text and r"\underline{30.38}" in text

@@ -25,9 +25,7 @@ def rivals(runs: Path, tmp_path: Path, derived: Callable[..., Path]) -> Path:
     for path in find_runs([runs]):
         if "resolution" not in path.as_posix():
             name = f"rival-{path.parent.name}"
-            derived(
-                path, folder / "quick" / "dot" / name / path.name, lambda i, name=name: i.update(method=name)
-            )
+            derived(path, folder / "quick" / "dot" / name / path.name, lambda i, name=name: i.update(method=name))
     return folder
 
 
@@ -56,9 +54,7 @@ def test_the_recorded_frames_are_those_of_the_capture(
     wanted = [int(heading.split()[1]) for heading in headings]
     size = rows[0].identity["resolution_px"]
     for picture, frame in zip(recorded.pictures, actors.load("dot").frames(wanted, size=size), strict=True):
-        assert np.abs(picture.astype(float) - frame).mean() < 6, (
-            "H.264 of the preview, another frame is further"
-        )
+        assert np.abs(picture.astype(float) - frame).mean() < 6, "H.264 of the preview, another frame is further"
 
 
 def test_the_report_shows_it_in_all_its_forms(rivals: Path, tmp_path: Path) -> None:
@@ -73,9 +69,7 @@ def test_the_report_shows_it_in_all_its_forms(rivals: Path, tmp_path: Path) -> N
     assert "data:image/jpeg;base64," in (out / "report.html").read_text()
 
 
-def test_one_method_stand_ins_or_runs_without_videos_have_none(
-    runs: Path, rivals: Path, tmp_path: Path
-) -> None:
+def test_one_method_stand_ins_or_runs_without_videos_have_none(runs: Path, rivals: Path, tmp_path: Path) -> None:
     assert line_up_all(read_groups(find_runs([runs]))[0]) == []
     groups, _ = read_groups(find_runs([rivals]))
     (lineup,) = line_up_all(groups)
@@ -84,9 +78,7 @@ def test_one_method_stand_ins_or_runs_without_videos_have_none(
     assert line_up_all(groups) == []
 
 
-def test_a_damaged_video_leaves_its_figure_out_with_a_line(
-    rivals: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_video_leaves_its_figure_out_with_a_line(rivals: Path, caplog: pytest.LogCaptureFixture) -> None:
     (group,), _ = read_groups(find_runs([rivals]))
     (group.rows[0].run.path / "render.mkv").write_bytes(b"no video")
     assert line_up_all([group]) == []

@@ -30,9 +30,7 @@ def page_file(runs_dir: Path, actor_home: Path, tmp_path_factory: pytest.TempPat
 
 
 def test_nothing_is_fetched(page_file: Path) -> None:
-    text = re.sub(
-        r'<script type="text/plain".*?</script>', "", page_file.read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+    text = re.sub(r'<script type="text/plain".*?</script>', "", page_file.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', text) == []
     assert "@import" not in text and "url(" not in text
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
@@ -45,7 +43,7 @@ def test_tables_sort_and_filter(page_file: Path, runs_dir: Path, open_page: Open
     heading = page.locator("#table-2-scores th", has_text="PSNR")
     heading.locator("button").click()
     assert heading.get_attribute("aria-sort") == "descending"
-    means = [float(text) for text in page.locator("#table-2-scores td.score:nth-child(5) .mean").all_inner_texts()]  # fmt: skip
+    means = [float(text) for text in page.locator("#table-2-scores td.score:nth-child(5) .mean").all_inner_texts()]
     scored = sorted(pandas.read_parquet(f)["psnr"].mean() for f in runs_dir.rglob("frames.parquet"))
     assert means == sorted(means, reverse=True) and means[0] > means[1]
     assert any(means[0] == pytest.approx(value, abs=0.005) for value in scored)
@@ -62,9 +60,7 @@ def test_clips_play_and_seek(page_file: Path, open_page: OpenPage) -> None:
     page.wait_for_function("document.querySelector('#table-2-1 output').textContent !== ''")
     first = player.locator("output").inner_text()
     player.locator(".play").click()
-    page.wait_for_function(
-        "before => document.querySelector('#table-2-1 output').textContent !== before", arg=first
-    )
+    page.wait_for_function("before => document.querySelector('#table-2-1 output').textContent !== before", arg=first)
     player.locator(".play").click()
     player.locator(".seek").evaluate("bar => { bar.value = 9; bar.dispatchEvent(new Event('input')); }")
     page.wait_for_function("document.querySelector('#table-2-1 output').textContent === 'frame 147'")
@@ -107,15 +103,10 @@ def test_a_phone_shows_line_ups_and_long_names_without_sideways_scrolling(
     for path in find_runs([runs]):
         changes = {
             "method": f"rival-{path.parent.name}",
-            "settings": {"edit.a_setting_with_a_long_name": "0.25"}
-            | {f"edit.another_{i}": "0" for i in range(4)},
+            "settings": {"edit.a_setting_with_a_long_name": "0.25"} | {f"edit.another_{i}": "0" for i in range(4)},
         }
-        derived(
-            path, folder / "quick" / "dot" / path.parent.name / path.name, lambda i, c=changes: i.update(c)
-        )
-    page = open_page(
-        publish(find_runs([folder]), tmp_path / "out")[0], 360, 740, is_mobile=True, has_touch=True
-    )
+        derived(path, folder / "quick" / "dot" / path.parent.name / path.name, lambda i, c=changes: i.update(c))
+    page = open_page(publish(find_runs([folder]), tmp_path / "out")[0], 360, 740, is_mobile=True, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.locator(".lineup img").count() == 2
     assert page.evaluate("document.querySelector('.lineup img').naturalWidth") > 360

@@ -12,9 +12,7 @@ from reports import load_paper_tables
 from reports.paper import PaperMetric, PaperRow, PaperTable
 
 
-@pytest.mark.parametrize(
-    ("table", "number"), [("table-1", 1), ("table-2", 2), ("table-3", 3), ("table-4", 4)]
-)
+@pytest.mark.parametrize(("table", "number"), [("table-1", 1), ("table-2", 2), ("table-3", 3), ("table-4", 4)])
 def test_values_are_those_of_the_paper(table: str, number: int, shared_folder: Path) -> None:
     """Every row of ours stands in the paper's text just above the caption, digit for digit."""
     paper = shared_folder / "docs" / "paper.md"
@@ -30,7 +28,10 @@ def test_values_are_those_of_the_paper(table: str, number: int, shared_folder: P
 def test_copied_values_are_flagged() -> None:
     """Table 4 repeats values of Table 2 that belong to other methods; each copy carries a flag."""
     tables = load_paper_tables()
-    edits = {row.method: dict(zip([m.id for m in tables["table-2"].metrics], row.values, strict=True)) for row in tables["table-2"].rows}  # fmt: skip
+    edits = {
+        row.method: dict(zip([m.id for m in tables["table-2"].metrics], row.values, strict=True))
+        for row in tables["table-2"].rows
+    }
     rav = edits["Rerender-A-Video"]
     without_patch = tables["table-4"].rows[2]
     values = dict(zip([m.id for m in tables["table-4"].metrics], without_patch.values, strict=True))

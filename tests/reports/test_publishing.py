@@ -53,20 +53,29 @@ def test_a_command_makes_the_row_again(runs_dir: Path) -> None:
 
     for folder in find_runs([runs_dir]):
         words = shlex.split(command(Row(load_run(folder))))
-        options = {name: words[i + 1] for i, name in enumerate(words) if name.startswith("--") and i + 1 < len(words)}  # fmt: skip
+        options = {name: words[i + 1] for i, name in enumerate(words) if name.startswith("--") and i + 1 < len(words)}
         settings = dict(word.split("=") for i, word in enumerate(words) if words[i - 1] == "--set")
         place = RunPlace(
-            options["--protocol"], None, options["--actor"], options["--method"], settings,
-            options["--profile"], int(options["--seed"]),
-        )  # fmt: skip
+            options["--protocol"],
+            None,
+            options["--actor"],
+            options["--method"],
+            settings,
+            options["--profile"],
+            int(options["--seed"]),
+        )
         assert place.folder(runs_dir) == folder
         assert (options["--split"], words[-1]) == ("tail-12", "--skip-edit")
 
 
 STYLE = {
-    "name": "clay", "source_caption": "a man", "target_caption": "a clay man", "instruction": "", "editor": "styletransfer",
+    "name": "clay",
+    "source_caption": "a man",
+    "target_caption": "a clay man",
+    "instruction": "",
+    "editor": "styletransfer",
     "editor_settings": {"image": "my clay.png"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def study(edits_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def file_of(key: StudyKey, participant: str, rate: Callable[[Any], list[int]], **changes: Any) -> dict[str, Any]:  # fmt: skip
+def file_of(key: StudyKey, participant: str, rate: Callable[[Any], list[int]], **changes: Any) -> dict[str, Any]:
     """A participant's file; ``rate`` gives a clip's ratings, checks are answered as asked."""
     ratings = {clip.id: rate(clip) for clip in key.clips} | {c.id: [c.answer] * 3 for c in key.checks}
     answers = {name: {"ratings": given, "seconds": 3.5, "starts": 1} for name, given in ratings.items()}
@@ -42,14 +42,16 @@ def parsed(key: StudyKey, participant: str, rate: Callable[[Any], list[int]], **
     return Answers.model_validate_json(json.dumps(file_of(key, participant, rate, **changes)))
 
 
-def test_the_page_does_not_tell_methods_and_is_the_same_again(study: Path, edits_dir: Path, tmp_path: Path) -> None:  # fmt: skip
+def test_the_page_does_not_tell_methods_and_is_the_same_again(study: Path, edits_dir: Path, tmp_path: Path) -> None:
     page = (study / "study.html").read_text()
     readable = re.sub(r'<script type="text/plain".*?</script>', "", page, flags=re.DOTALL)
     key = read_key(study)
     for word in (*METHODS, "mean-frame", "nearest", "clay", "smoke", *(clip.run for clip in key.clips)):
         assert word not in readable
     assert (len(key.clips), len(key.checks), key.notes) == (4, 1, ())
-    assert {(clip.first, clip.last) for clip in key.clips if clip.style == "clay"} == {(key.clips[0].first, key.clips[0].first + 9)}  # fmt: skip
+    assert {(clip.first, clip.last) for clip in key.clips if clip.style == "clay"} == {
+        (key.clips[0].first, key.clips[0].first + 9)
+    }
     assert build_study(find_runs([edits_dir]), tmp_path, StudyRequest(seconds=0.4)) == key
     assert (tmp_path / "study.html").read_text() == page
     with pytest.raises(UserError, match="holds another study"):
@@ -59,7 +61,9 @@ def test_the_page_does_not_tell_methods_and_is_the_same_again(study: Path, edits
 def test_methods_on_other_subjects_are_noted(edits_dir: Path, tmp_path: Path) -> None:
     folders = [path for path in find_runs([edits_dir]) if path.name != "mean-frame-ink"]
     key = build_study(folders, tmp_path, StudyRequest(seconds=0.4))
-    assert key.notes == ("Mean frame is shown on 1 of 2 actors and styles: its scores are of other clips than the others'",)  # fmt: skip
+    assert key.notes == (
+        "Mean frame is shown on 1 of 2 actors and styles: its scores are of other clips than the others'",
+    )
 
 
 def test_runs_without_an_edit_make_no_study(runs_dir: Path, tmp_path: Path) -> None:
@@ -82,7 +86,9 @@ def answer_clip(page: Any, key: StudyKey, *, reload: bool) -> None:
     clip = page.evaluate("state.order[state.at.clip]")
     if reload:
         # A reload in the middle of loading aborts the clip's request, which open_page takes for a fault of the page.
-        page.wait_for_function("video.networkState === HTMLMediaElement.NETWORK_IDLE && video.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA")  # fmt: skip
+        page.wait_for_function(
+            "video.networkState === HTMLMediaElement.NETWORK_IDLE && video.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA"
+        )
         page.reload()
         assert page.evaluate("state.order[state.at.clip]") == clip
     page.keyboard.press("Space")
@@ -203,7 +209,9 @@ def test_who_fails_a_check_does_not_count(study: Path) -> None:
         ({"answers": {"x": {"ratings": [6, 1, 1], "seconds": 1, "starts": 1}}}, "not a file of answers"),
     ],
 )
-def test_files_that_do_not_belong_are_refused(study: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:  # fmt: skip
+def test_files_that_do_not_belong_are_refused(
+    study: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     key = read_key(study)
     file = tmp_path / "a.json"
     file.write_text(json.dumps(file_of(key, "p", lambda clip: [3, 3, 3]) | change))
@@ -226,12 +234,7 @@ def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
     rng = np.random.default_rng(1)
     hits = 0
     for trial in range(120):
-        ratings = (
-            3
-            + 0.5 * rng.normal(size=(12, 1))
-            + 0.3 * rng.normal(size=(1, 25))
-            + 0.5 * rng.normal(size=(12, 25))
-        )
+        ratings = 3 + 0.5 * rng.normal(size=(12, 1)) + 0.3 * rng.normal(size=(1, 25)) + 0.5 * rng.normal(size=(12, 25))
         low, high = mean_opinion_interval(ratings, seed=trial)
         hits += low <= 3 <= high
     assert 0.88 <= hits / 120 <= 1.0

@@ -88,9 +88,7 @@ def test_json(runs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record["scores"]["psnr"]["n"] == 12
 
 
-@given(
-    arrays(np.float64, st.integers(0, 60), elements=st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf]))
-)
+@given(arrays(np.float64, st.integers(0, 60), elements=st.floats(-1e6, 1e6) | st.sampled_from([np.nan, np.inf])))
 def test_a_sparkline_rises_with_its_values(values: np.ndarray) -> None:
     line = sparkline(values, 12)
     assert len(line) == min(12, len(values))
@@ -108,5 +106,7 @@ def test_tables_by_rich(runs_dir: Path) -> None:
     print_tables(groups, Console(file=out, width=120, force_terminal=True, color_system="standard"))
     text = out.getvalue()
     best = max(row.cells["psnr"].interval.mean for row in groups[1].rows)
-    assert f"\x1b[1;32m{best:.2f}\x1b[0m" in text.replace("\x1b[2;1;32m", "\x1b[1;32m").replace("\x1b[1;2;32m", "\x1b[1;32m")  # fmt: skip
+    assert f"\x1b[1;32m{best:.2f}\x1b[0m" in text.replace("\x1b[2;1;32m", "\x1b[1;32m").replace(
+        "\x1b[1;2;32m", "\x1b[1;32m"
+    )
     assert text.count("Nearest frame") == 2

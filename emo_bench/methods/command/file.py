@@ -9,24 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from emo_bench.errors import UserError
 from emo_bench.methods.command.layouts import LAYOUTS
 from emo_bench.methods.interface import LEAST_PX, NAME, NAME_RULE
 from emo_bench.untrusted.toml_file import read_toml
 
-PLACEHOLDERS = frozenset(
-    {"data", "work", "out", "count", "seed", "profile", "device", "resolution_px", "here"}
-)
+PLACEHOLDERS = frozenset({"data", "work", "out", "count", "seed", "profile", "device", "resolution_px", "here"})
 EDIT_PLACEHOLDERS = PLACEHOLDERS | {"style", "instruction", "source_caption", "target_caption"}
 PLACEHOLDER = re.compile(r"\{([a-z_0-9]+)\}")
 

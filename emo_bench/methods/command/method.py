@@ -87,9 +87,7 @@ class CommandMethod(Method):
     def load(self) -> None:
         """Check that the fit was finished."""
         if not (self.workspace.folder / DONE).is_file():
-            raise UserError(
-                f"{self.workspace.folder} holds no finished fit of {self.file.name}: run the fit first"
-            )
+            raise UserError(f"{self.workspace.folder} holds no finished fit of {self.file.name}: run the fit first")
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Export what drives the frames, run the render command, and yield its frames once they are checked."""
@@ -189,9 +187,7 @@ class CommandEdit(CommandMethod):
     def __init__(self, base: CommandMethod, steps: EditSteps, style: EditStyle, workspace: Workspace) -> None:
         self.info, self.file, self.path = base.info, base.file, base.path  # type: ignore[misc]
         settings = {**base.workspace.settings, **workspace.settings}
-        super().__init__(
-            Workspace(workspace.folder, workspace.profile, workspace.seed, workspace.device, settings)
-        )
+        super().__init__(Workspace(workspace.folder, workspace.profile, workspace.seed, workspace.device, settings))
         self._base, self._steps = base, steps
         self._words: dict[str, object] = {
             "style": style.name,

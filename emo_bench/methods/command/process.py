@@ -87,9 +87,14 @@ def run_command(
         _note(record, f"{token}\n")
         # In a session of its own: Ctrl-C reaches it through this process alone.
         supervisor = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            cwd=workdir, env={**os.environ, **environment}, start_new_session=True,
-        )  # fmt: skip
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=workdir,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
         try:
             code = supervisor.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:

@@ -103,9 +103,7 @@ class _Trial:
         described = self.build("describe").describe()
         json.dumps(described, allow_nan=False)
         written = list((self.folder / "describe").iterdir())
-        return Check(
-            "describe is JSON", not written, f"building it wrote {written[0].name}" if written else ""
-        )
+        return Check("describe is JSON", not written, f"building it wrote {written[0].name}" if written else "")
 
     def _unknown_setting(self) -> Check:
         name = "an unknown setting is refused"
@@ -156,17 +154,13 @@ class _Trial:
         withheld = self._outcome("withheld", home)
         again = withheld if withheld.digest == expected else self._outcome("second")
         same = again.digest == expected
-        yield Check(
-            "same seed, same frames", same, "" if same else again.error or "a second fit renders others"
-        )
+        yield Check("same seed, same frames", same, "" if same else again.error or "a second fit renders others")
         name = "held-out pictures absent, same frames"
         if not same:
             yield Check(name, None, "not tried: the fit is not deterministic")
         elif withheld.error:
             error = withheld.error.replace(str(home), "EMO_BENCH_HOME")
-            yield Check(
-                name, False, f"the method needs pictures that it was not given; without them: {error}"
-            )
+            yield Check(name, False, f"the method needs pictures that it was not given; without them: {error}")
         else:
             kept = withheld.digest == expected
             yield Check(name, kept, "" if kept else "the frames depend on pictures that it was not given")

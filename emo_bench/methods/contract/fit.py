@@ -58,8 +58,11 @@ class FitProcess:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "emo_bench.methods.contract.fit", *words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
 
     def kill_in_fit(self, after_s: float) -> bool:
         """Kill it and its children ``after_s`` after its fit began; False when the fit was over before."""

@@ -25,12 +25,7 @@ def home_without(capture: Capture, readable: Sequence[int], home: Path) -> Path:
     folder.mkdir(parents=True)
     withhold(capture, readable, folder / VIDEO_FILE)
     shutil.copyfile(capture.track_file, folder / TRACK_FILE)
-    info = {
-        "source": capture.source,
-        "frames": len(capture),
-        "fps": capture.fps,
-        "size_px": capture.size_px,
-    }
+    info = {"source": capture.source, "frames": len(capture), "fps": capture.fps, "size_px": capture.size_px}
     (folder / INFO_FILE).write_text(json.dumps(info), encoding="utf-8")
     if paths.home().is_dir():
         for entry in paths.home().resolve().iterdir():

@@ -42,9 +42,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
             raise
 
 
-def save_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors and texts as a safetensors file, whole or not at all."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     # By way of bytes: save_file would put a file of its own, with mode 0600, in the place of ours.

@@ -13,10 +13,7 @@ Config = TypeVar("Config", bound=MethodSettings)
 
 
 def resolve_settings(
-    name: str,
-    model: type[Config],
-    profiles: Mapping[str, Mapping[str, Any]],
-    workspace: Workspace,
+    name: str, model: type[Config], profiles: Mapping[str, Mapping[str, Any]], workspace: Workspace
 ) -> Config:
     """The configuration of a fit.
 

@@ -23,9 +23,7 @@ def read_seconds(folder: Path) -> dict[str, float]:
     if not path.exists():
         return {}
     try:
-        return {
-            str(name): float(value) for name, value in json.loads(read_regular(path, LIMIT_BYTES)).items()
-        }
+        return {str(name): float(value) for name, value in json.loads(read_regular(path, LIMIT_BYTES)).items()}
     except (ValueError, TypeError, AttributeError, UserError) as error:
         log.warning("%s is damaged (%s): the seconds are counted anew", path, one_line(str(error))[:200])
         return {}

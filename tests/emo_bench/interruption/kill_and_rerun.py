@@ -130,7 +130,9 @@ def main(actor: str, protocol: str, runs_dir: Path) -> None:
     found = {}
     for number, place in enumerate(("undisturbed", *PLACES)):
         # One identity, so that the same outcome is owed; one runs folder a place, so that nothing is shared.
-        request = runner.RunRequest(METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir / str(number), device="cpu")  # fmt: skip
+        request = runner.RunRequest(
+            METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir / str(number), device="cpu"
+        )
         killed = 0
 
         def disturbed(place: str = place, request: runner.RunRequest = request) -> None:

@@ -21,8 +21,11 @@ def outcomes(actor_home: Path, quick_protocol_text: str, tmp_path_factory: pytes
     protocol = folder / "quick.toml"
     protocol.write_text(quick_protocol_text)
     environment = {
-        **os.environ, "EMO_BENCH_HOME": str(actor_home), "PYTHONPATH": str(HERE.parents[2]), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+        **os.environ,
+        "EMO_BENCH_HOME": str(actor_home),
+        "PYTHONPATH": str(HERE.parents[2]),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, HERE / "kill_and_rerun.py", "dot", protocol, folder / "runs"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

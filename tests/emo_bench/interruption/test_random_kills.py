@@ -19,30 +19,17 @@ def test_random_kills_change_nothing(actor_home: Path, quick_protocol_text: str,
     metrics = quick_protocol_text.replace('["psnr", "ssim", "sd"]', '["sd", "flicker"]')
     edits.write_text(metrics.replace('"quick"', '"editing-quick"').replace('"self-reenactment"', '"editing"'))
     environment = {
-        **os.environ, "EMO_BENCH_HOME": str(actor_home), "PYTHONPATH": str(HERE.parents[2]), "OMP_NUM_THREADS": "1",
+        **os.environ,
+        "EMO_BENCH_HOME": str(actor_home),
+        "PYTHONPATH": str(HERE.parents[2]),
+        "OMP_NUM_THREADS": "1",
         "EMO_BENCH_OFFLINE": "1",
-    }  # fmt: skip
-    command = [
-        sys.executable,
-        HERE / "kill_at_random.py",
-        "dot",
-        protocol,
-        edits,
-        tmp_path / "runs",
-        KILLS,
-        SEED,
-    ]
-    done = subprocess.run(
-        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=300
-    )
+    }
+    command = [sys.executable, HERE / "kill_at_random.py", "dot", protocol, edits, tmp_path / "runs", KILLS, SEED]
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     undisturbed, *disturbed = json.loads(done.stdout)
-    assert undisturbed["killed"] == 0 and set(undisturbed["outcome"]) == {
-        "run",
-        "edit",
-        "report",
-        "left over",
-    }
+    assert undisturbed["killed"] == 0 and set(undisturbed["outcome"]) == {"run", "edit", "report", "left over"}
     assert len(disturbed) == KILLS and len({one["at"] for one in disturbed}) > KILLS // 2
     for one in disturbed:
         assert (one["killed"], one["ended"]) == (-signal.SIGKILL, 0), one

@@ -71,9 +71,7 @@ def intrinsics(capture: Capture, size_px: int) -> np.ndarray:
     return np.array([[focal, 0.0, x], [0.0, focal, y], [0.0, 0.0, 1.0]])
 
 
-def write_transforms(
-    path: Path, capture: Capture, indices: Sequence[int], size_px: int, *, pictures: bool
-) -> None:
+def write_transforms(path: Path, capture: Capture, indices: Sequence[int], size_px: int, *, pictures: bool) -> None:
     """Write one file of cameras; the world is the head's own frame, in metres, so that the camera moves around it."""
     matrix = intrinsics(capture, size_px)
     poses, expressions = capture.track.head_pose.astype(np.float64), capture.track.expression
