@@ -1,4 +1,6 @@
-"""Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip. Each builds its own environment with the versions of constraints.txt."""
+"""Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip. Each builds its own environment with the
+versions of constraints.txt.
+"""
 
 import os
 import shutil
@@ -54,7 +56,9 @@ def gate(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try every reader with damaged and hostile files, ten minutes each; ``-- --seconds 60 --reader pickle`` (docs/reliability.md)."""
+    """Try every reader with damaged and hostile files, ten minutes each; ``-- --seconds 60 --reader pickle``
+    (docs/reliability.md).
+    """
     session.install("-e", ".[offline,clip,dev]", *CONSTRAINTS)
     session.run("python", "-m", "tests.fuzz", *session.posargs)
 

@@ -1,4 +1,5 @@
-"""What spinning threads cost beside busy processes: ``python benchmarks/contention.py`` prints the table of docs/machine.md.
+"""What spinning threads cost beside busy processes: ``python benchmarks/contention.py`` prints the table of
+docs/machine.md.
 
 One process a setting takes steps of Emo-Avatar's render stage at profile ``cpu`` on a bundled actor, with the
 discriminator, for some seconds at a time: one setting after the other, round after round, on the machine as it is and
@@ -52,8 +53,10 @@ def main() -> None:
     chosen = [name for name in SETTINGS if name in ("default", *given.settings.split(","))]
     rates = measured(chosen, loads, given.seconds, given.rounds, given.threads, given.actor)
     print(
-        f"Steps a second of Emo-Avatar's render stage (profile cpu, actor {given.actor}) with {given.threads} threads on "
-        f"{os.cpu_count()} cores; median of {given.rounds} rounds of {given.seconds:g} s, by `python benchmarks/contention.py`:\n"
+        f"Steps a second of Emo-Avatar's render stage (profile cpu, actor {given.actor}) with {given.threads} threads "
+        f"on "
+        f"{os.cpu_count()} cores; median of {given.rounds} rounds of {given.seconds:g} s, by `python "
+        f"benchmarks/contention.py`:\n"
     )
     print(table(rates, chosen, loads))
 

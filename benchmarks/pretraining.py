@@ -15,7 +15,9 @@ from factory.prior.state import PretrainConfig, new_state
 
 STEPS = 2
 # channel_base, channel_max, batch, bfloat16
-CASES = ((4096, 256, 16, True), (4096, 128, 16, True), (6144, 192, 16, True), (4096, 256, 32, True), (4096, 256, 16, False))  # fmt: skip
+CASES = (
+    (4096, 256, 16, True), (4096, 128, 16, True), (6144, 192, 16, True), (4096, 256, 32, True), (4096, 256, 16, False),
+)  # fmt: skip
 
 
 def cpu_seconds(step: Callable[[], object], steps: int = STEPS) -> float:

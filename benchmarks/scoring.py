@@ -68,7 +68,8 @@ def main() -> None:
         print(f"{name:16} {seconds[name]:10.2f} {alone[name]:8.2f} {share:6.0%} {ratio:6.1f} {gap:19.2g}{verdict}")
     total = sum(seconds.values())
     print(
-        f"{'all':16} {total:10.2f} {in_one_pass:8.2f} {'':6} {total / in_one_pass:6.1f}  (ours: one pass, decoding included)"
+        f"{'all':16} {total:10.2f} {in_one_pass:8.2f} {'':6} {total / in_one_pass:6.1f}  (ours: one pass, decoding "
+        f"included)"
     )
 
 

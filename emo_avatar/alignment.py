@@ -22,7 +22,8 @@ def ffhq_quad(landmarks68: ArrayLike) -> NDArray[np.float64]:
     """Corners of the FFHQ crop: ``landmarks68`` [..., 68, 2] px to ``[..., 4, 2]`` px.
 
     The corners are the crop's top left, bottom left, bottom right and top right. They form a square, which
-    may be rotated and may reach over the image's edge; of landmarks at one place it has no size. Raises ValueError for another number of landmarks.
+    may be rotated and may reach over the image's edge; of landmarks at one place it has no size. Raises ValueError for
+    another number of landmarks.
     """
     points = np.asarray(landmarks68, dtype=np.float64)
     if points.shape[-2:] != (68, 2):

@@ -93,7 +93,8 @@ def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) 
     Args:
         profile: ``smoke``, ``cpu``, ``gpu`` or ``paper``.
         preset: of the fit, unless ``settings`` names another.
-        settings: field names and values as text, as given with ``--set edit.key=value``; tuples are written ``0.2,0.4``.
+        settings: field names and values as text, as given with ``--set edit.key=value``; tuples are written
+            ``0.2,0.4``.
 
     Raises:
         UserError: an unknown preset or field, or a value that does not fit.

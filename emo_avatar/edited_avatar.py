@@ -57,8 +57,8 @@ class EditedAvatar(Method):
     """The edit of a fitted avatar by one reference picture (paper 3.3).
 
     An edit takes a minute in ``cpu`` and five in ``paper``: one that was interrupted starts again. Files in the
-    workspace: ``source.png`` and ``reference.png`` (the frame and its edit), ``checkpoint.safetensors`` (the edited skip
-    connections), ``train.csv`` (losses), ``train.png`` (reference; frames before; frames after).
+    workspace: ``source.png`` and ``reference.png`` (the frame and its edit), ``checkpoint.safetensors`` (the edited
+    skip connections), ``train.csv`` (losses), ``train.png`` (reference; frames before; frames after).
 
     Args:
         workspace: of the edit; settings are fields of :class:`EditConfig`, or ``preset``.

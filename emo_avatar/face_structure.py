@@ -48,7 +48,8 @@ class FaceStructure:
 
 
 def local_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Normalised cross-correlation of ``[B, 1, R, R]`` luminances in a window around each pixel: the same shape, in [-1, 1].
+    """Normalised cross-correlation of ``[B, 1, R, R]`` luminances in a window around each pixel: the same shape, in
+    [-1, 1].
 
     Windows that are flat in both agree.
     """
@@ -57,7 +58,9 @@ def local_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def landmark_weights(landmarks68_px: Tensor, size_px: int) -> Tensor:
-    """``[B, 1, S, S]``: 1 at a landmark of ``[B, 68, 2]`` px, falling off as a Gaussian; 0 for frames without landmarks."""
+    """``[B, 1, S, S]``: 1 at a landmark of ``[B, 68, 2]`` px, falling off as a Gaussian; 0 for frames without
+    landmarks.
+    """
     centers = torch.arange(size_px, dtype=torch.float32) + 0.5
     reach = REACH_SHARE * size_px
     falls = torch.exp(-(((centers - landmarks68_px.float()[..., None]) / reach) ** 2) / 2)

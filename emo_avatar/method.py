@@ -162,7 +162,9 @@ class EmoAvatar(Method):
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, size and seconds."""
+        """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, size and
+        seconds.
+        """
         weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]
         described: dict[str, object] = {
             "config": self.config.model_dump(mode="json"),

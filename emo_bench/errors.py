@@ -34,7 +34,9 @@ class UserError(Exception):
 
 
 class MethodError(UserError):
-    """A method or metric that is not as it promised: one line; its own traceback, if any, is in the log. Exit code 1."""
+    """A method or metric that is not as it promised: one line; its own traceback, if any, is in the log. Exit code
+    1.
+    """
 
     exit_code: ClassVar[int] = FAILED
 
@@ -44,7 +46,9 @@ class Terminated(SystemExit):
 
 
 def one_line(text: str) -> str:
-    r"""A text as one line: white space is a blank, other control characters are written out (``\x1b``), the middle of what is too long is left out."""
+    r"""A text as one line: white space is a blank, other control characters are written out (``\x1b``), the middle of
+    what is too long is left out.
+    """
     # Twice, because a character that is written out takes six.
     return _without_middle(printable(_without_middle(text)))
 

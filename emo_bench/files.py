@@ -19,7 +19,8 @@ from emo_bench.errors import UserError
 
 # Name of a temporary file: a dot, the beginning of the file's own name, 16 random hexadecimal digits, ".part".
 TEMPORARY = re.compile(r"\.(?P<of>.+)-[0-9a-f]{16}\.part")
-# Characters kept of the file's own name: with four bytes each, the temporary name stays below a file system's 255 bytes.
+# Characters kept of the file's own name: with four bytes each, the temporary name stays below a file system's 255
+# bytes.
 NAME_CHARACTERS = 50
 DEVICES = Path("/dev")
 

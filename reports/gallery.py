@@ -1,4 +1,6 @@
-"""Contact sheets of finished runs, with a page that says what each shows: ``python -m reports.gallery RUNS --out DIR``."""
+"""Contact sheets of finished runs, with a page that says what each shows: ``python -m reports.gallery RUNS --out
+DIR``.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,10 @@ def _caption(row: Row) -> str:
     scores = [f"{heading(cell)} {number(cell.interval.mean)}" for cell in row.cells.values()]
     machine = row.stages["fit"]["machine"]
     frames = row.stages["render"]["frames"]
-    return f"{_rows(row).capitalize()}.\n{frames} frames: {escaped(', '.join(scores))}.\n{code(command(row))}, commit {escaped(machine['commit'][:7])}."
+    return (
+        f"{_rows(row).capitalize()}.\n{frames} frames: {escaped(', '.join(scores))}.\n{code(command(row))}, commit "
+        f"{escaped(machine['commit'][:7])}."
+    )
 
 
 def _file_name(row: Row) -> str:

@@ -1,4 +1,6 @@
-"""Markdown: text of others escaped once, here; tables, links and code, and the paper's tables with the marks of their errata."""
+"""Markdown: text of others escaped once, here; tables, links and code, and the paper's tables with the marks of their
+errata.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from emo_bench.text.plain_text import printable
 from reports.numbers import ARROWS, number
 from reports.paper import PaperTable
 
-# What begins emphasis, code, links, pictures, HTML, entities, formulas or a cell. An underscore inside a word begins nothing.
+# What begins emphasis, code, links, pictures, HTML, entities, formulas or a cell. An underscore inside a word begins
+# nothing.
 SPECIAL = re.compile(r"[\\`*<\[\]|~$]|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])")
 # What begins a heading, a list, a quotation, a rule or the line under a heading, at the start of a line only.
 OPENING = re.compile(r"^(?:>|[#+=-]+(?=\s|$)|\d+(?=[.)](?:\s|$)))")
@@ -76,7 +79,9 @@ def mean_text(mean: float, best: bool) -> Markdown:
 
 
 def published_table(table: PaperTable) -> list[str]:
-    """The lines of a published table, values as printed, ``[n]`` where the n-th line of :func:`errata` speaks of one."""
+    """The lines of a published table, values as printed, ``[n]`` where the n-th line of :func:`errata` speaks of
+    one.
+    """
     marks = {name: f"[{n}]" for n, name in enumerate(table.errata, start=1)}
     rows = []
     for row in table.rows:

@@ -1,4 +1,6 @@
-"""A whole report into a folder: Markdown, CSV long and wide, LaTeX, JSON, HTML, and the figures of the qualitative comparison."""
+"""A whole report into a folder: Markdown, CSV long and wide, LaTeX, JSON, HTML, and the figures of the qualitative
+comparison.
+"""
 
 from __future__ import annotations
 

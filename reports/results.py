@@ -1,7 +1,7 @@
 """Results to publish: scores and manifests of finished runs without their pictures, and a page with their table.
 
-``python -m reports.results RUNS --out DIR`` takes the runs below RUNS into DIR, beside those that are there. DIR is read
-by ``emo-bench report`` and ``emo-bench compare`` as any folder of runs.
+``python -m reports.results RUNS --out DIR`` takes the runs below RUNS into DIR, beside those that are there. DIR is
+read by ``emo-bench report`` and ``emo-bench compare`` as any folder of runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ PAGE = "README.md"
 
 
 def publish_results(runs: Path, out: Path) -> Path:
-    """Copy ``run.json``, without the place of a method's own file, and ``frames.parquet`` of each finished run below ``runs`` into ``out``; returns the page.
+    """Copy ``run.json``, without the place of a method's own file, and ``frames.parquet`` of each finished run below
+    ``runs`` into ``out``; returns the page.
 
     A run keeps its place below ``runs`` and replaces an older one of that place. The page's tables are of all that is
     in ``out``.
@@ -55,10 +56,14 @@ def results_page(groups: Sequence[Group]) -> str:
     blocks = [
         "# Results",
         "",
-        "Scores are means over held-out frames. The best score of each actor is bold. `python -m reports.results` writes",
-        "this page. The folder of each row, beside this page, has the scores of every frame, the versions, the machine and",
-        "the split. `emo-bench report` on this folder adds intervals, curves and charts; `emo-bench compare` compares a run",
-        "of yours with a row. Runs with different protocols, splits, resolutions or backends are in different tables. Times",
+        "Scores are means over held-out frames. The best score of each actor is bold. `python -m reports.results` "
+        "writes",
+        "this page. The folder of each row, beside this page, has the scores of every frame, the versions, the "
+        "machine and",
+        "the split. `emo-bench report` on this folder adds intervals, curves and charts; `emo-bench compare` compares "
+        "a run",
+        "of yours with a row. Runs with different protocols, splits, resolutions or backends are in different tables. "
+        "Times",
         "depend on the machine and on what else it did during the run.",
     ]
     for group in groups:
@@ -69,7 +74,8 @@ def results_page(groups: Sequence[Group]) -> str:
             "",
             f"## {escaped(group_title(group))}",
             "",
-            f"Protocol hash {code(protocol['hash'][:12])}; {escaped(', '.join(backends))}. Actors: {escaped('; '.join(_actors(group)))}.",
+            f"Protocol hash {code(protocol['hash'][:12])}; {escaped(', '.join(backends))}. Actors: "
+            f"{escaped('; '.join(_actors(group)))}.",
             "",
             *_averages(group),
             *_table(group),

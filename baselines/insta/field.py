@@ -85,7 +85,8 @@ def resolved_hash_grid(wanted: HashGridKind, device: str) -> HashGridKind:
     usable = device.startswith("cuda") and tiny_cuda_nn() is not None
     if wanted == "tiny-cuda-nn" and not usable:
         raise UserError(
-            f"insta: hash_grid=tiny-cuda-nn needs a GPU and the package tinycudann, which device {device} does not have; "
+            f"insta: hash_grid=tiny-cuda-nn needs a GPU and the package tinycudann, which device {device} does not "
+            f"have; "
             "use --set hash_grid=warp, for which the avatar is fitted anew"
         )
     if wanted == "auto":

@@ -21,7 +21,9 @@ from emo_bench.tracking.head_rig import HeadRig
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of R rays, N a ray, carried to canonical space: what the field needs, flat, and what compositing needs."""
+    """Samples of R rays, N a ray, carried to canonical space: what the field needs, flat, and what compositing
+    needs.
+    """
 
     unit: Tensor
     directions: Tensor
@@ -39,7 +41,8 @@ class InstaAvatar(nn.Module):
     Args:
         rig: the mesh.
         track: what poses it.
-        rest: ``[V, 3]`` metres, the canonical mesh (:func:`baselines.insta.shell.canonical_vertices` of the person that was fitted).
+        rest: ``[V, 3]`` metres, the canonical mesh (:func:`baselines.insta.shell.canonical_vertices` of the person that
+            was fitted).
         extents: ``[V]`` metres, the thickness of the shell.
         plate: ``[R, R, 3]`` float32 in [0, 1], what lies behind.
         config: everything else.

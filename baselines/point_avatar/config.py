@@ -85,9 +85,11 @@ _GPU: dict[str, Any] = {
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "resolution_px": 512, "max_train_frames": 20000, "start": "sphere", "first_points": 400,
-    "most_points": 409600, "growths": 12, "least_seen": 0.0, "first_colours": 0, "prune_below": 0.5, "perceptual_every": 1, "growth_share": 60 / 62, "prunings": 62, "deformer_width": 128,
+    "most_points": 409600, "growths": 12, "least_seen": 0.0, "first_colours": 0, "prune_below": 0.5,
+    "perceptual_every": 1, "growth_share": 60 / 62, "prunings": 62, "deformer_width": 128,
     "deformer_layers": 4, "canonical_width": 256, "canonical_layers": 8, "albedo": "network",
-    "perceptual": "lpips-vgg", "steps": 15500, "batch": 8, "final_lr_share": 1.0, "lr_halved_at": (40 / 62, 60 / 62), "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
+    "perceptual": "lpips-vgg", "steps": 15500, "batch": 8, "final_lr_share": 1.0, "lr_halved_at": (40 / 62, 60 / 62),
+    "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
 }  # fmt: skip
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}

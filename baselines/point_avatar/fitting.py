@@ -95,7 +95,8 @@ class PointAvatarFit:
     def _point_optimizer(self) -> torch.optim.Adam:
         cloud, config = self.model.cloud, self._config
         groups = [{"params": [cloud.places], "lr": config.point_lr}, {"params": [cloud.albedo], "lr": config.albedo_lr}]
-        # A point is seen in some frames only; a long memory of its silence would make its next step three times as long.
+        # A point is seen in some frames only; a long memory of its silence would make its next step three times as
+        # long.
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def run_step(self) -> dict[str, float]:
@@ -125,7 +126,9 @@ class PointAvatarFit:
         return {**values, "points": float(len(self.model.cloud))}
 
     def _backward(self, rng: np.random.Generator) -> tuple[dict[str, float], Tensor]:
-        """Add up the gradients of a batch, frame by frame; the means of its losses, and ``[N]`` bool which points wait."""
+        """Add up the gradients of a batch, frame by frame; the means of its losses, and ``[N]`` bool which points
+        wait.
+        """
         config = self._config
         values: dict[str, float] = {}
         self.model.train()
@@ -231,7 +234,8 @@ def colour_points(model: PointAvatarModel, pictures: TrainingPictures, camera: C
     seen = (weights > FIRST_WEIGHT).cpu()
     if not seen.any():
         raise UserError(
-            "point-avatar: no point lies in the foreground masks of the training frames; look at the masks of this actor, or --set first_colours=0"
+            "point-avatar: no point lies in the foreground masks of the training frames; look at the masks of this "
+            "actor, or --set first_colours=0"
         )
     places = model.cloud.places.detach().cpu().numpy()
     _, near = KDTree(places[seen.numpy()]).query(places)

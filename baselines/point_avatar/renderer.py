@@ -106,7 +106,9 @@ class PointAvatarModel(nn.Module):
         return Drawing(image, drawn.opacity, drawn.seen, distance, gradient, residuals)
 
     def covered(self, picture: Tensor, mask: Tensor, drive: FrameDrive, camera: Camera) -> tuple[Tensor, Tensor]:
-        """What each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``: sums of colours ``[N, 3]`` and weights ``[N]``."""
+        """What each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``: sums of colours ``[N, 3]`` and
+        weights ``[N]``.
+        """
         # A picture is linear in its points' features, so the gradient of a product with it is the wanted sum.
         features = torch.ones(len(self.cloud), 4, device=picture.device, requires_grad=True)
         drawn = self._splat(features, self.deformer.residuals(self.cloud.places), drive, camera)

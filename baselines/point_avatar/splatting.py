@@ -32,7 +32,9 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Splatted:
-    """A picture: ``features [S, S, C]`` weighted by visibility, ``opacity [S, S]``, ``seen [N]`` greatest weight of a point."""
+    """A picture: ``features [S, S, C]`` weighted by visibility, ``opacity [S, S]``, ``seen [N]`` greatest weight of a
+    point.
+    """
 
     features: Tensor
     opacity: Tensor

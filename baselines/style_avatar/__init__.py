@@ -21,8 +21,8 @@ features; the mask passes gradients on, which the release cuts off before it fus
 the release clips each generator's.
 
 Left out: the pre-trained start of all networks (training starts from scratch), and noise maps and RGB skips, which the
-release fuses like features: trunks and first StyleUNet have no picture output. Held-out frames get the time code of the last training frame unless ``time_code=index``: the release
-trains on the whole video's numbers.
+release fuses like features: trunks and first StyleUNet have no picture output. Held-out frames get the time code of the
+last training frame unless ``time_code=index``: the release trains on the whole video's numbers.
 
 Open, settled here: the frequencies of the time code, where the window may stand (whole feature pixels).
 """

@@ -112,7 +112,8 @@ class StyleAvatarConfig(MethodSettings):
 _SMOKE: dict[str, Any] = {
     "resolution_px": 64, "input_px": 32, "max_train_frames": 24, "render_texture_px": 32, "look_frames": 8,
     "texture_px": 32, "background_px": 16, "feature_channels": 8, "channel_base": 256, "channel_max": 24,
-    "style_dim": 16, "freeze_step": 40, "discriminator_base": 256, "discriminator_max": 16, "steps": 60, "batch": 2, "lr": 1e-2, "momentum": 0.0,
+    "style_dim": 16, "freeze_step": 40, "discriminator_base": 256, "discriminator_max": 16, "steps": 60, "batch": 2,
+    "lr": 1e-2, "momentum": 0.0,
     "ema_half_life_images": 10.0, "checkpoint_every_steps": 10,
 }  # fmt: skip
 _GPU: dict[str, Any] = {
@@ -125,7 +126,8 @@ _PAPER: dict[str, Any] = {
     "resolution_px": 1024, "input_px": 256, "max_train_frames": 20000, "render_texture_px": 512, "look_frames": 256,
     "background_px": 128, "feature_channels": 256, "warp": "nearest", "freeze_step": 10000,
     "channel_base": 32768, "channel_max": 512, "l1_weight": 1.0, "gan_weight": 1.0, "perceptual_weight": 0.3,
-    "perceptual": "lpips-vgg", "perceptual_images": 3, "discriminator_base": 32768, "discriminator_max": 512, "steps": 800000, "batch": 3, "lr": 2e-3,
+    "perceptual": "lpips-vgg", "perceptual_images": 3, "discriminator_base": 32768, "discriminator_max": 512,
+    "steps": 800000, "batch": 3, "lr": 2e-3,
     "momentum": 0.0, "final_lr_share": 1.0, "ema_half_life_images": 937.5, "checkpoint_every_steps": 1000,
 }  # fmt: skip
 

@@ -34,7 +34,8 @@ def interpolation_strip(run: Path, label: str) -> Strip | None:
 
 
 def side_views(yaw_deg: NDArray[np.floating], count: int = VIEWS_A_SIDE) -> list[int]:
-    """Positions of ``count`` views to either side: the furthest turned, each some way from the others in time and in angle.
+    """Positions of ``count`` views to either side: the furthest turned, each some way from the others in time and in
+    angle.
 
     Args:
         yaw_deg: ``[N]``, of the held-out frames in order; NaN is passed over.

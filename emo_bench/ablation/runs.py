@@ -23,7 +23,8 @@ class AblationRequest:
     """What the user asks for.
 
     Attributes:
-        base: actor, protocol, profile, seed, folder, device, and settings that all variants get; its method is not read.
+        base: actor, protocol, profile, seed, folder, device, and settings that all variants get; its method is not
+            read.
         style: of the edits.
         edit_settings: of the edit stage, that all variants get.
         only: names of variants; none for all.

@@ -43,7 +43,9 @@ def is_name(text: str) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether some file systems, or a reader, would take two names for one: in upper and lower case, full or half width."""
+    """Whether some file systems, or a reader, would take two names for one: in upper and lower case, full or half
+    width.
+    """
     return _folded(one) == _folded(other)
 
 

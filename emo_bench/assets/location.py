@@ -32,7 +32,9 @@ class AssetFile:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256; of a folder as `checksums.digest` says. Read from the file unless that was done before."""
+        """Hexadecimal SHA-256; of a folder as `checksums.digest` says. Read from the file unless that was done
+        before.
+        """
         return checksums.digest(self.path, self.holds)
 
     @property

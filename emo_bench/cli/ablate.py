@@ -46,9 +46,11 @@ def ablate(
     listed: Annotated[bool, typer.Option("--list", help="List the variants and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the ablations (the paper's table 4, figures 3 and 6, and more): each variant is a run, shared stages are computed once.
+    """Run the ablations (the paper's table 4, figures 3 and 6, and more): each variant is a run, shared stages are
+    computed once.
 
-    Writes ablation.md, .csv, .json and the figures beside the runs. What is finished is not done again; interrupted, the same command goes on. What cannot run here is a row with n/a and the reason.
+    Writes ablation.md, .csv, .json and the figures beside the runs. What is finished is not done again; interrupted,
+    the same command goes on. What cannot run here is a row with n/a and the reason.
     """
     from emo_bench.cli import status
     from protocols.ablation import DEFAULT, load_ablation

@@ -33,7 +33,8 @@ def check(
 ) -> None:
     """Hold finished runs against thresholds, absolute or relative to a baseline. Exit code 1 when one fails.
 
-    A metric that is n/a or was not measured fails its threshold; a threshold that matches nothing is a mistake (exit code 2).
+    A metric that is n/a or was not measured fails its threshold; a threshold that matches nothing is a mistake (exit
+    code 2).
     """
     from reports.compare.sides import read_rows
     from reports.gate.checks import check_runs

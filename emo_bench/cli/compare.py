@@ -26,7 +26,9 @@ def compare(
 ) -> None:
     """Say per metric whether A is better than B, worse, or undecided, with difference, interval and effect size.
 
-    Two folders are two sides; with more runs, those of RUN_A's method, settings and profile are A and each other kind is a B. Runs of several actors are clusters, runs of several seeds give the spread between seeds. What differs in protocol, split, resolution or backend is not compared.
+    Two folders are two sides; with more runs, those of RUN_A's method, settings and profile are A and each other kind
+    is a B. Runs of several actors are clusters, runs of several seeds give the spread between seeds. What differs in
+    protocol, split, resolution or backend is not compared.
     """
     from reports.compare.paired import as_json as plain
     from reports.compare.paired import compare_sides

@@ -25,7 +25,8 @@ def drive(
 ) -> None:
     """Render a run's avatar with another person's expression and relative head pose, beside that person.
 
-    A video is tracked first and kept as an actor. A run of a method that is none of this toolkit's names the method's file; it is executed only with --trust.
+    A video is tracked first and kept as an actor. A run of a method that is none of this toolkit's names the method's
+    file; it is executed only with --trust.
     """
     from emo_bench import actors
     from emo_bench.cli import status

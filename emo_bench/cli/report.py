@@ -26,10 +26,12 @@ def report(
     ] = 256,
     as_json: Json = False,
 ) -> None:
-    """Write report.html, .md, .csv, .tex and .json: means, intervals, curves, clips, times, commands, the paper's tables.
+    """Write report.html, .md, .csv, .tex and .json: means, intervals, curves, clips, times, commands, the paper's
+    tables.
 
     RUNS defaults to the folder runs. Runs under different protocols, splits, resolutions or backends stand in
-    separate tables. report.html is one file that opens without a network. A damaged run is left out with a warning; exit code 2 when no whole one is left.
+    separate tables. report.html is one file that opens without a network. A damaged run is left out with a warning;
+    exit code 2 when no whole one is left.
     """
     from emo_bench.runs.finished import find_runs
     from reports import long_table, summary

@@ -45,7 +45,9 @@ def run(
 ) -> None:
     """Run a method on an actor: fit it, render the held-out frames, score them, edit it, write a report.
 
-    A method that can edit also makes the edit of one style (--set edit.KEY=VALUE reaches its settings, --set clip=portraits, ViT-B-32, ViT-L-14 or a folder both its CLIP and that of its scores). What is finished is not done again; an interrupted run goes on when the same command is given.
+    A method that can edit also makes the edit of one style (--set edit.KEY=VALUE reaches its settings, --set
+    clip=portraits, ViT-B-32, ViT-L-14 or a folder both its CLIP and that of its scores). What is finished is not done
+    again; an interrupted run goes on when the same command is given.
     """
     from emo_bench.cli import status
 

@@ -63,7 +63,8 @@ def score(
 ) -> None:
     """Score frames against a reference: one pass, a table on screen, Parquet and CSV with --out.
 
-    With --actor the reference is the actor's video: the frames are checked against the protocol's held-out frames and filed as a run of --name, which the report shows.
+    With --actor the reference is the actor's video: the frames are checked against the protocol's held-out frames and
+    filed as a run of --name, which the report shows.
     """
     from emo_bench.cli import status
     from emo_bench.errors import UserError
@@ -74,7 +75,8 @@ def score(
     assert made is not None
     if actor is not None:
         others = {
-            "--reference": reference, "--masks": masks, "--mask-labels": mask_labels, "--metrics": metrics, "--convention": convention,
+            "--reference": reference, "--masks": masks, "--mask-labels": mask_labels, "--metrics": metrics,
+            "--convention": convention,
             "--region": region, "--background": background, "--out": out,
         }  # fmt: skip
         _refuse("--actor takes these from the protocol", others)

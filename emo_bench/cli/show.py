@@ -13,7 +13,9 @@ EXAMPLE = "Example: emo-bench show runs/self_reenactment/1/emo-avatar/cpu-s0"
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, finished or not.")], as_json: Json = False
 ) -> None:
-    """Show a run: what it is, its stages, scores beside those of the trivial methods, losses, edits, notes and its command."""
+    """Show a run: what it is, its stages, scores beside those of the trivial methods, losses, edits, notes and its
+    command.
+    """
     from reports.pages.terminal import PLAIN_WIDTH, run_record, show_run
 
     if as_json:

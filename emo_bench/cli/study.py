@@ -30,7 +30,8 @@ def build(
 ) -> None:
     """Write study.html, a page for participants that needs no server, and study.json, its key.
 
-    Every finished edit among RUNS (default the folder runs) is a clip: source and edit side by side, shown once, in an order of the participant's own, among attention checks. Participants save their answers as a file.
+    Every finished edit among RUNS (default the folder runs) is a clip: source and edit side by side, shown once, in an
+    order of the participant's own, among attention checks. Participants save their answers as a file.
     """
     from emo_bench.runs.finished import find_runs
     from reports.study.building import KEY, PAGE, StudyRequest, build_study

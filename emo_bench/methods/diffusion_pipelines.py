@@ -48,7 +48,8 @@ def editing_pipeline(name: str) -> type:
     missing = [each for each in NEEDED if each not in taken_arguments(found)]
     if missing:
         raise UserError(
-            f"the pipeline {name} takes no {' and no '.join(missing)}, so it does not edit a picture by an instruction; "
+            f"the pipeline {name} takes no {' and no '.join(missing)}, so it does not edit a picture by an "
+            f"instruction; "
             f"{_closest(name, [each for each in known if each != name])}"
         )
     return found
@@ -73,7 +74,10 @@ def refused_setting(pipeline: type, arguments: Mapping[str, str], chosen: frozen
     taken = taken_arguments(pipeline)
     for setting, argument in arguments.items():
         if setting in chosen and argument not in taken:
-            return f"the pipeline {pipeline.__name__} takes no {argument}: remove {setting} from the style's editor_settings"
+            return (
+                f"the pipeline {pipeline.__name__} takes no {argument}: remove {setting} from the style's "
+                f"editor_settings"
+            )
     return None
 
 

@@ -151,14 +151,17 @@ class Method(ABC):
     @classmethod
     @abstractmethod
     def profiles(cls) -> tuple[str, ...]:
-        """Names of the profiles; ``smoke`` is the one for trying things out, ``gpu`` or else ``cpu`` the default on a GPU.
+        """Names of the profiles; ``smoke`` is the one for trying things out, ``gpu`` or else ``cpu`` the default on a
+        GPU.
 
         Without a GPU the default is ``cpu``.
         """
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """Names of the catalogue's assets that a profile needs when no setting chooses others; see ``emo-bench assets list``."""
+        """Names of the catalogue's assets that a profile needs when no setting chooses others; see ``emo-bench assets
+        list``.
+        """
         return ()
 
     @abstractmethod

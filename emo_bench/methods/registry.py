@@ -58,7 +58,8 @@ def method_class(name: str) -> type[Method]:
         near = difflib.get_close_matches(name, places, n=1)
         guess = f"; did you mean {near[0]}?" if near else ""
         raise UserError(
-            f"there is no method {name!r} (known: {', '.join(places)}, path/to/file.py:Class or path/to/file.toml){guess}"
+            f"there is no method {name!r} (known: {', '.join(places)}, path/to/file.py:Class or "
+            f"path/to/file.toml){guess}"
         )
     module, _, attribute = places[name].partition(":")
     with _in_one_line(f"method {name} cannot be imported from {module}"):

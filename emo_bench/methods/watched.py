@@ -35,8 +35,10 @@ Result = TypeVar("Result")
 class WatchedMethod(Method):
     """Passes every call on to ``inner``.
 
-    ``workspace`` is the one that was asked for; the inner one's folder is absolute. Exceptions become one line (:func:`emo_bench.plug_ins.calls.plug_in_call`), stdout and the working directory are kept
-    (:func:`~emo_bench.plug_ins.calls.kept_apart`), facts are plain JSON, and frames are as many and as large as promised.
+    ``workspace`` is the one that was asked for; the inner one's folder is absolute. Exceptions become one line
+    (:func:`emo_bench.plug_ins.calls.plug_in_call`), stdout and the working directory are kept
+    (:func:`~emo_bench.plug_ins.calls.kept_apart`), facts are plain JSON, and frames are as many and as large as
+    promised.
     """
 
     def __init__(self, inner: Method, workspace: Workspace) -> None:

@@ -1,4 +1,6 @@
-"""NIQE: distance of a picture's luminance statistics from a model of pristine photographs, without any training on scores."""
+"""NIQE: distance of a picture's luminance statistics from a model of pristine photographs, without any training on
+scores.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Metrics of learned features: LPIPS, and its shift-tolerant form where LPIPS has no weights here; both on two trunks."""
+"""Metrics of learned features: LPIPS, and its shift-tolerant form where LPIPS has no weights here; both on two
+trunks.
+"""
 
 from typing import ClassVar
 

@@ -22,7 +22,8 @@ REACH = TAPS // 2
 # On the CPU the maps are made in strips that stay in the cache: 2.5 times as fast at 512 px.
 STRIP_PIXELS = 2**15
 
-# One frame in 8-bit levels: uint8 or float32 [H,W,3] numpy on the CPU, float32 [3,H,W] torch elsewhere and without OpenCV.
+# One frame in 8-bit levels: uint8 or float32 [H,W,3] numpy on the CPU, float32 [3,H,W] torch elsewhere and without
+# OpenCV.
 _Planes = Any
 
 

@@ -1,4 +1,6 @@
-"""What the bytes of a picture file say that Pillow does not: whether a PNG holds all its pixels, and whether colours are exact."""
+"""What the bytes of a picture file say that Pillow does not: whether a PNG holds all its pixels, and whether colours
+are exact.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ BEGINNINGS = (
     (b"MM\0*", "TIFF"),
 )
 OTHERS = (
-    (b"GIF8", "a GIF"), (b"%!PS", "PostScript"), (b"%PDF", "a PDF"), (b"v/1\x01", "OpenEXR"), (b"<svg", "SVG"), (b"<?xml", "XML"),
+    (b"GIF8", "a GIF"), (b"%!PS", "PostScript"), (b"%PDF", "a PDF"), (b"v/1\x01", "OpenEXR"), (b"<svg", "SVG"),
+    (b"<?xml", "XML"),
     (b"\0\0\0\x0cjP", "JPEG 2000"), (b"#?RADIANCE", "Radiance HDR"), (b"8BPS", "a Photoshop file"),
 )  # fmt: skip
 MOST_PIXELS = 50_000_000
@@ -90,7 +91,8 @@ def read_layers(file: Path) -> Layers:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures of a folder, unsorted: files with an ending of ``ENDINGS``; names that begin with a dot are left out.
+    """The pictures of a folder, unsorted: files with an ending of ``ENDINGS``; names that begin with a dot are left
+    out.
 
     Raises:
         UserError: something with such a name is not a regular file, or the folder cannot be read.

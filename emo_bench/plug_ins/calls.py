@@ -1,4 +1,6 @@
-"""Calls of code that is not ours: its errors are told apart from our bugs, its prints and its working directory are contained."""
+"""Calls of code that is not ours: its errors are told apart from our bugs, its prints and its working directory are
+contained.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,11 @@ def plug_in_call(who: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def kept_apart(who: str) -> Iterator[None]:
-    """While the block runs, what is printed to stdout goes to stderr; afterwards streams and working directory are as they were.
+    """While the block runs, what is printed to stdout goes to stderr; afterwards streams and working directory are as
+    they were.
 
-    stdout is for what a command prints. ``os._exit`` in the block ends the process as a failure, in one line. Blocks may
-    be nested, and run in several threads.
+    stdout is for what a command prints. ``os._exit`` in the block ends the process as a failure, in one line. Blocks
+    may be nested, and run in several threads.
     """
     folder = _working_directory()
     _divert()
@@ -206,7 +209,9 @@ def _bring_back() -> None:
 
 
 def _leave_as_failed(status: int) -> NoReturn:
-    """In place of ``os._exit``, which a child process may call: for this one it would end a run that is not finished with 0."""
+    """In place of ``os._exit``, which a child process may call: for this one it would end a run that is not finished
+    with 0.
+    """
     if os.getpid() != _process:
         _leave(status)
     line = f"emo-bench: a method or metric ended the process with os._exit({status!r})\n"

@@ -189,7 +189,9 @@ def open_method(
 
 
 def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[Method]:
-    """The class of a run's method: the registered one of its name, else, trusted, that of the place that the run was made from."""
+    """The class of a run's method: the registered one of its name, else, trusted, that of the place that the run was
+    made from.
+    """
     identity, place = manifest["identity"], manifest.get("method_place")
     name = identity["method"]
     again = "give its emo-bench run command again, with --method as the file lies now"
@@ -207,7 +209,8 @@ def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[M
     if not trust:
         what = "runs the shell commands of" if file.suffix == ".toml" else "executes the Python file"
         raise UserError(
-            f"{run} names its method's file: opening it {what} {file.resolve()}; look at that file, and give --trust if "
+            f"{run} names its method's file: opening it {what} {file.resolve()}; look at that file, and give --trust "
+            f"if "
             "you trust it"
         )
     cls = methods.method_class(place)

@@ -106,8 +106,8 @@ def run(
 
     Returns the folders, the asked-for run first. Held-out frames are out of the method's reach. ``cls`` is the class
     of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show, ``clip`` the model of
-    that edit's CLIP scores. Another process may be at work on the stand-ins: this one waits for it and uses them; on the
-    asked-for run it is refused, unless ``wait`` is set.
+    that edit's CLIP scores. Another process may be at work on the stand-ins: this one waits for it and uses them; on
+    the asked-for run it is refused, unless ``wait`` is set.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.

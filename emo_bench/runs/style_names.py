@@ -26,7 +26,8 @@ def name_of(text: str, style: EditStyle, *, prefix: str = "", longest: int) -> s
 
     Args:
         text: that it should be read as, e.g. a prompt.
-        style: the edit; its hash goes into the name where the text had to be shortened, or has other letters than a to z.
+        style: the edit; its hash goes into the name where the text had to be shortened, or has other letters than a to
+            z.
         prefix: before it.
         longest: characters of the readable part.
     """

@@ -88,8 +88,8 @@ def compare_scores(
     """Compare side A with side B, frame by frame.
 
     One subject: moving blocks of frames of the paired differences are resampled (Kuensch 1989); the uncertainty
-    between seeds, where a side has several, is added. Several subjects: subjects are drawn with replacement, then blocks
-    within each, so that the interval is about subjects like these. Percentile deviations are stretched by
+    between seeds, where a side has several, is added. Several subjects: subjects are drawn with replacement, then
+    blocks within each, so that the interval is about subjects like these. Percentile deviations are stretched by
     ``sqrt(k / (k - 1)) t_{k-1} / z`` for k blocks or subjects, which the percentile interval lacks where k is small
     (Hesterberg 2015, The American Statistician 69, section 5.3).
 
@@ -137,7 +137,8 @@ def compare_scores(
 
 
 def block_length(series: FloatArray, shortest: int = DEFAULT_BLOCK_FRAMES) -> int:
-    """Length of the blocks for a series: twice the optimal one, not below ``shortest``, at most a quarter of the series.
+    """Length of the blocks for a series: twice the optimal one, not below ``shortest``, at most a quarter of the
+    series.
 
     Twice, because the optimum is that of the variance's error; an interval suffers more from blocks that are too short.
     """
@@ -149,8 +150,8 @@ def optimal_block_length(series: FloatArray) -> float:
     """Length of moving blocks that estimates the variance of the mean best, from the autocovariances.
 
     Politis and White 2004 (Econometric Reviews 23) with the correction of Patton, Politis and White 2009, for
-    circular blocks, whose bias and variance moving blocks share. Undefined frames count as the mean. 1 for a series that is
-    constant or shorter than 9 frames.
+    circular blocks, whose bias and variance moving blocks share. Undefined frames count as the mean. 1 for a series
+    that is constant or shorter than 9 frames.
     """
     defined = ~np.isnan(series)
     n = len(series)

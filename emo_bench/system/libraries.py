@@ -1,4 +1,6 @@
-"""Libraries of the operating system that Python packages load: what a server without a screen lacks, and how to get it."""
+"""Libraries of the operating system that Python packages load: what a server without a screen lacks, and how to get
+it.
+"""
 
 from __future__ import annotations
 

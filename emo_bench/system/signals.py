@@ -13,7 +13,9 @@ from emo_bench.errors import Terminated
 
 @contextmanager
 def leaving_in_order() -> Iterator[None]:
-    """While the block runs, SIGTERM and SIGHUP raise :class:`Terminated` in it, where they would end this process at once."""
+    """While the block runs, SIGTERM and SIGHUP raise :class:`Terminated` in it, where they would end this process at
+    once.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         # A second signal must not interrupt the cleaning up.

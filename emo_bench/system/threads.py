@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-# Rounds of libgomp's waiting loop, about 100,000 per millisecond; chosen by `benchmarks/contention.py` (docs/machine.md).
+# Rounds of libgomp's waiting loop, about 100,000 per millisecond; chosen by `benchmarks/contention.py`
+# (docs/machine.md).
 SPIN_COUNT = 30_000
 # The same for libomp and Intel's runtime, in whole milliseconds.
 BLOCK_TIME_MS = 1

@@ -1,4 +1,6 @@
-"""CSV that a spreadsheet opens without running anything in it: text that would be a formula begins with an apostrophe."""
+"""CSV that a spreadsheet opens without running anything in it: text that would be a formula begins with an
+apostrophe.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
-# Where a spreadsheet sees a formula, or skips white space to look for one; the apostrophe itself, so that it comes off again.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}", "'")  # fmt: skip
+# Where a spreadsheet sees a formula, or skips white space to look for one; the apostrophe itself, so that it comes off
+# again.
+FORMULA = (
+    "=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
+    "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}", "'",
+)  # fmt: skip
 MARK = "'"
 
 
@@ -34,7 +40,8 @@ def csv_text(table: pandas.DataFrame, *, index: bool = False) -> str:
 
 
 def read_csv(path: Path) -> pandas.DataFrame:
-    """A table of :func:`csv_text` without the apostrophes; columns of text that happen to be numbers are read as numbers.
+    """A table of :func:`csv_text` without the apostrophes; columns of text that happen to be numbers are read as
+    numbers.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,7 +1,8 @@
 r"""Words of others, shown: what would steer a terminal, turn the writing round or break a line is written out.
 
 Every output passes the words that it quotes through :func:`printable`, and then through the rules of its own format:
-``reports.markdown``, ``reports.pages.html``, ``reports.pages.latex``, ``emo_bench.text.csv_text``, :func:`json_text`, :func:`unmarked`.
+``reports.markdown``, ``reports.pages.html``, ``reports.pages.latex``, ``emo_bench.text.csv_text``, :func:`json_text`,
+:func:`unmarked`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u20
 
 
 def printable(text: str) -> str:
-    r"""The text on one line: white space is a blank, another character that is no letter to see becomes ``\x1b``, ``\u202e``."""
+    r"""The text on one line: white space is a blank, another character that is no letter to see becomes ``\x1b``,
+    ``\u202e``.
+    """
     return UNPRINTABLE.sub(_written_out, text)
 
 
@@ -30,7 +33,8 @@ def unmarked(text: str) -> str:
 def json_text(
     value: Any, indent: int = 2, default: Callable[[Any], Any] | None = None, *, allow_nan: bool = False
 ) -> str:
-    r"""A value as JSON of readable letters; what is not :func:`printable` stands as ``\u202e``, so that it is read back.
+    r"""A value as JSON of readable letters; what is not :func:`printable` stands as ``\u202e``, so that it is read
+    back.
 
     Raises:
         ValueError: a number is not finite, and ``allow_nan`` is false.

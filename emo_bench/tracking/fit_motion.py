@@ -72,8 +72,8 @@ def smooth_heads(person: Person, heads: HeadFit, seen: Observation, frames: np.n
 def split_motion(heads: HeadFit, joints: np.ndarray, frames: np.ndarray, fps: float) -> BodyMotion:
     """Explain rigid heads by a torso that stays calm, a neck and a head.
 
-    The torso sits upright, keeps much of the head's mean turn and follows a quarter of its slow turning. The neck takes its share
-    of the rest, then swings so that its upper end meets the head while its lower end follows the head's slow
+    The torso sits upright, keeps much of the head's mean turn and follows a quarter of its slow turning. The neck takes
+    its share of the rest, then swings so that its upper end meets the head while its lower end follows the head's slow
     path; what the neck's fixed length cannot explain moves the torso. The head's pose is kept exactly.
 
     Args:

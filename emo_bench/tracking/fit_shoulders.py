@@ -14,7 +14,8 @@ SWAYS = np.linspace(-0.05, 0.05, 5)
 TILTS = np.linspace(-0.16, 0.16, 9)
 # A column that is off by more than this share of the picture is a hand or a hole in the mask.
 MOST_OFF = 0.10
-# What moving by one picture or tilting by one radian costs, in pictures of mean error: stillness wins where the outline says nothing.
+# What moving by one picture or tilting by one radian costs, in pictures of mean error: stillness wins where the outline
+# says nothing.
 RISE_COST, SWAY_COST, TILT_COST = 0.02, 0.2, 0.1
 LEAST_COLUMNS = 0.15
 SMOOTH_S = 0.08

@@ -100,7 +100,9 @@ class _TorsoPoints:
         focal_px: float,
         center_px: tuple[float, float],
     ) -> np.ndarray:
-        """Pixels ``[N, 2]`` of the changed torso in one frame, but for the little that the neck's new length moves it."""
+        """Pixels ``[N, 2]`` of the changed torso in one frame, but for the little that the neck's new length moves
+        it.
+        """
         import torch
 
         changed = change_torso(rig, head, *change)

@@ -90,7 +90,9 @@ class PickledDtype(Stateful):
 
 
 class PickledArray(Stateful):
-    """Stands in for ``numpy.ndarray``; ``numpy.asarray`` gives its numbers, and refuses an array of objects or texts."""
+    """Stands in for ``numpy.ndarray``; ``numpy.asarray`` gives its numbers, and refuses an array of objects or
+    texts.
+    """
 
     def __init__(self, *_: Any) -> None:
         self._array: np.ndarray | None = None

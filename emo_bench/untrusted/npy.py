@@ -110,7 +110,8 @@ def read_exactly(file: IO[bytes], count: int) -> bytearray:
 
 
 def read_npz(path: Path, names: Iterable[str], what: str, remedy: str = "") -> Mapping[str, np.ndarray]:
-    """Those arrays ``names`` that a ``.npz`` holds; other members are not looked at. ``what``, ``remedy``: see ``reading``.
+    """Those arrays ``names`` that a ``.npz`` holds; other members are not looked at. ``what``, ``remedy``: see
+    ``reading``.
 
     Raises:
         UserError: it cannot be read, holds other than plain numbers, or unpacks to far more than its own size.

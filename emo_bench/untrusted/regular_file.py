@@ -1,4 +1,6 @@
-"""Files that a user names are regular ones: a pipe, a socket or a device is refused before it can make anything wait."""
+"""Files that a user names are regular ones: a pipe, a socket or a device is refused before it can make anything
+wait.
+"""
 
 from __future__ import annotations
 

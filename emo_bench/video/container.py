@@ -10,9 +10,11 @@ from emo_bench.pictures.reading import MOST_PIXELS
 if TYPE_CHECKING:
     import av
 
-# Files that hold their frames themselves; FFmpeg also knows lists of other files, and pictures, which have their own door.
+# Files that hold their frames themselves; FFmpeg also knows lists of other files, and pictures, which have their own
+# door.
 CONTAINERS = (
-    "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "h264", "hevc", "obu", "m4v", "flv", "asf", "ogg", "ivf",
+    "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "h264", "hevc", "obu", "m4v", "flv", "asf", "ogg",
+    "ivf",
     "yuv4mpegpipe", "mjpeg", "mxf", "nut", "dv", "gif", "apng",
 )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Checksums of FFV1: its decoder compares them, but shows the previous frame in place of a damaged one and reports nothing.
+"""Checksums of FFV1: its decoder compares them, but shows the previous frame in place of a damaged one and reports
+nothing.
 
 The end of a slice (RFC 9043, section 4.9): three bytes of size, a byte of status and four of a CRC-32.
 """
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 FOOTER_BYTES = 8
 # zlib takes the bits of a byte in the opposite order.
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-# CRC states before a slice, which a slice with its checksum leaves unchanged: FFV1's first one, and that of later micro versions.
+# CRC states before a slice, which a slice with its checksum leaves unchanged: FFV1's first one, and that of later micro
+# versions.
 STATES = (0, 0x7A8C4079)
 
 

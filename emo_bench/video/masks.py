@@ -1,7 +1,7 @@
 """Masks made anywhere: what a picture means as a mask is seen from its values, or refused with what was seen.
 
-Read are black and white (0/1 or 0/255), soft masks (half and more is the person), pictures in black and one colour, and the
-alpha of a cut-out person. All masks of a series must be of one kind.
+Read are black and white (0/1 or 0/255), soft masks (half and more is the person), pictures in black and one colour, and
+the alpha of a cut-out person. All masks of a series must be of one kind.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class PreviewWriter:
     """Writes an H.264 MP4, one picture a held-out frame; use as a context manager.
 
     The file appears under its name only when the block ends without an exception, which leaves nothing. Small frames
-    are shown at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that grey means equal.
+    are shown at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that grey means
+    equal.
     """
 
     def __init__(self, path: Path, title: str, fps: float, gain: float = DIFFERENCE_GAIN) -> None:

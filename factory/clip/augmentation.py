@@ -22,7 +22,8 @@ def views(images: Tensor, photos: Tensor, size_px: int, rng: torch.Generator, fa
 
     Styles are seen from close up to far away, since editing shows CLIP patches and metrics show it whole frames;
     photos (``photos`` bool ``[B]``), which carry the captions of hair and mouth, only nearly as aligned, or, with
-    ``faces``, also close up, the mouth kept in view. Half of the views are sampled without a low-pass, as `emo_bench.clip.model` shrinks frames.
+    ``faces``, also close up, the mouth kept in view. Half of the views are sampled without a low-pass, as
+    `emo_bench.clip.model` shrinks frames.
     """
     count, side = len(images), images.shape[1]
     x = images.permute(0, 3, 1, 2).float().div_(255.0).contiguous(memory_format=torch.channels_last)

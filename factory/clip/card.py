@@ -29,11 +29,12 @@ never ranked against those of another CLIP.
 
 | | |
 |---|---|
-| towers | {parameters:.2f} M parameters, {megabytes:.1f} MB as float16; image: one-block ResNet with attention pooling, \
-{image_px} px; text: {layers} layers of width {width} on open_clip's tokenizer; {embed_dim} numbers an embedding |
-| training | {steps:,} steps of {batch} pictures, then {refine_steps:,} whose photos are pairs of one person, smiling and \
-serious; {minutes:.0f} minutes, open_clip's `ClipLoss`, AdamW, cosine learning rates from {rate:g} and {refine_rate:g}; \
-{photo_share:.0%} of a batch are photos |
+| towers | {parameters:.2f} M parameters, {megabytes:.1f} MB as float16; image: one-block ResNet with attention \
+pooling, {image_px} px; text: {layers} layers of width {width} on open_clip's tokenizer; \
+{embed_dim} numbers an embedding |
+| training | {steps:,} steps of {batch} pictures, then {refine_steps:,} whose photos are pairs of one person, smiling \
+and serious; {minutes:.0f} minutes, open_clip's `ClipLoss`, AdamW, cosine learning rates from {rate:g} and \
+{refine_rate:g}; {photo_share:.0%} of a batch are photos |
 | data | {source}, from `{heads}` |
 | loads as | `open_clip` model `local-dir:` this folder; `--set clip=PATH` |
 | licence | weights Apache-2.0 |

@@ -127,7 +127,8 @@ def video_style_accuracy(model: ClipModel, heads: NDArray[np.uint8]) -> Accuracy
 
 
 def aligned_video_heads(video: Path, count: int, size_px: int) -> NDArray[np.uint8]:
-    """Heads of a video, evenly spread over it, FFHQ-aligned, uint8 ``[N, S, S, 3]``; frames without a face are left out.
+    """Heads of a video, evenly spread over it, FFHQ-aligned, uint8 ``[N, S, S, 3]``; frames without a face are left
+    out.
 
     Raises UserError when the video cannot be read or shows no face.
     """

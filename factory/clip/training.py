@@ -99,8 +99,8 @@ def train(
     """Train, or go on training, in the folder ``out`` up to the last step or to step ``until``.
 
     Leaves ``state.pt``, ``log.csv``, ``captions.txt`` (samples of what is trained on) and, at the end, ``facts.json``
-    and the model in the folder ``weights``, by default ``OUT/clip-portraits``. Raises UserError when ``out`` holds another config's training or the loss is no
-    longer finite.
+    and the model in the folder ``weights``, by default ``OUT/clip-portraits``. Raises UserError when ``out`` holds
+    another config's training or the loss is no longer finite.
     """
     out.mkdir(parents=True, exist_ok=True)
     state = load_state(out / "state.pt", config, device)

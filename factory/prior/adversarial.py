@@ -54,7 +54,9 @@ def discriminator_step(
     config: AdversarialConfig,
     judge: FeatureJudge | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the discriminator, and the judge of features, ``real`` [B, 3, R, R] against images from ``z`` [B, z_dim]."""
+    """Teach the discriminator, and the judge of features, ``real`` [B, 3, R, R] against images from ``z`` [B,
+    z_dim].
+    """
     with torch.no_grad(), _cast(real, config):
         fake = generator.synthesis(generator.mapping(z))
     with _cast(real, config):

@@ -19,8 +19,8 @@ class ImageBank:
     """``images_u8`` [N, S, S, 3], memory-mapped; ``factor`` shrinks them to the training resolution.
 
     ``training`` and ``held_out`` are the rows to train on and those of identities that training never sees. ``recipes``
-    [N, D] and ``codes`` [N, K], float32, say what each picture was rendered from, as numbers and as independent standard
-    normals (`factory.studio.recipe`), where that is known.
+    [N, D] and ``codes`` [N, K], float32, say what each picture was rendered from, as numbers and as independent
+    standard normals (`factory.studio.recipe`), where that is known.
     """
 
     path: Path

@@ -154,7 +154,8 @@ def save_picture(rows: Sequence[Tensor], path: Path, cell_px: int = CELL_PX) -> 
 
 
 def measure_actors(generator: Generator, names: Sequence[str]) -> tuple[list[PtiFigures], list[Tensor]]:
-    """PTI of each actor from the prior and from an untrained generator; figures, and interpolation rows of bundled actors.
+    """PTI of each actor from the prior and from an untrained generator; figures, and interpolation rows of bundled
+    actors.
 
     Who was filmed is measured but not shown: pictures of a card are published.
     """

@@ -98,7 +98,9 @@ def paint(generator: Generator, encoder: RecipeEncoder, recipes: Tensor, coarse:
 
 
 def absolute_error(images: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference of aligned heads ``[B, 3, R, R]``, a scalar, that counts the face `FACE_WEIGHT` times."""
+    """Mean absolute difference of aligned heads ``[B, 3, R, R]``, a scalar, that counts the face `FACE_WEIGHT`
+    times.
+    """
     error = (images - wanted).abs()
     top, bottom, left, right = (round(share * error.shape[-1]) for share in FACE)
     face = error[:, :, top:bottom, left:right]

@@ -54,7 +54,9 @@ class Pace:
 
 
 class TrainingRecord:
-    """Writes into the folder ``out`` whatever is due by the clock; ``judge`` None keeps the last snapshot, not the best."""
+    """Writes into the folder ``out`` whatever is due by the clock; ``judge`` None keeps the last snapshot, not the
+    best.
+    """
 
     def __init__(self, bank: ImageBank, out: Path, pace: Pace, bank_facts: str, judge: FrechetJudge | None) -> None:
         self._bank, self._out, self._pace, self._bank_facts, self._judge = bank, out, pace, bank_facts, judge

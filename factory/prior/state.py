@@ -30,8 +30,8 @@ class PretrainConfig:
     Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches. The
     discriminator has ``critic_share`` of the generator's widths: its work is shared with the judge of features.
     The first ``warmup_images`` are spent on reconstruction (0: none), from recipes of ``recipe_dim`` numbers where the
-    bank has some (0: it has none), else as an autoencoder. ``flip`` mirrors half of the images, but not those of recipes.
-    Raises UserError for sizes that `GeneratorConfig` refuses.
+    bank has some (0: it has none), else as an autoencoder. ``flip`` mirrors half of the images, but not those of
+    recipes. Raises UserError for sizes that `GeneratorConfig` refuses.
     """
 
     resolution: int = 128
@@ -71,7 +71,9 @@ class PretrainConfig:
 
 @dataclass
 class PretrainState:
-    """Networks, optimisers and counters; ``encoder`` is there only during the warm-up, ``features`` if it has weight."""
+    """Networks, optimisers and counters; ``encoder`` is there only during the warm-up, ``features`` if it has
+    weight.
+    """
 
     config: PretrainConfig
     generator: Generator

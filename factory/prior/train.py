@@ -143,7 +143,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--warmup-images",
         type=int,
-        help=f"images of reconstruction first; default {RECIPE_IMAGES} where the bank has recipes, else {default.warmup_images}",
+        help=(
+            f"images of reconstruction first; default {RECIPE_IMAGES} where the bank has recipes, else "
+            f"{default.warmup_images}"
+        ),
     )
     parser.add_argument("--init", type=Path, help="prior of this or a lower resolution to start from")
     parser.add_argument("--batch", type=int, default=default.batch)

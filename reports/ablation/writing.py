@@ -106,9 +106,12 @@ def _about(report: AblationReport, command: str) -> list[str]:
     if report.reference.run is not None:
         identity, protocol = report.reference.run.identity, report.reference.run.identity["protocol"]
         lines.append(
-            f"{escaped(report.reference.run.run.manifest['title'])} on actor {escaped(identity['actor']['name'])}, profile "
-            f"{escaped(identity['profile'])}, seed {identity['seed']}; {escaped(protocol['name'])} v{protocol['version']} (hash "
-            f"{code(protocol['hash'][:12])}), split {escaped(identity['split']['name'])}, {identity['resolution_px']} px."
+            f"{escaped(report.reference.run.run.manifest['title'])} on actor {escaped(identity['actor']['name'])}, "
+            f"profile "
+            f"{escaped(identity['profile'])}, seed {identity['seed']}; {escaped(protocol['name'])} "
+            f"v{protocol['version']} (hash "
+            f"{code(protocol['hash'][:12])}), split {escaped(identity['split']['name'])}, {identity['resolution_px']} "
+            f"px."
         )
     title = escaped(report.reference.variant.title)
     lines.append(
@@ -116,7 +119,8 @@ def _about(report: AblationReport, command: str) -> list[str]:
         f"bootstrap; *{UNDECIDED}* where it holds zero."
     )
     lines.append(
-        "Times are the seconds that a stage takes; a stage that variants share was computed once and is charged to each."
+        "Times are the seconds that a stage takes; a stage that variants share was computed once and is charged to "
+        "each."
     )
     return [*lines, *([f"Made with {code(command)}."] if command else [])]
 
@@ -227,7 +231,10 @@ def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:
 def _paper_lines() -> list[str]:
     """Table 4 as printed, with its errata."""
     table = load_paper_tables()["table-4"]
-    about = f"{SOURCE}, Table 4, as its authors measured it on their own videos: not ranked with ours, and no gain is computed from it."
+    about = (
+        f"{SOURCE}, Table 4, as its authors measured it on their own videos: not ranked with ours, and no gain is "
+        f"computed from it."
+    )
     return [about, "", *published_table(table), "", *(f"- {line}" for line in errata(table))]
 
 

@@ -54,7 +54,9 @@ def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | Non
 
 
 def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str] = OPTIONS) -> bytes:
-    """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; ``options`` are libvpx's. ValueError without a frame."""
+    """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; ``options`` are libvpx's. ValueError without a
+    frame.
+    """
     import av
 
     file = io.BytesIO()

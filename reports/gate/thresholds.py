@@ -81,7 +81,9 @@ class Threshold(BaseModel):
         return all(_match(known[name], getattr(self, name)) for name in SELECTORS)
 
     def unmatched(self, rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
-        """Globs that match none of the runs, which it is about, or none of their metrics; a plain metric always does."""
+        """Globs that match none of the runs, which it is about, or none of their metrics; a plain metric always
+        does.
+        """
         missing = [
             f"{name} = {glob!r}"
             for name in SELECTORS

@@ -20,7 +20,8 @@ HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "|": r"\textbar{}", "\N{NO-BREAK SPACE}": "~", "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "|": r"\textbar{}", "\N{NO-BREAK SPACE}": "~",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
 }  # fmt: skip
 SUPERSCRIPT = re.compile(r"\^(\w+)")
 FULL_WIDTH_METRICS = 6

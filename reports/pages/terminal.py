@@ -130,7 +130,10 @@ def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
 def _title(manifest: dict[str, Any]) -> str:
     identity = manifest["identity"]
     style = f", {identity['style']['name']}" if "style" in identity else ""
-    return f"[bold]{unmarked(manifest['title'])}[/] on actor [bold]{unmarked(identity['actor']['name'])}{unmarked(style)}[/]"
+    return (
+        f"[bold]{unmarked(manifest['title'])}[/] on actor "
+        f"[bold]{unmarked(identity['actor']['name'])}{unmarked(style)}[/]"
+    )
 
 
 def _about(manifest: dict[str, Any]) -> str:
@@ -173,7 +176,9 @@ def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
 
 
 def _beside(row: Row) -> tuple[list[Row], list[str]]:
-    """The finished stand-ins of the same actor, profile and seed that may be compared with the row, and what is damaged."""
+    """The finished stand-ins of the same actor, profile and seed that may be compared with the row, and what is
+    damaged.
+    """
     place = row.run.path
     folders = [path.parent for path in sorted(place.parent.parent.glob(f"*/*/{MANIFEST}"))]
     opened = open_runs([place, *(folder for folder in folders if folder != place)])
@@ -190,7 +195,15 @@ def _beside(row: Row) -> tuple[list[Row], list[str]]:
 
 
 def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
-    table = _table("metric", "mean", "95 % interval", "n", "over the frames", *(unmarked(other.title) for other in beside), "backend")  # fmt: skip
+    table = _table(
+        "metric",
+        "mean",
+        "95 % interval",
+        "n",
+        "over the frames",
+        *(unmarked(other.title) for other in beside),
+        "backend",
+    )
     for metric, cell in row.cells.items():
         best = 0 in best_rows([row, *beside], metric)
         mean = number(cell.interval.mean)

@@ -256,7 +256,8 @@ def _imbalance(clips: Sequence[StudyClip]) -> list[str]:
         subjects[clip.method].add((clip.actor, clip.style))
     every = set().union(*subjects.values())
     return [
-        f"{method} is shown on {len(own)} of {len(every)} actors and styles: its scores are of other clips than the others'"
+        f"{method} is shown on {len(own)} of {len(every)} actors and styles: its scores are of other clips than the "
+        f"others'"
         for method, own in sorted(subjects.items())
         if own != every
     ]

@@ -1,4 +1,6 @@
-"""StyleAvatar: wavelets, published shapes, the window, the switch of the perceptual loss, and that it learns and goes on."""
+"""StyleAvatar: wavelets, published shapes, the window, the switch of the perceptual loss, and that it learns and goes
+on.
+"""
 
 from __future__ import annotations
 

@@ -142,7 +142,9 @@ class _Recorded:
 
 
 def test_the_init_reads_no_field_but_those_of_its_key(prior: str, tmp_path: Path) -> None:
-    """`perceptual` and `max_train_frames` are used by the fit, before it; the prior's weights are in the key by hash."""
+    """`perceptual` and `max_train_frames` are used by the fit, before it; the prior's weights are in the key by
+    hash.
+    """
     recorded = _Recorded(config_of(prior))
     init(recorded, tmp_path / "init")  # type: ignore[arg-type]
     assert recorded.read == set(INIT_FIELDS) - {"perceptual", "max_train_frames"} | {"prior"}

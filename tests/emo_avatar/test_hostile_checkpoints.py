@@ -1,4 +1,6 @@
-"""Checkpoints of anybody: whatever is wrong with how a network is said to be built, or with its weights, is one line."""
+"""Checkpoints of anybody: whatever is wrong with how a network is said to be built, or with its weights, is one
+line.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +176,8 @@ def test_pickled_networks_of_another_build(network: Any, tmp_path: Path) -> None
         {"g_ema": {"a.kernel": 7}},
         {"g_ema": {"a.kernel": torch.zeros(4, 4)}},
         {"g_ema": {f"convs.{i}.conv.weight": torch.ones(1) for i in range(40)}},
-        {"g_ema": {"convs.0.conv.weight": torch.ones(1), "convs.1.conv.weight": torch.ones(1), "conv1.conv.weight": torch.ones(())}},
+        {"g_ema": {"convs.0.conv.weight": torch.ones(1), "convs.1.conv.weight": torch.ones(1),
+            "conv1.conv.weight": torch.ones(())}},
         {"g_ema": {"convs.99999999999.conv.weight": torch.ones(1)}},
         {"state_dict": {"decoder.": torch.ones(1)}},
         {"state_dict": 7},

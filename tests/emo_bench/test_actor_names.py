@@ -43,8 +43,11 @@ GOOD = [
     "x" * 64,
     "字" * 60,
 ]
-BAD = ["", ".hidden", "-dash", "_x", "a/b", "a\\b", "..", "a b", "a\nb", "a\x00b", "\u202eanna", "an\u200dna", "a\u2066b", "a'b", "a<b>",
-       "a|b", "a`b", "x" * 65, "字" * 61, "\u3164", "a\ufe0f", "\u0301a", "😀", "a\u00a0b", "\ud800", "a*", "a%b", "a:b", "=1"]  # fmt: skip
+BAD = ["", ".hidden", "-dash", "_x", "a/b", "a\\b", "..", "a b", "a\nb", "a\x00b", "\u202eanna", "an\u200dna",
+    "a\u2066b", "a'b", "a<b>",
+       "a|b", "a`b", "x" * 65, "字" * 61, "\u3164", "a\ufe0f", "\u0301a", "😀", "a\u00a0b", "\ud800", "a*", "a%b",
+       "a:b",
+       "=1"]  # fmt: skip
 MAKER = """
 import sys, time
 from pathlib import Path

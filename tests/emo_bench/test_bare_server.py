@@ -1,4 +1,6 @@
-"""A server without libGL, libEGL and libGLES: what needs no landmarks works, the rest says what to install in one line."""
+"""A server without libGL, libEGL and libGLES: what needs no landmarks works, the rest says what to install in one
+line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A command outlives nobody: what happens to all that it started when it ends, when time is up, and when we are ended or killed."""
+"""A command outlives nobody: what happens to all that it started when it ends, when time is up, and when we are ended
+or killed.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,10 @@ def daemon_command(folder: Path, kind: str = "plain") -> str:
     text = DAEMON if kind != "bare" else DAEMON.replace("__file__", repr(str(folder / "sleeper.py")))
     (folder / "daemon.py").write_text(text)
     (folder / "sleeper.py").write_text(SLEEPER)
-    return f"{sys.executable} daemon.py {folder}/daemon {kind}; echo $$ > shell; while [ ! -s daemon ]; do sleep 0.05; done; "
+    return (
+        f"{sys.executable} daemon.py {folder}/daemon {kind}; echo $$ > shell; while [ ! -s daemon ]; do sleep "
+        f"0.05; done; "
+    )
 
 
 @pytest.fixture

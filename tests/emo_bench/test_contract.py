@@ -20,16 +20,45 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = (ROOT / "docs" / "add-a-method.md").read_text()
 FIT = "def fit(self, capture, train):\n        "
 BREACHES = {
-    "NotAgain": ("same seed", FIT + "import os\n        np.save(self.workspace.folder / 'checkpoint.npy', np.frombuffer(os.urandom(128 * 128 * 3), np.uint8).reshape(128, 128, 3))"),
-    "Peeks": ("held-out pictures", FIT + "import av, itertools\n        with av.open(str(capture.video)) as c:\n            frames = [f.to_ndarray(format='rgb24') for f in itertools.islice(c.decode(video=0), 40)]\n        np.save(self.workspace.folder / 'checkpoint.npy', frames[-1][:128, :128])"),
-    "LoadsTheActor": ("held-out pictures", FIT + "from emo_bench import actors\n        np.save(self.workspace.folder / 'checkpoint.npy', next(actors.load(capture.name).frames([30], 128)))"),
-    "LooksBesideTheTrack": ("held-out pictures", FIT + "import dataclasses\n        whole = dataclasses.replace(capture, video=capture.track_file.parent / f'actor-{capture.name}.mp4', readable=None)\n        np.save(self.workspace.folder / 'checkpoint.npy', next(whole.frames([30], 128)))"),
-    "RendersTheTruth": ("held-out pictures", "def render(self, capture, indices):\n        import dataclasses\n        yield from dataclasses.replace(capture, readable=None).frames(indices, 128)"),
-    "CannotGoOn": ("killed in the fit", FIT + "import time\n        (self.workspace.folder / 'begun').mkdir()\n        time.sleep(0.8)\n        super().fit(capture, train)"),
-    "Small": ("frames:", "def render(self, capture, indices):\n        yield from (np.zeros((64, 64, 3), np.uint8) for _ in indices)"),
-    "Floats": ("frames:", "def render(self, capture, indices):\n        yield from (np.ones((128, 128, 3), np.uint8) for _ in indices)"),
+    "NotAgain": ("same seed", FIT + (
+        "import os\n        np.save(self.workspace.folder / 'checkpoint.npy', "
+        "np.frombuffer(os.urandom(128 * 128 * 3), np.uint8).reshape(128, 128, 3))"
+    )),
+    "Peeks": ("held-out pictures", FIT + (
+        "import av, itertools\n        with av.open(str(capture.video)) as c:\n      "
+        "      frames = [f.to_ndarray(format='rgb24') for f in itertools.islice(c.decode(video=0), 40)]\n        "
+        "np.save(self.workspace.folder / 'checkpoint.npy', frames[-1][:128, :128])"
+    )),
+    "LoadsTheActor": ("held-out pictures", FIT + (
+        "from emo_bench import actors\n        np.save(self.workspace.folder "
+        "/ 'checkpoint.npy', next(actors.load(capture.name).frames([30], 128)))"
+    )),
+    "LooksBesideTheTrack": ("held-out pictures", FIT + (
+        "import dataclasses\n        whole = "
+        "dataclasses.replace(capture, video=capture.track_file.parent / f'actor-{capture.name}.mp4', readable=None)\n "
+        "       np.save(self.workspace.folder / 'checkpoint.npy', next(whole.frames([30], 128)))"
+    )),
+    "RendersTheTruth": ("held-out pictures", (
+        "def render(self, capture, indices):\n        import dataclasses\n       "
+        " yield from dataclasses.replace(capture, readable=None).frames(indices, 128)"
+    )),
+    "CannotGoOn": ("killed in the fit", FIT + (
+        "import time\n        (self.workspace.folder / 'begun').mkdir()\n       "
+        " time.sleep(0.8)\n        super().fit(capture, train)"
+    )),
+    "Small": ("frames:", (
+        "def render(self, capture, indices):\n        yield from (np.zeros((64, 64, 3), np.uint8) "
+        "for _ in indices)"
+    )),
+    "Floats": ("frames:", (
+        "def render(self, capture, indices):\n        yield from (np.ones((128, 128, 3), np.uint8) "
+        "for _ in indices)"
+    )),
     "TakesAnySetting": ("an unknown setting", "def __init__(self, workspace):\n        self.workspace = workspace"),
-    "OnlySaysEdit": ("capabilities", "from dataclasses import replace\n    info = replace(FirstFrame.info, capabilities=frozenset({'render', 'edit'}))"),
+    "OnlySaysEdit": ("capabilities", (
+        "from dataclasses import replace\n    info = replace(FirstFrame.info, "
+        "capabilities=frozenset({'render', 'edit'}))"
+    )),
     "Mute": ("describe", "def describe(self):\n        return {'config': {'path': object()}}"),
 }  # fmt: skip
 

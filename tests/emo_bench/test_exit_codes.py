@@ -80,7 +80,8 @@ FILES = {
 FOLDERS = {
     "report": ["report", "runs", "--no-videos", "--out", "OUT"],
     "scores": ["score", "a", "--reference", "b", "--metrics", "psnr", "--out", "OUT"],
-    "runs": ["run", "--method", "mean-frame", "--actor", "dot", "--protocol", "quick.toml", "--no-trivial", "--runs", "OUT"],
+    "runs": ["run", "--method", "mean-frame", "--actor", "dot", "--protocol", "quick.toml", "--no-trivial", "--runs",
+        "OUT"],
     "ablation": ["ablate", "--actor", "dot", "--profile", "smoke", "--skip-edit", "--runs", "OUT"],
 }  # fmt: skip
 
@@ -175,8 +176,10 @@ def test_a_folder_that_cannot_be_there_is_one_line(command: str, out: str, call:
     "words",
     [
         ["show", "IN"], ["report", "IN"], ["compare", "IN", "IN"], ["check", "IN", "--thresholds", "thresholds.toml"],
-        ["check", "runs", "--thresholds", "IN"], ["score", "IN", "--reference", "b"], ["score", "a", "--reference", "IN"],
-        ["score", "a", "--reference", "b", "--masks", "IN", "--region", "foreground"], ["actors", "add", "IN"], ["drive", "IN", "--by", "dot"],
+        ["check", "runs", "--thresholds", "IN"], ["score", "IN", "--reference", "b"],
+        ["score", "a", "--reference", "IN"],
+        ["score", "a", "--reference", "b", "--masks", "IN", "--region", "foreground"], ["actors", "add", "IN"],
+        ["drive", "IN", "--by", "dot"],
         ["study", "score", "IN"], ["study", "build", "IN"],
         ["run", "--method", "IN.py:Own", "--actor", "dot"], ["run", "--method", "IN.toml", "--actor", "dot"],
         ["run", "--method", "mean-frame", "--actor", "dot", "--protocol", "IN.toml"], ["protocols", "show", "IN.toml"],
@@ -227,12 +230,27 @@ def assert_refused(code: object, err: str, named: str) -> None:
         (MethodError("method own: fit failed"), 1, "x: method own: fit failed"),
         (KeyboardInterrupt(), 130, "x: interrupted; the same command goes on from here"),
         (Terminated(143), 143, ""),
-        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "x: /a/b: the disk is full: free some space, or write elsewhere"),
-        (OSError(errno.ENOSPC, "No space left on device"), 2, "x: the disk is full: free some space, or write elsewhere"),
-        (IsADirectoryError(errno.EISDIR, "Is a directory", "/a"), 2, "x: /a: it is a folder, but a file is needed: give another path"),
-        (OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b"), 2, "x: /a -> /b: Invalid cross-device link: choose another place"),
+        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, (
+            "x: /a/b: the disk is full: free some space, or "
+            "write elsewhere"
+        )),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, (
+            "x: the disk is full: free some space, or write "
+            "elsewhere"
+        )),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "/a"), 2, (
+            "x: /a: it is a folder, but a file is needed: "
+            "give another path"
+        )),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b"), 2, (
+            "x: /a -> /b: Invalid cross-device "
+            "link: choose another place"
+        )),
         (OSError("of a library"), 2, "x: OSError: of a library"),
-        (MemoryError(), 2, "x: out of memory: end other programs, or choose smaller settings (a lower resolution, a smaller batch)"),
+        (MemoryError(), 2, (
+            "x: out of memory: end other programs, or choose smaller settings (a lower resolution, a "
+            "smaller batch)"
+        )),
         (SystemExit(0), 70, "x: sys.exit(0) was called before the work was done (place unknown)"),
         (ZeroDivisionError("one"), 70, "x: this is a bug of the program: please report it with the lines above"),
     ],

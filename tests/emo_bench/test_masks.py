@@ -127,15 +127,20 @@ REFUSED = {
     "label map": (label_map, r"0, 1, 14, 17.*--mask-labels"),
     "one faint level": (lambda: levels_of(0, 17), r"0, 17"),
     "two labels": (lambda: levels_of(1, 2), r"1, 2"),
-    "labels with 255 as void": (lambda: np.where(RNG.random((SIDE, SIDE)) < 0.02, 255, label_map()).astype(np.uint8), "label map"),
-    "trimap": (lambda: np.where(np.arange(SIDE)[:, None] < 16, 128, levels_of(0, 255)).astype(np.uint8), r"0, 128, 255.*trimap"),
+    "labels with 255 as void": (lambda: np.where(RNG.random((SIDE, SIDE)) < 0.02, 255, label_map()).astype(np.uint8),
+        "label map"),
+    "trimap": (lambda: np.where(np.arange(SIDE)[:, None] < 16, 128, levels_of(0, 255)).astype(np.uint8), (
+        r"0, 128, "
+        r"255.*trimap"
+    )),
     "constant grey": (lambda: levels_of(90, 90), "the value 90 alone"),
     "constant bright": (lambda: levels_of(200, 200), "the value 200 alone"),
     "photo": (lambda: FRAMES[0], r"colours"),
     "photo with full alpha": (lambda: np.dstack((FRAMES[0], levels_of(255, 255))), "colours"),
     "coloured labels": (lambda: palette_mask((0, 0, 255), (255, 0, 0)), "#0000ff, #ff0000"),
     "alpha and mask differ": (
-        lambda: np.dstack((*[np.where(np.arange(SIDE)[None] < 20, levels_of(0, 255), 0).astype(np.uint8)] * 3, levels_of(0, 255))),
+        lambda: np.dstack((*[np.where(np.arange(SIDE)[None] < 20, levels_of(0, 255), 0).astype(np.uint8)] * 3,
+            levels_of(0, 255))),
         "different masks",
     ),
     "half-transparent everywhere": (lambda: np.dstack((FRAMES[0], levels_of(100, 100))), "its alpha"),

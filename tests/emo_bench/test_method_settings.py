@@ -1,4 +1,6 @@
-"""Every setting of every method, given every kind of wrong value: refused in one line when it is built, or a value that fits."""
+"""Every setting of every method, given every kind of wrong value: refused in one line when it is built, or a value that
+fits.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from emo_bench.methods.seeds import GREATEST
 from emo_bench.methods.settings import MethodSettings, resolve
 from emo_bench.runs.runner import RunRequest, run
 
-VALUES = ["", " ", ",", ",,1", "1,,2", "nan", "inf", "-inf", "-1", "0", "1e999", "1e-999", "9" * 30, "9" * 5000, "1e300", "word",
+VALUES = ["", " ", ",", ",,1", "1,,2", "nan", "inf", "-inf", "-1", "0", "1e999", "1e-999", "9" * 30, "9" * 5000,
+    "1e300", "word",
           "true", "0x10", "1;2", "\u0663", "../..", "x" * 5000]  # fmt: skip
 MODELS: dict[str, type[MethodSettings]] = {
     "emo-avatar": EmoAvatarConfig,

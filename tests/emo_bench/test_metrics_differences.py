@@ -167,7 +167,8 @@ def test_the_spread_between_seeds_is_pooled_over_actors() -> None:
     assert math.isnan(between_seed_spread([first[:1]]))
 
 
-# arch 8.0: arch.bootstrap.optimal_block_length(series)["circular"]; it scales its autocorrelations a little differently.
+# arch 8.0: arch.bootstrap.optimal_block_length(series)["circular"]; it scales its autocorrelations a little
+# differently.
 ARCH = [(500, 0.5, 10.336), (500, 0.8, 17.808), (500, 0.95, 30.798), (24, 0.5, 1.091), (120, 0.7, 11.368)]
 
 

@@ -1,4 +1,6 @@
-"""No connection: what ``run``, ``score``, ``report``, ``show`` and the others read lies on this machine, offline or not."""
+"""No connection: what ``run``, ``score``, ``report``, ``show`` and the others read lies on this machine, offline or
+not.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # Names are looked up and connections opened through these, in whichever library; hooks cannot be taken off again.
 GUARD = """
 import sys
-REFUSED = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto", "urllib.Request")
+REFUSED = (
+    "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.sendto",
+    "urllib.Request",
+)
 
 def guard(event, arguments):
     if event in REFUSED:
@@ -68,7 +73,8 @@ def test_commands_open_no_connection(actor_home: Path, quick_protocol_text: str,
             Image.fromarray(frame).save(tmp_path / name / f"{i}.png")
     run = "runs/quick/dot/nearest-frame/smoke-s0"
     commands = [
-        ["run", "--method", "nearest-frame", "--actor", "dot", "--protocol", "quick.toml", "--profile", "smoke", "--device", "cpu", "--skip-edit"],
+        ["run", "--method", "nearest-frame", "--actor", "dot", "--protocol", "quick.toml", "--profile", "smoke",
+            "--device", "cpu", "--skip-edit"],
         # The default metrics, which load every network that they can find.
         ["score", "ours", "--reference", "reference"],
         ["report", "runs", "--out", "report", "--no-videos"],
@@ -82,6 +88,9 @@ def test_commands_open_no_connection(actor_home: Path, quick_protocol_text: str,
 
 
 def test_the_guard_sees_what_it_must(actor_home: Path, tmp_path: Path) -> None:
-    code = "import socket, urllib.request\nfor act in (lambda: socket.create_connection(('127.0.0.1', 9)), lambda: urllib.request.urlopen('http://host.invalid')):\n    try: act()\n    except OSError as error: print(error)\n"
+    code = (
+        "import socket, urllib.request\nfor act in (lambda: socket.create_connection(('127.0.0.1', 9)), lambda: "
+        "urllib.request.urlopen('http://host.invalid')):\n    try: act()\n    except OSError as error: print(error)\n"
+    )
     done = guarded(code, home=actor_home, offline=False, folder=tmp_path)
     assert done.stderr.count("GUARD") >= 2 and done.stdout.count("the guard of the test refuses") == 2

@@ -1,4 +1,6 @@
-"""Methods and metrics of others that fail: their own traceback once, one line of ours, exit code 1, nothing lost or hidden."""
+"""Methods and metrics of others that fail: their own traceback once, one line of ours, exit code 1, nothing lost or
+hidden.
+"""
 
 from __future__ import annotations
 
@@ -171,7 +173,10 @@ def test_a_method_that_ends_the_process_is_a_failure(actor: str, tmp_path: Path,
 
 
 def test_a_child_of_a_method_ends_as_it_likes(run_with: Any) -> None:
-    child = "child = os.fork()\n        if child == 0: os._exit(7)\n        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7"
+    child = (
+        "child = os.fork()\n        if child == 0: os._exit(7)\n        assert "
+        "os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7"
+    )
     assert run_with(fit=child).code == 0
 
 
@@ -195,14 +200,23 @@ def test_a_run_whose_method_exits_is_not_finished(run_with: Any, tmp_path: Path)
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ({"describe": "return {'config': {'size': {1, 2}}}"}, "describe()['config']['size'] is set, which is not plain"),
-        ({"describe": "return {'config': {'a': float('nan')}}"}, "describe()['config']['a'] is nan, which JSON does not"),
+        ({"describe": "return {'config': {'size': {1, 2}}}"}, (
+            "describe()['config']['size'] is set, which is not "
+            "plain"
+        )),
+        ({"describe": "return {'config': {'a': float('nan')}}"}, (
+            "describe()['config']['a'] is nan, which JSON does "
+            "not"
+        )),
         ({"describe": "return {'config': {1: 2}}"}, "describe()['config'] has the key '1' (int)"),
         ({"describe": "return 7"}, "describe gives int; it must give a dictionary"),
         ({"describe": "return {'flags': 'slow'}"}, "describe()['flags'] is str, not list"),
         ({"describe": "a = {}; a['config'] = a; return a"}, "is nested deeper than 40 levels"),
         ({"describe": "return {'config': {'a': 10**5000}}"}, "describe()['config']['a'] is a number of 16610 bits"),
-        ({"describe": "return {'config': {'a': chr(0xdcff)}}"}, "describe()['config']['a'] is text with half a character"),
+        ({"describe": "return {'config': {'a': chr(0xdcff)}}"}, (
+            "describe()['config']['a'] is text with half a "
+            "character"
+        )),
         ({"describe": "return {'config': {chr(0xdcff): 1}}"}, "with half a character"),
         ({"describe": "return {'config': {'a': 'x' * 5_000_000}}"}, "describe gives 5.0 MB of JSON; at most 4 MB"),
         ({"render_inputs": "return {'x': np.float32(1)}"}, "render_inputs()['x'] is float32, which is not plain JSON"),

@@ -1,4 +1,6 @@
-"""Reference editors: the libraries' own results, palettes by hand, diffusers pipelines built here, mistakes in a line."""
+"""Reference editors: the libraries' own results, palettes by hand, diffusers pipelines built here, mistakes in a
+line.
+"""
 
 from __future__ import annotations
 
@@ -195,15 +197,24 @@ def test_the_named_pipeline_edits_with_what_it_takes(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pipeline": "FluxContextPipeline"}, r"has no pipeline 'FluxContextPipeline'; the closest pipelines are FluxKontextPipeline, "),
+        ({"pipeline": "FluxContextPipeline"}, (
+            r"has no pipeline 'FluxContextPipeline'; the closest pipelines are "
+            r"FluxKontextPipeline, "
+        )),
         ({"pipeline": "instruct-pix2pix"}, "closest pipelines are StableDiffusionInstructPix2PixPipeline"),
         ({"pipeline": ""}, "has no pipeline ''; the closest pipelines are "),
         ({"pipeline": "DDIMScheduler"}, "DDIMScheduler of diffusers is not a pipeline; the closest pipelines are "),
         ({"pipeline": "__version__"}, "__version__ of diffusers is not a pipeline"),
         ({"pipeline": "DiffusionPipeline"}, "takes no prompt and no image and no generator, so it does not edit"),
-        ({"pipeline": "FluxPipeline"}, "FluxPipeline takes no image, so it does not edit .*; the closest pipelines are FluxKontext"),
+        ({"pipeline": "FluxPipeline"}, (
+            "FluxPipeline takes no image, so it does not edit .*; the closest pipelines "
+            "are FluxKontext"
+        )),
         ({"pipeline": "NotInstalledPipeline"}, "needs no_such_package; run: pip install no_such_package"),
-        ({"pipeline": "FluxKontextPipeline", "image_scale": 1.5}, "FluxKontextPipeline takes no image_guidance_scale: remove image_scale"),
+        ({"pipeline": "FluxKontextPipeline", "image_scale": 1.5}, (
+            "FluxKontextPipeline takes no image_guidance_scale: "
+            "remove image_scale"
+        )),
         ({"pipeline": 7}, "pipeline: "),
     ],
 )  # fmt: skip

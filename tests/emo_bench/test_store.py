@@ -126,7 +126,10 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from emo_bench.runs.store import lock_folder\nwith lock_folder(Path({str(tmp_path)!r})): pass"
+    code = (
+        f"from pathlib import Path; from emo_bench.runs.store import lock_folder\nwith "
+        f"lock_folder(Path({str(tmp_path)!r})): pass"
+    )
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with lock_folder(tmp_path):

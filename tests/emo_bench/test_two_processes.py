@@ -1,4 +1,6 @@
-"""Commands at work at the same time: they share the stand-ins of an actor, and the second never loses its own result."""
+"""Commands at work at the same time: they share the stand-ins of an actor, and the second never loses its own
+result.
+"""
 
 from __future__ import annotations
 

@@ -192,7 +192,10 @@ def test_lines_are_short_and_printable() -> None:
     assert one_line(KeyError("x")) == "it refers to something that the file does not hold"
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RecursionError(), OverflowError("x"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), struct.error("x"), zipfile.BadZipFile("x")])  # fmt: skip
+@pytest.mark.parametrize("error", [
+    MemoryError(), RecursionError(), OverflowError("x"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+    struct.error("x"), zipfile.BadZipFile("x"),
+])  # fmt: skip
 def test_whatever_a_parser_raises_is_one_line(error: Exception, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()

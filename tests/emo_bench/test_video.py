@@ -271,7 +271,9 @@ def test_lists_of_other_files_and_sound_alone_are_no_videos(tmp_path: Path) -> N
     lists = {
         "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\npart.ts\n#EXT-X-ENDLIST\n",
         "list.mp4": "ffconcat version 1.0\nfile part.ts\n",
-        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "list.sdp": (
+            "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+        ),
     }
     for name, content in lists.items():
         (tmp_path / name).write_text(content)

@@ -1,4 +1,6 @@
-"""The studio: its ray tracer against analytic shading, its people against MediaPipe, its motion against its promises."""
+"""The studio: its ray tracer against analytic shading, its people against MediaPipe, its motion against its
+promises.
+"""
 
 from __future__ import annotations
 

@@ -76,5 +76,6 @@ def open_capture(prepared: Path, scratch: Path) -> Place:
 TRACK_MODULES = ("torch", "cv2", "emo_bench.actors.track", "emo_bench.tracking.uv")
 READERS = (
     Reader("track", TRACK_MODULES, track_file, changed_zip(changed_npy), open_track),
-    Reader("capture", (*TRACK_MODULES, "av", "emo_bench.actors.capture", "emo_bench.actors.library"), capture_file, changed_json, open_capture),
+    Reader("capture", (*TRACK_MODULES, "av", "emo_bench.actors.capture", "emo_bench.actors.library"), capture_file,
+        changed_json, open_capture),
 )  # fmt: skip

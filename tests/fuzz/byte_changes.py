@@ -9,9 +9,15 @@ from random import Random
 MOST_CHANGES = 5
 BLOCK = 64
 GROWN = 1 << 16
-NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)  # fmt: skip
+NUMBERS = (
+    0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1,
+    (1 << 64) - 1,
+)  # fmt: skip
 TEXT_NUMBERS = (b"0", b"-1", b"1e309", b"nan", b"99999999", b"4294967296", b"99999999999999999999999", b"0.5", b"")
-WORDS = (b"\x00", b"\xff\xfe", b"\x1b[31m", b"\n", b"\r\n", b"\xe2\x80\xae", b"|O", b"O", b"null", b"{", b"[", b'"', b"\\u0000")  # fmt: skip
+WORDS = (
+    b"\x00", b"\xff\xfe", b"\x1b[31m", b"\n", b"\r\n", b"\xe2\x80\xae", b"|O", b"O", b"null", b"{", b"[", b'"',
+    b"\\u0000",
+)  # fmt: skip
 
 
 def changed(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
@@ -95,4 +101,7 @@ def _spliced(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
     return content[:a] + other[b : b + rng.choice((BLOCK, len(other)))]
 
 
-CHANGES = (_bit, _bit, _bit, _byte, _byte, _number, _number, _text_number, _cut, _end, _doubled, _inserted, _overwritten, _moved, _spliced)  # fmt: skip
+CHANGES = (
+    _bit, _bit, _bit, _byte, _byte, _number, _number, _text_number, _cut, _end, _doubled, _inserted, _overwritten,
+    _moved, _spliced,
+)  # fmt: skip

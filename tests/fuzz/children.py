@@ -105,7 +105,9 @@ def try_alone(reader: Reader, prepared: Path, limits: Limits, content: bytes) ->
 
 
 def in_child(work: Callable[[], object]) -> int:
-    """Do work in a process of its own, so that no thread or memory of it is there when others are forked; its exit code."""
+    """Do work in a process of its own, so that no thread or memory of it is there when others are forked; its exit
+    code.
+    """
     process = TREE.Process(target=work)
     process.start()
     process.join()

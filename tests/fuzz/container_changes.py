@@ -1,4 +1,6 @@
-"""Changes inside containers, whose checksums and lengths are made right again so that the reader looks at what is inside."""
+"""Changes inside containers, whose checksums and lengths are made right again so that the reader looks at what is
+inside.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,14 @@ from random import Random
 from tests.fuzz import byte_changes, value_changes
 
 Change = Callable[[Random, bytes, Sequence[bytes]], bytes]
-NPY_TYPES = ("|O", "O", "<f4", ">f8", "<i8", "|b1", "<U9999999", "|V8", "<c16", "|S0", "<M8[s]", "<f2", "|u1", "f8,O", "(3,)f4")  # fmt: skip
+NPY_TYPES = (
+    "|O", "O", "<f4", ">f8", "<i8", "|b1", "<U9999999", "|V8", "<c16", "|S0", "<M8[s]", "<f2", "|u1", "f8,O", "(3,)f4",
+)  # fmt: skip
 GLOBALS = (
-    "cos\nsystem\n", "cnumpy\ndtype\n", "cnumpy\nndarray\n", "cnumpy.core.multiarray\n_reconstruct\n", "cnumpy._core.multiarray\nscalar\n",
-    "cbuiltins\neval\n", "cbuiltins\ngetattr\n", "ctorch._utils\n_rebuild_tensor_v2\n", "ccollections\nOrderedDict\n", "c_codecs\nencode\n",
+    "cos\nsystem\n", "cnumpy\ndtype\n", "cnumpy\nndarray\n", "cnumpy.core.multiarray\n_reconstruct\n",
+    "cnumpy._core.multiarray\nscalar\n",
+    "cbuiltins\neval\n", "cbuiltins\ngetattr\n", "ctorch._utils\n_rebuild_tensor_v2\n", "ccollections\nOrderedDict\n",
+    "c_codecs\nencode\n",
 )  # fmt: skip
 MOST_CHANGES = 4
 
@@ -79,7 +85,8 @@ def changed_npy(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
     key = rng.choice(("descr", "descr", "shape", "shape", "fortran_order", "extra"))
     odd = {
         "descr": rng.choice((*NPY_TYPES, [("a", "<f4"), ("b", "|O")], [("", "<f4")], 7, [("a", ("<f4", (1 << 40,)))])),
-        "shape": rng.choice(((), (0,), (-1,), (1 << 62, 4), (10**9,), (1, *header["shape"]), header["shape"][::-1], (1.5,), "x", (1,) * 40)),
+        "shape": rng.choice(((), (0,), (-1,), (1 << 62, 4), (10**9,), (1, *header["shape"]), header["shape"][::-1],
+            (1.5,), "x", (1,) * 40)),
         "fortran_order": rng.choice((True, 1, None, "no")),
     }  # fmt: skip
     header[key] = odd.get(key, value_changes.odd_value(rng))
@@ -103,7 +110,21 @@ def changed_pickle(rng: Random, content: bytes, others: Sequence[bytes]) -> byte
         elif how == 2:
             parts[i], parts[j] = parts[j], parts[i]
         elif how == 3:
-            parts[i] = rng.choice((b"K\x00", b"J\xff\xff\xff\x7f", b"N", b"}", b"]", b")", b"R", b"0", b"b", b"M\xff\xff", b"G" + b"\x7f\xf8" + bytes(6)))  # fmt: skip
+            parts[i] = rng.choice(
+                (
+                    b"K\x00",
+                    b"J\xff\xff\xff\x7f",
+                    b"N",
+                    b"}",
+                    b"]",
+                    b")",
+                    b"R",
+                    b"0",
+                    b"b",
+                    b"M\xff\xff",
+                    b"G" + b"\x7f\xf8" + bytes(6),
+                )
+            )
         elif how == 4:
             parts[i] = rng.choice(GLOBALS).encode()
         else:
@@ -149,7 +170,18 @@ def changed_png(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
         chunks.insert(i, rng.choice(chunks))
     elif how == 2:
         bomb = zlib.compress(bytes(1 << 22))
-        chunks.insert(1, rng.choice(((b"iCCP", b"a\0\0" + bomb), (b"zTXt", b"a\0\0" + bomb), (b"iTXt", b"a\0\1\0\0\0" + bomb), (b"tRNS", bytes(7)), (b"acTL", bytes(8)))))  # fmt: skip
+        chunks.insert(
+            1,
+            rng.choice(
+                (
+                    (b"iCCP", b"a\0\0" + bomb),
+                    (b"zTXt", b"a\0\0" + bomb),
+                    (b"iTXt", b"a\0\1\0\0\0" + bomb),
+                    (b"tRNS", bytes(7)),
+                    (b"acTL", bytes(8)),
+                )
+            ),
+        )
     elif how == 3 and kind == b"IHDR":
         chunks[i] = (kind, struct.pack(">II", rng.choice((0, 24, 100000)), rng.choice((0, 24, 100000))) + data[8:])
     else:

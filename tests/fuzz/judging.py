@@ -15,12 +15,17 @@ BAD_LINE, RAW, CRASH, SLOW, MEMORY = "no clear line", "raw exception", "crash", 
 FINDS = (CRASH, MEMORY, SLOW, RAW, BAD_LINE)
 LONGEST_LINE = 2000
 ROOT = Path(__file__).resolve().parents[2]
-OUT_OF_MEMORY = ("cannot allocate memory", "can't allocate memory", "unable to allocate", "bad_alloc", "bad allocation", "not enough memory", "malloc")  # fmt: skip
+OUT_OF_MEMORY = (
+    "cannot allocate memory", "can't allocate memory", "unable to allocate", "bad_alloc", "bad allocation",
+    "not enough memory", "malloc",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``what`` happened: the exception and its message, or the line that is not one; ``place`` in the project, file:line."""
+    """``what`` happened: the exception and its message, or the line that is not one; ``place`` in the project,
+    file:line.
+    """
 
     outcome: str
     what: str = ""

@@ -30,10 +30,12 @@ def pictures(folder: Path) -> Sequence[bytes]:
     turned = Image.Exif()
     turned[0x0112] = 6
     wanted: list[tuple[Any, str, dict[str, Any]]] = [
-        (colour, "PNG", {"exif": turned}), (colour.convert("L"), "PNG", {}), (colour.convert("P"), "PNG", {"transparency": 3}),
+        (colour, "PNG", {"exif": turned}), (colour.convert("L"), "PNG", {}),
+        (colour.convert("P"), "PNG", {"transparency": 3}),
         (colour.convert("RGBA"), "PNG", {}), (colour.convert("1"), "PNG", {}), (deep, "PNG", {}),
         (colour, "JPEG", {"exif": turned}), (colour.convert("CMYK"), "JPEG", {}), (colour.convert("RGBA"), "WEBP", {}),
-        (colour, "BMP", {}), (colour.convert("P"), "BMP", {}), (colour, "TIFF", {"compression": "tiff_lzw"}), (deep, "TIFF", {}),
+        (colour, "BMP", {}), (colour.convert("P"), "BMP", {}), (colour, "TIFF", {"compression": "tiff_lzw"}),
+        (deep, "TIFF", {}),
         (colour, "EPS", {}), (colour, "GIF", {}), (colour, "TGA", {}), (colour, "PPM", {}),
     ]  # fmt: skip
     found = []
@@ -108,5 +110,6 @@ def open_video(prepared: Path, scratch: Path) -> Place:
 
 READERS = (
     Reader("picture", ("PIL.Image", "emo_bench.video.frame_source"), pictures, changed_png, open_picture),
-    Reader("video", ("av", "emo_bench.video.frame_source", "emo_bench.video.reading", "emo_bench.video.lossless"), videos, changed, open_video),
+    Reader("video", ("av", "emo_bench.video.frame_source", "emo_bench.video.reading", "emo_bench.video.lossless"),
+        videos, changed, open_video),
 )  # fmt: skip

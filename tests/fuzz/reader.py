@@ -1,4 +1,6 @@
-"""What a reader is to the fuzzer: what it needs, its valid files, how they are changed, and the doors that they go through."""
+"""What a reader is to the fuzzer: what it needs, its valid files, how they are changed, and the doors that they go
+through.
+"""
 
 from __future__ import annotations
 

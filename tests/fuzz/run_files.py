@@ -30,7 +30,9 @@ at_least = 5
 
 
 def finished_runs(folder: Path) -> Path:
-    """Two finished runs of stand-ins on a small actor, one with losses, and a baseline of both; returns the second run."""
+    """Two finished runs of stand-ins on a small actor, one with losses, and a baseline of both; returns the second
+    run.
+    """
     from emo_bench.runs import runner
     from reports.compare.sides import read_rows
     from reports.gate.stored_scores import group_seeds, write_baseline
@@ -176,7 +178,8 @@ def _refuse_constant(name: str) -> None:
 
 
 MODULES = (
-    "torch", "cv2", "pandas", "pyarrow.parquet", "jinja2", "rich.console", "rich.table", "emo_bench.runs.runner", "emo_bench.actors.track", "reports.publishing",
+    "torch", "cv2", "pandas", "pyarrow.parquet", "jinja2", "rich.console", "rich.table", "emo_bench.runs.runner",
+    "emo_bench.actors.track", "reports.publishing",
     "reports.pages.terminal", "reports.compare.writing", "reports.gate.writing", "reports.gate.thresholds",
 )  # fmt: skip
 

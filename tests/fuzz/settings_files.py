@@ -70,5 +70,6 @@ def open_settings(prepared: Path, scratch: Path) -> Place:
 
 
 READERS = (
-    Reader("toml", ("numpy", "emo_bench.methods.command.file", "protocols.ablation", "reports.gate.thresholds"), settings_files, changed_toml, open_settings),
+    Reader("toml", ("numpy", "emo_bench.methods.command.file", "protocols.ablation", "reports.gate.thresholds"),
+        settings_files, changed_toml, open_settings),
 )  # fmt: skip

@@ -23,7 +23,8 @@ def study_key() -> Any:
     from reports.study.building import STATEMENTS, AttentionCheck, StudyClip, StudyKey
 
     clips = tuple(
-        StudyClip(id=name, run=f"runs/{name}", method=f"Method {i % 2}", actor="1", style=f"style-{i // 2}", profile="cpu", seed=0,
+        StudyClip(id=name, run=f"runs/{name}", method=f"Method {i % 2}", actor="1", style=f"style-{i // 2}",
+            profile="cpu", seed=0,
                   first=0, last=9, webm_sha256="0" * 64)
         for i, name in enumerate(CLIPS)
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""The fuzzer finds what it must find: a reader that crashes, hangs, fills memory, raises or babbles is caught in the act."""
+"""The fuzzer finds what it must find: a reader that crashes, hangs, fills memory, raises or babbles is caught in the
+act.
+"""
 
 from __future__ import annotations
 

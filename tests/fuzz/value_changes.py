@@ -1,4 +1,6 @@
-"""Changes of nested values, as JSON and TOML files hold them: another type, another name, too deep, too many, hostile text."""
+"""Changes of nested values, as JSON and TOML files hold them: another type, another name, too deep, too many, hostile
+text.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,15 @@ from tests.fuzz import byte_changes
 
 MOST_CHANGES = 3
 TEXTS = (
-    "", "0", "-1", "x" * 5000, "a\nb", "a\r\nb", "\x1b]0;t\x07\x1b[2J", "\u202eabc\u2066", "\x00", "\x85\u2028", "\ud800",
-    "../../../etc/passwd", "/dev/zero", "=HYPERLINK(\"http://x.invalid\")", "| a | b |\n|---|---|", "<script>alert(1)</script>",
-    "</script><img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "%s%n", "\\input{/etc/passwd}", "nan", "inf", "null", "٣", "🧑", "hf-hub:a/b",
+    "", "0", "-1", "x" * 5000, "a\nb", "a\r\nb", "\x1b]0;t\x07\x1b[2J", "\u202eabc\u2066", "\x00", "\x85\u2028",
+    "\ud800",
+    "../../../etc/passwd", "/dev/zero", "=HYPERLINK(\"http://x.invalid\")", "| a | b |\n|---|---|",
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "%s%n", "\\input{/etc/passwd}", "nan", "inf", "null", "٣",
+    "🧑", "hf-hub:a/b",
 )  # fmt: skip
-NUMBERS = (0, 1, -1, 2, 7, 1.5, -0.0, 1e-320, 1e308, 2**31, 2**53 + 1, 2**63, -(2**63) - 1, 10**30, math.nan, math.inf, -math.inf)  # fmt: skip
+NUMBERS = (0, 1, -1, 2, 7, 1.5, -0.0, 1e-320, 1e308, 2**31, 2**53 + 1, 2**63, -(2**63) - 1, 10**30, math.nan, math.inf,
+    -math.inf)  # fmt: skip
 
 
 def changed_json(rng: Random, content: bytes, others: Sequence[bytes]) -> bytes:
@@ -109,7 +115,16 @@ def _changed_here(rng: Random, value: Any) -> Any:
         return _changed_table(rng, value)
     if isinstance(value, list) and value and rng.random() < 0.7:
         i = rng.randrange(len(value))
-        return rng.choice((value[:i] + value[i + 1 :], [*value, value[i]], value[:i], value * 2, value[::-1], [*value, odd_value(rng)]))  # fmt: skip
+        return rng.choice(
+            (
+                value[:i] + value[i + 1 :],
+                [*value, value[i]],
+                value[:i],
+                value * 2,
+                value[::-1],
+                [*value, odd_value(rng)],
+            )
+        )
     if isinstance(value, (int, float)) and not isinstance(value, bool) and rng.random() < 0.5:
         return rng.choice((*NUMBERS, value + 1, -value, str(value), float(value) if abs(value) < 1e300 else 0))
     if isinstance(value, str) and rng.random() < 0.5:

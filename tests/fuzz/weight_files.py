@@ -92,7 +92,8 @@ def _nvidia(state: dict[str, Any], protocol: int) -> bytes:
     sizes = {"c_dim": 0, "img_resolution": SMALL["img_resolution"], "img_channels": 3}
     kwargs = {
         "z_dim": SMALL["z_dim"], "w_dim": SMALL["w_dim"], "mapping_kwargs": {"num_layers": SMALL["mapping_layers"]},
-        "synthesis_kwargs": {"channel_base": SMALL["channel_base"], "channel_max": SMALL["channel_max"], "num_fp16_res": 4, "conv_clamp": 256},
+        "synthesis_kwargs": {"channel_base": SMALL["channel_base"], "channel_max": SMALL["channel_max"],
+            "num_fp16_res": 4, "conv_clamp": 256},
         **sizes,
     }  # fmt: skip
     content: dict[str, Any] = {
@@ -110,7 +111,13 @@ def _nvidia(state: dict[str, Any], protocol: int) -> bytes:
 
 def _rosinality(state: dict[str, Any]) -> dict[str, Any]:
     """The state under rosinality's names, with the axes that it keeps."""
-    leaves = {"weight": "conv.weight", "affine.weight": "conv.modulation.weight", "affine.bias": "conv.modulation.bias", "bias": "activate.bias", "noise_strength": "noise.weight"}  # fmt: skip
+    leaves = {
+        "weight": "conv.weight",
+        "affine.weight": "conv.modulation.weight",
+        "affine.bias": "conv.modulation.bias",
+        "bias": "activate.bias",
+        "noise_strength": "noise.weight",
+    }
     made: dict[str, Any] = {}
     for name, value in state.items():
         if found := re.fullmatch(r"mapping\.fc(\d+)\.(\w+)", name):

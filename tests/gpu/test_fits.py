@@ -21,7 +21,8 @@ TINY = {
     "emo-avatar": {
         **SHORT, "resolution_px": "32", "skip_resolutions": "16,32", "texture_px": "32", "batch": "2",
         "flow_widths": "8,8,8,8,8", "encoder_width": "8", "encoder_max_width": "8", "motion_width": "8",
-        "projection_steps": "2", "tuning_steps": "2", "gan_start_step": "1", "mouth_px": "32", "discriminator_width": "8",
+        "projection_steps": "2", "tuning_steps": "2", "gan_start_step": "1", "mouth_px": "32",
+        "discriminator_width": "8",
     },
     "style-avatar": {
         **SHORT, "feature_channels": "4", "channel_base": "64", "channel_max": "8", "freeze_step": "2", "r1_every": "2",
@@ -32,8 +33,10 @@ TINY = {
         "occupancy_cells": "16", "occupancy_start": "2",
     },
     "point-avatar": {
-        **SHORT, "resolution_px": "32", "first_points": "200", "most_points": "1000", "growths": "1", "first_colours": "4",
-        "deformer_width": "8", "canonical_width": "8", "shading_width": "8", "perceptual_weight": "0.1", "growth_share": "0.9",
+        **SHORT, "resolution_px": "32", "first_points": "200", "most_points": "1000", "growths": "1",
+        "first_colours": "4",
+        "deformer_width": "8", "canonical_width": "8", "shading_width": "8", "perceptual_weight": "0.1",
+        "growth_share": "0.9",
     },
     "deep-video-portraits": {**SHORT, "width": "4", "max_width": "8", "window": "2", "look_frames": "4", "batch": "2"},
     "mean-frame": {},

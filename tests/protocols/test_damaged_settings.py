@@ -1,4 +1,6 @@
-"""TOML files with other values, types, keys and bytes: each is read or refused in one line, whatever kind of file it claims to be."""
+"""TOML files with other values, types, keys and bytes: each is read or refused in one line, whatever kind of file it
+claims to be.
+"""
 
 from __future__ import annotations
 

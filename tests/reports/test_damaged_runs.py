@@ -33,7 +33,8 @@ MEAN, NEAREST = "mean-frame", "nearest-frame"
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(), st.text(max_size=20),
-    st.sampled_from([[], {}, [[]], {"name": 1}, "x" * 100_000, "\x1b[31m\n", "../../x", "/etc", "0-99999999", "9" * 99]),
+    st.sampled_from([[], {}, [[]], {"name": 1}, "x" * 100_000, "\x1b[31m\n", "../../x", "/etc", "0-99999999",
+        "9" * 99]),
     st.integers(1, 3000).map(lambda depth: f"nested {depth}"),
 )  # fmt: skip
 

@@ -38,9 +38,12 @@ TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=40) | 
 )
 PAYLOADS = (
     "<script>window.pwned = 1</script>", "<img src=x onerror=\"window.pwned = 1\">", "\"'><svg/onload=window.pwned=1>",
-    "</script><script>window.pwned = 1</script>", "{{ 7 * 7 }}{% raw %}", "![x](http://evil.invalid/x.png)", "[x](javascript:alert(1))",
-    "| a | b |\n|---|---|\n| 1 | 2 |", "# heading\n\n- item", "`code` ``more``", "<http://evil.invalid>", "\x1b]0;t\x07\x1b[2J\x9b31m", "\u202edcba",
-    "=HYPERLINK(\"http://evil.invalid\")", "+1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\\input{/etc/passwd} $x$ %", "a\x00\ufffe\x0b]]>",
+    "</script><script>window.pwned = 1</script>", "{{ 7 * 7 }}{% raw %}", "![x](http://evil.invalid/x.png)",
+    "[x](javascript:alert(1))",
+    "| a | b |\n|---|---|\n| 1 | 2 |", "# heading\n\n- item", "`code` ``more``", "<http://evil.invalid>",
+    "\x1b]0;t\x07\x1b[2J\x9b31m", "\u202edcba",
+    "=HYPERLINK(\"http://evil.invalid\")", "+1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\\input{/etc/passwd} $x$ %",
+    "a\x00\ufffe\x0b]]>",
 )  # fmt: skip
 
 
@@ -55,7 +58,20 @@ def text_of(html: str) -> str:
 @given(TEXT)
 def test_a_cell_shows_its_text_and_the_table_keeps_its_shape(text: str) -> None:
     html = MARKDOWN.render("\n".join(pipe_table(["a", "b"], [[text, "2"], ["1", text]])))
-    assert tags(html) <= {"table", "/table", "thead", "/thead", "tbody", "/tbody", "tr", "/tr", "th", "/th", "td", "/td"}  # fmt: skip
+    assert tags(html) <= {
+        "table",
+        "/table",
+        "thead",
+        "/thead",
+        "tbody",
+        "/tbody",
+        "tr",
+        "/tr",
+        "th",
+        "/th",
+        "td",
+        "/td",
+    }
     cells = [text_of(cell) for cell in re.findall(r"<td>(.*?)</td>", html)]
     assert len(cells) == 4 and cells[1:3] == ["2", "1"]
     assert cells[0].split() == cells[3].split() == legal(printable(text)).split()
@@ -88,7 +104,10 @@ def test_code_links_and_pictures_hold_anything(text: str) -> None:
 @given(TEXT)
 def test_latex_reads_no_command_of_others(text: str) -> None:
     shown = escape(text)
-    ours = r"\\(?:[{}&%$#_]|text(?:backslash|asciitilde|asciicircum|asciigrave|quotedbl|bar|less|greater)\{\})|\$\\(?:times|uparrow|downarrow)\$|\$\^\{\w*\}\$"
+    ours = (
+        r"\\(?:[{}&%$#_]|text(?:backslash|asciitilde|asciicircum|asciigrave|quotedbl|bar|less|greater)\{\})"
+        r"|\$\\(?:times|uparrow|downarrow)\$|\$\^\{\w*\}\$"
+    )
     rest = re.sub(ours, "", shown.replace(r"\_", ""))
     assert not re.search(r"[\\{}$&#%_^]", rest) and not UNPRINTABLE.search(shown)
 
@@ -104,8 +123,13 @@ def test_junit_is_xml_whatever_it_says(text: str) -> None:
         assert visible in "".join(letter for letter in said or "" if letter.isalnum())
 
 
-# Entries of run.json that others write as they like, and those that name something, which is no path and has no control character.
-TEXTS = ("title", "protocol_title", "flags", "identity.settings", "stages.fit.machine.processor", "stages.fit.machine.device", "stages.score.machine.emo_bench", "stages.score.records.psnr.backend.detail", "stages.score.records.psnr.unit")  # fmt: skip
+# Entries of run.json that others write as they like, and those that name something, which is no path and has no control
+# character.
+TEXTS = (
+    "title", "protocol_title", "flags", "identity.settings", "stages.fit.machine.processor",
+    "stages.fit.machine.device", "stages.score.machine.emo_bench", "stages.score.records.psnr.backend.detail",
+    "stages.score.records.psnr.unit",
+)  # fmt: skip
 NAMES = ("identity.method", "identity.actor.name", "identity.split.name", "identity.protocol.name")
 
 
@@ -194,7 +218,23 @@ def test_markdown_of_a_report_has_its_own_tables_only(report: Path) -> None:
     text = (report / "report.md").read_text(encoding="utf-8")
     assert not UNPRINTABLE.search(text.replace("\n", ""))
     html = MARKDOWN.render(text)
-    own = {"h1", "h2", "p", "strong", "blockquote", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "code", "a"}  # fmt: skip
+    own = {
+        "h1",
+        "h2",
+        "p",
+        "strong",
+        "blockquote",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+        "code",
+        "a",
+    }
     assert {tag.removeprefix("/") for tag in tags(html)} <= own
     assert {heading for heading in re.findall("<h2>(.*?)</h2>", html) if heading == "heading"} == set()
     targets = re.findall(r'href="([^"]*)"', html)
@@ -227,7 +267,15 @@ def test_latex_of_a_report_includes_no_file_of_others(report: Path) -> None:
 def test_a_terminal_obeys_no_word_of_others(poisoned_runs: list[Path], runs_dir: Path, terminal: bool) -> None:
     def shown(show: Callable[[Console], object]) -> str:
         file = io.StringIO()
-        show(Console(file=file, width=160, highlight=False, force_terminal=terminal, color_system="standard" if terminal else None))  # fmt: skip
+        show(
+            Console(
+                file=file,
+                width=160,
+                highlight=False,
+                force_terminal=terminal,
+                color_system="standard" if terminal else None,
+            )
+        )
         # Colours of rich's own.
         return re.sub(r"\x1b\[[\d;]*m", "", file.getvalue()) if terminal else file.getvalue()
 

@@ -26,7 +26,14 @@ from tests.reports.test_comparison import run
 
 def test_every_form_tells_the_same_means(runs_dir: Path, tmp_path: Path) -> None:
     files = publish(find_runs([runs_dir]), tmp_path, PageOptions(clips=False))
-    assert sorted(f.name for f in files) == ["report.csv", "report.html", "report.json", "report.md", "report.tex", "report_wide.csv"]  # fmt: skip
+    assert sorted(f.name for f in files) == [
+        "report.csv",
+        "report.html",
+        "report.json",
+        "report.md",
+        "report.tex",
+        "report_wide.csv",
+    ]
     content = json.loads((tmp_path / "report.json").read_text())
     wide = pandas.read_csv(tmp_path / "report_wide.csv")
     rows = {row["run"]: row for table in content["tables"] for row in table["rows"]}
@@ -81,9 +88,19 @@ STYLE = {
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"identity.style": STYLE}, "emo-bench run --method some --actor 1 --protocol self_reenactment --split tail-500 --profile cpu --seed 0 --style clay"),
-        ({"identity.style": STYLE, "identity.settings": {"edit.steps": "9"}}, "emo-bench run --method some --actor 1 --protocol self_reenactment --split tail-500 --profile cpu --seed 0 --set edit.steps=9 --style clay"),
-        ({"identity.style": STYLE | {"editor": "file"}}, "emo-bench run --method some --actor 1 --protocol self_reenactment --split tail-500 --profile cpu --seed 0 --reference 'my clay.png' --source-prompt 'a man' --prompt 'a clay man'"),
+        ({"identity.style": STYLE}, (
+            "emo-bench run --method some --actor 1 --protocol self_reenactment --split "
+            "tail-500 --profile cpu --seed 0 --style clay"
+        )),
+        ({"identity.style": STYLE, "identity.settings": {"edit.steps": "9"}}, (
+            "emo-bench run --method some --actor 1 "
+            "--protocol self_reenactment --split tail-500 --profile cpu --seed 0 --set edit.steps=9 --style clay"
+        )),
+        ({"identity.style": STYLE | {"editor": "file"}}, (
+            "emo-bench run --method some --actor 1 --protocol "
+            "self_reenactment --split tail-500 --profile cpu --seed 0 --reference 'my clay.png' --source-prompt 'a "
+            "man' --prompt 'a clay man'"
+        )),
         ({"identity.profile": "given"}, "emo-bench score FRAMES --actor 1 --name some --protocol p --split tail"),
     ],
 )  # fmt: skip

@@ -1,4 +1,6 @@
-"""Published results: what is copied, the page's numbers against the scores, and the ones that this project publishes."""
+"""Published results: what is copied, the page's numbers against the scores, and the ones that this project
+publishes.
+"""
 
 from __future__ import annotations
 

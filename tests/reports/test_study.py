@@ -87,7 +87,8 @@ def answer_clip(page: Any, key: StudyKey, *, reload: bool) -> None:
     if reload:
         # A reload in the middle of loading aborts the clip's request, which open_page takes for a fault of the page.
         page.wait_for_function(
-            "video.networkState === HTMLMediaElement.NETWORK_IDLE && video.readyState === HTMLMediaElement.HAVE_ENOUGH_DATA"
+            "video.networkState === HTMLMediaElement.NETWORK_IDLE && video.readyState === "
+            "HTMLMediaElement.HAVE_ENOUGH_DATA"
         )
         page.reload()
         assert page.evaluate("state.order[state.at.clip]") == clip
@@ -163,7 +164,11 @@ def test_mean_opinions_and_agreement(study: Path, tmp_path: Path) -> None:
     key = read_key(study)
     rng = np.random.default_rng(0)
     people = [
-        parsed(key, f"p{i}", lambda clip: [int(v) for v in (rng.integers(4, 6, 3) if clip.method == "Nearest frame" else rng.integers(1, 3, 3))])
+        parsed(
+            key,
+            f"p{i}",
+            lambda clip: [int(v) for v in rng.integers(*((4, 6) if clip.method == "Nearest frame" else (1, 3)), 3)],
+        )
         for i in range(6)
     ]  # fmt: skip
     scores = score_study(key, people)

@@ -28,7 +28,8 @@ log = logging.getLogger("emo_bench")
 
 @contextmanager
 def sole_command(folder: Path) -> Iterator[TextIO]:
-    """Hold a folder for the commands of this process; a command that a killed process left running there is ended first.
+    """Hold a folder for the commands of this process; a command that a killed process left running there is ended
+    first.
 
     Yields:
         The record that :func:`run_command` keeps.
@@ -66,7 +67,8 @@ def run_command(
     """Run a shell command to its end; its output is appended to ``log``.
 
     All that it starts, daemons in sessions of their own too, is ended when the command ends, when time is up, and when
-    this process is interrupted, told to end (SIGTERM, SIGHUP) or killed: by :mod:`emo_bench.methods.command.supervisor`.
+    this process is interrupted, told to end (SIGTERM, SIGHUP) or killed: by
+    :mod:`emo_bench.methods.command.supervisor`.
 
     Args:
         command: for ``/bin/sh``.
@@ -113,7 +115,9 @@ def run_command(
 
 
 def _end(supervisor: subprocess.Popen[bytes], token: str) -> None:
-    """Have the supervisor end its command, and end what is left where it was killed; also when interrupted meanwhile."""
+    """Have the supervisor end its command, and end what is left where it was killed; also when interrupted
+    meanwhile.
+    """
     try:
         if supervisor.poll() is None:
             supervisor.terminate()

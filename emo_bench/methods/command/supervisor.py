@@ -1,7 +1,8 @@
 """The process between ours and a shell command: it ends all that the command started, whoever ends first.
 
-Run as a program of its own, for three reasons: as the subreaper (Linux) it becomes the parent of daemons that the command
-detaches, it goes on when our process is killed, and it has no threads. It imports nothing of ours, so that it starts fast.
+Run as a program of its own, for three reasons: as the subreaper (Linux) it becomes the parent of daemons that the
+command detaches, it goes on when our process is killed, and it has no threads. It imports nothing of ours, so that it
+starts fast.
 
     python -P command_supervisor.py TOKEN PARENT_PID COMMAND
 

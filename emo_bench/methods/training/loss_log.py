@@ -16,7 +16,8 @@ log = logging.getLogger("emo_bench")
 def cut_rows(path: Path, column: str, last: int) -> int:
     """Drop the rows of a table past ``last`` in ``column``, which a killed training wrote after its last checkpoint.
 
-    The file is at any moment the old or the new one; with no row left, or damaged (the log says so), it goes. Returns how many rows are left.
+    The file is at any moment the old or the new one; with no row left, or damaged (the log says so), it goes. Returns
+    how many rows are left.
     """
     if not path.exists():
         return 0

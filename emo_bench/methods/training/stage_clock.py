@@ -18,7 +18,9 @@ log = logging.getLogger("emo_bench")
 
 
 def read_seconds(folder: Path) -> dict[str, float]:
-    """Seconds by stage, as the clock of this folder last wrote them; empty where there was none or, with a line in the log, where they are damaged."""
+    """Seconds by stage, as the clock of this folder last wrote them; empty where there was none or, with a line in the
+    log, where they are damaged.
+    """
     path = folder / FILE
     if not path.exists():
         return {}

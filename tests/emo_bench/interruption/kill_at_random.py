@@ -1,4 +1,5 @@
-"""Run as a program: a run, its edit and its report, killed at random function calls of all that they do, and given again.
+"""Run as a program: a run, its edit and its report, killed at random function calls of all that they do, and given
+again.
 
 Prints what came out as JSON. Usage: kill_at_random.py ACTOR PROTOCOL EDIT_PROTOCOL RUNS_DIR KILLS SEED
 """

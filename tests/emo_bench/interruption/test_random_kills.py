@@ -1,4 +1,6 @@
-"""Kill -9 anywhere in a run, its edit and its report: the same commands end with the same frames and scores, byte for byte."""
+"""Kill -9 anywhere in a run, its edit and its report: the same commands end with the same frames and scores, byte for
+byte.
+"""
 
 from __future__ import annotations
 
