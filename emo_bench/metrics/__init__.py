@@ -25,7 +25,7 @@ __all__ = [
     "score",
 ]
 
-# Torch and pandas are imported only when something of theirs is asked for.
+# Torch and pandas are imported only when a name that needs them is used.
 __getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={

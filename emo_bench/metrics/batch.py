@@ -1,4 +1,4 @@
-"""A batch on its way through all metrics, with what several of them share computed once."""
+"""A batch that all metrics score; it computes only once what several of them need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Captions:
-    """What an edit started from and aims at, as captions ("a photo of a man", "a bronze statue of a man")."""
+    """The captions of an edit: of its source ("a photo of a man") and of its target ("a bronze statue of a man")."""
 
     source: str
     target: str
@@ -26,14 +26,14 @@ class Captions:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all metrics of a scoring share.
+    """The settings that all metrics of a scoring share.
 
     Attributes:
         device: "cpu" or "cuda".
-        detector: of landmarks; "auto" is the first of fan, mediapipe, dlib whose weights are here.
-        clip: name of the CLIP model; "auto" is the first of ViT-L-14, ViT-B-32, portraits (this project's own) whose
-            weights are here; or a folder with open_clip_config.json and open_clip_model.safetensors.
-        captions: of the edit, where there is one.
+        detector: the landmark detector; "auto" is the first of fan, mediapipe, dlib whose weights are on this machine.
+        clip: the name of the CLIP model; "auto" is the first of ViT-L-14, ViT-B-32, portraits (this project's own)
+            whose weights are on this machine; or a folder with open_clip_config.json and open_clip_model.safetensors.
+        captions: the captions of the edit, if the scoring has one.
     """
 
     device: str = "cpu"
@@ -43,15 +43,15 @@ class Settings:
 
 
 class Batch:
-    """B frames, their reference and their region; :meth:`once` keeps what more than one metric asks for.
+    """B frames with their reference and their region; :meth:`once` keeps the results that several metrics use.
 
     Attributes:
         frames: uint8 ``[B, H, W, 3]`` RGB.
-        reference: the same of the reference, or None.
-        indices: the B frames' numbers or names.
-        region: bool ``[B, H, W]``, the pixels that count, or None for all.
-        before: the batch before this one in the video, whose last frame is the neighbour of this one's first; None
-            at the start.
+        reference: the reference frames, in the same format, or None.
+        indices: the numbers or names of the B frames.
+        region: bool ``[B, H, W]``, the pixels that are scored, or None for all pixels.
+        before: the previous batch of the video, which holds the frame before this batch's first frame; None at the
+            start of the video.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class Batch:
         return len(self.frames)
 
     def side(self, side: Side) -> FramesU8:
-        """The frames or the reference."""
+        """Return the frames or the reference."""
         if side == "frames":
             return self.frames
         assert self.reference is not None
         return self.reference
 
     def part(self, rows: slice) -> Batch:
-        """Some of its frames as a batch of their own, which shares nothing and has no batch before it."""
+        """Return some of the frames as a new batch, which shares no results and has no previous batch."""
         reference = None if self.reference is None else self.reference[rows]
         region = None if self.region is None else self.region[rows]
         return Batch(self.frames[rows], reference, self.indices[rows], region)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What ``compute`` gives, computed at the first call with this key; other threads wait for it."""
+        """Return the result of ``compute``, computed at the first call with this key; other threads wait for it."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.RLock())
         with lock:

@@ -1,4 +1,4 @@
-"""BRISQUE: how far a picture's luminance statistics are from those of undistorted photographs, no reference needed."""
+"""BRISQUE: distance of a picture's luminance statistics from those of undistorted photographs, without a reference."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ASSET = "brisque-live"
 SCALES = 2
 FEATURES = 36
 
-# Least and greatest value of each feature over the LIVE database: the file `allrange` of the authors' release.
+# Minimum and maximum of each feature over the LIVE database: the file `allrange` of the authors' release.
 RANGES = np.array(
     [
         (0.338, 10), (0.017204, 0.806612),
@@ -49,10 +49,10 @@ class SupportVectors:
     """A support vector regression with a radial kernel: ``sum_i c_i exp(-gamma |x - v_i|^2) - rho``.
 
     Attributes:
-        gamma: of the kernel.
-        rho: offset.
-        coefficients: float64 ``[S]``.
-        vectors: float64 ``[S, 36]``.
+        gamma: the kernel's width parameter.
+        rho: the offset.
+        coefficients: the weights c_i, float64 ``[S]``.
+        vectors: the support vectors v_i, float64 ``[S, 36]``.
     """
 
     gamma: float
@@ -61,19 +61,19 @@ class SupportVectors:
     vectors: NDArray[np.float64]
 
     def predict(self, features: NDArray[np.float64]) -> float:
-        """Scaled features ``[36]`` -> the score; NaN where a feature is NaN."""
+        """Compute the score of scaled features ``[36]``; NaN if a feature is NaN."""
         distances = np.square(self.vectors - features).sum(axis=1)
         return float(self.coefficients @ np.exp(-self.gamma * distances) - self.rho)
 
 
-# Why a score is undefined.
+# The reason why a score is undefined.
 FLAT = "the frame is flat, or too small for statistics"
 
 
 class BRISQUE(Metric):
-    """Mittal, Moorthy and Bovik 2012, with their regression trained on LIVE; about 0 (best) to 100 and more.
+    """BRISQUE of Mittal, Moorthy and Bovik 2012, with their regression trained on LIVE; about 0 (best) to 100 and more.
 
-    Undefined (NaN) where a frame is so flat that a distribution has no negative or no positive values.
+    Undefined (NaN) if a frame is so flat that a distribution has no negative or no positive values.
     """
 
     info = MetricInfo(
@@ -101,7 +101,7 @@ class BRISQUE(Metric):
 
 
 class BIQ(BRISQUE):
-    """BRISQUE / 100, the column "BIQ" of Emo-Avatar's tables."""
+    """BRISQUE / 100: the column "BIQ" of Emo-Avatar's tables."""
 
     info = MetricInfo("biq", "1", "BRISQUE / 100", "lower", "1", needs_reference=False, undefined=FLAT)
 
@@ -110,10 +110,11 @@ class BIQ(BRISQUE):
 
 
 def features(image: Image) -> NDArray[np.float64]:
-    """The 36 features of a luminance image ``[H, W]`` in 8-bit levels: 18 at its own size, 18 at half of it.
+    """Compute the 36 features of a luminance image ``[H, W]`` in 8-bit levels: 18 at full size, 18 at half size.
 
-    Shape and variance of the normalised luminance; shape, mean, left and right variance of the products of
-    neighbours in four directions (the paper's Table I). Outside the image the filter sees zeros.
+    The features are the shape and variance of the normalised luminance, and the shape, mean, left variance and right
+    variance of the products of neighbours in four directions (the paper's Table I). The filter sees zeros outside the
+    image.
     """
     found: list[NDArray[np.float64]] = []
     for scale in range(SCALES):
@@ -127,7 +128,7 @@ def features(image: Image) -> NDArray[np.float64]:
 
 
 def scaled(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Features ``[36]`` -> [-1, 1] over LIVE's range; beyond it they are not clipped, as in the authors' code."""
+    """Scale features ``[36]`` to [-1, 1] over LIVE's range; like the authors' code, do not clip values beyond it."""
     low, high = RANGES.T
     return 2.0 * (features - low) / (high - low) - 1.0
 
@@ -136,7 +137,7 @@ def read_libsvm(path: Path) -> SupportVectors:
     """Read a model in libsvm's text format.
 
     Raises:
-        UserError: it is not a support vector regression with a radial kernel on 36 features.
+        UserError: the file is not a support vector regression with a radial kernel on 36 features.
     """
     header_text, _, rows = path.read_text(encoding="utf-8").partition("SV\n")
     header = dict(line.split(maxsplit=1) for line in header_text.splitlines())

@@ -1,4 +1,4 @@
-"""Metrics of CLIP embeddings: does an edit follow its captions, and does it stay the same from frame to frame."""
+"""Metrics of CLIP embeddings: whether an edit follows its captions, and whether it is stable from frame to frame."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings, Side
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
-# Below this a difference of unit embeddings is fp32 noise (measured: below 1e-6), not a direction.
+# A difference of unit embeddings below this value is fp32 noise (measured: below 1e-6), not a direction.
 NO_DIRECTION = 1e-5
 
 
 class _ClipMetric(Metric):
-    """Scores batches with one CLIP model that all metrics of a scoring share."""
+    """A metric that scores batches with the CLIP model shared by all metrics of a scoring."""
 
     needs_captions: ClassVar[bool] = False
 
@@ -50,11 +50,11 @@ class _ClipMetric(Metric):
         return self._given_captions
 
     def _embeddings(self, batch: Batch, side: Side) -> Embeddings:
-        """Unit embeddings ``[B, D]`` of frames or reference, computed once for all CLIP metrics."""
+        """Return unit embeddings ``[B, D]`` of frames or reference, computed once for all CLIP metrics."""
         return batch.once(("clip", self._model.key, side), lambda: self._model.of_frames(batch.side(side)))
 
     def _edits(self, batch: Batch) -> Embeddings:
-        """From the reference's to the frames' embeddings ``[B, D]``: exactly 0 where a frame is unedited."""
+        """Return the frames' embeddings minus the reference's, ``[B, D]``: exactly 0 if a frame is unedited."""
 
         def compute() -> Embeddings:
             change = self._embeddings(batch, "frames") - self._embeddings(batch, "reference")
@@ -64,7 +64,7 @@ class _ClipMetric(Metric):
         return batch.once(("clip edits", self._model.key), compute)
 
     def _steps(self, batch: Batch, side: Side) -> Embeddings:
-        """From each frame's predecessor to it ``[B, D]``: NaN for the first frame, exactly 0 where it stands still."""
+        """Return each frame's embedding minus the previous frame's, ``[B, D]``: NaN at the start, 0 without motion."""
         change = self._embeddings(batch, side) - self._preceding(batch, self._embeddings(batch, side), side)
         pixels = batch.side(side)
         change[1:][_alike(pixels[1:], pixels[:-1])] = 0.0
@@ -73,7 +73,7 @@ class _ClipMetric(Metric):
         return change
 
     def _preceding(self, batch: Batch, embeddings: Embeddings, side: Side) -> Embeddings:
-        """Embeddings ``[B, D]`` one frame earlier; NaN before the first frame of the video."""
+        """Return the embeddings ``[B, D]`` of the previous frames; NaN before the first frame of the video."""
         first = np.full_like(embeddings[:1], np.nan)
         if batch.before is not None:
             first = self._embeddings(batch.before, side)[-1:]
@@ -81,10 +81,10 @@ class _ClipMetric(Metric):
 
 
 class ClipDirection(_ClipMetric):
-    """CLIP-D: cos(C(frame) - C(reference), T(target) - T(source)), features unit-normed before subtraction.
+    """CLIP-D: cos(C(frame) - C(reference), T(target) - T(source)), each embedding is normalised to length 1 first.
 
-    Gal et al. 2022 as in instruct-pix2pix's ``metrics/clip_similarity.py``. NaN where the frame is unedited, and
-    everywhere if the captions mean the same to the model.
+    From Gal et al. 2022, computed as in instruct-pix2pix's ``metrics/clip_similarity.py``. NaN if the frame is
+    unedited, and for all frames if the model embeds both captions identically.
     """
 
     info = MetricInfo(
@@ -107,10 +107,10 @@ class ClipDirection(_ClipMetric):
 
 
 class ClipDirectionOverTime(_ClipMetric):
-    """CLIP-D^v, the edit stays the same: cos(C(e_i-1) - C(o_i-1), C(e_i) - C(o_i)) at frame i.
+    """CLIP-D^v, stability of the edit: cos(C(e_i-1) - C(o_i-1), C(e_i) - C(o_i)) at frame i.
 
-    The reading that Emo-Avatar's tables fit (unedited video there has 0.004). NaN at the first frame and where either
-    frame is unedited.
+    This interpretation agrees with Emo-Avatar's tables (unedited video has 0.004 there). NaN at the first frame and if
+    either frame is unedited.
     """
 
     info = MetricInfo(
@@ -133,10 +133,10 @@ class ClipDirectionOverTime(_ClipMetric):
 
 
 class ClipDirectionOverTimeIN2N(_ClipMetric):
-    """CLIP-D^v, the edited video moves as the original: cos(C(o_i) - C(o_i-1), C(e_i) - C(e_i-1)) at frame i.
+    """CLIP-D^v, whether the edited video moves as the original: cos(C(o_i) - C(o_i-1), C(e_i) - C(e_i-1)) at frame i.
 
-    Instruct-NeRF2NeRF's reading (its issue 28). Unedited video scores 1. NaN at the first frame and where either video
-    stands still.
+    This is the interpretation of Instruct-NeRF2NeRF (its issue 28). Unedited video scores 1. NaN at the first frame and
+    if either video has no motion.
     """
 
     info = MetricInfo(
@@ -155,7 +155,7 @@ class ClipDirectionOverTimeIN2N(_ClipMetric):
 
 
 class ClipConsistency(_ClipMetric):
-    """Cosine of each frame's embedding and its predecessor's; NaN at the first frame."""
+    """Cosine of the embeddings of each frame and the previous frame; NaN at the first frame."""
 
     info = MetricInfo(
         "clip_consistency",
@@ -175,7 +175,7 @@ class ClipConsistency(_ClipMetric):
 
 
 class ClipText(_ClipMetric):
-    """Cosine of a frame's embedding and the target caption's; not scaled by 100 or 2.5, not cut at 0."""
+    """Cosine of a frame's embedding and the target caption's; not multiplied by 100 or 2.5, not clipped at 0."""
 
     info = MetricInfo(
         "clip_text",
@@ -195,7 +195,7 @@ class ClipText(_ClipMetric):
 
 
 def cosines(a: Embeddings, b: Embeddings) -> Scores:
-    """Cosine of each pair of rows, float64 ``[B]``; NaN where either is NaN or no direction at all."""
+    """Compute the cosine of each pair of rows, float64 ``[B]``; NaN if a row is NaN or (almost) zero."""
     lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
     dots = np.einsum("nd,nd->n", a, b)
     defined = np.minimum(*lengths) > NO_DIRECTION
@@ -203,5 +203,5 @@ def cosines(a: Embeddings, b: Embeddings) -> Scores:
 
 
 def _alike(a: FramesU8, b: FramesU8) -> NDArray[np.bool_]:
-    """Which of N pairs of frames are equal pixel by pixel."""
+    """Return which of the N frame pairs are equal in every pixel."""
     return np.array([np.array_equal(x, y) for x, y in zip(a, b, strict=True)], dtype=bool)

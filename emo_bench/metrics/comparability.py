@@ -1,4 +1,4 @@
-"""When two scores are of one kind: everything that changes a number must agree, or they are not ranked."""
+"""Decide whether two scores may be ranked: everything that changes a score must be equal in their records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from emo_bench.errors import UserError
 
-# What must agree. The number of frames may differ: a comparison is made on the frames that all have.
+# The fields that must be equal. The number of frames may differ: a comparison uses the frames that all have.
 KEYS = (
     "metric", "version", "direction", "unit", "resolution", "resize_filter", "region", "background",
     "value_range", "averaging",
@@ -18,16 +18,16 @@ RecordDict = Mapping[str, Any]
 
 
 def kind(record: RecordDict) -> tuple[Any, ...]:
-    """What makes a record's numbers what they are; equal for scores that may be ranked against each other.
+    """Return the record's fields that determine the scores; scores may be ranked together if these are equal.
 
     Args:
-        record: a ``Record.as_dict()``.
+        record: the result of ``Record.as_dict()``.
     """
     return (*(record[key] for key in KEYS), *(record["backend"][key] for key in BACKEND_KEYS))
 
 
 def difference(first: RecordDict, second: RecordDict) -> str | None:
-    """The first field in which two records differ, with both values; None when they are of one kind."""
+    """Return the first field in which two records differ, with both values; None if there is none."""
     names = (*KEYS, *(f"backend {key}" for key in BACKEND_KEYS))
     for name, mine, theirs in zip(names, kind(first), kind(second), strict=True):
         if mine != theirs:
@@ -36,10 +36,10 @@ def difference(first: RecordDict, second: RecordDict) -> str | None:
 
 
 def require_comparable(records: Sequence[RecordDict]) -> None:
-    """Refuse to rank scores of different kinds.
+    """Refuse to rank scores whose records differ.
 
     Raises:
-        UserError: names the metric and the field that differs.
+        UserError: the records differ; the message names the metric and the field.
     """
     for record in records[1:]:
         gap = difference(records[0], record)

@@ -1,4 +1,4 @@
-"""Named conventions: the same frames scored as other projects scored theirs, quirks included."""
+"""Named conventions: score the same frames as other projects do, including the peculiarities of their code."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LEVELS = {"white": 255, "black": 0}
 
 @dataclass(frozen=True)
 class Convention:
-    """How frames are prepared, and what is scored.
+    """How frames are prepared, and which metrics are computed.
 
     Attributes:
-        name: as given to ``emo-bench score --convention``.
-        source: whose code or paper it follows.
-        quirks: what a reader must know, one sentence each.
-        metrics: ids.
-        background: what frames and reference are laid on by the reference's masks before they are scored.
-        size_px: what both are resized to, or None for their own size.
+        name: the name for ``emo-bench score --convention``.
+        source: the code or paper that it follows.
+        quirks: facts that a reader must know, one sentence each.
+        metrics: the metric ids.
+        background: the background that replaces that of frames and reference, by the reference's masks, before scoring.
+        size_px: the size to which both are resized, or None to keep their size.
         resize_filter: "area" or "bilinear" (OpenCV's).
-        region: what part counts.
+        region: the part of the frame that is scored.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Convention:
 
     @property
     def needs_masks(self) -> bool:
-        """Whether the reference's masks are looked at."""
+        """Whether the convention uses the reference's masks."""
         return self.background != "as filmed" or self.region != "full frame"
 
 
@@ -119,7 +119,7 @@ CONVENTIONS: tuple[Convention, ...] = (
 
 
 def find_convention(name: str) -> Convention:
-    """The convention of that name; a UserError lists the known names."""
+    """Return the convention of that name; a UserError lists the known names."""
     for convention in CONVENTIONS:
         if convention.name == name:
             return convention
@@ -127,7 +127,7 @@ def find_convention(name: str) -> Convention:
 
 
 def lay_on(frames: FramesU8, masks: Masks, background: Background) -> FramesU8:
-    """Replace what lies outside the masks ``[B, H, W]`` by a flat background; "as filmed" changes nothing."""
+    """Replace the pixels outside the masks ``[B, H, W]`` by a flat background; "as filmed" changes nothing."""
     if background == "as filmed":
         return frames
     level = np.uint8(LEVELS[background])
@@ -136,10 +136,10 @@ def lay_on(frames: FramesU8, masks: Masks, background: Background) -> FramesU8:
 
 
 def resized(frames: FramesU8, size_px: int, resize_filter: str) -> FramesU8:
-    """Frames ``[B, H, W, 3]`` at ``[B, size, size, 3]``; they must be square.
+    """Resize square frames ``[B, H, W, 3]`` to ``[B, size_px, size_px, 3]``.
 
     Raises:
-        UserError: they are not.
+        UserError: the frames are not square.
     """
     from emo_bench.system import opencv as cv2
 

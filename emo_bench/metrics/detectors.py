@@ -1,7 +1,7 @@
-"""Face landmark detectors behind one interface: 2D-FAN, MediaPipe and dlib, the first at hand by default.
+"""Face landmark detectors behind one interface: 2D-FAN, MediaPipe and dlib; the first available one is the default.
 
-Numbers of different detectors are not comparable. No detector downloads anything: one without its weights is not at
-hand.
+Scores of different detectors are not comparable. No detector downloads anything: a detector without its weights is not
+available.
 """
 
 import functools
@@ -21,7 +21,7 @@ from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend
 
 Landmarks68 = NDArray[np.float32]
-# Why a score of landmarks is undefined.
+# The reason why a landmark score is undefined.
 NO_FACE = "no face was found in the frame or in its reference"
 
 
@@ -31,8 +31,8 @@ class Face:
 
     Attributes:
         landmarks68: ``[68, 2]`` float32 px in iBUG's order.
-        expression: ``[52]`` float32 in [0, 1], or None where the detector has none (all but MediaPipe).
-        matrix: ``[4, 4]`` float32 head pose, or None likewise.
+        expression: ``[52]`` float32 in [0, 1]; only MediaPipe gives it, others None.
+        matrix: ``[4, 4]`` float32 head pose; only MediaPipe gives it, others None.
     """
 
     landmarks68: Landmarks68
@@ -41,15 +41,16 @@ class Face:
 
 
 class Detector(Protocol):
-    """Finds the largest face of a frame ``[H, W, 3]`` uint8 RGB, each frame on its own; None without a face."""
+    """Finds the largest face of a frame ``[H, W, 3]`` uint8 RGB, each frame independently; None if there is no face."""
 
     def detect(self, frame_u8: NDArray[np.uint8]) -> Any: ...
 
 
 class FaceFinder:
-    """A detector that looks at each frame once: within a batch and, by content, across batches and methods.
+    """A detector that processes each frame once: within a batch and, by content, across batches and methods.
 
-    The detector's results need `landmarks68`; what a `Face` has beside it is kept where it is there.
+    The detector's results need only the attribute `landmarks68`; if they have the other attributes of `Face`, they are
+    kept.
     """
 
     def __init__(self, detector: Detector, backend: Backend | None = None) -> None:
@@ -58,7 +59,7 @@ class FaceFinder:
         self.backend = backend or Backend(type(detector).__name__)
 
     def faces(self, batch: Batch, side: Side) -> list[Face | None]:
-        """The faces of a batch's frames or of its reference."""
+        """Return the faces of a batch's frames or of its reference."""
         return batch.once((self, side), lambda: self._memory.recall(batch, side, self._look))
 
     def _look(self, frame: NDArray[np.uint8], _: int) -> Face | None:
@@ -70,7 +71,7 @@ class FaceFinder:
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a detector is opened, and what must be here for that: importable packages, assets, system libraries."""
+    """How a detector is opened, and what it needs: importable packages, assets, system libraries."""
 
     open: Callable[[str], FaceFinder]
     packages: tuple[str, ...]
@@ -94,7 +95,9 @@ def _missing_mediapipe() -> str | None:
 
 
 def missing_detector(asked: str = "auto") -> str | None:
-    """What the detector lacks here, with the remedy; for "auto", what MediaPipe lacks where none is at hand.
+    """Return what the detector lacks on this machine, with the remedy; None if nothing.
+
+    For "auto" without any available detector, return what MediaPipe lacks.
 
     Raises:
         UserError: there is no such detector.
@@ -108,10 +111,10 @@ def missing_detector(asked: str = "auto") -> str | None:
 
 
 def detector_name(asked: str = "auto") -> str:
-    """The detector's name for a setting: "auto" is the first of `DETECTORS` at hand.
+    """Return the detector's name for a setting: "auto" is the first available one of `DETECTORS`.
 
     Raises:
-        UserError: there is no such detector, or it lacks something here; says what to do.
+        UserError: there is no such detector, or it lacks something on this machine; the message says what to do.
     """
     lacking = missing_detector(asked)
     if lacking:
@@ -121,7 +124,7 @@ def detector_name(asked: str = "auto") -> str:
 
 @functools.cache
 def open_detector(name: str, device: str = "cpu") -> FaceFinder:
-    """The process's own finder of that name (see `detector_name`), opened once."""
+    """Open the detector of that name (see `detector_name`) once per process and return it."""
     return DETECTORS[name].open(device)
 
 
@@ -149,10 +152,10 @@ def _open_dlib(device: str) -> FaceFinder:
 
 
 class FANDetector:
-    """2D-FAN-4 (Bulat and Tzimiropoulos 2017) on boxes of S3FD, by the package face-alignment, from local weights.
+    """Open 2D-FAN-4 (Bulat and Tzimiropoulos 2017) on boxes of S3FD, by the package face-alignment, from local weights.
 
     Raises:
-        UserError: weights are missing, or the package loads them in a way unknown here.
+        UserError: weights are missing, or this version of the package loads them in a way that is not supported here.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -165,7 +168,7 @@ class FANDetector:
         weights, boxes = assets.require("fan-2d").path, assets.require("sfd").path
 
         class LocalFaceAlignment(face_alignment.FaceAlignment):  # type: ignore[misc]
-            """Takes the network's weights from disk where the package would look for them in its own folder."""
+            """Load the network's weights from disk instead of from the package's own download folder."""
 
             def _load_native(self, name: str, size: int, device: str, dtype: torch.dtype) -> Any:
                 network = face_alignment.api.FAN(size)
@@ -194,7 +197,7 @@ class FANDetector:
 
 
 class DlibDetector:
-    """dlib's 68 points (Kazemi and Sullivan 2014) on boxes of its HOG detector; whole pixels only."""
+    """dlib's 68 points (Kazemi and Sullivan 2014) on boxes of its HOG detector; coordinates are whole pixels."""
 
     def __init__(self) -> None:
         import dlib
@@ -207,7 +210,7 @@ class DlibDetector:
         if len(boxes) == 0:
             return None
         shape = self._points(frame_u8, max(boxes, key=lambda box: box.area()))
-        # dlib numbers pixels; the centre of the first is (0.5, 0.5) here.
+        # In dlib the centre of the first pixel is (0, 0); here it is (0.5, 0.5).
         return Face(np.array([(p.x + 0.5, p.y + 0.5) for p in shape.parts()], dtype=np.float32))
 
 

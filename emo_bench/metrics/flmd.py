@@ -1,4 +1,4 @@
-"""Facial landmark distance: how far pose and expression are from the reference, in pixels, and its variants."""
+"""Facial landmark distance: distance of pose and expression from the reference, in pixels, and its variants."""
 
 from typing import ClassVar, Self
 
@@ -23,13 +23,13 @@ OUTER_EYE_CORNERS = (36, 45)
 
 
 class LandmarkDistance(Metric):
-    """Distances of landmarks of frame and reference; a frame where either face is not found is NaN.
+    """Distances between the landmarks of frame and reference; a frame is NaN if either face is not found.
 
-    Subclasses choose: which `points` of iBUG's 68, whether each set is `centred` on its own mean, whether the
-    distances are `summed` instead of averaged, and the size `size_px` of the longer side that pixels are stated
-    at (None: the frames' own). Landmarks are detected at the frames' own size.
+    A subclass chooses which `points` of iBUG's 68 it uses, whether each set is `centred` on its own mean, whether the
+    distances are `summed` instead of averaged, and `size_px`, the length of the frame's longer side to which pixel
+    distances are scaled (None: the frames' own size). Landmarks are detected at the frames' own size.
 
-    detector: a name of `DETECTORS`, "auto", or an own detector.
+    detector: a name of `DETECTORS`, "auto", or a detector object.
     """
 
     points: ClassVar[slice] = ALL_POINTS
@@ -43,7 +43,7 @@ class LandmarkDistance(Metric):
 
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
-        """What the scoring's own detector lacks here."""
+        """Return what the scoring's landmark detector lacks on this machine."""
         return missing_detector(settings.detector)
 
     @classmethod
@@ -86,16 +86,16 @@ class FLMD(LandmarkDistance):
 
 
 class CentredFLMD(LandmarkDistance):
-    """F-LMD of landmark sets centred on their means: blind to where the face is."""
+    """F-LMD of landmark sets centred on their means: independent of the face's position."""
 
     info = MetricInfo("flmd_centred", "1", "F-LMD, each face centred", "lower", "px at 256 px", undefined=NO_FACE)
     centred = True
 
 
 class InterOcularFLMD(LandmarkDistance):
-    """F-LMD divided by the distance of the reference's outer eye corners: independent of size and framing.
+    """F-LMD divided by the distance between the reference's outer eye corners: independent of frame size and crop.
 
-    The normalised mean error of face alignment (Sagonas et al. 2013, 300-W). NaN where the corners coincide.
+    The normalised mean error of face alignment (Sagonas et al. 2013, 300-W). NaN if both corners coincide.
     """
 
     info = MetricInfo(
@@ -119,7 +119,7 @@ class LipsLMD(LandmarkDistance):
 
 
 class SummedLipsLMD(LandmarkDistance):
-    """LMD as ATVGnet's evaluation code takes it: 20 lip points, centred, summed; 20 times `LipsLMD`."""
+    """LMD as ATVGnet's evaluation code computes it: 20 lip points, centred, summed; 20 times `LipsLMD`."""
 
     info = MetricInfo(
         "lmd_atvg",

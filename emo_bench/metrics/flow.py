@@ -1,8 +1,8 @@
-"""Consistency in time along the reference's motion: warping error and flicker, by optical flow.
+"""Temporal consistency along the reference's motion: warping error and flicker, by optical flow.
 
-Flow is OpenCV's DIS (Kroeger et al. 2016). A pixel counts where it was visible in the frame before: where the flow
-there and back agrees and lies off motion boundaries (the two tests of Ruder, Dosovitskiy and Brox 2016, after
-Sundaram et al. 2010), and where it comes from inside the frame.
+The flow is OpenCV's DIS (Kroeger et al. 2016). A pixel is scored if it was visible in the previous frame: forward and
+backward flow agree there, it is not on a motion boundary (the two tests of Ruder, Dosovitskiy and Brox 2016, after
+Sundaram et al. 2010), and its previous position is inside the frame.
 """
 
 import math
@@ -18,24 +18,24 @@ from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.system import opencv as cv2
 
 PEAK = 255.0
-SMALLEST_PX = 16  # OpenCV's flow crashes the process on frames of 8 to 15 px beside 40
+SMALLEST_PX = 16  # OpenCV's flow crashes the process on frames with a side of 8 to 15 px, such as 8x40
 
 
 @dataclass(frozen=True)
 class _Motion:
-    """From a frame to the one before: where each pixel was, float32 [H,W] pixel numbers, and whether visible."""
+    """Motion from the previous frame: each pixel's old position, float32 [H,W] in pixels, and its visibility."""
 
     columns: NDArray[np.float32]
     rows: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
     def carried(self, before: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The frame before, moved onto this one: float32 [H,W,3] in 8-bit levels."""
+        """Return the previous frame, warped to this one: float32 [H,W,3] in 8-bit levels."""
         return _sampled(before.astype(np.float32), self.columns, self.rows)
 
 
 class _AlongMotion(Metric):
-    """Scores a frame with the one before; the first frame of a video is NaN, as is one without a visible pixel."""
+    """Compares each frame with the previous one; NaN for a video's first frame and for one without a visible pixel."""
 
     @classmethod
     def missing(cls) -> str | None:
@@ -60,18 +60,18 @@ class _AlongMotion(Metric):
 
     @abstractmethod
     def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:
-        """What is measured at each pixel: float32 [H,W,3] in 8-bit levels."""
+        """Return the change measured at each pixel: float32 [H,W,3] in 8-bit levels."""
 
     @abstractmethod
     def _of_mean_square(self, mean: float) -> float:
-        """The score from the mean over pixels of the squared change, summed over channels."""
+        """Return the score, given the mean over pixels of the squared change, summed over channels."""
 
 
 class WarpingError(_AlongMotion):
-    """Mean over visible pixels of |frame - frame before, moved onto it|^2, colours in [0, 1], summed over channels.
+    """Mean over visible pixels of |frame - warped previous frame|^2, colours in [0, 1], summed over channels.
 
-    E_warp of two frames of Lai et al. 2018 (Learning Blind Video Temporal Consistency, ECCV). The motion is the
-    reference's, or the frames' own where there is no reference: the record says which.
+    E_warp of two frames of Lai et al. 2018 (Learning Blind Video Temporal Consistency, ECCV). The motion is estimated
+    on the reference, or on the frames if there is no reference; the record says which.
     """
 
     info = MetricInfo(
@@ -101,11 +101,12 @@ class WarpingError(_AlongMotion):
 
 
 class Flicker(_AlongMotion):
-    """Root mean square, over visible pixels and channels, of how the error changes along the motion, 8-bit levels.
+    """Root mean square, over visible pixels and channels, of the error's change along the motion, in 8-bit levels.
 
-    With e = frame - reference: e minus the e before, moved by the reference's flow. dtSSD of Erofeev et al. 2015
-    (Perceptually Motivated Benchmark for Video Matting), for colours and with motion compensated. 0 for an error that
-    sticks to the surface, however large; a brightness that alternates by a gives 2a.
+    With error e = frame - reference, the change is e minus the previous e, warped by the reference's flow. This is
+    dtSSD of Erofeev et al. 2015 (Perceptually Motivated Benchmark for Video Matting), applied to colours and with
+    motion compensation. An error that moves with the surface gives 0, however large it is; a brightness that alternates
+    by a gives 2a.
     """
 
     info = MetricInfo(
@@ -128,7 +129,7 @@ class Flicker(_AlongMotion):
 
 
 def _before(batch: Batch, side: Side, i: int) -> NDArray[np.uint8] | None:
-    """The frame before the i-th, from the batch before where need be; None at the start."""
+    """Return the frame before the i-th, if necessary from the previous batch; None at the start of the video."""
     if i > 0:
         return np.asarray(batch.side(side)[i - 1])
     if batch.before is None or not len(batch.before):
@@ -137,14 +138,14 @@ def _before(batch: Batch, side: Side, i: int) -> NDArray[np.uint8] | None:
 
 
 def _change(batch: Batch, side: Side, i: int, motion: _Motion) -> NDArray[np.float32]:
-    """The i-th frame minus the one before it, moved onto it: float32 [H,W,3] in 8-bit levels."""
+    """Return the i-th frame minus the previous one warped to it: float32 [H,W,3] in 8-bit levels."""
     before = _before(batch, side, i)
     assert before is not None
     return np.subtract(batch.side(side)[i], motion.carried(before), dtype=np.float32)
 
 
 def _motions(batch: Batch) -> list[_Motion | None]:
-    """Of the reference's frames, or of the frames' own without a reference; None at the start of the video."""
+    """Return the motion of the reference, or of the frames if there is no reference; None for a video's first frame."""
 
     def measured() -> list[_Motion | None]:
         side: Side = "frames" if batch.reference is None else "reference"
@@ -170,7 +171,7 @@ def _motion(flow: Any, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> _
 
 
 def _steepness(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared length of the gradient by central differences: [H,W]."""
+    """Compute the squared length of the gradient by central differences: [H,W]."""
     across, down = (
         cv2.Sobel(values, cv2.CV_32F, x, 1 - x, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE) for x in (1, 0)
     )
@@ -180,5 +181,5 @@ def _steepness(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _sampled(
     image: NDArray[np.float32], columns: NDArray[np.float32], rows: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The image [H,W,C] at those places [H,W], bilinear, the edge continued."""
+    """Sample the image [H,W,C] at the positions [H,W], bilinearly; the edge pixels are repeated outside."""
     return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

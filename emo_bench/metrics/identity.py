@@ -1,4 +1,4 @@
-"""Identity: how alike an embedder of faces finds frame and reference."""
+"""Identity: the similarity of frame and reference according to a face embedding network."""
 
 import functools
 import importlib.util
@@ -16,7 +16,7 @@ from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.system import opencv as cv2
 
 ARCFACE, DLIB = "arcface-onnx", "dlib-resnet"
-# Where ArcFace's training crops of 112 px hold eyes, nose tip and mouth corners (Deng et al. 2019), pixel numbers.
+# Positions of eyes, nose tip and mouth corners in ArcFace's 112 px training crops (Deng et al. 2019), in pixels.
 ARCFACE_POINTS = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
@@ -26,7 +26,7 @@ Embedding = NDArray[np.float64]
 
 
 class Embedder(Hashable, Protocol):
-    """A face of a frame ``[H, W, 3]`` uint8 RGB, told by its 68 landmarks, as a vector."""
+    """Computes the embedding vector of a face in a frame ``[H, W, 3]`` uint8 RGB, located by its 68 landmarks."""
 
     backend: Backend
 
@@ -34,11 +34,11 @@ class Embedder(Hashable, Protocol):
 
 
 class IdentitySimilarity(Metric):
-    """Cosine of the face embeddings of frame and reference, -1 to 1; NaN where either face is not found.
+    """Cosine of the face embeddings of frame and reference, -1 to 1; NaN if either face is not found.
 
-    Embedder: an ArcFace ResNet-50 where its file is here, else dlib's ResNet. Their cosines are not comparable:
-    ArcFace's of strangers lie around 0, dlib's around 0.8. Faces are cut out by the landmarks of the scoring's
-    detector.
+    The embedder is an ArcFace ResNet-50 if its file is on this machine, otherwise dlib's ResNet. Their cosines are not
+    comparable: for two strangers ArcFace gives about 0, dlib about 0.8. Faces are cropped by the landmarks of the
+    scoring's detector.
     """
 
     info = MetricInfo("identity_similarity", "1", "Cosine of face embeddings", "higher", "1", undefined=NO_FACE)
@@ -49,7 +49,7 @@ class IdentitySimilarity(Metric):
 
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
-        """What the scoring's own detector lacks, too."""
+        """Return what the embedder or the scoring's landmark detector lacks on this machine."""
         return cls.missing() or missing_detector(settings.detector)
 
     @classmethod
@@ -83,14 +83,14 @@ class IdentitySimilarity(Metric):
 
 
 class ArcFace:
-    """ArcFace (Deng et al. 2019) as ONNX: ``[512]``. The weights are for non-commercial research only."""
+    """ArcFace (Deng et al. 2019) as ONNX; embedding ``[512]``. The weights are for non-commercial research only."""
 
     def __init__(self) -> None:
         import onnxruntime
 
         file = assets.require(ARCFACE)
         options = onnxruntime.SessionOptions()
-        # A waiting thread that spins holds a core that another process could use.
+        # A waiting thread that spins occupies a core that another process could use.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(file.path, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
@@ -103,7 +103,7 @@ class ArcFace:
 
 
 class DlibResNet:
-    """dlib's face recognition ResNet: ``[128]``, trained for Euclidean distance, not centred."""
+    """dlib's face recognition ResNet: embedding ``[128]``, trained for Euclidean distance, not centred."""
 
     def __init__(self) -> None:
         import dlib
@@ -115,7 +115,7 @@ class DlibResNet:
     def embed(self, frame: NDArray[np.uint8], landmarks: Landmarks68) -> Embedding:
         import dlib
 
-        # dlib numbers pixels, in whole numbers.
+        # In dlib the centre of the first pixel is (0, 0), and coordinates are whole numbers.
         points = np.floor(landmarks).astype(int)
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         box = dlib.rectangle(left, top, right, bottom)
@@ -124,7 +124,7 @@ class DlibResNet:
 
 
 def arcface_crop(frame: NDArray[np.uint8], landmarks: Landmarks68) -> NDArray[np.uint8]:
-    """The face upright in ``[112, 112, 3]``: the similarity that best takes five points onto `ARCFACE_POINTS`."""
+    """Crop the face ``[112, 112, 3]`` by the similarity transform that best maps five points to `ARCFACE_POINTS`."""
     eyes = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
     five = np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]]).astype(np.float64) - 0.5
     # A similarity of the plane is w = a z + b of complex numbers; least squares gives a.
@@ -150,7 +150,7 @@ def _open_embedder(name: str) -> Embedder:
 
 
 def _embedder_name() -> str | None:
-    """The first embedder at hand: its package can be imported and its weights are here."""
+    """Return the first embedder whose package can be imported and whose weights are on this machine."""
     for name, package in ((ARCFACE, "onnxruntime"), (DLIB, "dlib")):
         if importlib.util.find_spec(package) is not None and assets.locate(name) is not None:
             return name

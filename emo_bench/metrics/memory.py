@@ -1,4 +1,4 @@
-"""What was found in frames seen lately, by content: a reference frame is looked at once for all methods."""
+"""Cache of results by frame content: a reference frame is processed once for all methods."""
 
 import hashlib
 import threading
@@ -17,16 +17,16 @@ T = TypeVar("T")
 
 
 class FrameMemory(Generic[T]):
-    """Results by the frame's SHA-256; the oldest go beyond ``REMEMBERED_FRAMES``."""
+    """Results by the frame's SHA-256; beyond ``REMEMBERED_FRAMES`` the oldest are removed."""
 
     def __init__(self) -> None:
         self._results: OrderedDict[bytes, T] = OrderedDict()
         self._lock = threading.RLock()
 
     def recall(self, batch: Batch, side: Side, compute: Callable[[NDArray[np.uint8], int], T]) -> list[T]:
-        """One result a frame of that side; ``compute(frame, i)`` gives it where that content was not seen before.
+        """Return one result per frame of that side; ``compute(frame, i)`` computes it for new content.
 
-        One thread at a time: detectors take no two frames at once.
+        One thread at a time: detectors cannot process two frames at once.
         """
         results = []
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a metric is: the interface, what it says of itself, and the record that goes with its scores."""
+"""The interface of a metric, its description, and the record that is stored with its scores."""
 
 from abc import ABC
 from dataclasses import asdict, dataclass
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from emo_bench.metrics.batch import Batch, FramesU8, Settings
 
 Scores = NDArray[np.float64]
-# Name of the backend of a column without numbers; its detail says why.
+# Name of the backend of a column without scores; its detail gives the reason.
 NO_BACKEND = "n/a"
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """The definition of a metric; a change that moves any number raises `version`.
+    """The definition of a metric; a change that alters any score must increase `version`.
 
-    `direction` says which way is better. `fallback` is the metric that takes its place, under its own id,
-    where this one's backend is missing. `value_range` is that of the pixels the formula sees. `takes_region`:
-    it can be restricted to a region of the frame, and then divides by the region's area. `needs` says in words
-    what it needs beside frames. Frames with a side below `least_px` are not given to it: they have no score.
-    `undefined` says in words when else a frame has none.
+    `direction` says which way is better. `fallback` is the metric that replaces this one, under its own id, if this
+    one's backend is missing. `value_range` is the range of the pixel values in the formula. `takes_region`: the metric
+    can be restricted to a region of the frame, and then divides by the region's area. `needs` says in words what it
+    needs besides frames. Frames with a side below `least_px` are not given to it and have no score. `undefined` says in
+    words in which other cases a frame has no score.
     """
 
     id: str
@@ -42,7 +42,7 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class Backend:
-    """What computed the numbers: weights with their SHA-256, or the software; `detail` adds a version."""
+    """The software or weights (with their SHA-256) that computed the scores; `detail` adds a version."""
 
     name: str
     sha256: str | None = None
@@ -51,9 +51,9 @@ class Backend:
 
 @dataclass(frozen=True)
 class Record:
-    """What a reader must know before comparing two scores; scores whose records differ are not ranked.
+    """Everything that must be equal before two scores are compared; scores whose records differ are not ranked.
 
-    `frames_dropped` names the frames whose score is undefined; they are never imputed.
+    `frames_dropped` names the frames whose score is undefined; such scores are never imputed.
     """
 
     metric: str
@@ -71,17 +71,18 @@ class Record:
     frames_dropped: tuple[int | str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types only, so that it goes into JSON and Parquet metadata."""
+        """Return plain types only, which JSON and Parquet metadata can hold."""
         return {**asdict(self), "frames_dropped": list(self.frames_dropped)}
 
 
 class Metric(ABC):
-    """Scores batches of frames; constructed as `Cls(device)`, which loads the backend once.
+    """Scores batches of frames; `Cls(device)` constructs the metric and loads its backend once.
 
-    A subclass sets `info`, implements `score` or `score_batch`, and, where it needs something, `missing`.
-    Batches of one video come in order. The scores must not depend on how the frames are cut into batches.
-    Metrics score a batch side by side in threads; one metric sees one batch at a time unless it says that it is
-    `divisible`: heavy, each frame on its own, nothing shared and nothing kept. Then parts of a batch run side by side.
+    A subclass sets `info`, implements `score` or `score_batch`, and, if it needs anything, `missing`. Batches of one
+    video come in order. The scores must not depend on how the frames are divided into batches. Several metrics score a
+    batch in parallel threads. One metric receives one batch at a time, unless it declares itself `divisible`: it is
+    slow, scores each frame independently, and neither shares nor stores results. Then parts of a batch are scored in
+    parallel.
     """
 
     info: ClassVar[MetricInfo]
@@ -90,32 +91,32 @@ class Metric(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """Why the metric cannot run here and what to do about it, in one line; None when it can."""
+        """Return in one line why the metric cannot run here and what to do about it; None if it can run."""
         return None
 
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
-        """Like `missing` for one scoring: also what its settings lack, such as captions."""
+        """Return the same as `missing`, and also what the settings of this scoring lack, such as captions."""
         return cls.missing()
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """The metric for one scoring; overridden by metrics that look at more than the device."""
+        """Construct the metric for one scoring; metrics that use more settings than the device override this."""
         return cls(settings.device)
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
 
     def score_batch(self, batch: Batch) -> Scores:
-        """Score a batch: float64 [B], NaN = undefined. Overridden by metrics that share work or see neighbours."""
+        """Score a batch: float64 [B], NaN = undefined. Metrics that share results or need neighbours override it."""
         return self.score(batch.frames, batch.reference)
 
     def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
-        """uint8 [B,H,W,3] frames and reference (None when not needed) -> float64 [B], NaN = undefined."""
+        """Score frames and reference, uint8 [B,H,W,3] (reference None if not needed): float64 [B], NaN = undefined."""
         return self.score_batch(Batch(frames, reference))
 
     @classmethod
     def aggregate(cls, scores: Scores) -> float:
-        """One number of a video from its frames' scores, undefined ones left out: the mean."""
+        """Return one number for a video: the mean of its frames' scores without the undefined ones."""
         defined = scores[~np.isnan(scores)]
         return float(defined.mean()) if len(defined) else float("nan")

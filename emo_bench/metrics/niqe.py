@@ -1,6 +1,4 @@
-"""NIQE: distance of a picture's luminance statistics from a model of pristine photographs, without any training on
-scores.
-"""
+"""NIQE: distance of luminance statistics from a model of pristine photographs, not trained on human scores."""
 
 from __future__ import annotations
 
@@ -20,9 +18,10 @@ BLOCK_PX = 96
 
 
 class NIQE(Metric):
-    """Mittal, Soundararajan and Bovik 2013, with their model of pristine images; 0 and up, 3 to 4 is a clean photo.
+    """NIQE of Mittal, Soundararajan and Bovik 2013, with their model of pristine images; a clean photo has 3 to 4.
 
-    Undefined (NaN) below two blocks of 96x96 px with statistics, that is for small or nearly flat frames.
+    Undefined (NaN) with fewer than two blocks of 96x96 px that have statistics, that is for small or nearly flat
+    frames.
     """
 
     info = MetricInfo(
@@ -58,7 +57,7 @@ class NIQE(Metric):
         return np.array([self._distance(block_features(image)) for image in images])
 
     def _distance(self, features: NDArray[np.float64]) -> float:
-        """Equation 10: ``sqrt((m1 - m2)' pinv((S1 + S2) / 2) (m1 - m2))`` for blocks' features ``[N, 36]``."""
+        """Compute equation 10, ``sqrt((m1 - m2)' pinv((S1 + S2) / 2) (m1 - m2))`` for blocks' features ``[N, 36]``."""
         defined = features[~np.isnan(features).any(axis=1)]
         if len(defined) < 2:
             return np.nan
@@ -68,11 +67,11 @@ class NIQE(Metric):
 
 
 def block_features(image: Image) -> NDArray[np.float64]:
-    """The 36 features of each 96x96 px block of a luminance image ``[H, W]`` in 8-bit levels: ``[N, 36]``.
+    """Compute the 36 features of each 96x96 px block of a luminance image ``[H, W]`` in 8-bit levels: ``[N, 36]``.
 
-    The image is cut to whole blocks from the top left; at half size a block has 48x48 px. 18 features a scale: shape
-    and scale of the normalised luminance; shape, mean, left and right scale of the products of neighbours in four
-    directions, which wrap around within the block.
+    The image is cropped to whole blocks from the top left; at half size a block has 48x48 px. Each of the two scales
+    has 18 features: the shape and scale of the normalised luminance, and the shape, mean, left scale and right scale of
+    the products of neighbours in four directions, which wrap around within the block.
     """
     rows, columns = image.shape[0] // BLOCK_PX, image.shape[1] // BLOCK_PX
     if not rows * columns:

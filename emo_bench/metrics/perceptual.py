@@ -1,6 +1,4 @@
-"""Metrics of learned features: LPIPS, and its shift-tolerant form where LPIPS has no weights here; both on two
-trunks.
-"""
+"""Metrics of learned features: LPIPS, and shift-tolerant LPIPS as its fallback; both with two trunks."""
 
 from typing import ClassVar
 
@@ -14,8 +12,8 @@ from emo_bench.perceptual import DISTANCES, PerceptualDistance, missing_assets
 
 __all__ = ["LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDistance"]
 
-# `least_px` below: on smaller frames the trunk's deepest features have no pixel.
-_PIXELS_AT_ONCE = 2**18  # bounds the features in memory to about 300 MB, whatever the batch
+# `least_px` below: on smaller frames the trunk's deepest feature map has no pixel.
+_PIXELS_AT_ONCE = 2**18  # limits the features in memory to about 300 MB, independent of the batch size
 
 
 class _PerceptualMetric(Metric):
@@ -60,7 +58,7 @@ class LPIPS(_PerceptualMetric):
 
 
 class STLPIPS(_PerceptualMetric):
-    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022); another quantity than LPIPS."""
+    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022); its values are not comparable with LPIPS."""
 
     info = MetricInfo(
         "st-lpips", "1", "Shift-tolerant LPIPS, AlexNet", "lower", "1", value_range="[-1, 1]", least_px=21
@@ -69,7 +67,7 @@ class STLPIPS(_PerceptualMetric):
 
 
 class LPIPSVGG(_PerceptualMetric):
-    """LPIPS v0.1 with VGG-16; needs torchvision's VGG-16 weights on disk. Larger numbers than with AlexNet."""
+    """LPIPS v0.1 with VGG-16; needs torchvision's VGG-16 weights on disk. Its values are larger than with AlexNet."""
 
     info = MetricInfo(
         "lpips-vgg",

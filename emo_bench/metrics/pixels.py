@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio: the mean of the frames' values, and the value of the video's mean error."""
+"""Peak signal-to-noise ratio: per frame with the mean over a video, and from the mean squared error of a video."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ PEAK = 255.0
 
 
 class PSNR(Metric):
-    """10 log10(255^2 / MSE) over all pixels and channels of a frame; infinite for identical frames.
+    """PSNR: 10 log10(255^2 / MSE) over all pixels and channels of a frame; infinite for identical frames.
 
-    With a region, MSE is over the region's pixels; NaN where it is empty.
+    With a region, the MSE is computed over the region's pixels; NaN if the region is empty.
     """
 
     info = MetricInfo(
@@ -26,9 +26,10 @@ class PSNR(Metric):
 
 
 class PSNRGlobal(PSNR):
-    """10 log10(255^2 / mean MSE of the video's frames); a frame's own score is its PSNR.
+    """PSNR of a video: 10 log10(255^2 / mean MSE of its frames); a single frame's score is its PSNR.
 
-    Every frame weighs the same, however large its region. Never above the mean of the frames' PSNR (Jensen).
+    Every frame has the same weight, independent of the size of its region. The result is never above the mean of the
+    frames' PSNR (Jensen).
     """
 
     info = MetricInfo(
@@ -52,14 +53,14 @@ class PSNRGlobal(PSNR):
 
 
 def decibels(errors: Scores) -> Scores:
-    """Mean squared errors in 8-bit levels squared -> PSNR in dB, infinite for 0."""
+    """Convert mean squared errors, in squared 8-bit levels, to PSNR in dB; infinite for 0."""
     with np.errstate(divide="ignore"):
         ratios: Scores = 10.0 * np.log10(PEAK**2 / errors)
     return ratios
 
 
 def mean_squared_errors(batch: Batch) -> Scores:
-    """Mean over the region's pixels and their channels, 8-bit levels squared: float64 [B]; NaN = empty region."""
+    """Compute the MSE over the region's pixels and channels, 8-bit levels squared: float64 [B]; NaN = empty region."""
     pairs = zip(batch.frames, batch.side("reference"), strict=True)
     if batch.region is None:
         return np.array([_squares(np.subtract(x, y, dtype=np.int16)) / max(x.size, 1) for x, y in pairs])
@@ -70,6 +71,6 @@ def mean_squared_errors(batch: Batch) -> Scores:
 
 
 def _squares(differences: NDArray[np.int16]) -> float:
-    """The sum of squares, exact: whole numbers below 2^53."""
+    """Compute the sum of squares exactly: whole numbers below 2^53."""
     flat = differences.ravel().astype(np.float64)
     return float(flat @ flat)

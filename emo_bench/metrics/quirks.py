@@ -1,4 +1,4 @@
-"""Metrics as other projects' code computes them, kept for comparison with their tables (see conventions.py)."""
+"""Metrics as other projects' code computes them, for comparison with their tables (see conventions.py)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPSILON = 1e-8
 
 
 class PSNRWithEpsilon(Metric):
-    """20 log10(1 / (RMSE + 1e-8)) on [0, 1], as PointAvatar's metrics.py: identical frames give 160 dB."""
+    """20 log10(1 / (RMSE + 1e-8)) on [0, 1], as in PointAvatar's metrics.py: identical frames give 160 dB."""
 
     info = MetricInfo("psnr-eps", "1", "PSNR with epsilon (PointAvatar)", "higher", "dB", value_range="[0, 1]")
     backend = Backend("emo-bench", detail=__version__)
@@ -30,14 +30,14 @@ class PSNRWithEpsilon(Metric):
 
 
 class _FedUnitRange(LPIPS):
-    """LPIPS whose network is fed [0, 1] instead of the [-1, 1] that it was trained on."""
+    """LPIPS whose network receives inputs in [0, 1] instead of the [-1, 1] that it was trained on."""
 
     def _to_input(self, frames: FramesU8) -> torch.Tensor:
         return (super()._to_input(frames) + 1.0) / 2.0
 
 
 class LPIPSFedUnitRange(_FedUnitRange):
-    """LPIPS with AlexNet fed [0, 1], as GaussianAvatars' train.py."""
+    """LPIPS with AlexNet on inputs in [0, 1], as in GaussianAvatars' train.py."""
 
     info = MetricInfo(
         "lpips-01",
@@ -51,7 +51,7 @@ class LPIPSFedUnitRange(_FedUnitRange):
 
 
 class LPIPSVGGFedUnitRange(_FedUnitRange):
-    """LPIPS with VGG16 fed [0, 1], as GaussianAvatars' metrics.py."""
+    """LPIPS with VGG16 on inputs in [0, 1], as in GaussianAvatars' metrics.py."""
 
     info = MetricInfo(
         "lpips-vgg-01",
@@ -66,21 +66,21 @@ class LPIPSVGGFedUnitRange(_FedUnitRange):
 
 
 class NativeFLMD(LandmarkDistance):
-    """Mean distance of the 68 landmarks in pixels of the frames' own size, not centred, as Neural Head Avatars."""
+    """Mean distance of the 68 landmarks in pixels of the frames' own size, not centred, as in Neural Head Avatars."""
 
     info = MetricInfo("flmd-native", "1", "F-LMD at the frames' own size", "lower", "px", undefined=NO_FACE)
     points, size_px = ALL_POINTS, None
 
 
 class NativeLMD(LandmarkDistance):
-    """68 landmarks, each set centred, mean distance in pixels of the frames' own size, as RAD-NeRF's LMDMeter."""
+    """Mean distance of 68 landmarks, each set centred, in pixels of the frames' own size, as in RAD-NeRF's LMDMeter."""
 
     info = MetricInfo("lmd-native", "1", "LMD of the face at the frames' own size", "lower", "px", undefined=NO_FACE)
     points, centred, size_px = ALL_POINTS, True, None
 
 
 class NativeMouthLMD(LandmarkDistance):
-    """The same of the 20 mouth points, RAD-NeRF's LMDMeter with region "mouth"."""
+    """The same for the 20 mouth points: RAD-NeRF's LMDMeter with region "mouth"."""
 
     info = MetricInfo(
         "lmd-native-mouth", "1", "LMD of the mouth at the frames' own size", "lower", "px", undefined=NO_FACE

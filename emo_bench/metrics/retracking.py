@@ -1,4 +1,4 @@
-"""Expression and head pose of the rendering, tracked again and compared with the reference's."""
+"""Expression and head pose, tracked again in the rendered frames and compared with the reference's."""
 
 from abc import abstractmethod
 
@@ -12,7 +12,7 @@ DETECTOR = "mediapipe"
 
 
 class _Retracking(Metric):
-    """A distance of what MediaPipe sees in frame and reference; NaN where either face is not found."""
+    """A distance between MediaPipe's results for frame and reference; NaN if either face is not found."""
 
     @classmethod
     def missing(cls) -> str | None:
@@ -34,8 +34,8 @@ class _Retracking(Metric):
 class ExpressionError(_Retracking):
     """Mean absolute difference of the 52 blendshape coefficients, each in [0, 1].
 
-    The average expression distance of the literature with ARKit's coefficients in place of a 3DMM's. MediaPipe has
-    no tongueOut: that one is always equal.
+    This is the average expression distance of the literature, with ARKit's coefficients instead of a 3DMM's. MediaPipe
+    has no tongueOut: that coefficient is always equal.
     """
 
     info = MetricInfo(
@@ -48,9 +48,9 @@ class ExpressionError(_Retracking):
 
 
 class PoseError(_Retracking):
-    """Angle in degrees of the rotation that takes the reference's head onto the frame's, 0 to 180.
+    """Angle in degrees, 0 to 180, of the rotation from the reference's head pose to the frame's.
 
-    Geodesic distance on SO(3) (Huynh 2009, Phi 6) of MediaPipe's head matrices, made orthogonal first.
+    Geodesic distance on SO(3) (Huynh 2009, Phi 6) between MediaPipe's head matrices, which are made orthogonal first.
     """
 
     info = MetricInfo("pose_error_deg", "1", "Head rotation error", "lower", "degrees", undefined=NO_FACE)

@@ -1,7 +1,7 @@
-"""Natural scene statistics: locally normalised luminance and the generalised Gaussians that fit it.
+"""Natural scene statistics: locally normalised luminance and generalised Gaussians fitted to it.
 
-What BRISQUE (Mittal, Moorthy and Bovik 2012) and NIQE (Mittal, Soundararajan and Bovik 2013) have in common, as
-their authors' MATLAB code computes it, except that flat neighbourhoods are exactly zero (see :func:`normalised`).
+BRISQUE (Mittal, Moorthy and Bovik 2012) and NIQE (Mittal, Soundararajan and Bovik 2013) share these. They are computed
+as in the authors' MATLAB code, except that flat neighbourhoods are exactly zero (see :func:`normalised`).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from emo_bench.system import opencv as cv2
 Image = NDArray[np.float64]
 
 BT601 = np.array([0.298936021293775, 0.587043074451121, 0.114020904255104])
-# The sign of a flat neighbourhood is rounding noise of about 1e-13; true differences of 8-bit pixels are above 1e-9.
+# The sign in a flat neighbourhood is rounding noise of about 1e-13; true differences of 8-bit pixels are above 1e-9.
 FLAT = 1e-10
 SHIFTS = ((0, 1), (1, 0), (1, 1), (-1, 1))
 
 SHAPES = np.arange(200, 10001) / 1000.0
-# Gamma(2/a)^2 / (Gamma(1/a) Gamma(3/a)), the squared mean magnitude over the mean square; grows with the shape a.
+# Gamma(2/a)^2 / (Gamma(1/a) Gamma(3/a)), the squared mean magnitude over the mean square; increases with the shape a.
 RATIOS = gamma(2 / SHAPES) ** 2 / (gamma(1 / SHAPES) * gamma(3 / SHAPES))
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Asymmetric generalised Gaussians of N samples, each float64 ``[N]``; NaN where one side has no values.
+    """Asymmetric generalised Gaussians of N samples, each float64 ``[N]``; NaN if one side has no values.
 
     Attributes:
-        shape: in [0.2, 10]; 2 is Gaussian, below is heavier-tailed.
+        shape: the shape parameter in [0.2, 10]; 2 is Gaussian, a smaller value has heavier tails.
         left: root mean square of the negative values.
         right: root mean square of the positive values.
     """
@@ -43,7 +43,7 @@ class Fit:
 
     @property
     def width(self) -> NDArray[np.float64]:
-        """What turns a root mean square into the distribution's scale: sqrt(Gamma(1/a) / Gamma(3/a))."""
+        """The factor from the root mean square to the distribution's scale: sqrt(Gamma(1/a) / Gamma(3/a))."""
         widths: NDArray[np.float64] = np.sqrt(gamma(1 / self.shape) / gamma(3 / self.shape))
         return widths
 
@@ -56,19 +56,19 @@ class Fit:
 
 
 def luminance(frames: FramesU8) -> list[Image]:
-    """MATLAB's ``rgb2gray`` of uint8 ``[B, H, W, 3]``: BT.601 luma rounded to whole levels, ``[H, W]`` each."""
+    """Convert uint8 ``[B, H, W, 3]`` as MATLAB's ``rgb2gray``: BT.601 luma rounded to whole levels, ``[H, W]`` each."""
     return [np.floor(frame @ BT601 + 0.5) for frame in frames]
 
 
 def normalised(image: Image, border: int) -> Image:
-    """Mean-subtracted, contrast-normalised image: ``(I - mu) / (sigma + 1)`` under a 7x7 Gaussian of sigma 7/6.
+    """Normalise mean and contrast of an image: ``(I - mu) / (sigma + 1)`` under a 7x7 Gaussian of sigma 7/6.
 
-    Where the whole window is flat the result is exactly 0. The authors' code leaves the sign there to rounding,
-    and through the counts of negative and positive values that noise moves the score of images with flat areas.
+    If the whole window is flat the result is exactly 0. In the authors' code the sign depends there on rounding. The
+    counts of negative and positive values then change the score of images with flat areas.
 
     Args:
         image: float64 ``[H, W]`` in 8-bit levels.
-        border: what lies outside the image, an OpenCV border type.
+        border: an OpenCV border type for the pixels outside the image.
     """
     window = cv2.getGaussianKernel(7, 7 / 6)
     mean = cv2.sepFilter2D(image, -1, window, window, borderType=border)
@@ -80,7 +80,7 @@ def normalised(image: Image, border: int) -> Image:
 
 
 def halved(image: Image) -> Image:
-    """MATLAB's ``imresize(image, 0.5)``: bicubic (a = -0.5) stretched to 8 taps against aliasing, mirrored edges.
+    """Halve an image as MATLAB's ``imresize(image, 0.5)``: bicubic (a = -0.5), 8 taps for antialiasing, mirrored edges.
 
     float64 ``[H, W]`` -> ``[ceil(H / 2), ceil(W / 2)]``; not clipped to the 8-bit range.
     """
@@ -96,7 +96,7 @@ def halved(image: Image) -> Image:
 
 
 def fit_asymmetric(values: NDArray[np.float64]) -> Fit:
-    """Fit by moments (Lasmar, Stitou and Berthoumieu 2009), the shape on a grid of 0.001: ``[N, ...]``, N samples."""
+    """Fit ``[N, ...]``, N samples, by moments (Lasmar, Stitou and Berthoumieu 2009), with shapes on a grid of 0.001."""
     flat = values.reshape(len(values), -1)
     negative = np.minimum(flat, 0.0)
     squares = np.einsum("np,np->n", flat, flat)
@@ -112,7 +112,7 @@ def fit_asymmetric(values: NDArray[np.float64]) -> Fit:
 
 
 def fit_symmetric(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shape and variance of generalised Gaussians (Sharifi and Leon-Garcia 1995): ``[N, ...]`` -> ``[N]`` each."""
+    """Fit generalised Gaussians (Sharifi and Leon-Garcia 1995): ``[N, ...]`` -> shape and variance, ``[N]`` each."""
     flat = values.reshape(len(values), -1)
     variance = np.einsum("np,np->n", flat, flat) / flat.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -121,11 +121,11 @@ def fit_symmetric(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
 
 
 def neighbour_products(values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """``[N, h, w]`` times itself shifted by one pixel across, down and along both diagonals, wrapped around."""
+    """Multiply ``[N, h, w]`` by itself shifted by one pixel across, down and along both diagonals, with wrap-around."""
     return [values * np.roll(values, shift, axis=(1, 2)) for shift in SHIFTS]
 
 
 def _nearest_shape(ratios: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The grid's shape whose ratio is nearest; `ratios` grow along the grid."""
+    """Return the grid's shape with the nearest ratio; `ratios` increase along the grid."""
     middles = (ratios[1:] + ratios[:-1]) / 2
     return np.where(np.isnan(wanted), np.nan, SHAPES[np.searchsorted(middles, wanted)])

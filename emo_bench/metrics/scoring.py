@@ -1,4 +1,4 @@
-"""Scoring: frames come in batches, every metric sees each batch once, a table with records comes out."""
+"""Scoring: every metric receives each batch of frames once; the result is a table with records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import pandas
 
 DEFAULT_METRICS = ("psnr", "ssim", "sd", "lpips", "flmd")
-PART_PIXELS = 2**18  # of a divisible metric's part of a batch: small enough to share out, large enough to be fast
+PART_PIXELS = 2**18  # per part of a divisible metric's batch: small enough to distribute, large enough to be fast
 
 
 @dataclass
 class _Column:
-    """One metric of a scorer; `metric` is None where its backend is missing and nothing replaces it."""
+    """One metric of a scorer; `metric` is None if its backend is missing and no fallback replaces it."""
 
     info: MetricInfo
     metric: Metric | None
@@ -36,11 +36,11 @@ class _Column:
 
 
 class Scorer:
-    """Scores a stream of frame batches; holds scores, never frames.
+    """Scores a stream of frame batches; keeps scores in memory, never frames.
 
-    metrics: ids. One whose backend is missing is replaced by its fallback, under the fallback's id, or
-    reads NaN with the reason in its record. `resize_filter` and `background` say what the caller did to
-    the frames before, `region` what the masks given to `add` are; they go into the records.
+    metrics: metric ids. A metric whose backend is missing is replaced by its fallback, under the fallback's id; without
+    a fallback its column is NaN and its record gives the reason. `resize_filter` and `background` say how the caller
+    prepared the frames, `region` names the masks given to `add`; all three are written into the records.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Scorer:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Ids of the columns, fallbacks in place."""
+        """Return the ids of the columns; a fallback's id replaces that of the missing metric."""
         return tuple(column.info.id for column in self._columns)
 
     def add(
@@ -76,16 +76,17 @@ class Scorer:
         indices: Sequence[int | str] = (),
         region: Masks | None = None,
     ) -> None:
-        """Score a batch: uint8 [B,H,W,3], a reference of the same shape, and the B frames' numbers or names.
+        """Score a batch: uint8 [B,H,W,3], a reference of the same shape, and the numbers or names of the B frames.
 
-        Batches come in the video's order. `region` is bool [B,H,W], the pixels that count; metrics that know no
-        region see the full frame, and their records say so.
+        Batches must come in the video's order. `region` is bool [B,H,W], the pixels that are scored; a metric that
+        supports no region scores the full frame, and its record says so.
 
-        A UserError says what does not fit: type, shape, another size than before, a missing reference.
+        A UserError says what is wrong with the batch: type, shape, a size that differs from earlier batches, a missing
+        reference.
         """
         self._check(frames, reference, indices)
         if (region is not None) != (self._region != "full frame"):
-            raise UserError(f"this scoring is of the {self._region}: give masks with every batch, or with none")
+            raise UserError(f"this scoring covers the {self._region}: give masks with every batch, or with none")
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
         batch = Batch(frames, reference, self._frames[start:], region, self._before)
@@ -94,7 +95,7 @@ class Scorer:
         self._before = batch
 
     def _score(self, batch: Batch) -> None:
-        """Add every column's scores of the batch: first the metrics that take it whole, then parts for the others."""
+        """Add every column's scores of the batch: whole-batch metrics first, then the parts of divisible ones."""
         at_once = max(1, PART_PIXELS // max(batch.frames.shape[1] * batch.frames.shape[2], 1))
         work: list[tuple[_Column, Task]] = []
         for column in sorted(self._columns, key=lambda c: c.metric is not None and c.metric.divisible):
@@ -111,7 +112,7 @@ class Scorer:
             column.parts.append(scores)
 
     def table(self) -> "pandas.DataFrame":
-        """One row a frame (index "frame"), one float64 column a metric; `.attrs["records"]` by metric id."""
+        """Return one row per frame (index "frame"), one float64 column per metric; `.attrs["records"]` by metric id."""
         import pandas
 
         data = {c.info.id: np.concatenate(c.parts) if c.parts else np.empty(0) for c in self._columns}
@@ -120,7 +121,7 @@ class Scorer:
         return table
 
     def records(self) -> list[Record]:
-        """What each column is, so far."""
+        """Return the record of each column, for the frames scored until now."""
         return [self._record(column) for column in self._columns]
 
     def _record(self, column: _Column) -> Record:
@@ -144,7 +145,7 @@ class Scorer:
         )
 
     def _too_small(self, column: _Column) -> str:
-        """Why the metric cannot see frames of this size; empty where it can."""
+        """Return why the metric cannot score frames of this size; empty if it can."""
         height, width = self._size or (0, 0)
         least = column.info.least_px
         if column.metric is None or self._size is None or min(height, width) >= least:
@@ -180,7 +181,7 @@ def score(
     names: Sequence[int | str] | None = None,
     settings: Settings | None = None,
 ) -> "pandas.DataFrame":
-    """Score uint8 frames [N,H,W,3] against a reference of the same shape; a table as of `Scorer.table`."""
+    """Score uint8 frames [N,H,W,3] against a reference of the same shape; return a table like `Scorer.table`."""
     labels = list(range(len(frames))) if names is None else list(names)
     if len(labels) != len(frames):
         raise UserError(f"{len(frames)} frames but {len(labels)} names")
@@ -194,7 +195,7 @@ def score(
 
 
 def _resolve(metrics: Sequence[str], settings: Settings) -> list[str]:
-    """The metrics asked for, each missing one replaced by its fallback, none twice."""
+    """Return the requested metrics without duplicates, each missing one replaced by its fallback."""
     resolved: dict[str, None] = {}
     for name in metrics:
         chosen = metric_class(name)

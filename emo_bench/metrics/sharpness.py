@@ -1,7 +1,7 @@
-"""Differences of sharpness: the gradients of Mathieu et al. 2016 in three readings.
+"""Differences of sharpness: three interpretations of the gradients of Mathieu et al. 2016.
 
-G(y,x) = |I(y,x) - I(y-1,x)| + |I(y,x) - I(y,x-1)| in 8-bit levels, for y, x >= 1, each channel on its own. All three
-depend on the resolution.
+G(y,x) = |I(y,x) - I(y-1,x)| + |I(y,x) - I(y,x-1)| in 8-bit levels, for y, x >= 1, for each channel. All three depend on
+the resolution.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ PEAK = 255.0
 class SharpnessDifference(Metric):
     """Mean absolute difference of gradient sums |dx|+|dy| in 8-bit units over RGB and interior pixels.
 
-    The gradients of Mathieu et al. 2016, section 3.1; the mean instead of their logarithm, which is the
-    reading that fits Emo-Avatar's Table 1 (docs/metrics.md). Depends on the resolution. With a region, the mean is
-    over its interior pixels (row and column 0 of the frame have no gradient); NaN where there is none.
+    The gradients are those of Mathieu et al. 2016, section 3.1. Taking the mean instead of their logarithm agrees with
+    Emo-Avatar's Table 1 (docs/metrics.md). The value depends on the resolution. With a region, the mean is computed
+    over its interior pixels (row and column 0 of the frame have no gradient); NaN if there is none.
     """
 
     info = MetricInfo(
@@ -35,7 +35,7 @@ class SharpnessDifference(Metric):
 
 
 class SharpnessDifferenceDecibels(Metric):
-    """10 log10(255^2 / sd), as Mathieu et al. 2016, section 3.1, take it; infinite for equal gradients."""
+    """10 log10(255^2 / sd), as in Mathieu et al. 2016, section 3.1; infinite for equal gradients."""
 
     info = MetricInfo(
         "sd_db",
@@ -55,7 +55,7 @@ class SharpnessDifferenceDecibels(Metric):
 
 
 class GlobalSharpnessDifference(Metric):
-    """|mean gradient sum of the frame - that of the reference|: sees blur, blind to misalignment."""
+    """|mean gradient sum of the frame - that of the reference|: sensitive to blur, not to misalignment."""
 
     info = MetricInfo(
         "sd_global",
@@ -74,7 +74,7 @@ class GlobalSharpnessDifference(Metric):
 
 @dataclass(frozen=True)
 class _Sharpness:
-    """Of B frames: mean |G(frame) - G(reference)| and mean G(frame) - mean G(reference); NaN = no pixel."""
+    """Compute, for B frames, mean |G(frame) - G(reference)| and mean G(frame) - mean G(reference); NaN = no pixel."""
 
     difference: Scores
     excess: Scores
@@ -103,11 +103,11 @@ def _measured(batch: Batch) -> _Sharpness:
 
 
 def _gradient_sums(frame: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """uint8 [H,W,3] -> uint16 [H-1,W-1,3] in [0, 510]."""
+    """Compute G: uint8 [H,W,3] -> uint16 [H-1,W-1,3] in [0, 510]."""
     here = frame[1:, 1:]
     return np.add(_apart(here, frame[:-1, 1:]), _apart(here, frame[1:, :-1]), dtype=np.uint16)
 
 
 def _apart(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """|a - b| of unsigned numbers."""
+    """Compute |a - b| of unsigned numbers."""
     return np.maximum(a, b) - np.minimum(a, b)

@@ -16,24 +16,24 @@ SIGMA = 1.5
 C1, C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 # Exponents of the scales, finest first (Wang, Simoncelli and Bovik 2003, section 3.2).
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-# Taken off before squaring: variances stay, and float32 keeps two more bits of them.
+# Subtracted before squaring: variances do not change, and float32 keeps two more bits of them.
 MIDDLE = 128.0
 REACH = TAPS // 2
-# On the CPU the maps are made in strips that stay in the cache: 2.5 times as fast at 512 px.
+# On the CPU the maps are computed in strips that fit in the cache: 2.5 times as fast at 512 px.
 STRIP_PIXELS = 2**15
 
-# One frame in 8-bit levels: uint8 or float32 [H,W,3] numpy on the CPU, float32 [3,H,W] torch elsewhere and without
-# OpenCV.
+# One frame in 8-bit levels: on the CPU uint8 or float32 [H,W,3] numpy; on other devices or without OpenCV float32
+# [3,H,W] torch.
 _Planes = Any
 
 
 class SSIM(Metric):
     """Structural similarity as Wang et al. 2004 define it, mean over channels and pixels.
 
-    Gaussian window of 11 taps, sigma 1.5, K1 0.01, K2 0.03, population covariance, pixels whose window
-    leaves the frame left out: scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, data_range=255)`. Frames below 11 px give NaN. With a region, the map is
-    averaged over the region's pixels that have a window; the windows themselves look past its border.
+    Gaussian window of 11 taps, sigma 1.5, K1 0.01, K2 0.03, population covariance, without the pixels whose window
+    extends beyond the frame: scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, data_range=255)`. Frames below 11 px give NaN. With a region, the map is averaged over
+    the region's pixels that have a window; the windows may include pixels outside the region.
     """
 
     info = MetricInfo(
@@ -56,11 +56,11 @@ class SSIM(Metric):
 
 
 class MultiScaleSSIM(Metric):
-    """Multi-scale SSIM (Wang, Simoncelli and Bovik 2003, equation 7), five scales, window as of `SSIM`.
+    """Multi-scale SSIM (Wang, Simoncelli and Bovik 2003, equation 7), five scales, with the window of `SSIM`.
 
-    Contrast and structure of scales 1 to 4 and SSIM of scale 5, each averaged over channels and pixels, raised
-    to the published exponents and multiplied. Frames are halved by the mean of 2x2 pixels, an odd last row or
-    column falls off. A negative average counts as 0. Frames below 176 px hold no window at scale 5: NaN.
+    Contrast and structure of scales 1 to 4 and SSIM of scale 5 are averaged over channels and pixels, raised to the
+    published exponents and multiplied. Frames are halved by the mean of 2x2 pixels; an odd last row or column is
+    dropped. A negative average counts as 0. Frames below 176 px hold no window at scale 5: NaN.
     """
 
     info = MetricInfo(
@@ -90,7 +90,7 @@ class MultiScaleSSIM(Metric):
 
 
 def _finest(batch: Batch, device: str, region: NDArray[np.bool_] | None) -> Scores:
-    """Average SSIM, and its contrast and structure alone, at the frames' own size: float64 [B,2]."""
+    """Compute the mean SSIM, and the mean of its contrast-structure term, at the frames' own size: float64 [B,2]."""
 
     def measured() -> Scores:
         masks = [None] * len(batch) if region is None else list(region)
@@ -102,7 +102,7 @@ def _finest(batch: Batch, device: str, region: NDArray[np.bool_] | None) -> Scor
 
 
 def _averages(x: _Planes, y: _Planes, mask: NDArray[np.bool_] | None) -> tuple[float, float]:
-    """Mean SSIM of two frames, and of its contrast and structure; NaN where the mask [H,W] leaves no window."""
+    """Compute two frames' mean SSIM and mean contrast-structure term; NaN if the mask [H,W] leaves no window."""
     rows = x.shape[0] if isinstance(x, np.ndarray) else x.shape[1]
     step = max(TAPS, STRIP_PIXELS // x.shape[1]) if isinstance(x, np.ndarray) else rows
     total, count = np.zeros(2), 0
@@ -119,7 +119,7 @@ def _averages(x: _Planes, y: _Planes, mask: NDArray[np.bool_] | None) -> tuple[f
 
 
 def _maps(x: _Planes, y: _Planes) -> tuple[_Planes, _Planes]:
-    """SSIM, and its contrast and structure alone, at every pixel that has a window."""
+    """Compute SSIM, and its contrast-structure term, at every pixel that has a window."""
     x, y = _centred(x), _centred(y)
     mean_x, mean_y = _window_means(x), _window_means(y)
     product = mean_x * mean_y
@@ -135,7 +135,7 @@ def _maps(x: _Planes, y: _Planes) -> tuple[_Planes, _Planes]:
     variances -= squares
     variances += C2
     contrast /= variances
-    # What `MIDDLE` took off the means comes back: (a+m)(b+m) and (a+m)^2+(b+m)^2, with what both share.
+    # Adds back the `MIDDLE` subtracted from the means: (a+m)(b+m) and (a+m)^2+(b+m)^2, with their common terms.
     shared = mean_x
     shared += mean_y
     shared *= 2.0 * MIDDLE
@@ -163,7 +163,7 @@ def _centred(planes: _Planes) -> _Planes:
 
 
 def _halved(planes: _Planes) -> _Planes:
-    """The mean of each 2x2 pixels."""
+    """Compute the mean of each 2x2 pixels."""
     if isinstance(planes, np.ndarray):
         height, width = planes.shape[0] // 2, planes.shape[1] // 2
         even = planes[: 2 * height, : 2 * width].astype(np.float32)
@@ -174,7 +174,7 @@ def _halved(planes: _Planes) -> _Planes:
 
 
 def _window_means(planes: _Planes) -> _Planes:
-    """The Gaussian window's mean at every pixel whose window lies inside: 10 px less in height and width."""
+    """Compute the Gaussian window's mean at every pixel whose window is inside: 10 px less in height and width."""
     if isinstance(planes, np.ndarray):
         blurred = cv2.GaussianBlur(planes, (TAPS, TAPS), SIGMA, borderType=cv2.BORDER_REPLICATE)
         return blurred[REACH:-REACH, REACH:-REACH]
@@ -187,7 +187,7 @@ def _window_means(planes: _Planes) -> _Planes:
 
 
 def _sum(values: _Planes, mask: NDArray[np.bool_] | None) -> tuple[float, int]:
-    """Sum over channels and the mask's pixels, and how many numbers that were."""
+    """Compute the sum over channels and the mask's pixels, and the number of summed values."""
     if isinstance(values, np.ndarray):
         inner = None if mask is None else np.ascontiguousarray(mask, np.uint8)
         count = values.shape[0] * values.shape[1] if inner is None else int(np.count_nonzero(inner))

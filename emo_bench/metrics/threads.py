@@ -1,4 +1,4 @@
-"""The metrics of a batch side by side: most of them keep one core busy, and few keep all."""
+"""Score a batch with several metrics in parallel: most metrics use one core, a few use all cores."""
 
 import os
 import sys
@@ -13,14 +13,14 @@ from emo_bench.metrics.metric import Scores
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of a batch's work. `alone`: it asks torch for one thread, because pieces like it run beside it."""
+    """A part of a batch's work. `alone`: the task limits torch to one thread, because similar tasks run in parallel."""
 
     compute: Callable[[], Scores]
     alone: bool = False
 
 
 class Threads:
-    """Runs tasks on as many threads as torch would use; on one, and for a single task, in the caller's thread."""
+    """Runs tasks on as many threads as torch would use; with one thread or one task, in the caller's thread."""
 
     def __init__(self, count: int | None = None) -> None:
         self._count = count or cpu_threads()
@@ -28,7 +28,7 @@ class Threads:
         self._local = threading.local()
 
     def run(self, tasks: Sequence[Task]) -> list[Scores]:
-        """The tasks' results in their order; started in that order. The first error is raised when all have ended."""
+        """Start the tasks in order and return their results in order. The first error is raised when all have ended."""
         if self._count == 1 or len(tasks) < 2:
             return [task.compute() for task in tasks]
         if self._pool is None:
@@ -36,7 +36,7 @@ class Threads:
         futures = [self._pool.submit(self._do, task) for task in tasks]
         errors = [future.exception() for future in futures]
         if torch := _torch():
-            # A thread started later takes the number that was set last, in whichever thread.
+            # A new thread takes the number of torch threads that any thread set last.
             torch.set_num_threads(torch.get_num_threads())
         for error in errors:
             if error is not None:
@@ -53,7 +53,7 @@ class Threads:
 
 
 def cpu_threads() -> int:
-    """As many as torch uses, where it is loaded; else as there are processors."""
+    """Return torch's number of threads if torch is loaded; otherwise the number of processors."""
     torch = _torch()
     return int(torch.get_num_threads()) if torch else os.cpu_count() or 1
 
