@@ -1,1 +1,1 @@
-"""Tracking: the head rig, landmarks, the fit and UV maps."""
+"""Tracking: the head rig, landmarks, fitting the rig to a video, and UV maps."""

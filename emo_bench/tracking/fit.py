@@ -1,4 +1,4 @@
-"""The fit of a person to a video's landmarks: identity, focal length and the motion of every frame."""
+"""Fit a person to the landmarks of a video: identity, focal length and the motion of every frame."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from emo_bench.tracking.landmarks import inter_ocular_px
 KEY_FRAMES = 24
 OFFSET_ROUNDS = 2
 BATCH = 64
-# A focal length of 1.3 picture widths is 42 degrees of view, between a webcam (60) and a portrait lens (25).
+# A focal length of 1.3 picture widths is a view angle of 42 degrees, between a webcam (60) and a portrait lens (25).
 FOCAL_PRIOR_SHARE = 1.3
 
 
 @dataclass(frozen=True)
 class TrackFit:
-    """The fit of B frames.
+    """The result of fitting B frames.
 
     Attributes:
-        head: the person at rest.
-        focal_px: in the pixels of the landmarks.
-        heads: rigid heads and their expression ``[B, 52]`` in [0, 1].
+        head: the person's shape at rest.
+        focal_px: focal length in the pixels of the landmarks.
+        heads: poses of the rigid heads and their expression ``[B, 52]`` in [0, 1].
         motion: poses of torso, neck and head.
         errors: ``[B]``, mean reprojection error of the 478 landmarks as a share of the inter-ocular distance.
     """
@@ -60,16 +60,16 @@ def fit_track(
     fps: float,
     advance: Callable[..., None] | None = None,
 ) -> TrackFit:
-    """Fit everything to MediaPipe's output of the frames that have a face.
+    """Fit identity, focal length and motion to MediaPipe's output of the frames that have a face.
 
     Args:
         landmarks: ``[B, 478, 2]`` px in the whole picture.
         blendshapes: ``[B, 52]`` in [0, 1].
-        matrices: ``[B, 4, 4]``, MediaPipe's head matrices; only their rotations are used, as a start.
+        matrices: ``[B, 4, 4]``, MediaPipe's head matrices; only their rotations are used, as initial values.
         frames: ``[B]`` ascending frame numbers.
-        picture_px: width and height; the principal point is the picture's middle.
+        picture_px: width and height; the principal point is the picture's centre.
         fps: frame rate, for the smoothing windows.
-        advance: called with the number of frames done.
+        advance: function that is called with the number of processed frames.
     """
     seen = Observation(
         landmarks=landmarks.astype(np.float64),
@@ -100,16 +100,16 @@ def fit_track(
 
 
 def with_shape(fit: TrackFit, head: Head, frames: np.ndarray, fps: float) -> TrackFit:
-    """The same heads' motion on a changed torso or neck: the split between torso, neck and head is made again."""
+    """Split the same heads' motion again into torso, neck and head, after the torso or neck has changed."""
     motion = split_motion(fit.heads, head.joints.astype(np.float64), frames, fps)
     return replace(fit, head=head, motion=motion)
 
 
 @one_thread()
 def fit_identity(rotations: np.ndarray, seen: Observation, focal_prior_px: float) -> Person:
-    """Fit the person to key frames: pose first, then everything, then the landmarks' offsets in turn with the pose.
+    """Fit the person to key frames: pose first, then everything, then landmark offsets and pose in alternation.
 
-    Identity is not fitted again after the offsets, which would take over what the shape should explain.
+    Identity is not fitted again after the offsets, because they would absorb what the shape should explain.
     """
     model = load_landmark_model()
     person = Person(np.zeros(len(model.identity)), focal_prior_px, model)
@@ -123,14 +123,14 @@ def fit_identity(rotations: np.ndarray, seen: Observation, focal_prior_px: float
 
 
 def rotations_from_mediapipe(matrices: np.ndarray) -> np.ndarray:
-    """MediaPipe's head matrices (y up, z to the viewer) as rotations ``[B, 3, 3]`` of the rig in camera space."""
+    """Convert MediaPipe head matrices (y up, z to the viewer) to rotations ``[B, 3, 3]`` of the rig in camera space."""
     flip = np.diag((1.0, -1.0, -1.0))
     left, _, right = np.linalg.svd(flip @ matrices[:, :3, :3].astype(np.float64) @ flip)
     return np.asarray(left @ right)
 
 
 def key_rows(rotations: np.ndarray, blendshapes: np.ndarray, count: int) -> np.ndarray:
-    """Choose up to ``count`` rows spread over head pose and expression, by farthest-point sampling."""
+    """Choose up to ``count`` rows that cover head pose and expression, by farthest-point sampling."""
     looks = rotations[:, :, 2]
     features = np.concatenate((4.0 * looks, blendshapes), axis=1)
     chosen = [int(np.linalg.norm(features - np.median(features, axis=0), axis=1).argmin())]

@@ -1,4 +1,4 @@
-"""Hair: the rig's skull is bald, so the person's outline inflates its scalp to where the hair ends."""
+"""Hair: the rig's skull is bald, so the scalp is inflated until its outline agrees with that of the person's hair."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from emo_bench.tracking.silhouette import silhouette
 
 HEIGHTS = tuple(0.05 * k for k in range(13))
 WIDTHS = tuple(0.05 * k for k in range(13))
-# A change must take away this share of the outline's error; otherwise the skull stays bald.
+# A change must reduce the outline's error by at least this share; otherwise the skull stays bald.
 LEAST_GAIN = 0.1
 SWEEPS = 2
-# The face ends this far from the nearest landmark, and the scalp moves in full from there on.
+# The face ends at this distance from the nearest landmark; beyond it the scalp moves fully.
 FACE_M, SCALP_M = 0.006, 0.035
 HEAD_WEIGHT = 0.5
 EYES = slice(36, 48)
 
 
 def scalp_weights(rig: HeadRig, head: Head) -> np.ndarray:
-    """``[V]`` in [0, 1]: 1 on the crown and the back of the head, 0 on the face and below the eyes."""
+    """Return weights ``[V]`` in [0, 1]: 1 on the crown and the back of the head, 0 on the face and below the eyes."""
     from scipy.spatial import cKDTree
 
     rest = head.rest_vertices
@@ -39,7 +39,7 @@ def scalp_weights(rig: HeadRig, head: Head) -> np.ndarray:
 
 
 def change_hair(rig: HeadRig, head: Head, height: float, width: float) -> Head:
-    """The same head with its scalp inflated: crown ``1 + height`` times as far above the eyes, sides ``1 + width``."""
+    """Inflate the scalp: multiply the crown height above the eyes by ``1 + height`` and the width by ``1 + width``."""
     weight = scalp_weights(rig, head)
     rest = head.rest_vertices.copy()
     skull = weight > 0.5
@@ -53,16 +53,16 @@ def change_hair(rig: HeadRig, head: Head, height: float, width: float) -> Head:
 def fit_hair(
     head: Head, motion: BodyMotion, outlines: Sequence[Outline], focal_px: float, center_px: tuple[float, float]
 ) -> tuple[float, float]:
-    """Find how far the scalp has to grow so that its outline meets the person's above the ears.
+    """Find how far the scalp must grow so that its outline agrees with the person's above the ears.
 
     Args:
-        head: as the face gave it.
+        head: the head fitted to the face.
         motion: poses of all frames.
-        outlines: the person in a few frames.
+        outlines: the person's masks in a few frames.
         focal_px, center_px: the camera in the masks' pixels.
 
     Returns:
-        ``height`` and ``width`` for :func:`change_hair`; (0, 0) where nothing is clearly better.
+        ``height`` and ``width`` for :func:`change_hair`; (0, 0) if no change is clearly better.
     """
     rig = load_head_rig()
     inside = rig.skin_weights[:, 2] > HEAD_WEIGHT

@@ -1,4 +1,4 @@
-"""The rig reduced to MediaPipe's 478 landmarks: a linear model that the fit works on."""
+"""The rig reduced to MediaPipe's 478 landmarks: the linear model that is fitted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from emo_bench.tracking.fit_threads import matmul
 from emo_bench.tracking.head_rig import EXPRESSIONS, REGIONS, HeadRig, load_head_rig
 
-# MediaPipe's numbers, from the subject's right to the left, without the shared corners.
+# MediaPipe's landmark numbers, from the subject's right to the left, without the corners shared by both lids or lips.
 UPPER_LIDS = (246, 161, 160, 159, 158, 157, 173, 398, 384, 385, 386, 387, 388, 466)
 LOWER_LIDS = (7, 163, 144, 145, 153, 154, 155, 382, 381, 380, 374, 373, 390, 249)
 LID_CORNERS = (33, 133, 362, 263)
 UPPER_INNER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_INNER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 LIP_CORNERS = (78, 308)
-# A landmark whose ray fell through the parted lips takes the depth of its mirror image.
+# These landmarks' rays pass between the open lips; they take the position of their mirror image.
 MIRRORED_LIP = {87: 317, 312: 82, 95: 324, 407: 183, 415: 191, 308: 78}
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176,
@@ -32,10 +32,10 @@ class LandmarkModel:
     """Rest landmarks are ``mean + c @ identity + e @ expression + offset``; float64 metres, body frame.
 
     Attributes:
-        mean, offset: ``[478, 3]``. The offset is a person's constant difference between MediaPipe's idea of a
-            landmark and the rig's.
+        mean, offset: ``[478, 3]``. The offset is a person's constant difference between MediaPipe's landmark and the
+            rig's.
         identity: ``[K, 478, 3]``; expression: ``[52, 478, 3]``.
-        weight: ``[478]``, how much each landmark counts; the contour slides over the cheek as the head turns.
+        weight: ``[478]``, the weight of each landmark; contour landmarks slide over the cheek as the head turns.
     """
 
     mean: np.ndarray
@@ -45,19 +45,19 @@ class LandmarkModel:
     weight: np.ndarray
 
     def rest(self, coefficients: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """``[K]`` and ``[B, 52]`` to rest landmarks ``[B, 478, 3]``."""
+        """Compute rest landmarks ``[B, 478, 3]`` from identity ``[K]`` and expression ``[B, 52]``."""
         base = self.mean + self.offset + np.einsum("k,klj->lj", coefficients, self.identity)
         moved = matmul(expression, self.expression.reshape(len(self.expression), -1))
         return base + moved.reshape(len(expression), -1, 3)
 
     def with_offset(self, offset: np.ndarray) -> LandmarkModel:
-        """The same model with another offset ``[478, 3]``."""
+        """Return the same model with another offset ``[478, 3]``."""
         return replace(self, offset=offset)
 
 
 @lru_cache(maxsize=1)
 def load_landmark_model() -> LandmarkModel:
-    """The landmark model of the bundled rig."""
+    """Load the landmark model of the bundled rig."""
     rig = load_head_rig()
     vertices, weights = landmark_places(rig)
 
@@ -78,11 +78,11 @@ def load_landmark_model() -> LandmarkModel:
 
 @lru_cache(maxsize=2)
 def landmark_places(rig: HeadRig) -> tuple[np.ndarray, np.ndarray]:
-    """Corners ``[478, 3]`` int and weights ``[478, 3]`` of each landmark, with lids and lips mended.
+    """Return corners ``[478, 3]`` int and weights ``[478, 3]`` of each landmark, with lids and lips corrected.
 
-    The rays of the bake fall on the eyeball between the lids and on the tongue between the lips, where nothing
-    blinks or parts. Such landmarks go to the nearest vertex of skin that moves as the landmark's name demands:
-    upper lids with eyeBlink, lower lips with jawOpen, their opposites without.
+    When the rig was baked, the rays between the lids hit the eyeball and those between the lips hit the tongue, which
+    do not move with lids or lips. Such landmarks are moved to the nearest skin vertex that moves as the landmark
+    should: upper lids with eyeBlink, lower lips with jawOpen, lower lids and upper lips without.
     """
     vertices = rig.landmark_vertices.copy()
     weights = rig.landmark_barycentric.astype(np.float64)

@@ -1,4 +1,4 @@
-"""From rigid heads to a moving person: zero-phase smoothing, and the split into a calm torso, neck and head."""
+"""Convert rigid heads to a moving person: zero-phase smoothing, and the split into a steady torso, neck and head."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from scipy.spatial.transform import Rotation
 
 from emo_bench.tracking.fit_solver import HeadFit, Observation, Person
 
-# Standard deviations of the Gaussian windows in seconds. Depth is the noisiest and changes the slowest.
+# Standard deviations of the Gaussian windows in seconds. Depth has the most noise and changes most slowly.
 ROTATION_S, EXPRESSION_S, DEPTH_S = 0.04, 0.02, 0.15
 TORSO_TURN_S, TORSO_SHIFT_S = 2.0, 0.4
-# How much of the head's mean yaw and pitch, and of its slow turning, the torso follows. It never tilts sideways
-# with the head on average: people sit upright. The neck takes its share of the rest.
+# The shares of the head's mean yaw and pitch, and of its slow rotation, that the torso follows. The torso does not
+# follow the head's mean roll, because people sit upright. The neck takes its share of the rest.
 MEAN_YAW_SHARE, MEAN_PITCH_SHARE, SLOW_SHARE = 0.7, 0.5, 0.25
 NECK_SHARE = 0.4
 MAX_NECK_SWING_RAD = 0.35
@@ -22,7 +22,7 @@ MAX_NECK_SWING_RAD = 0.35
 
 @dataclass(frozen=True)
 class BodyMotion:
-    """Poses of B frames as ``pose_head`` takes them, ``[B, 3]`` each, float64."""
+    """Poses of B frames for ``pose_head``, ``[B, 3]`` each, float64."""
 
     body_rotvec: np.ndarray
     body_translation: np.ndarray
@@ -31,9 +31,9 @@ class BodyMotion:
 
 
 def smooth(values: np.ndarray, frames: np.ndarray, sigma_frames: float) -> np.ndarray:
-    """Gaussian smoothing over time without delay, of samples ``[B, ...]`` at frame numbers ``frames [B]``.
+    """Smooth samples ``[B, ...]`` at frame numbers ``frames [B]`` over time by a Gaussian, without delay.
 
-    Missing frames weigh nothing, so a gap neither pulls nor is filled.
+    Missing frames have no weight, so a gap does not change its neighbours and is not filled.
     """
     if sigma_frames <= 0.0 or len(frames) == 0:
         return values
@@ -47,7 +47,7 @@ def smooth(values: np.ndarray, frames: np.ndarray, sigma_frames: float) -> np.nd
 
 
 def smooth_rotations(rotations: np.ndarray, frames: np.ndarray, sigma_frames: float) -> np.ndarray:
-    """Like :func:`smooth` for rotation matrices ``[B, 3, 3]``."""
+    """Smooth rotation matrices ``[B, 3, 3]`` like :func:`smooth`."""
     quaternions = Rotation.from_matrix(rotations).as_quat()
     flips = np.sign((quaternions[1:] * quaternions[:-1]).sum(axis=1))
     quaternions[1:] *= np.cumprod(np.where(flips == 0, 1.0, flips))[:, None]
@@ -56,7 +56,7 @@ def smooth_rotations(rotations: np.ndarray, frames: np.ndarray, sigma_frames: fl
 
 
 def smooth_heads(person: Person, heads: HeadFit, seen: Observation, frames: np.ndarray, fps: float) -> HeadFit:
-    """Smooth rotation, expression and depth; then put each head back on its landmarks in the picture plane."""
+    """Smooth rotation, expression and depth; then align each head with its landmarks again in the picture plane."""
     rotation = smooth_rotations(heads.rotation, frames, ROTATION_S * fps)
     expression = np.clip(smooth(heads.expression, frames, EXPRESSION_S * fps), 0.0, 1.0)
     translation = heads.translation.copy()
@@ -70,11 +70,12 @@ def smooth_heads(person: Person, heads: HeadFit, seen: Observation, frames: np.n
 
 
 def split_motion(heads: HeadFit, joints: np.ndarray, frames: np.ndarray, fps: float) -> BodyMotion:
-    """Explain rigid heads by a torso that stays calm, a neck and a head.
+    """Explain the poses of rigid heads by a steady torso, a neck and a head.
 
-    The torso sits upright, keeps much of the head's mean turn and follows a quarter of its slow turning. The neck takes
-    its share of the rest, then swings so that its upper end meets the head while its lower end follows the head's slow
-    path; what the neck's fixed length cannot explain moves the torso. The head's pose is kept exactly.
+    The torso is upright, follows most of the head's mean rotation and a quarter of its slow rotation. The neck takes
+    its share of the rest; then it turns so that its upper end meets the head while its lower end follows the head's
+    slow path. The torso moves by the remainder that the neck's fixed length cannot explain. The head's pose is kept
+    exactly.
 
     Args:
         heads: B frames.
@@ -108,7 +109,7 @@ def _torso_turn(head: Rotation, frames: np.ndarray, fps: float) -> Rotation:
 
 
 def _swing(start: np.ndarray, end: np.ndarray) -> Rotation:
-    """The smallest rotations that turn directions ``start [B, 3]`` towards ``end [B, 3]``, at most so far."""
+    """Return the smallest rotations of directions ``start [B, 3]`` towards ``end [B, 3]``, up to a maximum angle."""
     start = start / np.linalg.norm(start, axis=1, keepdims=True)
     end = end / np.linalg.norm(end, axis=1, keepdims=True)
     axis = np.cross(start, end)

@@ -1,4 +1,4 @@
-"""Shoulders in motion: shrugs, leaning and swaying, which the face does not show, from the person's outline."""
+"""Shoulder motion: find shrugs, leaning and swaying, which the face does not show, from the person's outline."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from emo_bench.tracking.fit_motion import smooth
 from emo_bench.tracking.head_rig import TORSO_WEIGHT, HeadRig, torso_middle
 from emo_bench.tracking.silhouette import silhouette
 
-# Candidates, in shares of the picture and radians. Sideways motion is the least certain, so it stays small.
+# Candidates, in shares of the picture and radians. Sideways motion is the least certain, so its range is small.
 RISES = np.linspace(-0.16, 0.16, 41)
 SWAYS = np.linspace(-0.05, 0.05, 5)
 TILTS = np.linspace(-0.16, 0.16, 9)
-# A column that is off by more than this share of the picture is a hand or a hole in the mask.
+# A column whose error exceeds this share of the picture is a hand or a hole in the mask.
 MOST_OFF = 0.10
-# What moving by one picture or tilting by one radian costs, in pictures of mean error: stillness wins where the outline
-# says nothing.
+# Cost of moving by one picture or tilting by one radian, in pictures of mean error: the torso moves only if the outline
+# shows it.
 RISE_COST, SWAY_COST, TILT_COST = 0.02, 0.2, 0.1
 LEAST_COLUMNS = 0.15
 SMOOTH_S = 0.08
 HEAD_WEIGHT = 0.5
-# Shoulders just below the picture can rise into it; columns without any never do.
+# Shoulders just below the picture can move up into it; columns without shoulders cannot.
 TALLER, NO_TORSO = 1.25, 9.0
 
 
@@ -32,12 +32,12 @@ def fit_shoulders(
     focal_px: float,
     center_px: tuple[float, float],
 ) -> np.ndarray:
-    """Find the shift of one frame.
+    """Find the shift of the shoulders in one frame.
 
     Args:
-        vertices: ``[V, 3]`` metres, camera space, with shoulders where the head's pose holds them.
-        mask: the person ``[S, S]`` bool.
-        start_y: px in the mask, between nose and mouth: shoulders are looked for below it.
+        vertices: ``[V, 3]`` metres, camera space, with the shoulders at the position given by the head's pose.
+        mask: the person's mask ``[S, S]`` bool.
+        start_y: px in the mask, between nose and mouth; shoulders are searched below it.
         focal_px, center_px: the camera in the mask's pixels.
 
     Returns:
@@ -47,7 +47,7 @@ def fit_shoulders(
     torso = rig.skin_weights[:, 0] > TORSO_WEIGHT
 
     def outline(inside: np.ndarray) -> np.ndarray:
-        """What the picture shows, and some way below it."""
+        """Return the outline inside the picture and some way below it."""
         faces = rig.faces[inside[rig.faces].all(axis=1)]
         points = np.concatenate((vertices[inside], vertices[faces].mean(axis=1)))
         pixels = points[:, :2] / points[:, 2:] * focal_px + np.array(center_px)
@@ -66,7 +66,7 @@ def fit_shoulders(
 
 
 def shoulder_line(mask: np.ndarray, start_y: float) -> np.ndarray:
-    """The first row at or below ``start_y`` where each column of ``mask [H, S]`` is set; H where none is.
+    """Find the first row at or below ``start_y`` where each column of ``mask [H, S]`` is set; H if there is none.
 
     Returns:
         ``[S]`` float32.
@@ -79,7 +79,7 @@ def shoulder_line(mask: np.ndarray, start_y: float) -> np.ndarray:
 
 
 def match_shoulders(torso: np.ndarray, person: np.ndarray, seen: np.ndarray, pivot_x: float) -> np.ndarray:
-    """Move the torso's shoulder line onto the person's.
+    """Find the shift that aligns the torso's shoulder line with the person's.
 
     Args:
         torso, person: ``[S]`` rows from :func:`shoulder_line`; S or more is below the picture.
@@ -87,7 +87,7 @@ def match_shoulders(torso: np.ndarray, person: np.ndarray, seen: np.ndarray, piv
         pivot_x: px, the column about which the torso tilts.
 
     Returns:
-        ``[3]``: px to the right, px downwards, radians clockwise; zero where too few columns are seen.
+        ``[3]``: px to the right, px downwards, radians clockwise; zero if too few columns are visible.
     """
     side = len(torso)
     if seen.mean() < LEAST_COLUMNS:
@@ -106,7 +106,7 @@ def match_shoulders(torso: np.ndarray, person: np.ndarray, seen: np.ndarray, piv
 
 
 def smooth_shoulders(shifts: np.ndarray, frames: np.ndarray, fps: float) -> np.ndarray:
-    """Median and Gaussian over time of ``[B, 3]`` at frame numbers ``frames [B]``."""
+    """Filter ``[B, 3]`` at frame numbers ``frames [B]`` over time by a median and a Gaussian."""
     from scipy.ndimage import median_filter
 
     steady = median_filter(shifts, size=(min(5, len(shifts)), 1), mode="nearest")

@@ -1,7 +1,7 @@
 """Levenberg-Marquardt on landmark reprojection: many frames at once, and one person over key frames.
 
-Everything is float64 numpy. A head is rigid here (landmarks hang on the head bone); rotations are updated from
-the left, ``R <- exp(w) R``.
+Everything is float64 numpy. A head is rigid here (landmarks move with the head bone only); rotations are updated by
+left multiplication, ``R <- exp(w) R``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from emo_bench.tracking.fit_threads import matmul
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 # Landmark noise as a share of the inter-ocular distance. It is larger than MediaPipe's jitter, because the errors
-# of neighbouring landmarks go together.
+# of neighbouring landmarks are correlated.
 NOISE_SHARE = 0.05
 ROBUST_SHARE = 0.06
 EXPRESSION_STD = 0.2
@@ -28,8 +28,10 @@ TONGUE_OUT = EXPRESSIONS.index("tongueOut")
 
 @dataclass(frozen=True)
 class HeadFit:
-    """Rigid heads of B frames: camera-from-rest ``rotation [B, 3, 3]``, ``translation [B, 3]`` metres, and
-    ``expression [B, 52]`` in [0, 1]; float64."""
+    """Poses of the rigid heads of B frames, float64.
+
+    Camera-from-rest ``rotation [B, 3, 3]``, ``translation [B, 3]`` metres, and ``expression [B, 52]`` in [0, 1].
+    """
 
     rotation: np.ndarray
     translation: np.ndarray
@@ -41,7 +43,7 @@ class HeadFit:
 
 @dataclass(frozen=True)
 class Person:
-    """What frames share: identity ``coefficients [K]``, ``focal_px`` and the landmark model with its offset."""
+    """Unknowns shared by all frames: identity ``coefficients [K]``, ``focal_px`` and the landmark model's offset."""
 
     coefficients: np.ndarray
     focal_px: float
@@ -50,7 +52,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen in B frames.
+    """What was observed in B frames.
 
     Attributes:
         landmarks: ``[B, 478, 2]`` px.
@@ -72,20 +74,20 @@ class Observation:
 
 
 def project_heads(person: Person, heads: HeadFit, center_px: np.ndarray) -> np.ndarray:
-    """Landmarks ``[B, 478, 2]`` px of posed heads."""
+    """Project the landmarks of posed heads: ``[B, 478, 2]`` px."""
     rest = person.model.rest(person.coefficients, heads.expression)
     camera = rest @ heads.rotation.transpose(0, 2, 1) + heads.translation[:, None]
     return np.asarray(camera[..., :2] / camera[..., 2:] * person.focal_px + center_px)
 
 
 def reprojection_errors(person: Person, heads: HeadFit, seen: Observation) -> np.ndarray:
-    """Mean distance of the 478 landmarks from what was seen, as a share of the inter-ocular distance: ``[B]``."""
+    """Compute the mean distance of 478 landmarks from the observed ones, over the inter-ocular distance: ``[B]``."""
     distance = np.linalg.norm(project_heads(person, heads, seen.center_px) - seen.landmarks, axis=-1)
     return np.asarray(distance.mean(axis=1) / seen.scale_px)
 
 
 def place_heads(person: Person, rotation: np.ndarray, expression: np.ndarray, seen: Observation) -> HeadFit:
-    """Find translations for known rotations ``[B, 3, 3]``: reprojection is linear in them up to depth."""
+    """Find translations for known rotations ``[B, 3, 3]``: reprojection error times depth is linear in them."""
     rotated = person.model.rest(person.coefficients, expression) @ rotation.transpose(0, 2, 1)
     rays = (seen.landmarks - seen.center_px) / person.focal_px
     weight = np.sqrt(person.model.weight)[:, None]
@@ -102,9 +104,9 @@ def place_heads(person: Person, rotation: np.ndarray, expression: np.ndarray, se
 def fit_heads(
     person: Person, start: HeadFit, seen: Observation, iterations: int = 8, with_expression: bool = True
 ) -> HeadFit:
-    """Fit pose and expression of every frame on its own, the person fixed.
+    """Fit pose and expression of every frame independently, with a fixed person.
 
-    Minimises robust (Cauchy) reprojection plus a Gaussian prior of the expression around MediaPipe's
+    Minimises the robust (Cauchy) reprojection error plus a Gaussian prior of the expression around MediaPipe's
     blendshapes within [0, 1].
     """
     heads = start
@@ -138,9 +140,9 @@ def fit_heads(
 def fit_person(
     person: Person, start: HeadFit, seen: Observation, focal_prior_px: float, iterations: int = 25
 ) -> tuple[Person, HeadFit]:
-    """Fit identity and focal length over key frames together with each frame's pose and expression.
+    """Fit identity and focal length to key frames, together with each frame's pose and expression.
 
-    The frames' unknowns are eliminated by the Schur complement, so the shared system has K + 1 unknowns.
+    The unknowns of single frames are eliminated by the Schur complement, so the shared system has K + 1 unknowns.
     """
     heads, damping = start, 1e-3
     cost = _person_cost(person, heads, seen, focal_prior_px)
@@ -181,7 +183,7 @@ def fit_person(
 
 
 def fit_offset(person: Person, heads: HeadFit, seen: Observation) -> Person:
-    """Fit the landmarks' constant offsets, a small linear problem a landmark, with a Gaussian prior at zero."""
+    """Fit the landmarks' constant offsets: one small linear problem per landmark, with a Gaussian prior at zero."""
     bare = replace(person, model=person.model.with_offset(np.zeros_like(person.model.offset)))
     projection, camera = _camera_and_derivative(bare, heads, seen)
     derivative = projection @ heads.rotation[:, None]
@@ -195,7 +197,9 @@ def fit_offset(person: Person, heads: HeadFit, seen: Observation) -> Person:
 
 
 def _camera_and_derivative(person: Person, heads: HeadFit, seen: Observation) -> tuple[np.ndarray, np.ndarray]:
-    """Derivative of the projection by the camera-space point ``[B, 478, 2, 3]``, and the points ``[B, 478, 3]``."""
+    """Return derivatives ``[B, 478, 2, 3]`` of the projection by camera-space points, and the points ``[B, 478,
+    3]``.
+    """
     rest = person.model.rest(person.coefficients, heads.expression)
     camera = rest @ heads.rotation.transpose(0, 2, 1) + heads.translation[:, None]
     inverse = person.focal_px / camera[..., 2]
@@ -208,7 +212,7 @@ def _camera_and_derivative(person: Person, heads: HeadFit, seen: Observation) ->
 def _linearise(
     person: Person, heads: HeadFit, seen: Observation, shared: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted residuals ``[B, 956]`` and their derivatives by frame ``[B, 956, 58]`` and shared unknowns."""
+    """Compute weighted residuals ``[B, 956]`` and their derivatives by frame ``[B, 956, 58]`` and shared unknowns."""
     derivative, camera = _camera_and_derivative(person, heads, seen)
     residual = camera[..., :2] / camera[..., 2:] * person.focal_px + seen.center_px - seen.landmarks
     weight = _weights(person, residual, seen)
@@ -222,7 +226,7 @@ def _linearise(
     by_shared = np.zeros((count, 0, 0))
     if shared:
         by_identity = _along(by_rest, person.model.identity)
-        # The heads go away as the focal length grows: dolly zoom leaves little for the other unknowns to mend.
+        # Heads move away as the focal length grows (dolly zoom), so that the other unknowns have little to correct.
         dolly = derivative[..., 2] * heads.translation[:, None, 2:]
         by_focal = camera[..., :2] / camera[..., 2:] * (person.focal_px * weight[..., None]) + dolly
         by_shared = np.concatenate((by_identity, by_focal[..., None]), axis=-1)
@@ -232,7 +236,9 @@ def _linearise(
 
 
 def _along(by_rest: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Chain rule: derivatives by rest points ``[B, L, 2, 3]`` along a basis ``[K, L, 3]``: ``[B, L, 2, K]``."""
+    """Apply the chain rule to derivatives ``[B, L, 2, 3]`` by rest points and a basis ``[K, L, 3]``: ``[B, L, 2,
+    K]``.
+    """
     count, landmarks = by_rest.shape[:2]
     rows = by_rest.transpose(1, 0, 2, 3).reshape(landmarks, 2 * count, 3)
     moved = matmul(rows, basis.transpose(1, 2, 0))
@@ -240,12 +246,12 @@ def _along(by_rest: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def _gram(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Sum over frames and rows: ``[B, R, S]`` and ``[B, R, T]`` to ``[S, T]``."""
+    """Sum products over frames and rows: ``[B, R, S]`` and ``[B, R, T]`` to ``[S, T]``."""
     return matmul(left.reshape(-1, left.shape[-1]).T, right.reshape(-1, right.shape[-1]))
 
 
 def _weights(person: Person, residual: np.ndarray, seen: Observation) -> np.ndarray:
-    """Square roots of the landmarks' weights ``[B, 478]``: given weight, noise, and Cauchy's against outliers."""
+    """Return square roots of the landmarks' weights ``[B, 478]``: given weight, noise, Cauchy weight for outliers."""
     scale = seen.scale_px[:, None]
     squared = (residual**2).sum(axis=-1)
     cauchy = 1.0 / (1.0 + squared / (ROBUST_SHARE * scale) ** 2)
@@ -259,7 +265,7 @@ def _normal_equations(jacobian: np.ndarray, residual: np.ndarray) -> tuple[np.nd
 
 def _expression_precision() -> np.ndarray:
     precision = np.full(len(EXPRESSIONS), EXPRESSION_STD**-2)
-    # MediaPipe knows no tongue, so nothing may be explained by one.
+    # MediaPipe gives no tongueOut coefficient, so this one must stay at its prior.
     precision[TONGUE_OUT] = 1e8
     return precision
 
@@ -267,7 +273,7 @@ def _expression_precision() -> np.ndarray:
 def _add_expression_prior(
     normal: np.ndarray, gradient: np.ndarray, heads: HeadFit, seen: Observation, frozen: bool
 ) -> np.ndarray:
-    """Add the prior in place and freeze coefficients that sit on a bound and would leave [0, 1].
+    """Add the prior in place and freeze coefficients that are at a bound and would leave [0, 1].
 
     Returns:
         ``[B, 58]`` bool, the frozen unknowns.

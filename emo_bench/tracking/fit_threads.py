@@ -9,7 +9,7 @@ import numpy as np
 
 
 def matmul(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """``left @ right`` by torch, whose threads can be limited at run time as numpy's cannot."""
+    """Compute ``left @ right`` by torch: its threads can be limited at run time, numpy's cannot."""
     import torch
 
     return np.asarray((torch.from_numpy(left) @ torch.from_numpy(right)).numpy())

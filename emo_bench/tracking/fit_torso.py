@@ -1,4 +1,4 @@
-"""Shoulders: the face says nothing of them, so the person's outline corrects the neck's length and their width."""
+"""Torso: the face gives no information about shoulders, so the outline corrects their width and the neck's length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emo_bench.tracking.silhouette import silhouette
 
 RAISES_M = tuple(0.01 * k for k in range(-1, 7))
 WIDTHS = (0.9, 1.0, 1.1, 1.2, 1.3)
-# A change must take away this share of the outline's error; otherwise the rig's own guess stays.
+# A change must reduce the outline's error by at least this share; otherwise the rig's own estimate is kept.
 LEAST_GAIN = 0.1
 SWEEPS = 2
 
@@ -26,8 +26,8 @@ class Outline:
     Attributes:
         row: the frame's row in the poses.
         mask: ``[S, S]`` bool.
-        chin_y: px in the mask; only what lies below it counts for the torso.
-        ears_y: px in the mask; only what lies above it counts for the hair.
+        chin_y: px in the mask; only pixels below it are compared for the torso.
+        ears_y: px in the mask; only pixels above it are compared for the hair.
     """
 
     row: int
@@ -37,9 +37,9 @@ class Outline:
 
 
 def change_torso(rig: HeadRig, head: Head, raise_m: float, width: float) -> Head:
-    """The same head on a torso that is raised towards it by ``raise_m`` metres and widened by a factor.
+    """Raise the torso towards the head by ``raise_m`` metres and widen it by a factor.
 
-    Both are blended by the skinning weights; the head and its joint stay where they are.
+    Both are blended by the skinning weights; the head and its joint do not move.
     """
     torso, neck = rig.skin_weights[:, 0], rig.skin_weights[:, 1]
     vertices = head.rest_vertices.copy()
@@ -53,16 +53,16 @@ def change_torso(rig: HeadRig, head: Head, raise_m: float, width: float) -> Head
 def fit_torso(
     head: Head, motion: BodyMotion, outlines: Sequence[Outline], focal_px: float, center_px: tuple[float, float]
 ) -> tuple[float, float]:
-    """Find how far to raise and widen the torso so that its outline meets the person's, by coordinate search.
+    """Find by coordinate search how far to raise and widen the torso so that its outline agrees with the person's.
 
     Args:
-        head: as the face gave it.
+        head: the head fitted to the face.
         motion: poses of all frames.
-        outlines: the person in a few frames.
+        outlines: the person's masks in a few frames.
         focal_px, center_px: the camera in the masks' pixels.
 
     Returns:
-        ``raise_m`` and ``width`` for :func:`change_torso`; (0, 1) where nothing is clearly better.
+        ``raise_m`` and ``width`` for :func:`change_torso`; (0, 1) if no change is clearly better.
     """
     rig = load_head_rig()
     points = _TorsoPoints(rig)
@@ -80,7 +80,7 @@ def fit_torso(
 
 
 class _TorsoPoints:
-    """Vertices and triangle centres of torso and lower neck."""
+    """The vertices and triangle centres of torso and lower neck."""
 
     def __init__(self, rig: HeadRig) -> None:
         inside = rig.skin_weights[:, 0] > TORSO_WEIGHT
@@ -100,9 +100,7 @@ class _TorsoPoints:
         focal_px: float,
         center_px: tuple[float, float],
     ) -> np.ndarray:
-        """Pixels ``[N, 2]`` of the changed torso in one frame, but for the little that the neck's new length moves
-        it.
-        """
+        """Project the changed torso in a frame to pixels ``[N, 2]``, without its small shift by the new neck length."""
         import torch
 
         changed = change_torso(rig, head, *change)
@@ -116,7 +114,7 @@ class _TorsoPoints:
 
 
 def _error(pixels: np.ndarray, outline: Outline) -> float:
-    """The share of pixels below the chin where torso and person differ; both go on down to the picture's edge."""
+    """Return the share of pixels below the chin where torso and person differ; both are extended to the image edge."""
     side = len(outline.mask)
     torso = np.maximum.accumulate(silhouette(pixels, side), axis=0)
     below = slice(int(np.clip(outline.chin_y, 0, side - 1)), side)

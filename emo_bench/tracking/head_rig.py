@@ -2,7 +2,7 @@
 
 It is a 3DMM in the usual sense: identity is a mean plus a principal-component basis whose coefficients are
 standard normal, expressions are the ARKit actions as linear displacements, and three rigid parts (torso, neck,
-head) are blended by skinning weights. Using it needs neither Anny nor a network.
+head) are blended by skinning weights. It can be used without Anny and without a network.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ EXPRESSIONS: tuple[str, ...] = (
 REGIONS: tuple[str, ...] = (
     "head", "torso", "eye_left", "eye_right", "socket_left", "socket_right", "mouth_cavity", "tongue",
 )  # fmt: skip
-# A vertex with more of the torso's weight belongs to it.
+# A vertex with a larger torso weight than this belongs to the torso.
 TORSO_WEIGHT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class HeadRig:
-    """What all people share. V vertices, F triangles, K identity coefficients; metres, body frame.
+    """The model that all people share. V vertices, F triangles, K identity coefficients; metres, body frame.
 
     Attributes:
         faces: ``[F, 3]`` int32.
@@ -49,8 +49,8 @@ class HeadRig:
         expression_deltas: ``[52, V, 3]`` float32 at rest, in the order of :data:`EXPRESSIONS`.
         identity_mean, identity_basis: ``[V, 3]`` and ``[K, V, 3]`` float32.
         joints_mean, joints_basis: ``[2, 3]`` and ``[K, 2, 3]`` float32, the neck and the head joint.
-        landmark_faces, landmark_barycentric: ``[478]`` int32 and ``[478, 3]`` float32, where MediaPipe's
-            landmarks lie on the surface.
+        landmark_faces, landmark_barycentric: ``[478]`` int32 and ``[478, 3]`` float32, the positions of MediaPipe's
+            landmarks on the surface.
     """
 
     faces: np.ndarray
@@ -68,11 +68,11 @@ class HeadRig:
 
     @cached_property
     def landmark_vertices(self) -> np.ndarray:
-        """``[478, 3]`` int32: the corners of the triangle that carries each landmark."""
+        """The corners of each landmark's triangle, ``[478, 3]`` int32."""
         return np.asarray(self.faces[self.landmark_faces])
 
     def head_from_identity(self, coefficients: np.ndarray) -> Head:
-        """Shape a person from identity coefficients ``[K]``."""
+        """Compute a person's shape from identity coefficients ``[K]``."""
         rest = self.identity_mean + np.tensordot(coefficients, self.identity_basis, axes=1)
         joints = self.joints_mean + np.tensordot(coefficients, self.joints_basis, axes=1)
         return Head(rest.astype(np.float32), joints.astype(np.float32))
@@ -80,7 +80,7 @@ class HeadRig:
 
 @dataclass(frozen=True)
 class Head:
-    """One person at rest: ``rest_vertices [V, 3]`` and ``joints [2, 3]`` (neck, head); metres, body frame."""
+    """One person's shape at rest: ``rest_vertices [V, 3]`` and ``joints [2, 3]`` (neck, head); metres, body frame."""
 
     rest_vertices: np.ndarray
     joints: np.ndarray
@@ -98,7 +98,7 @@ def load_head_rig() -> HeadRig:
 
 
 def rotation_matrix(rotvec: torch.Tensor) -> torch.Tensor:
-    """Rodrigues' formula: rotation vectors ``[..., 3]`` in radians to matrices ``[..., 3, 3]``."""
+    """Convert rotation vectors ``[..., 3]`` in radians to matrices ``[..., 3, 3]`` by Rodrigues' formula."""
     import torch
 
     angle_sq = (rotvec * rotvec).sum(-1)[..., None, None]
@@ -117,7 +117,7 @@ def _part_transforms(
     neck_rotvec: torch.Tensor,
     head_rotvec: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Camera-from-rest of torso, neck and head: rotations ``[B, 3, 3, 3]`` and translations ``[B, 3, 3]``."""
+    """Compute camera-from-rest of torso, neck, head: rotations ``[B, 3, 3, 3]``, translations ``[B, 3, 3]``."""
     import torch
 
     body, neck, head = (rotation_matrix(v) for v in (body_rotvec, neck_rotvec, head_rotvec))
@@ -145,14 +145,14 @@ def pose_points(
     neck_rotvec: torch.Tensor,
     head_rotvec: torch.Tensor,
 ) -> torch.Tensor:
-    """Linear blend skinning of any points of the body.
+    """Apply linear blend skinning to any points of the body.
 
     Args:
         rest: ``[N, 3]`` or ``[B, N, 3]``, body frame, expression already added.
         skin_weights: ``[N, 3]`` for torso, neck, head.
         joints: ``[2, 3]`` or ``[B, 2, 3]``.
         body_rotvec, neck_rotvec, head_rotvec: ``[B, 3]`` rotation vectors in radians, each relative to its parent.
-        body_translation: ``[B, 3]`` metres; where the neck joint lies in camera space.
+        body_translation: ``[B, 3]`` metres; the neck joint's position in camera space.
 
     Returns:
         Camera-space points ``[B, N, 3]``.
@@ -174,7 +174,7 @@ def pose_head(
     neck_rotvec: torch.Tensor,
     head_rotvec: torch.Tensor,
 ) -> torch.Tensor:
-    """Pose a person: expression coefficients ``[B, 52]`` and poses ``[B, 3]`` to vertices ``[B, V, 3]``.
+    """Pose a person: compute vertices ``[B, V, 3]`` from expression coefficients ``[B, 52]`` and poses ``[B, 3]``.
 
     Camera space, metres; differentiable in all tensors. See :func:`pose_points` for the poses.
     """
@@ -185,7 +185,7 @@ def pose_head(
 
 
 def shift_torso(rig: HeadRig, vertices: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Move the shoulders of a posed rig in the picture plane; the neck follows by half, the head stays.
+    """Move the shoulders of a posed rig in the picture plane; the neck moves half as far, the head does not move.
 
     Args:
         vertices: ``[V, 3]`` metres, camera space.
@@ -204,7 +204,7 @@ def shift_torso(rig: HeadRig, vertices: np.ndarray, shift: np.ndarray) -> np.nda
 
 
 def torso_middle(rig: HeadRig, vertices: np.ndarray) -> np.ndarray:
-    """The mean ``[3]`` of the torso among vertices ``[V, 3]``."""
+    """Compute the mean position ``[3]`` of the torso among vertices ``[V, 3]``."""
     return np.asarray(vertices[rig.skin_weights[:, 0] > TORSO_WEIGHT].mean(axis=0))
 
 
@@ -215,7 +215,7 @@ def head_poses(
     neck_rotvec: torch.Tensor,
     head_rotvec: torch.Tensor,
 ) -> torch.Tensor:
-    """Camera-from-head matrices ``[B, 4, 4]``, with the origin at the head joint."""
+    """Compute camera-from-head matrices ``[B, 4, 4]``, with the origin at the head joint."""
     import torch
 
     joints = tensor_like(head.joints, body_rotvec)
@@ -227,12 +227,12 @@ def head_poses(
 
 
 def project(points: torch.Tensor, focal_px: Any, center_px: Any) -> torch.Tensor:
-    """Pinhole projection of camera-space points ``[..., 3]`` to pixels ``[..., 2]``."""
+    """Project camera-space points ``[..., 3]`` to pixels ``[..., 2]`` by a pinhole camera."""
     return points[..., :2] / points[..., 2:] * focal_px + center_px
 
 
 def tensor_like(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    """A numpy array as a tensor of the dtype and device of ``like``."""
+    """Convert a numpy array to a tensor of the dtype and device of ``like``."""
     import torch
 
     return torch.as_tensor(array, dtype=like.dtype, device=like.device)

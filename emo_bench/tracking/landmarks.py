@@ -23,10 +23,10 @@ from emo_bench.tracking.head_rig import EXPRESSIONS
 
 ASSET = "face_landmarker.task"
 LANDMARKS = 478
-# MediaPipe counts from the middle of the first pixel (a picture enlarged by repeating pixels shows it), we from
-# its edge.
+# In MediaPipe's pixel coordinates the centre of the first pixel is 0 (a picture enlarged by repeating pixels shows
+# it); in ours its edge is 0.
 PIXEL_CENTER = np.float32(0.5)
-# iBUG's 68 points (Sagonas et al., 300-W, 2013) by MediaPipe's numbers, each part from image left to image right.
+# iBUG's 68 points (Sagonas et al., 300-W, 2013) as MediaPipe's numbers, each part from image left to image right.
 MEDIAPIPE_TO_68: tuple[int, ...] = (
     127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356,  # jaw 0-16
     70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows 17-26
@@ -35,7 +35,7 @@ MEDIAPIPE_TO_68: tuple[int, ...] = (
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,  # outer lips 48-59
     78, 82, 13, 312, 308, 317, 14, 87,  # inner lips 60-67
 )  # fmt: skip
-# MediaPipe's outer eye corners; their distance is the inter-ocular distance that errors are divided by.
+# MediaPipe's outer eye corners; their distance is the inter-ocular distance by which errors are divided.
 EYE_CORNERS: tuple[int, int] = (33, 263)
 
 
@@ -45,10 +45,10 @@ class Detection:
 
     Attributes:
         landmarks478: ``[478, 2]`` float32 px, continuous (the centre of the top-left pixel is (0.5, 0.5)).
-        depth478: ``[478]`` float32 px, MediaPipe's relative depth, smaller is nearer.
-        expression: ``[52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``; MediaPipe has no tongueOut: 0.
+        depth478: ``[478]`` float32 px, MediaPipe's relative depth, a smaller value is nearer.
+        expression: ``[52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``; MediaPipe has no tongueOut, so it is 0.
         matrix: ``[4, 4]`` float32, MediaPipe's head matrix (y up, z towards the viewer, centimetres).
-        faces: how many faces were seen in the frame.
+        faces: the number of faces found in the frame.
     """
 
     landmarks478: np.ndarray
@@ -59,7 +59,7 @@ class Detection:
 
     @property
     def landmarks68(self) -> np.ndarray:
-        """``[68, 2]`` float32 px in iBUG's order."""
+        """The landmarks in iBUG's order, ``[68, 2]`` float32 px."""
         return landmarks68_of(self.landmarks478)
 
     @property
@@ -81,7 +81,7 @@ def landmarks68_of(landmarks478: np.ndarray) -> np.ndarray:
 
 
 def inter_ocular_px(landmarks478: np.ndarray) -> np.ndarray:
-    """Distance of the outer eye corners in px: ``[..., 478, 2]`` to ``[...]``."""
+    """Compute the distance between the outer eye corners in px: ``[..., 478, 2]`` to ``[...]``."""
     first, second = (landmarks478[..., corner, :] for corner in EYE_CORNERS)
     return np.asarray(np.linalg.norm(first - second, axis=-1))
 
@@ -90,9 +90,9 @@ class Landmarker:
     """MediaPipe's face landmarker on the CPU.
 
     Args:
-        static: detect each frame on its own; False follows faces over the frames of one video, which is faster
-            and smoother but needs increasing timestamps.
-        max_faces: how many faces to look for; two at least, so that company is noticed.
+        static: True detects faces in each frame independently; False follows faces over the frames of one video, which
+            is faster and smoother but needs increasing timestamps.
+        max_faces: the maximum number of faces to find; at least two, so that a second person is noticed.
         min_confidence: detection confidence in [0, 1] below which a face is not reported.
 
     Raises:
@@ -110,11 +110,11 @@ class Landmarker:
         self.sha256 = model.sha256
         self._model = _open(model.path.read_bytes(), static, max_faces, min_confidence)
         self._last_ms = -1
-        # MediaPipe's own __del__ fails when the interpreter is already going down.
+        # MediaPipe's own __del__ fails while the interpreter shuts down.
         self._finalize = weakref.finalize(self, _close, self._model)
 
     def detect(self, frame_u8: np.ndarray, timestamp_ms: int | None = None) -> Detection | None:
-        """The largest face of a frame ``[H, W, 3]`` uint8 RGB, or None.
+        """Return the largest face of a frame ``[H, W, 3]`` uint8 RGB, or None.
 
         Args:
             timestamp_ms: needed with ``static=False``; must increase from call to call.
@@ -123,7 +123,7 @@ class Landmarker:
         return max(found, key=lambda face: face.area_px) if found else None
 
     def detect_all(self, frame_u8: np.ndarray, timestamp_ms: int | None = None) -> list[Detection]:
-        """Every face of a frame ``[H, W, 3]`` uint8 RGB; see :meth:`detect`."""
+        """Return every face of a frame ``[H, W, 3]`` uint8 RGB; see :meth:`detect`."""
         import mediapipe as mp
 
         if frame_u8.dtype != np.uint8 or frame_u8.ndim != 3 or frame_u8.shape[2] != 3:
@@ -152,9 +152,9 @@ class Landmarker:
 
 
 def missing() -> str | None:
-    """Why MediaPipe cannot be loaded here and what to do about it, in one line; None when it can.
+    """Return in one line why MediaPipe cannot be loaded here and what to do about it; None if it can be loaded.
 
-    Nothing of Python is imported: MediaPipe takes seconds.
+    This imports no Python module, because importing MediaPipe takes seconds.
     """
     lacking = cv2.missing()
     spec = importlib.util.find_spec("mediapipe")
@@ -191,7 +191,7 @@ def _close(model: Any) -> None:
         with _quiet_stderr():
             model.close()
     except RuntimeError:
-        # The interpreter is going down and takes no more work; the system frees the model.
+        # The interpreter is shutting down and accepts no more work; the system frees the model.
         model._handle = None
 
 
@@ -217,7 +217,7 @@ def _detections(result: Any, width: int, height: int) -> list[Detection]:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """MediaPipe's C++ writes to file descriptor 2 before its logging can be turned down."""
+    """Hide what MediaPipe's C++ code writes to file descriptor 2 before its log level can be set."""
     try:
         sys.stderr.flush()
         saved = os.dup(2)

@@ -1,4 +1,4 @@
-"""Rays from a pinhole camera onto a triangle mesh, by Warp."""
+"""Cast rays from a pinhole camera onto a triangle mesh, with Warp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @lru_cache(maxsize=1)
 def warp() -> Any:
-    """Import and start Warp quietly."""
+    """Import and initialise Warp without its messages."""
     import warp as wp
 
     wp.config.quiet = True
@@ -49,7 +49,7 @@ def _kernel() -> Any:
 
 
 class RayCaster:
-    """Casts one ray a pixel from the camera's origin onto one mesh whose vertices may move.
+    """Casts one ray per pixel from the camera's origin onto one mesh whose vertices may move.
 
     Args:
         faces: ``[F, 3]`` integer triangles.
@@ -62,15 +62,15 @@ class RayCaster:
     def cast(
         self, vertices: np.ndarray, focal_px: float, center_px: tuple[float, float], size_px: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Find the first triangle behind each pixel's centre.
+        """Find the first triangle hit by the ray through each pixel's centre.
 
         Args:
             vertices: ``[V, 3]`` float32 in camera space.
             focal_px, center_px: the camera at ``size_px``.
 
         Returns:
-            Triangle numbers ``[S, S]`` int32 (-1 where nothing is hit), barycentric weights ``[S, S, 3]`` float32
-            in the order of the triangle's corners, and depth ``[S, S]`` float32 in metres (0 where nothing is hit).
+            Triangle numbers ``[S, S]`` int32 (-1 if nothing is hit), barycentric weights ``[S, S, 3]`` float32 in the
+            order of the triangle's corners, and depth ``[S, S]`` float32 in metres (0 if nothing is hit).
         """
         wp = warp()
         points = np.ascontiguousarray(vertices, dtype=np.float32)

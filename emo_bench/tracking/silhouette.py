@@ -1,15 +1,15 @@
-"""Outlines of dense point clouds, where a UV map would be too slow."""
+"""Outlines of dense point clouds, for uses where computing a UV map would be too slow."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Surface points are this far apart at most, as a share of the picture.
+# Maximum distance between neighbouring surface points, as a share of the picture.
 CLOSING = 0.09
 
 
 def silhouette(points_px: np.ndarray, size_px: int) -> np.ndarray:
-    """The filled outline ``[S, S]`` bool of a dense cloud of surface points ``[N, 2]`` px, without rays."""
+    """Fill the outline of a dense cloud of surface points ``[N, 2]`` px without casting rays: ``[S, S]`` bool."""
     from emo_bench.system import opencv as cv2
 
     mask = np.zeros((size_px, size_px), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""UV maps: for each pixel, where on the rig's texture the surface behind it lies."""
+"""UV maps: the rig's texture coordinate of the surface visible in each pixel."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def rasterise_uv(
     """Rasterise one posed head, neck and shoulders.
 
     Args:
-        rig: gives triangles and texture coordinates.
+        rig: the rig with triangles and texture coordinates.
         vertices: ``[V, 3]`` float32 metres, camera space.
-        focal_px, center_px: the camera at ``size`` (a camera scales with the picture, all three numbers).
+        focal_px, center_px: the camera at ``size`` (all three numbers scale with the picture size).
         size: pixels of the square map.
 
     Returns:
