@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
+from emo_bench.text.closest import closest
 from emo_bench.text.plain_text import printable
 
 # A check or a plug-in failed.
@@ -43,6 +45,21 @@ class MethodError(UserError):
 
 class Terminated(SystemExit):
     """A signal told this process to end: what has been begun is left in order on the way out."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "") -> UserError:
+    """The error for a name that nothing has: it lists the known names and asks whether the closest one was meant.
+
+    Args:
+        kind: what was named, e.g. ``method``.
+        name: as the user gave it.
+        known: all names.
+        others: what may stand in place of a name, as text behind the list.
+    """
+    known = list(known)
+    near = closest(name, known)
+    guess = f"; did you mean {near}?" if near else ""
+    return UserError(f"there is no {kind} {name!r} (known: {', '.join(known)}{others}){guess}")
 
 
 def one_line(text: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.toml_file import read_toml
 
 DEFAULT = Path(__file__).with_name("ablation.toml")
@@ -106,9 +105,7 @@ class Ablation(_Model):
         names = [variant.name for variant in self.variant]
         for name in only:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                guess = f"; did you mean {near[0]}?" if near else ""
-                raise UserError(f"there is no variant {name!r} (known: {', '.join(names)}){guess}")
+                raise unknown_name("variant", name, names)
         wanted = {self.reference, *(only or names)}
         ordered = sorted(self.variant, key=lambda variant: variant.name != self.reference)
         return tuple(variant for variant in ordered if variant.name in wanted)

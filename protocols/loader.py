@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.toml_file import read_toml
 
 FOLDER = Path(__file__).parent
@@ -119,10 +118,7 @@ def load_protocol(name: str) -> Protocol:
     if name.endswith(".toml"):
         path = Path(name)
     if not path.is_file() or (path.parent == FOLDER and path not in _files()):
-        known = [found.stem for found in _files()]
-        near = difflib.get_close_matches(name, known, n=1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"there is no protocol {name!r} (known: {', '.join(known)}){guess}")
+        raise unknown_name("protocol", name, [found.stem for found in _files()])
     protocol = _read(path)
     if protocol.name != path.stem:
         raise UserError(f"{path} calls itself {protocol.name!r}; the name must be the file's")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.toml_file import read_toml
 
 FOLDER = Path(__file__).parent / "styles"
@@ -50,10 +49,7 @@ def load_style(name: str) -> Style:
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
-        known = sorted(found.stem for found in FOLDER.glob("*.toml"))
-        near = difflib.get_close_matches(name, known, n=1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"there is no style {name!r} (known: {', '.join(known)}){guess}")
+        raise unknown_name("style", name, sorted(found.stem for found in FOLDER.glob("*.toml")))
     return _read(path)
 
 

@@ -6,7 +6,6 @@ machine; ``file`` takes a picture that the user made. None of them downloads any
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, unknown_name
 from emo_bench.methods.diffusion_pipelines import (
     editing_pipeline,
     folder_remedy,
@@ -312,9 +311,7 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
         UserError: there is no such editor, a setting is unknown or does not fit, or the editor lacks something here.
     """
     if name not in EDITORS:
-        near = difflib.get_close_matches(name, EDITORS, n=1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"there is no reference editor {name!r} (known: {', '.join(EDITORS)}){guess}")
+        raise unknown_name("reference editor", name, EDITORS)
     cls = EDITORS[name]
     try:
         chosen = cls.settings_model(**settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from emo_bench import assets
-from emo_bench.errors import MethodError, UserError
+from emo_bench.errors import MethodError, UserError, unknown_name
 from emo_bench.methods.interface import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, Workspace
 from emo_bench.plug_ins.calls import kept_apart, place_of, plug_in_call
 
@@ -55,12 +54,7 @@ def method_class(name: str) -> type[Method]:
         return _checked(_attribute(_module_from_file(Path(file)), attribute, file), name)
     places = known_methods()
     if name not in places:
-        near = difflib.get_close_matches(name, places, n=1)
-        guess = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(
-            f"there is no method {name!r} (known: {', '.join(places)}, path/to/file.py:Class or "
-            f"path/to/file.toml){guess}"
-        )
+        raise unknown_name("method", name, places, ", path/to/file.py:Class or path/to/file.toml")
     module, _, attribute = places[name].partition(":")
     with _in_one_line(f"method {name} cannot be imported from {module}"):
         loaded = importlib.import_module(module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from emo_bench.errors import UserError
 from emo_bench.methods.command.layouts import LAYOUTS
 from emo_bench.methods.interface import LEAST_PX, NAME, NAME_RULE
+from emo_bench.text.closest import closest
 from emo_bench.untrusted.toml_file import read_toml
 
 PLACEHOLDERS = frozenset({"data", "work", "out", "count", "seed", "profile", "device", "resolution_px", "here"})
@@ -130,8 +130,8 @@ def _unknown_key(path: Path, place: list[str]) -> str:
     """The line about a key that no table of the file has; ``place`` is its path from the top."""
     table = ".".join(place[:-1])
     known = list(_TABLES[table].model_fields)
-    near = difflib.get_close_matches(place[-1], known, n=1)
-    hint = f"did you mean {'.'.join([*place[:-1], near[0]])}?" if near else f"known: {', '.join(known)}"
+    near = closest(place[-1], known)
+    hint = f"did you mean {'.'.join([*place[:-1], near])}?" if near else f"known: {', '.join(known)}"
     return f"unknown key {'.'.join(place)} in {path}; {hint}"
 
 
