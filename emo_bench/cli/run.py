@@ -1,15 +1,11 @@
 """``emo-bench run``: fit, render, score, report."""
 
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from emo_bench.cli.output import Seed
-
-if TYPE_CHECKING:
-    from emo_bench.runs.editing import EditRequest
 
 EXAMPLE = "Example: emo-bench run --method emo-avatar --actor 1 --profile smoke --set preset=literal"
 
@@ -49,71 +45,34 @@ def run(
     clip=portraits, ViT-B-32, ViT-L-14 or a folder both its CLIP and that of its scores). What is finished is not done
     again; an interrupted run goes on when the same command is given.
     """
+    import emo_bench
     from emo_bench.cli import status
 
-    chosen = parse_settings(settings or [])
-    of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
-    clip = chosen.pop("clip", None)
-    if clip is not None:
-        of_edit.setdefault("clip", clip)
     with status.log_on_stderr():
-        from emo_bench.methods.registry import method_class
-        from emo_bench.runs.editing import check_edit, edit
-        from emo_bench.runs.runner import RunRequest, planned
-        from emo_bench.runs.runner import run as make_runs
-        from reports import summary, write_report
+        from reports import summary
 
-        wanted = _edit_request(skip_edit, style, reference, prompt, source_prompt, of_edit, clip or "auto")
-        request = RunRequest(
-            method=method,
-            actor=actor,
+        made = emo_bench.run(
+            method,
+            actor,
             protocol=protocol,
             split=split,
             profile=profile,
             seed=seed,
-            settings=chosen,
-            runs_dir=runs,
+            settings=parse_settings(settings or []),
+            runs=runs,
             device=device,
+            trivial=trivial,
+            style=style,
+            reference=reference,
+            prompt=prompt,
+            source_prompt=source_prompt,
+            skip_edit=skip_edit,
         )
-        if wanted is not None and (wanted.asked_for or "edit" in method_class(method).info.capabilities):
-            left_out = check_edit(*planned(request), wanted)
-            if left_out:
-                logging.getLogger("emo_bench").info("edit: will be left out: %s", left_out)
-                wanted = None
-        else:
-            wanted = None
-        folders = make_runs(request, trivial=trivial)
-        edited = edit(folders[0], wanted, device, method) if wanted is not None else None
-        if edited is not None:
-            folders.append(edited)
-        report = write_report(folders, folders[0])
-    print(summary(folders))
-    print(f"report   {report}")
-    for folder in (folders[0], edited):
-        if folder is not None:
-            print(f"preview  {folder / 'preview.mp4'}")
-
-
-def _edit_request(
-    skip: bool,
-    style: str | None,
-    reference: Path | None,
-    prompt: str | None,
-    source_prompt: str | None,
-    settings: dict[str, str],
-    clip: str,
-) -> "EditRequest | None":
-    """What the options ask for; None with --skip-edit."""
-    from emo_bench.runs.editing import EditRequest, choose_style
-
-    given = [name for name, value in (("--style", style), ("--reference", reference)) if value is not None]
-    given += ["--set edit.*"] if settings else []
-    if skip:
-        if given:
-            raise typer.BadParameter(f"--skip-edit and {given[0]} exclude each other")
-        return None
-    chosen = choose_style(style, reference, prompt, source_prompt)
-    return EditRequest(chosen, settings, asked_for=bool(given), clip=clip)
+    print(summary(made.folders))
+    print(f"report   {made.report}")
+    for finished in (made, made.edit):
+        if finished is not None:
+            print(f"preview  {finished.path / 'preview.mp4'}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, str]:

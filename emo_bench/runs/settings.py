@@ -1,0 +1,54 @@
+"""What ``--set KEY=VALUE`` means: one law for the commands and for ``emo_bench.run``.
+
+- ``edit.KEY`` is a setting of the edit.
+- ``clip`` is the CLIP model of every CLIP score, and of the edit's training unless ``edit.clip`` names another one.
+- Any other key is a setting of the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+EDIT_PREFIX = "edit."
+CLIP = "clip"
+ANY_CLIP = "auto"
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class SortedSettings:
+    """Settings by what they reach, as text.
+
+    Attributes:
+        method: settings of the method.
+        edit: settings of the edit, without the prefix ``edit.``.
+        clip: the CLIP model of CLIP scores; ``"auto"`` is the first one on this machine.
+    """
+
+    method: Mapping[str, str] = field(default_factory=dict)
+    edit: Mapping[str, str] = field(default_factory=dict)
+    clip: str = ANY_CLIP
+
+
+def sorted_settings(given: Mapping[str, Value]) -> SortedSettings:
+    """Sort settings by what they reach.
+
+    Args:
+        given: settings as a user gives them, e.g. ``{"preset": "literal", "edit.steps": 80, "clip": "portraits"}``.
+
+    Returns:
+        The settings of each part. A value becomes the text that one would type after ``--set KEY=``.
+    """
+    text = {key: as_text(value) for key, value in given.items()}
+    clip = text.pop(CLIP, None)
+    edit = {key.removeprefix(EDIT_PREFIX): text.pop(key) for key in list(text) if key.startswith(EDIT_PREFIX)}
+    if clip is not None:
+        edit.setdefault(CLIP, clip)
+    return SortedSettings(text, edit, clip or ANY_CLIP)
+
+
+def as_text(value: Value) -> str:
+    """The value as a user types it: ``true``, ``0.5``, ``literal``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
