@@ -1,4 +1,4 @@
-"""The only door to weights and data files from elsewhere: where a file is, never a download by surprise."""
+"""The only access to weights and data files from other sources: where a file is, never an unrequested download."""
 
 from emo_bench.assets.catalogue import PRIOR, Asset, Carrier, find_asset, list_assets
 from emo_bench.assets.checksums import sha256_of

@@ -1,4 +1,4 @@
-"""SHA-256 of files and folders, and records of it beside those that the catalogue has no hash for."""
+"""SHA-256 of files and folders, and record files for those without a hash in the catalogue."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ RECORD_SUFFIX = ".sha256"
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, remembered until the file changes; OSError when it cannot be read."""
+    """Return the hexadecimal SHA-256 of a file, cached until the file changes; OSError if it cannot be read."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
 def digest(path: Path, patterns: tuple[str, ...] = ()) -> str:
-    """SHA-256 of a file; of a folder that of ``sha256sum FILES...`` run in it on the sorted files of the patterns."""
+    """Return the SHA-256 of a file; for a folder, of ``sha256sum FILES...`` on the sorted matching files."""
     if not patterns:
         return sha256_of(path)
     files = sorted(file.relative_to(path).as_posix() for file in files_of(path, patterns))
@@ -29,31 +29,31 @@ def digest(path: Path, patterns: tuple[str, ...] = ()) -> str:
 
 
 def files_of(path: Path, patterns: tuple[str, ...]) -> list[Path]:
-    """The file itself, or the files of a folder that match one of the patterns, sorted."""
+    """Return the file itself, or the sorted files of a folder that match one of the patterns."""
     if not patterns:
         return [path]
     return sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
 
 
 def lacking(path: Path, patterns: Iterable[str]) -> list[str]:
-    """Patterns that no file of a folder matches."""
+    """Return the patterns that no file of a folder matches."""
     return [pattern for pattern in patterns if not any(file.is_file() for file in path.glob(pattern))]
 
 
 def record_path(path: Path) -> Path:
-    """Where the hashes of a file or folder are recorded: beside it, as ``sha256sum --check`` reads them."""
+    """Return the path of the hash record next to a file or folder, in the format of ``sha256sum --check``."""
     return path.with_name(path.name + RECORD_SUFFIX)
 
 
 def write_record(path: Path, patterns: tuple[str, ...] = ()) -> None:
-    """Record what a file or folder holds now."""
+    """Record the present hashes of a file or folder."""
     write_bytes(record_path(path), _record(path, patterns).encode())
 
 
 def is_as_recorded(path: Path, patterns: tuple[str, ...] = ()) -> bool:
-    """Whether a file or folder is what was recorded; True where nothing was.
+    """Return whether a file or folder agrees with its record; True if there is no record.
 
-    Files that have not been touched since the record was written are not read again: a folder may hold gigabytes.
+    Files that have not changed on disk since the record was written are not read again: a folder may hold gigabytes.
     """
     record = record_path(path)
     if not record.is_file():

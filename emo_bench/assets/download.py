@@ -1,4 +1,4 @@
-"""One file over HTTP: quick to say no, goes on where a cut connection left it, kept only when whole and right."""
+"""Download one file over HTTP: fail early, resume after an interruption, and keep only a complete and correct file."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ CHUNK_BYTES = 1 << 14
 
 
 class DownloadError(Exception):
-    """Why a file could not be had, in one line."""
+    """The reason in one line why a file could not be downloaded."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file to download: where to, and what it must be as far as that is known."""
+    """A file to download: its target path, and its size and SHA-256 if they are known."""
 
     label: str
     target: Path
@@ -41,12 +41,12 @@ class Wanted:
 
     @property
     def part(self) -> Path:
-        """The beginning of the file, until it is whole."""
+        """The path of the incomplete file."""
         return self.target.with_name(f".{self.target.name}.part")
 
     @property
     def origin(self) -> Path:
-        """What the beginning is of: URL and the server's mark of the version."""
+        """The path of the record of the incomplete file's URL and version mark (ETag or date)."""
         return self.target.with_name(f".{self.target.name}.part.json")
 
     def forget(self) -> None:
@@ -56,13 +56,13 @@ class Wanted:
 
 
 def download(url: str, wanted: Wanted, answer_within_s: float) -> None:
-    """Download a file to ``wanted.target``; a beginning of it that an earlier call left is continued.
+    """Download a file to ``wanted.target``; resume if an earlier call left an incomplete file.
 
-    The server's first answer must come within ``answer_within_s``. A connection that is cut is taken up again, at most
-    three times; what has come by then stays for the next call. A file that is not the wanted one is removed.
+    The server must answer first within ``answer_within_s``. An interrupted connection is resumed at most three times;
+    the received part is kept for the next call. A file that is not the wanted one is removed.
 
     Raises:
-        DownloadError: in one line.
+        DownloadError: the reason in one line.
     """
     import requests
 
@@ -94,14 +94,14 @@ def download(url: str, wanted: Wanted, answer_within_s: float) -> None:
 
 
 def _receive(url: str, wanted: Wanted, answer_within_s: float) -> bool:
-    """Receive what is still lacking; whether it was added to an earlier beginning."""
+    """Receive the rest of the file; return whether it was appended to an earlier part."""
     import requests
 
     have, headers = _beginning(url, wanted)
     with _answer(url, headers, answer_within_s) as response:
         code = response.status_code
         if code == requests.codes.requested_range_not_satisfiable:
-            # The beginning is the whole file, or of another one: the checks tell.
+            # The part is either the whole file or belongs to another file; the checks decide.
             if f"bytes */{have}" == response.headers.get("Content-Range"):
                 return True
             wanted.forget()
@@ -139,7 +139,7 @@ def _write(response: requests.Response, file: IO[bytes], wanted: Wanted, have: i
 
 
 def _beginning(url: str, wanted: Wanted) -> tuple[int, dict[str, str]]:
-    """Bytes that are here already, and the headers that ask for the rest of the same version."""
+    """Return the number of bytes received before, and the headers that request the rest of the same version."""
     headers = {"Accept-Encoding": "identity"}
     if not wanted.part.exists() or not wanted.origin.exists():
         return 0, headers
@@ -148,14 +148,14 @@ def _beginning(url: str, wanted: Wanted) -> tuple[int, dict[str, str]]:
     if not have or not (known or (origin["url"] == url and origin["tag"])):
         return 0, headers
     headers["Range"] = f"bytes={have}-"
-    # A weak ETag does not promise equal bytes, so servers ignore it here.
+    # A weak ETag does not guarantee equal bytes, so servers ignore it here.
     if origin["url"] == url and origin["tag"] and not origin["tag"].startswith("W/"):
         headers["If-Range"] = origin["tag"]
     return have, headers
 
 
 def _answer(url: str, headers: dict[str, str], within_s: float) -> requests.Response:
-    """The server's answer without its body; in a thread, because a name look-up has no timeout of its own."""
+    """Return the server's answer without its body; in a thread, because a name look-up has no timeout of its own."""
     import requests
 
     outcome: list[requests.Response | requests.RequestException] = []
@@ -178,7 +178,7 @@ def _answer(url: str, headers: dict[str, str], within_s: float) -> requests.Resp
 
 
 def _refuse_early(response: requests.Response, wanted: Wanted, total: int | None) -> None:
-    """Refuse before the body comes what can only be another file."""
+    """Refuse, before the body is received, an answer that must be another file."""
     if wanted.size_bytes is not None and total is not None and total != wanted.size_bytes:
         wanted.forget()
         raise DownloadError(f"it has {total} bytes instead of {wanted.size_bytes}")
@@ -188,7 +188,7 @@ def _refuse_early(response: requests.Response, wanted: Wanted, total: int | None
 
 
 def _wrong(wanted: Wanted) -> str | None:
-    """What is wrong with the whole file, or None."""
+    """Return what is wrong with the complete file, or None."""
     size = wanted.part.stat().st_size if wanted.part.exists() else 0
     if wanted.size_bytes is not None and size != wanted.size_bytes:
         return f"it has {size} bytes instead of {wanted.size_bytes}"
@@ -211,7 +211,7 @@ def _range_start(response: requests.Response) -> int | None:
 
 
 def _in_words(error: requests.RequestException) -> str:
-    """A few words instead of urllib3's sentences, which are full of addresses and object names."""
+    """Return a few words instead of urllib3's sentences, which are full of addresses and object names."""
     import requests
 
     if isinstance(error, requests.Timeout):
@@ -230,7 +230,7 @@ def _in_words(error: requests.RequestException) -> str:
 
 @contextmanager
 def _alone(wanted: Wanted) -> Iterator[Any]:
-    """Keep a second process from writing the same file."""
+    """Prevent a second process from writing the same file."""
     lock = wanted.target.with_name(f".{wanted.target.name}.lock")
     with lock.open("w", encoding="utf-8") as file:
         try:

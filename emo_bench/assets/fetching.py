@@ -1,4 +1,4 @@
-"""Assets asked for by name, downloaded or taken from the user's disk, checked, kept in the cache."""
+"""Get requested assets by download or from the user's disk, check them, and store them in the cache."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ ANSWERS_WITHIN_S = 9.0
 
 
 def fetch(name: str, *, offline: bool = False) -> AssetFile:
-    """Get an asset onto this machine and return it, checked; one that is here already is not fetched.
+    """Get an asset onto this machine, check it and return it; an asset that is already here is not downloaded.
 
-    A download that was cut is continued. Where the catalogue has no SHA-256, the one found is recorded beside the file.
+    An interrupted download is resumed. If the catalogue has no SHA-256, the file's own is recorded next to it.
 
     Args:
-        offline: open no connection; ``EMO_BENCH_OFFLINE`` says so for all.
+        offline: open no connection; ``EMO_BENCH_OFFLINE`` sets this for all calls.
 
     Raises:
-        UserError: in one line: no connection (within 10 s), no url (it comes in a package or is trained), or a download
+        UserError: in one line: no connection (within 10 s), no URL (it comes in a package or is trained), or a download
             that is not the catalogued file.
     """
     found = locate(name)
@@ -54,9 +54,10 @@ def fetch(name: str, *, offline: bool = False) -> AssetFile:
 
 
 def add(name: str, path: Path) -> AssetFile:
-    """Take a file or folder that the user already has into the cache, under the catalogued name.
+    """Copy a file or folder that the user already has into the cache, under the catalogued name.
 
-    A file is copied. A folder's files, hidden ones left out, are hard-linked where the disk allows, else copied.
+    A file is copied. The files of a folder, except hidden ones, are hard-linked if the disk allows it, otherwise
+    copied.
 
     Raises:
         UserError: there is no such asset or file, or it is not the catalogued one; nothing is left behind.
@@ -81,7 +82,7 @@ def add(name: str, path: Path) -> AssetFile:
             shutil.copyfile(path, temporary)
         return _keep(asset, temporary, target)
     except OSError as error:
-        raise UserError(f"{path} cannot be taken into {cache_folder()}: {error.strerror}") from error
+        raise UserError(f"{path} cannot be copied to {cache_folder()}: {error.strerror}") from error
     finally:
         _remove(temporary)
 
@@ -116,7 +117,7 @@ def _fetch_from(url: str, asset: Asset, until: float) -> AssetFile:
 
 
 def _keep(asset: Asset, new: Path, target: Path) -> AssetFile:
-    """Put a checked file or folder in its place, instead of what may lie there."""
+    """Move a checked file or folder to its final path and replace what exists there."""
     checksums.record_path(target).unlink(missing_ok=True)
     if asset.is_folder:
         _remove(target)
@@ -131,7 +132,7 @@ def _kept(asset: Asset, target: Path) -> AssetFile:
 
 
 def _link(file: Path, target: Path) -> None:
-    """A second name for a file's bytes, or a copy; a link is followed, as hubs' caches are full of them."""
+    """Hard-link a file, or copy it; a symbolic link is followed, because the caches of hubs consist of them."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(file.resolve(), target)

@@ -1,4 +1,4 @@
-"""The licence ledger: what every weight, data set and package that a run touches may be used for."""
+"""The licence ledger: permitted uses of every weight file, data set and package that a run may use."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 
 from emo_bench.assets import list_assets
 
-# Words by which licences say that commercial use is not allowed.
+# Words in licences that exclude commercial use.
 NON_COMMERCIAL = re.compile(r"non-?commercial|\bNC\b|-NC-|research[- ]only", re.IGNORECASE)
 
-# What a package's metadata leave out or get wrong, with the reason.
+# Licences that are missing or wrong in package metadata, with the reason.
 KNOWN = {
     "pyiqa": ("PolyForm-Noncommercial-1.0.0", "its repository's LICENSE"),
     "stlpips-pytorch": (
@@ -31,14 +31,14 @@ DATA = (
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """One thing that a run may touch.
+    """One weight file, data set or package that a run may use.
 
     Attributes:
         kind: "weights", "data" or "package".
-        licence: as its owner states it; "unknown" where nothing is stated.
-        non_commercial: True where commercial use of some part is excluded.
-        here: installed, or found on this machine.
-        note: what needs it, or where the licence is known from.
+        licence: the licence stated by its owner; "unknown" if none is stated.
+        non_commercial: True if commercial use of any part is excluded.
+        here: whether it is installed, or found on this machine.
+        note: what needs it, or the source of the licence.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class LedgerLine:
 
 
 def ledger() -> list[LedgerLine]:
-    """Weights of the catalogue, data, and our own dependencies with their extras."""
+    """Return the weights of the catalogue, the data, and our own dependencies including extras."""
     from emo_bench.assets import locate
 
     lines = [
@@ -63,7 +63,7 @@ def ledger() -> list[LedgerLine]:
 
 
 def package_licence(found: Distribution) -> str:
-    """What an installed package says of its licence: SPDX expression, classifier, or a short licence field."""
+    """Return the licence in an installed package's metadata: SPDX expression, classifier, or a short licence field."""
     metadata = found.metadata
     expressions = metadata.get_all("License-Expression") or []
     if expressions:
@@ -86,7 +86,7 @@ def _package(name: str) -> LedgerLine:
 
 
 def _requirements() -> list[str]:
-    """Names of our dependencies, extras included, without those that only developers need."""
+    """Return the names of our dependencies, including extras, without those that only developers need."""
     stated = [line for line in requires("emo-bench") or [] if 'extra == "dev"' not in line]
     names = (re.match(r"[A-Za-z0-9._-]+", line) for line in stated)
     return sorted({name[0].lower().replace("_", "-") for name in names if name})

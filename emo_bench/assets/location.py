@@ -1,4 +1,4 @@
-"""Where an asset is on this machine; nothing here touches the network or imports a carrier package."""
+"""Find an asset on this machine; nothing here uses the network or imports a package that contains an asset."""
 
 import importlib.util
 import os
@@ -19,10 +19,10 @@ class AssetFile:
     """A file or folder that was found.
 
     Attributes:
-        path: where.
-        source: in words, "bundled", "cached", "in package X", "in FOLDER" or "in torch hub's cache".
-        verified: whether its SHA-256 is the catalogued one; False where the catalogue has none.
-        holds: of a folder, the patterns of its files.
+        path: its path.
+        source: the place in words, "bundled", "cached", "in package X", "in FOLDER" or "in torch hub's cache".
+        verified: whether its SHA-256 equals the catalogued one; False if the catalogue has none.
+        holds: the patterns of a folder's files.
     """
 
     path: Path
@@ -32,28 +32,27 @@ class AssetFile:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal SHA-256; of a folder as `checksums.digest` says. Read from the file unless that was done
-        before.
-        """
+        """The hexadecimal SHA-256, for a folder as in `checksums.digest`; it is computed only once."""
         return checksums.digest(self.path, self.holds)
 
     @property
     def size_bytes(self) -> int:
-        """Of the file, or of the files that the catalogue names in the folder."""
+        """Size of the file, or of the catalogued files in the folder."""
         return sum(file.stat().st_size for file in checksums.files_of(self.path, self.holds))
 
     @property
     def state(self) -> str:
-        """The source, and whether nothing is known that it could be checked against."""
+        """The source, with a remark if there is no known SHA-256 to check against."""
         return self.source if self.verified else f"{self.source}, unverified"
 
 
 def locate(name: str) -> AssetFile | None:
-    """The first place that holds the asset, or None.
+    """Return the first place that holds the asset, or None.
 
-    Searched in order: the folders of `EMO_BENCH_ASSETS`, the cache under `EMO_BENCH_HOME`, our own packages, the
-    packages that carry it, torch hub's checkpoint folder. A file whose SHA-256 is not the catalogued one, or that has
-    changed since it was fetched or added, is passed over; so is a folder that lacks a file. `require` names them.
+    The search order is: the folders of `EMO_BENCH_ASSETS`, the cache under `EMO_BENCH_HOME`, our own packages, the
+    packages that contain the asset, torch hub's checkpoint folder. A file is skipped if its SHA-256 is not the
+    catalogued one or if it has changed since it was fetched or added; a folder is skipped if it lacks a file. `require`
+    reports the reason.
     """
     asset = find_asset(name)
     for path, source in candidates(asset):
@@ -63,7 +62,7 @@ def locate(name: str) -> AssetFile | None:
 
 
 def require(name: str) -> AssetFile:
-    """Like `locate`, but a missing asset is a UserError that says how to get it."""
+    """Return the same as `locate`; a missing asset is a UserError that says how to get it."""
     found = locate(name)
     if found is not None:
         return found
@@ -76,7 +75,7 @@ def require(name: str) -> AssetFile:
 
 
 def problem(asset: Asset, path: Path) -> str | None:
-    """Why what lies at a path is not the asset ("is ..."), or None when nothing speaks against it."""
+    """Return why the file or folder is not the asset ("is ..."), or None if no problem is found."""
     if asset.is_folder:
         if not path.is_dir():
             return "is a file, not a folder"
@@ -102,12 +101,12 @@ def problem(asset: Asset, path: Path) -> str | None:
 
 
 def cache_folder() -> Path:
-    """Where fetched and added assets are kept."""
+    """Return the folder of fetched and added assets."""
     return paths.home() / "assets"
 
 
 def candidates(asset: Asset) -> Iterator[tuple[Path, str]]:
-    """The places to look, in order, each with its name in words; there need not be anything."""
+    """Yield the possible paths in search order, each with its name in words; they need not exist."""
     for folder in paths.asset_folders():
         yield folder / asset.file, f"in {folder}"
     yield cache_folder() / asset.file, "cached"
@@ -124,7 +123,7 @@ def candidates(asset: Asset) -> Iterator[tuple[Path, str]]:
 
 
 def _package_parent(package: str) -> Path | None:
-    """The folder that holds an installed package, found without importing it."""
+    """Return the folder that holds an installed package, without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -132,7 +131,7 @@ def _package_parent(package: str) -> Path | None:
 
 
 def _torch_hub_checkpoints() -> Path:
-    """torch.hub's own rule (TORCH_HOME, else XDG_CACHE_HOME/torch), without importing torch."""
+    """Return torch hub's checkpoint folder by the rule of torch (TORCH_HOME, else XDG_CACHE_HOME/torch) without it."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))
     return Path(home).expanduser() / "hub" / "checkpoints"

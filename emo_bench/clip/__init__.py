@@ -1,1 +1,1 @@
-"""CLIP: its folders and its model, for metrics and methods."""
+"""CLIP: the model and its folders, for metrics and methods."""

@@ -1,4 +1,4 @@
-"""``open_clip_config.json`` of a folder: towers of known layers and bounded sizes, nothing that lies on a hub."""
+"""``open_clip_config.json`` of a folder: towers of known layers and bounded sizes, without anything from a hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emo_bench.errors import UserError
 from emo_bench.untrusted.plain_json import read_json
 from emo_bench.untrusted.refusal import Unreadable, reading, short, shown
 
-# What open_clip calls things that it fetches: timm's and transformers' models and tokenizers, pretrained towers.
+# Prefixes and fields for things that open_clip downloads: timm and transformers models, tokenizers, pretrained towers.
 HUB_WORDS = ("timm_", "hf_", "hub", "pretrained", "tokenizer_")
 LEAST_BYTES_A_NUMBER = 2
 MOST_BYTES = 1 << 20
@@ -41,17 +41,17 @@ class _Tower(_Known):
     scale_attn_inner: bool = False
     scale_attn: bool = False
     scale_fc: bool = False
-    # Their content would go to constructors of torch.
+    # Their content would be passed to torch constructors.
     act_kwargs: None = None
     norm_kwargs: None = None
 
     def layer_numbers(self) -> float:
-        """At least how many weights a transformer's layer has."""
+        """Return a lower bound of a transformer layer's number of weights."""
         return self.width**2 * (4 + 2 * self.mlp_ratio)
 
 
 class VisionTower(_Tower):
-    """A vision transformer, or a ResNet where ``layers`` are four."""
+    """A vision transformer, or a ResNet if ``layers`` has four numbers."""
 
     layers: Layers | Annotated[list[Layers], Field(min_length=4, max_length=4)] = 12
     head_width: Width = 64
@@ -65,14 +65,14 @@ class VisionTower(_Tower):
     pos_embed_type: str = "learnable"
 
     def numbers(self) -> float:
-        """At least how many weights the tower has."""
+        """Return a lower bound of the tower's number of weights."""
         if isinstance(self.layers, int):
             return self.layers * self.layer_numbers()
         return sum(13 * count * (self.width << stage) ** 2 for stage, count in enumerate(self.layers))
 
 
 class TextTower(_Tower):
-    """A transformer over the tokens of open_clip's own vocabulary, or one of its size."""
+    """A text transformer with open_clip's own vocabulary, or with a vocabulary of the same size."""
 
     width: Width = 512
     layers: Layers = 12
@@ -88,12 +88,12 @@ class TextTower(_Tower):
     proj_type: str = "linear"
 
     def numbers(self) -> float:
-        """At least how many weights the tower has."""
+        """Return a lower bound of the tower's number of weights."""
         return self.layers * self.layer_numbers() + self.vocab_size * self.width
 
 
 class ModelConfig(_Known):
-    """``model_cfg``."""
+    """The section ``model_cfg``."""
 
     embed_dim: Width
     vision_cfg: VisionTower
@@ -107,7 +107,7 @@ class ModelConfig(_Known):
 
 
 class Preprocessing(BaseModel):
-    """``preprocess_cfg``; only mean and deviation are used, frames are squashed to the tower's size."""
+    """The section ``preprocess_cfg``; only mean and deviation are used, frames are resized to the tower's square."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -116,7 +116,7 @@ class Preprocessing(BaseModel):
 
 
 class ClipConfig(BaseModel):
-    """The file."""
+    """The whole file."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -128,8 +128,8 @@ def check_clip_config(path: Path, weights: Path) -> None:
     """Check a config before any network is built from it.
 
     Raises:
-        UserError: it is damaged, names something on a hub or a layer unknown here, or describes a network that the
-            file of its weights could not fill.
+        UserError: it is damaged, names something on a hub or an unknown layer, or describes a network with more weights
+            than its weights file contains.
     """
     with reading(path, "config of open_clip"):
         content = read_json(path, MOST_BYTES)

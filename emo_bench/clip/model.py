@@ -1,4 +1,4 @@
-"""A CLIP model from files on this machine: unit embeddings of frames and captions. Nothing is ever downloaded."""
+"""A CLIP model from files on this machine: unit embeddings of frames and captions. It never downloads anything."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOCAL = "local-dir:"
 
 @dataclass(frozen=True)
 class Weights:
-    """A catalogued model: the asset with its weights, and what open_clip calls its architecture."""
+    """A catalogued model: the asset with its weights, and open_clip's name of its architecture."""
 
     asset: str
     architecture: str
@@ -39,7 +39,7 @@ class Weights:
 PORTRAITS = "portraits"
 PORTRAITS_ASSET = "clip-portraits"
 
-# OpenAI's weights were trained with the quick form of GELU; open_clip has it only in the configs named so.
+# OpenAI trained the weights with the fast approximation of GELU; open_clip uses it only in configs with this suffix.
 MODELS = {
     "ViT-L-14": Weights("clip-vit-l-14", "ViT-L-14-quickgelu"),
     "ViT-B-32": Weights("clip-vit-b-32", "ViT-B-32-quickgelu"),
@@ -51,10 +51,10 @@ class ClipSource:
     """A model found on this machine.
 
     Attributes:
-        name: as records show it.
+        name: the name in records.
         architecture: open_clip's name, or "local-dir:" and a folder that holds config and weights.
-        weights: the file.
-        sha256: of the weights.
+        weights: the file with the weights.
+        sha256: the SHA-256 of the weights.
     """
 
     name: str
@@ -65,12 +65,12 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class Towers:
-    """A loaded model and the pictures that its image tower takes.
+    """A loaded model and the input format of its image tower.
 
     Attributes:
-        model: open_clip's, in eval mode and fp32.
-        size_px: height and width.
-        mean, deviation: of the three channels of pictures in [0, 1].
+        model: open_clip's model, in eval mode and fp32.
+        size_px: height and width of the input.
+        mean, deviation: mean and standard deviation of the three channels of pictures in [0, 1].
     """
 
     model: Any
@@ -80,7 +80,7 @@ class Towers:
 
 
 def missing_clip(name: str = "auto") -> str | None:
-    """Why no embedding can be made with the model of that name or folder, in one line with the remedy, or None.
+    """Return in one line why the model of that name or folder cannot be used, with the remedy; None if it can.
 
     Raises:
         UserError: the name is neither "auto", a known model nor a folder.
@@ -93,20 +93,20 @@ def missing_clip(name: str = "auto") -> str | None:
     wanted = [asset for _, asset in _choice(name)]
     if any(assets.locate(asset) for asset in wanted):
         return None
-    # Where any model would do, the published ones can be had by one command; ours comes with the package.
+    # "auto" accepts any model: suggest a published one, which one command installs; ours comes with the package.
     wanted = wanted if len(wanted) == 1 else [weights.asset for weights in MODELS.values()]
     remedies = " or ".join(assets.find_asset(asset).remedy() for asset in wanted)
     return f"needs asset {' or '.join(wanted)}; run: {remedies}"
 
 
 def find_clip(name: str = "auto") -> ClipSource:
-    """The model of that name: "ViT-L-14", "ViT-B-32", "portraits", a folder, or "auto", the first of these here.
+    """Find a model: "ViT-L-14", "ViT-B-32", "portraits", a folder, or "auto", the first of these names on this machine.
 
-    "portraits" is the small CLIP that this project trained. A folder holds ``open_clip_config.json`` (open_clip's:
-    model_cfg, preprocess_cfg) and ``open_clip_model.safetensors``.
+    "portraits" is the small CLIP that this project trained. A folder holds ``open_clip_config.json`` (open_clip's
+    format: model_cfg, preprocess_cfg) and ``open_clip_model.safetensors``.
 
     Raises:
-        UserError: it is not here, in one line with the remedy.
+        UserError: the model is not on this machine; one line with the remedy.
     """
     lacking = missing_clip(name)
     if lacking:
@@ -121,19 +121,20 @@ def find_clip(name: str = "auto") -> ClipSource:
 
 
 def load_towers(source: ClipSource, device: str) -> Towers:
-    """Load a model from its files, in fp32 whatever they hold, for scores and for losses.
+    """Load a model from its files, converted to fp32, for scores and for losses.
 
     Raises:
-        UserError: the weights are damaged or not those of the config.
+        UserError: the weights are damaged or do not belong to the config.
     """
     import open_clip
 
-    # open_clip logs on the root logger; without any handler that would set one up for all of our own lines too.
+    # open_clip logs on the root logger; without a handler, its first line would configure one that shows our lines too.
     if not logging.getLogger().handlers:
         logging.getLogger().addHandler(logging.NullHandler())
     local = source.architecture.startswith(LOCAL)
     try:
-        # A catalogued file is OpenAI's TorchScript archive, checked by its SHA-256; any other must be plain tensors.
+        # A catalogued file is OpenAI's TorchScript archive, checked by its SHA-256; any other file must hold plain
+        # tensors.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*(TorchScript|torch.jit)")
             model = open_clip.create_model(
@@ -143,7 +144,7 @@ def load_towers(source: ClipSource, device: str) -> Towers:
                 weights_only=local,
                 require_pretrained=True,
             ).eval()
-    # Whatever open_clip and torch make of a file that fits its config in words alone.
+    # open_clip and torch raise many kinds of errors for a file that does not fit its config.
     except Exception as error:
         raise UserError(f"{source.weights} does not fit the CLIP model {source.name}: {one_line(error)}") from error
     size = model.visual.image_size
@@ -158,15 +159,15 @@ def load_towers(source: ClipSource, device: str) -> Towers:
 
 @functools.lru_cache(maxsize=2)
 def load_clip(source: ClipSource, device: str) -> ClipModel:
-    """The model, loaded once a process and device."""
+    """Load the model once per process and device."""
     return ClipModel(source, device)
 
 
 class ClipModel:
-    """Unit embeddings of frames and captions, in fp32.
+    """Computes unit embeddings of frames and captions, in fp32.
 
-    Frames are preprocessed as instruct-pix2pix's ``metrics/clip_similarity.py`` does: [0, 1], squashed to the
-    tower's square by bicubic interpolation without crop or antialias, then CLIP's mean and deviation.
+    Frames are preprocessed as in instruct-pix2pix's ``metrics/clip_similarity.py``: [0, 1], resized to the tower's
+    square by bicubic interpolation without crop or antialiasing, then normalised by CLIP's mean and deviation.
     """
 
     def __init__(self, source: ClipSource, device: str = "cpu") -> None:
@@ -187,12 +188,12 @@ class ClipModel:
         )
 
     def of_frames(self, frames: FramesU8) -> Embeddings:
-        """uint8 ``[B, H, W, 3]`` -> float64 ``[B, D]`` of length 1."""
+        """Embed frames, uint8 ``[B, H, W, 3]`` -> float64 ``[B, D]`` of length 1."""
         import torch
         from torch.nn import functional
 
         parts = []
-        # TensorFloat-32 in the first convolution would move small differences of embeddings by percents.
+        # TensorFloat-32 in the first convolution would change small differences of embeddings by several percent.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for start in range(0, len(frames), FRAMES_AT_ONCE):
                 some = np.ascontiguousarray(frames[start : start + FRAMES_AT_ONCE])
@@ -202,7 +203,7 @@ class ClipModel:
         return _unit(torch.cat(parts).double().numpy()) if parts else np.empty((0, 0))
 
     def of_caption(self, caption: str) -> Embeddings:
-        """A caption -> float64 ``[D]`` of length 1; beyond the model's context length it is cut."""
+        """Embed a caption -> float64 ``[D]`` of length 1; text beyond the model's context length is cut off."""
         import torch
 
         if caption not in self._captions:
@@ -213,7 +214,7 @@ class ClipModel:
 
 
 def _choice(name: str) -> list[tuple[str, str]]:
-    """Names of models and their assets, in the order in which they are looked for."""
+    """Return names of models and their assets, in the order of the search."""
     known = {known: weights.asset for known, weights in MODELS.items()} | {PORTRAITS: PORTRAITS_ASSET}
     return list(known.items()) if name == "auto" else [(name, known[name])]
 
@@ -227,7 +228,7 @@ def _folder(name: str) -> Path:
 
 
 def _checked_folder(folder: Path) -> Path:
-    """The folder itself when it holds a model of open_clip's format without anything from a hub."""
+    """Return the folder if it holds a model in open_clip's format that needs nothing from a hub."""
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / file).is_file():
             raise UserError(f"{folder} holds no CLIP model: {file} is missing")

@@ -1,4 +1,4 @@
-"""Learned perceptual distances as torch modules: for metrics and, differentiable, for training losses."""
+"""Learned perceptual distances as torch modules: for metrics and, because they are differentiable, for training."""
 
 from typing import TYPE_CHECKING
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 __all__ = ["DISTANCES", "PerceptualDistance", "missing_assets", "perceptual_loss"]
 
-# Torch is imported only when a distance is asked for.
+# Torch is imported only when a distance is used.
 __getattr__, _, _ = lazy_loader.attach(__name__, submod_attrs={"distance": __all__})

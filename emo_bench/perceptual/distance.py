@@ -1,8 +1,8 @@
 """LPIPS v0.1 (Zhang et al. 2018) and shift-tolerant LPIPS (Ghildyal and Liu 2022), from weights on disk.
 
-One implementation serves the metrics and the training losses. It gives the numbers of the packages `lpips`
-and `stlpips-pytorch` on the same weights. The packages serve as carriers of weights only: `lpips` would
-download its trunk, and `stlpips-pytorch` imports network code under a non-commercial licence.
+Metrics and training losses use the same implementation. It computes the same values as the packages `lpips` and
+`stlpips-pytorch` on the same weights. The packages are used only as sources of weights, because `lpips` would download
+its trunk and `stlpips-pytorch` imports network code under a non-commercial licence.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _NORM_EPSILON = 1e-10
 
 @dataclass(frozen=True)
 class Distance:
-    """A named choice of trunk, number of feature stages and weights (asset names)."""
+    """A named combination of trunk, number of feature stages and weights (asset names)."""
 
     trunk: str
     shift_tolerant: bool
@@ -42,9 +42,9 @@ DISTANCES: Mapping[str, Distance] = {
 class PerceptualDistance(nn.Module):
     """Weighted squared distance of unit-normalised features, averaged over space and summed over stages.
 
-    Call with two float tensors [B,3,H,W] in [-1,1] (RGB), H and W at least 32; gives [B], 0 for equal
-    images. Differentiable in both; the weights are frozen. Build with `from_assets`; the constructor
-    leaves the weights random.
+    Call with two float tensors [B,3,H,W] in [-1,1] (RGB), H and W at least 32; it returns [B], 0 for equal images. It
+    is differentiable in both; the weights are frozen. Construct it with `from_assets`; the plain constructor gives
+    random weights.
     """
 
     shift: Tensor
@@ -55,7 +55,8 @@ class PerceptualDistance(nn.Module):
         channels, build = (ALEX_CHANNELS, alex_stages) if trunk == "alex" else (VGG_CHANNELS, vgg_stages)
         self.stages = nn.ModuleList(build(shift_tolerant)[:stages])
         self.heads = nn.ParameterList([nn.Parameter(torch.rand(1, c, 1, 1)) for c in channels[:stages]])
-        # ImageNet's mean and deviation, moved from [0,1] to inputs in [-1,1], as LPIPS v0.1 rounds them.
+        # ImageNet's mean and standard deviation, converted for inputs in [-1,1] instead of [0,1], rounded as in LPIPS
+        # v0.1.
         self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
         self.requires_grad_(False)
@@ -63,7 +64,7 @@ class PerceptualDistance(nn.Module):
 
     @classmethod
     def from_assets(cls, name: str, device: str | torch.device = "cpu") -> "PerceptualDistance":
-        """A distance of `DISTANCES` with its weights; a UserError names the missing asset and the remedy."""
+        """Construct a distance of `DISTANCES` with its weights; a UserError names a missing asset and the remedy."""
         if name not in DISTANCES:
             raise UserError(f"unknown perceptual distance {name!r}; known: {', '.join(DISTANCES)}")
         chosen = DISTANCES[name]
@@ -78,8 +79,9 @@ class PerceptualDistance(nn.Module):
         return network.to(device).to(memory_format=torch.channels_last)
 
     def load_published_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the weights as published: convolutions in network order (`net.*` or torchvision's
-        `features.*`, weight before bias), heads as `lin<k>.model.1.weight`."""
+        """Load the weights in their published form: convolutions in network order (`net.*` or torchvision's
+        `features.*`, weight before bias), heads as `lin<k>.model.1.weight`.
+        """
         published = [
             value
             for key, value in weights.items()
@@ -95,7 +97,7 @@ class PerceptualDistance(nn.Module):
             parameter.data.copy_(value)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Unit-normalised features of every stage, [B,C,h,w] each."""
+        """Compute unit-normalised features of every stage, [B,C,h,w] each."""
         current = (images - self.shift) / self.scale
         current = current.contiguous(memory_format=torch.channels_last)
         found = []
@@ -105,7 +107,7 @@ class PerceptualDistance(nn.Module):
         return found
 
     def between(self, features: list[Tensor], others: list[Tensor]) -> Tensor:
-        """The distance of two lists of `features`: [B]."""
+        """Compute the distance of two lists of `features`: [B]."""
         total = features[0].new_zeros(len(features[0]), dtype=torch.float32)
         for mine, theirs, head in zip(features, others, self.heads, strict=True):
             total = total + ((mine - theirs).square() * head).sum(1).mean((1, 2))
@@ -118,19 +120,19 @@ class PerceptualDistance(nn.Module):
 def _unit_length(features: Tensor) -> Tensor:
     features = features.float()
     squared = features.square().sum(1, keepdim=True)
-    # The floor under the root keeps the gradient finite where no feature fires; the value stays the same.
+    # The lower bound under the root keeps the gradient finite where no feature is active; the value does not change.
     return features / (squared.clamp_min(_NORM_EPSILON**2).sqrt() + _NORM_EPSILON)
 
 
 def missing_assets(name: str) -> tuple[str, ...]:
-    """The assets that the distance needs and that this machine does not have."""
+    """Return the assets that the distance needs and that are not on this machine."""
     return tuple(asset for asset in DISTANCES[name].assets if assets.locate(asset) is None)
 
 
 def perceptual_loss(name: str, device: str | torch.device = "cpu") -> Callable[[Tensor, Tensor], Tensor]:
-    """A training loss: (a, b), each [B,3,H,W] in [-1,1] -> [B]; gradients flow to whichever needs them.
+    """Return a training loss: (a, b), each [B,3,H,W] in [-1,1] -> [B], with gradients for all inputs that require them.
 
-    `name` is one of `DISTANCES`; "stlpips-vgg-3" stops after three stages and is the cheap one. Follows the
-    caller's autocast (features are normalised in float32). A missing asset is a UserError.
+    `name` is one of `DISTANCES`; "stlpips-vgg-3" uses only the first three stages and is the fastest. The loss follows
+    the caller's autocast (features are normalised in float32). A missing asset is a UserError.
     """
     return PerceptualDistance.from_assets(name, device)

@@ -1,7 +1,7 @@
 """The feature stages of LPIPS (AlexNet, VGG-16) and of their shift-tolerant forms, without weights.
 
-Shift-tolerant networks (Ghildyal and Liu, ECCV 2022) lose no sample before a low-pass filter: every stride
-becomes stride 1 followed by a blur with stride 2 (binomial filter of 3 taps, reflection padding of 2).
+Shift-tolerant networks (Ghildyal and Liu, ECCV 2022) drop no sample without a low-pass filter: every stride is replaced
+by stride 1 and then a blur with stride 2 (binomial filter of 3 taps, reflection padding of 2).
 """
 
 import torch
@@ -14,7 +14,7 @@ _VGG_CONVOLUTIONS = (2, 2, 3, 3, 3)
 
 
 class BlurPool(nn.Module):
-    """Low-pass filter and keep every second sample: [B,C,H,W] -> [B,C,H//2+1,W//2+1]."""
+    """Apply a low-pass filter and keep every second sample: [B,C,H,W] -> [B,C,H//2+1,W//2+1]."""
 
     filter: Tensor
 
@@ -32,8 +32,9 @@ class BlurPool(nn.Module):
 class BlurredConvolution(nn.Conv2d):
     """A convolution with stride 1 followed by `BlurPool`, as one convolution with stride 2.
 
-    Two linear filters are one: a third of the multiplications and no full-size map. At the first row and
-    column the reflection repeats the second; at the last it meets the filter's middle when the size is even.
+    Two linear filters combine to one: a third of the multiplications and no full-size map. At the first row and column
+    the reflection repeats the second one; at the last, for an even size, the reflected sample is at the filter's
+    centre.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ class BlurredConvolution(nn.Conv2d):
         planes = self.weight.reshape(-1, 1, *self.kernel_size)
         grown = F.conv2d(planes, blur[None, None], padding=(len(down) - 1, len(across) - 1))
         kernel = grown.reshape(*self.weight.shape[:2], *grown.shape[2:])
-        # A column goes as a row: oneDNN 3.13 reads beyond a narrow bfloat16 picture on processors with AMX.
+        # A column is processed as a row: oneDNN 3.13 reads beyond narrow bfloat16 pictures on processors with AMX.
         if images.shape[3] < images.shape[2]:
             return self._strided(images.mT, kernel.mT).mT
         return self._strided(images, kernel)
@@ -71,7 +72,7 @@ class BlurredConvolution(nn.Conv2d):
 
 
 def alex_stages(shift_tolerant: bool) -> list[nn.Sequential]:
-    """AlexNet up to its five rectified convolutions, as LPIPS cuts it."""
+    """AlexNet up to its five rectified convolutions, as in LPIPS."""
     first, *rest = ALEX_CHANNELS
     if shift_tolerant:
         stages = [nn.Sequential(BlurredConvolution(3, first, 11, padding=2), nn.ReLU(inplace=True))]

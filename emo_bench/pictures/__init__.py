@@ -1,1 +1,1 @@
-"""Picture files: the only reader of them."""
+"""Picture files: the only module that reads them."""

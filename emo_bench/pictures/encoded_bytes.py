@@ -1,6 +1,4 @@
-"""What the bytes of a picture file say that Pillow does not: whether a PNG holds all its pixels, and whether colours
-are exact.
-"""
+"""Facts about picture files that Pillow does not report: whether a PNG is complete, whether colours are exact."""
 
 from __future__ import annotations
 
@@ -9,16 +7,16 @@ from collections.abc import Iterator
 
 PNG_SIGNATURE_BYTES = 8
 CHANNELS_OF_PNG_COLOUR = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# First column and row, and the steps, of the seven passes of an interlaced PNG.
+# First column, first row and the steps of the seven passes of an interlaced PNG.
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 BLOCK_BYTES = 1 << 20
 
 
 def png_lacks_rows(content: bytes) -> bool:
-    """Whether the compressed data of a PNG end before its last row; decoders leave such rows black.
+    """Return whether a PNG's compressed data end before its last row; decoders fill the missing rows with black.
 
     Args:
-        content: the bytes of a PNG whose chunks are whole.
+        content: the bytes of a PNG whose chunks are complete.
     """
     left = _unpacked_bytes(content[16:29])
     unpacker = zlib.decompressobj()
@@ -30,7 +28,7 @@ def png_lacks_rows(content: bytes) -> bool:
 
 
 def is_lossy(content: bytes) -> bool:
-    """Whether a JPEG or a lossy WebP: their colours are near those that were saved, and not the same."""
+    """Return whether the file is a JPEG or a lossy WebP: its colours only approximate those that were saved."""
     if content.startswith(b"\xff\xd8\xff"):
         return True
     if content[:4] != b"RIFF":
@@ -45,7 +43,7 @@ def is_lossy(content: bytes) -> bool:
 
 
 def _unpacked_bytes(header: bytes) -> int:
-    """The size of all rows, each with its filter's byte; ``header`` is the content of IHDR."""
+    """Return the size of all rows, each with its filter byte; ``header`` is the content of IHDR."""
     width, height = (int.from_bytes(header[k : k + 4], "big") for k in (0, 4))
     bits = header[8] * CHANNELS_OF_PNG_COLOUR[header[9]]
     total = 0
@@ -57,7 +55,7 @@ def _unpacked_bytes(header: bytes) -> int:
 
 
 def _png_data(content: bytes) -> Iterator[bytes]:
-    """The parts of the compressed data."""
+    """Yield the parts of the compressed data."""
     at = PNG_SIGNATURE_BYTES
     while at < len(content) - 8:
         size = int.from_bytes(content[at : at + 4], "big")

@@ -1,7 +1,7 @@
-"""Every picture that the toolkit opens: PNG, JPEG, WebP, BMP or TIFF of at most 8 bits a channel.
+"""Read pictures for the whole toolkit: PNG, JPEG, WebP, BMP or TIFF of at most 8 bits per channel.
 
-A picture comes upright (EXIF orientation), with its palette resolved; colour profiles are not applied. What cannot be
-shown as 8-bit RGB without a loss, or is damaged, is refused in one line.
+A picture is rotated upright (EXIF orientation) and its palette is resolved; colour profiles are not applied. A picture
+that is damaged or that 8-bit RGB cannot represent without loss is refused with one line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 KINDS = "a PNG, JPEG, WebP, BMP or TIFF picture"
-# First bytes of files: of formats that are read, and of others that people often have.
+# First bytes of formats that are read, and of other formats that users often have.
 BEGINNINGS = (
     (b"\x89PNG", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -51,19 +51,19 @@ ORIENTATION_TAG = 0x0112
 TIFF_BITS_TAG, TIFF_SAMPLES_TAG = 258, 339
 TIFF_UNSIGNED, TIFF_FLOAT = {1, 4}, 3
 
-# Pillow's limits are settings of the whole process: one picture at a time is opened under ours.
+# Pillow's limits are settings of the whole process: one picture at a time is opened with our limits.
 _PILLOW = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """What a picture file holds, upright.
+    """The content of a picture file, upright.
 
     Attributes:
-        colour: uint8 ``[H, W, 3]`` RGB, under the alpha too.
-        alpha: uint8 ``[H, W]``, or None where the file has no transparency.
-        index: uint8 ``[H, W]``, the palette's numbers, or None for a picture without a palette.
-        lossy: whether the values are near those that were saved and not the same, as in JPEG.
+        colour: uint8 ``[H, W, 3]`` RGB, also in transparent pixels.
+        alpha: uint8 ``[H, W]``, or None if the file has no transparency.
+        index: uint8 ``[H, W]``, palette numbers, or None for a picture without a palette.
+        lossy: whether the values only approximate those that were saved, as in JPEG.
     """
 
     colour: FrameU8
@@ -73,26 +73,26 @@ class Layers:
 
 
 def read_picture(file: Path) -> FrameU8:
-    """Read one picture as uint8 ``[H, W, 3]`` RGB; what is transparent in it lies on black.
+    """Read one picture as uint8 ``[H, W, 3]`` RGB; transparent parts are composited on black.
 
     Raises:
-        UserError: it cannot be read, is damaged, is too large, has more than 8 bits a channel, or is several pictures.
+        UserError: it cannot be read, is damaged, is too large, has more than 8 bits per channel, or is several
+            pictures.
     """
     return _opened(Path(file), lambda content: _on_black(_decoded(content)))
 
 
 def read_layers(file: Path) -> Layers:
-    """Read colour, alpha and palette numbers of one picture apart, for masks and textures.
+    """Read colour, alpha and palette numbers of one picture separately, for masks and textures.
 
     Raises:
-        UserError: as of :func:`read_picture`.
+        UserError: the same cases as in :func:`read_picture`.
     """
     return _opened(Path(file), lambda content: _apart(_decoded(content), is_lossy(content)))
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures of a folder, unsorted: files with an ending of ``ENDINGS``; names that begin with a dot are left
-    out.
+    """Return a folder's pictures, unsorted: files with an extension of ``ENDINGS``, except names with a leading dot.
 
     Raises:
         UserError: something with such a name is not a regular file, or the folder cannot be read.
@@ -107,12 +107,12 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def is_picture_name(file: Path) -> bool:
-    """Whether a file is a picture by its name; ``._0.png``, which macOS writes beside ``0.png``, is none."""
+    """Return whether a file is a picture by its name; ``._0.png``, which macOS writes next to ``0.png``, is not."""
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
 
 
 def _opened(file: Path, decode: Callable[[bytes], T]) -> T:
-    """What ``decode`` makes of the file's content, under our limits."""
+    """Return the result of ``decode`` on the file's content, under our limits."""
     content = read_given(file, KINDS, MOST_BYTES)
     try:
         with _strict_pillow():
@@ -142,11 +142,11 @@ def _apart(picture: Image, lossy: bool) -> Layers:
 
 
 class _Refused(Exception):
-    """Why a picture is not taken; the sentence goes on after the file's name."""
+    """The reason why a picture is refused; the message continues after the file's name."""
 
 
 def _decoded(content: bytes) -> Image:
-    """The picture, upright and of at most 8 bits a channel, in any mode."""
+    """Return the picture, upright and with at most 8 bits per channel, in any mode."""
     from PIL import Image
 
     _check_webp_canvas(content)
@@ -155,10 +155,10 @@ def _decoded(content: bytes) -> Image:
         _check_depth(picture)
         _check_single(picture)
         picture.load()
-        # TIFF pictures are turned by loading, and then ask for nothing more.
+        # Pillow rotates a TIFF when it loads it, and then needs nothing more from the file.
         orientation: Any = picture.getexif().get(ORIENTATION_TAG)
     if content.startswith(b"\x89PNG"):
-        # Loading compares no checksums.
+        # Loading does not check the checksums.
         with Image.open(io.BytesIO(content), formats=("PNG",)) as again:
             again.verify()
         if png_lacks_rows(content):
@@ -187,7 +187,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _check_webp_canvas(content: bytes) -> None:
-    """Pillow makes room for a WebP picture of any size while it opens the file; an extended header says the size."""
+    """Check the size in a WebP's extended header before Pillow allocates memory for it."""
     if content[:4] == b"RIFF" and content[8:16] == b"WEBPVP8X":
         _check_size(*(1 + int.from_bytes(content[k : k + 3], "little") for k in (24, 27)))
 
@@ -210,9 +210,9 @@ def _check_depth(picture: Any) -> None:
 
 
 def _check_single(picture: Any) -> None:
-    """Refuse animations and files of several pages; a phone's JPEG with a depth map behind it is one picture."""
+    """Refuse animations and files of several pages; a phone's JPEG with an appended depth map is one picture."""
     if picture.format == "TIFF":
-        # Counting the pages would walk through all of them.
+        # Counting the pages would read through all of them.
         try:
             picture.seek(1)
         except EOFError:
@@ -245,7 +245,7 @@ def _what_is_wrong(error: Exception, beginning: bytes) -> str:
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """No warnings beside our own line, and no grey in the place of what a truncated file lacks."""
+    """Silence Pillow's warnings (we print our own line), and do not fill missing parts of truncated files with grey."""
     from PIL import ImageFile
 
     with _PILLOW, warnings.catch_warnings():

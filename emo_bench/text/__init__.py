@@ -1,1 +1,1 @@
-"""What is printed and written as text: terminals, tables and CSV."""
+"""Text output: terminals, tables and CSV."""

@@ -1,6 +1,4 @@
-"""CSV that a spreadsheet opens without running anything in it: text that would be a formula begins with an
-apostrophe.
-"""
+"""CSV that a spreadsheet opens without executing formulas: text that could be a formula gets an apostrophe in front."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
-# Where a spreadsheet sees a formula, or skips white space to look for one; the apostrophe itself, so that it comes off
-# again.
+# A spreadsheet takes text with these first characters for a formula, or skips them as white space. The apostrophe is in
+# the list so that reading can remove the added one.
 FORMULA = (
     "=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
     "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}", "'",
@@ -22,30 +20,29 @@ MARK = "'"
 
 
 def csv_text(table: pandas.DataFrame, *, index: bool = False) -> str:
-    """A table as CSV; numbers stay numbers, and :func:`read_csv` gives the text back as it was.
+    """Write a table as CSV; numbers stay numbers, and :func:`read_csv` restores the original text.
 
     Args:
-        table: its text may be anybody's.
-        index: whether its row labels come first.
+        table: its text may come from untrusted sources.
+        index: whether the row labels are the first column.
     """
     shown = table.rename(columns=_marked).map(_marked)
     if index:
         shown = shown.rename(index=_marked).rename_axis(index=_marked(table.index.name))
     text = str(shown.to_csv(index=index))
     if "\r" in text:
-        # A carriage return is quoted only where it ends lines.
+        # By default a carriage return is quoted only if it ends lines.
         text = str(shown.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC))
     # Lone surrogates cannot be written in UTF-8.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def read_csv(path: Path) -> pandas.DataFrame:
-    """A table of :func:`csv_text` without the apostrophes; columns of text that happen to be numbers are read as
-    numbers.
+    """Read a table of :func:`csv_text` without the apostrophes; a text column with only numbers is read as numbers.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no CSV.
+        ValueError: it is not CSV.
     """
     import pandas
 

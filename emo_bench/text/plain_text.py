@@ -1,6 +1,6 @@
-r"""Words of others, shown: what would steer a terminal, turn the writing round or break a line is written out.
+r"""Show text from untrusted sources: escape terminal controls, marks of writing direction and line breaks.
 
-Every output passes the words that it quotes through :func:`printable`, and then through the rules of its own format:
+Every output passes quoted text through :func:`printable`, and then through the rules of its own format:
 ``reports.markdown``, ``reports.pages.html``, ``reports.pages.latex``, ``emo_bench.text.csv_text``, :func:`json_text`,
 :func:`unmarked`.
 """
@@ -12,19 +12,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-# Control characters, half pairs of UTF-16, separators of lines, and marks that change the direction of writing.
+# Control characters, lone UTF-16 surrogates, line separators, and marks that change the writing direction.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    r"""The text on one line: white space is a blank, another character that is no letter to see becomes ``\x1b``,
-    ``\u202e``.
-    """
+    r"""Return the text on one line: invisible characters become a blank or an escape (``\x1b``, ``\u202e``)."""
     return UNPRINTABLE.sub(_written_out, text)
 
 
 def unmarked(text: str) -> str:
-    """:func:`printable` text in which rich sees no markup."""
+    """Return :func:`printable` text without anything that rich would take for markup."""
     from rich.markup import escape
 
     return escape(printable(text))
@@ -33,8 +31,7 @@ def unmarked(text: str) -> str:
 def json_text(
     value: Any, indent: int = 2, default: Callable[[Any], Any] | None = None, *, allow_nan: bool = False
 ) -> str:
-    r"""A value as JSON of readable letters; what is not :func:`printable` stands as ``\u202e``, so that it is read
-    back.
+    r"""Write a value as JSON; only unprintable characters are escaped (``\u202e``), and reading restores them.
 
     Raises:
         ValueError: a number is not finite, and ``allow_nan`` is false.

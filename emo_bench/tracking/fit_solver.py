@@ -197,9 +197,7 @@ def fit_offset(person: Person, heads: HeadFit, seen: Observation) -> Person:
 
 
 def _camera_and_derivative(person: Person, heads: HeadFit, seen: Observation) -> tuple[np.ndarray, np.ndarray]:
-    """Return derivatives ``[B, 478, 2, 3]`` of the projection by camera-space points, and the points ``[B, 478,
-    3]``.
-    """
+    """Return projection derivatives by camera-space points, ``[B, 478, 2, 3]``, and the points, ``[B, 478, 3]``."""
     rest = person.model.rest(person.coefficients, heads.expression)
     camera = rest @ heads.rotation.transpose(0, 2, 1) + heads.translation[:, None]
     inverse = person.focal_px / camera[..., 2]
@@ -236,9 +234,7 @@ def _linearise(
 
 
 def _along(by_rest: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Apply the chain rule to derivatives ``[B, L, 2, 3]`` by rest points and a basis ``[K, L, 3]``: ``[B, L, 2,
-    K]``.
-    """
+    """Apply the chain rule to derivatives by points, ``[B, L, 2, 3]``, and a basis ``[K, L, 3]``: ``[B, L, 2, K]``."""
     count, landmarks = by_rest.shape[:2]
     rows = by_rest.transpose(1, 0, 2, 3).reshape(landmarks, 2 * count, 3)
     moved = matmul(rows, basis.transpose(1, 2, 0))
