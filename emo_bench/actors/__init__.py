@@ -1,4 +1,4 @@
-"""Actors: people and their videos, bundled or the user's own."""
+"""Actors: people and their videos, bundled or added by the user."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Add a person's video to the library: find the face, crop, track, store."""
+"""Add a person's video to the library: find the face, crop, track and store."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ CRF = "12"
 
 @dataclass(frozen=True)
 class AddReport:
-    """What became of a video.
+    """The result of adding a video.
 
     Attributes:
         missing: numbers of the frames without a face; they are kept in the video and excluded from splits.
-        error_percent: mean reprojection error of the 478 landmarks in percent of the inter-ocular distance
-            (between the outer eye corners); worst_error_percent is that of the worst frame.
-        tracking_fps: frames per second of the whole work.
-        notes: what else the user should know, one sentence each.
+        error_percent: mean reprojection error of the 478 landmarks in percent of the inter-ocular distance (between the
+            outer eye corners); worst_error_percent is that of the worst frame.
+        tracking_fps: processed frames per second, over all steps.
+        notes: other facts that the user should know, one sentence each.
     """
 
     name: str
@@ -79,7 +79,7 @@ class AddReport:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The followed face in the frames where it was found; a few whole frames, made small, by their number."""
+    """The tracked face in the frames where it was found, and a few whole frames, reduced in size, by frame number."""
 
     frames: np.ndarray
     detections: list[Detection]
@@ -102,8 +102,8 @@ def add_video(
 
     Args:
         path: the video.
-        name: the actor's name; the file's by default.
-        size_px: stored resolution; by default the largest of 256, 384 and 512 that needs no enlarging.
+        name: the actor's name; by default the name of the file.
+        size_px: stored resolution; by default the largest of 256, 384 and 512 that does not need upsampling.
         replace: overwrite an actor of that name.
         progress: show progress bars.
 
@@ -147,7 +147,7 @@ def add_video(
 
 
 def ranges(numbers: tuple[int, ...]) -> str:
-    """Ascending numbers as text: (1, 2, 3, 7) gives "1-3, 7"."""
+    """Write ascending numbers as text: (1, 2, 3, 7) gives "1-3, 7"."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][1] + 1:
@@ -206,7 +206,7 @@ def _fit(info: VideoInfo, seen: _Seen, progress: bool) -> TrackFit:
 
 
 def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int) -> Track:
-    """The track in the crop's coordinates, foreground still empty."""
+    """Return the track in the crop's coordinates, with an empty foreground."""
 
     def spread(values: np.ndarray) -> np.ndarray:
         whole = np.full((seen.total, *values.shape[1:]), np.nan, dtype=np.float32)
@@ -235,7 +235,7 @@ def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int
 def _store(
     info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport, started: float, progress: bool
 ) -> AddReport:
-    """Write everything to a temporary folder beside the target and rename it."""
+    """Write everything to a temporary folder next to the target and rename it."""
     with making(report.name, report.folder.parent) as temporary:
         track, cutter = _outlined(info, seen, fit, track, report)
         with _bar(progress, report.frames, "crop and store") as advance:
@@ -260,9 +260,10 @@ def _made_small(frame_u8: np.ndarray) -> np.ndarray:
 def _outlined(
     info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport
 ) -> tuple[Track, ForegroundCutter]:
-    """The track with hair and torso fitted to the sampled frames, and a cutter that knows their colours.
+    """Return the track with hair and torso fitted to the sampled frames, and a cutter that has learned their colours.
 
-    A better torso shows the cutter more of the clothes, and a better mask the torso's place: done in turn.
+    A better torso lets the cutter learn more of the clothes, and better masks improve the torso, so both steps
+    alternate.
     """
     pictures = _sampled(info, seen, track, report.crop)
     for _ in range(OUTLINE_ROUNDS):
@@ -277,7 +278,7 @@ def _outlined(
 
 
 def _sampled(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> dict[int, np.ndarray]:
-    """The sampled frames in which the person was found, cropped to ``[FOREGROUND_PX, FOREGROUND_PX, 3]``."""
+    """Return sampled frames in which the person was found, cropped to ``[FOREGROUND_PX, FOREGROUND_PX, 3]``."""
     pictures = {}
     for number, whole in seen.samples.items():
         if track.face_found[number]:
@@ -285,7 +286,7 @@ def _sampled(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> dict[int
             small = Crop(round(crop.left * share), round(crop.top * share), max(round(crop.side * share), 1))
             pictures[number] = resize_area(small.cut(whole), FOREGROUND_PX)
     if not pictures:
-        raise UserError(f"{info.path.name}: the person is hardly ever alone in view; give a video of one person")
+        raise UserError(f"{info.path.name}: other people are nearly always in view; give a video of one person")
     return pictures
 
 
@@ -325,12 +326,12 @@ def _write_info(info: VideoInfo, report: AddReport, out: Path) -> None:
 
 
 class FrameWriter:
-    """Writes square frames as H.264 at visually lossless quality, colour unreduced, quick to seek in.
+    """Writes square frames as H.264 at visually lossless quality, with full-resolution colour and fast seeking.
 
     Args:
         path: an ``.mp4`` file.
         fps: constant frame rate.
-        size_px: even.
+        size_px: width and height; an even number.
     """
 
     def __init__(self, path: Path, fps: Fraction, size_px: int) -> None:
@@ -353,7 +354,7 @@ class FrameWriter:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Write what is left and the index."""
+        """Write the remaining frames and the index."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
 

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Capture", "Track", "pack_foreground", "resize_area"]
 
-# A jump further ahead than this seeks instead of decoding all frames in between.
+# If the next frame is further ahead than this, the reader seeks instead of decoding all frames in between.
 SEEK_BEYOND_FRAMES = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """Frames of one person and their track.
+    """The frames of one person and their track.
 
     Attributes:
         name: the actor's name.
         video, track_file: the files; :attr:`folder` holds them.
         fps: constant frame rate.
         size_px: pixels of the square stored frames.
-        source: ``"studio"`` (rendered, the track is exact) or ``"video"``.
+        source: ``"studio"`` (rendered, with an exact track) or ``"video"``.
         readable: None, or the only frames that may be read (see :meth:`restricted`).
     """
 
@@ -47,12 +47,12 @@ class Capture:
 
     @property
     def folder(self) -> Path:
-        """Where the files lie."""
+        """The folder of the files."""
         return self.video.parent
 
     @cached_property
     def track(self) -> Track:
-        """The track of all frames, whole in restricted views too."""
+        """The track of all frames, also in restricted views."""
         return Track.load(self.track_file)
 
     def __len__(self) -> int:
@@ -60,12 +60,12 @@ class Capture:
 
     @property
     def valid_indices(self) -> np.ndarray:
-        """``[N]`` int64: the frames with a face."""
+        """The numbers of the frames with a face, ``[N]`` int64."""
         return self.track.valid_indices
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the video's bytes followed by the track's."""
+        """SHA-256 of the video's bytes followed by those of the track."""
         digest = hashlib.sha256()
         for path in (self.video, self.track_file):
             with path.open("rb") as file:
@@ -74,15 +74,16 @@ class Capture:
         return digest.hexdigest()
 
     def frames(self, indices: Iterable[int], size: int | None = None) -> Iterator[np.ndarray]:
-        """Stream frames ``uint8 [S, S, 3]`` RGB in the order asked for; ascending order is the fastest.
+        """Stream frames ``uint8 [S, S, 3]`` RGB in the requested order; ascending order is the fastest.
 
         Args:
-            indices: frame numbers, in any order, repeated or not.
-            size: resize to this many pixels, by area when it is smaller.
+            indices: frame numbers, in any order; they may repeat.
+            size: width and height after resizing; by area if it is smaller.
 
         Raises:
-            IndexError: no such frame.
-            PermissionError: a frame that this restricted view may not read. Both come before any frame does.
+            IndexError: there is no such frame.
+            PermissionError: this restricted view may not read one of the frames. Both are raised before the first
+                frame.
         """
         wanted = [int(i) for i in indices]
         for i in wanted:
@@ -93,7 +94,7 @@ class Capture:
         return self._stream(wanted, size)
 
     def restricted(self, readable: Iterable[int]) -> Capture:
-        """A view whose other frames raise PermissionError; views of views only narrow. The track stays whole."""
+        """Return a view that may read only these frames (and no more than this one); the track stays complete."""
         allowed = frozenset(int(i) for i in readable)
         if self.readable is not None:
             allowed &= self.readable
@@ -112,7 +113,7 @@ class Capture:
 
 
 class _FrameReader:
-    """Reads single frames of a constant-rate video, forwards without seeking."""
+    """Reads single frames of a constant-rate video; ascending numbers need no seeking."""
 
     def __init__(self, path: Path, fps: float) -> None:
         import av
@@ -140,7 +141,7 @@ class _FrameReader:
         return iter(self._container.decode(self._stream))
 
     def read(self, index: int) -> np.ndarray:
-        """Frame ``index`` as ``[S, S, 3]`` uint8 RGB."""
+        """Read frame ``index`` as ``[S, S, 3]`` uint8 RGB."""
         if self._frame is not None and index == self._at:
             return self._frame
         if index < self._at or index > self._at + SEEK_BEYOND_FRAMES:
@@ -162,7 +163,7 @@ class _FrameReader:
     def _seek(self, index: int) -> None:
         base = self._stream.time_base
         assert base is not None
-        # Half a frame early, so that rounding of the time stamps never lands behind the frame.
+        # Half a frame earlier, so that rounding of the time stamps never seeks past the frame.
         target = self._start + int(max(index - 0.5, 0.0) / self._fps / base)
         self._container.seek(target, stream=self._stream, backward=True, any_frame=False)
         self._frames = self._decode()
@@ -170,7 +171,7 @@ class _FrameReader:
 
 
 def resize_area(frame_u8: np.ndarray, size: int) -> np.ndarray:
-    """Resize to ``[size, size, 3]``: by exact area when it gets smaller, bicubically when larger."""
+    """Resize to ``[size, size, 3]``: by exact area to a smaller size, bicubically to a larger one."""
     if frame_u8.shape[:2] == (size, size):
         return frame_u8.copy()
     height, width = frame_u8.shape[:2]
@@ -183,12 +184,13 @@ def resize_area(frame_u8: np.ndarray, size: int) -> np.ndarray:
 
 
 def block_means(frame_u8: np.ndarray, factor: int) -> np.ndarray:
-    """Mean of each ``factor`` x ``factor`` pixels of ``[F S, F S, 3]``: ``[S, S, 3]`` uint8.
+    """Average each ``factor`` x ``factor`` pixels of ``[F S, F S, 3]``: ``[S, S, 3]`` uint8.
 
-    Bit for bit what OpenCV's ``INTER_AREA`` gives: halves are rounded up for a factor of two, else to even.
+    The result equals OpenCV's ``INTER_AREA`` in every bit: halves are rounded up for a factor of two, otherwise to
+    even.
     """
     side = frame_u8.shape[0] // factor
-    # 16 bits hold the sum of 257 pixels, and are twice as fast.
+    # 16 bits can hold the sum of 257 pixels, and are twice as fast.
     sums = np.zeros((side, side, *frame_u8.shape[2:]), dtype=np.uint16 if factor <= 16 else np.uint32)
     for row in range(factor):
         for column in range(factor):

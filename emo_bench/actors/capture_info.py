@@ -1,4 +1,4 @@
-"""``capture.json``: what is known of a capture without opening its files."""
+"""``capture.json``: the facts about a capture that can be read without opening its other files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_BYTES = 1 << 20
 
 
 class CaptureInfo(BaseModel):
-    """The facts that a capture cannot do without; others (how it was made) may lie beside them."""
+    """The required facts of a capture; the file may hold others (how the capture was made)."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 

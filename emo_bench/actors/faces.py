@@ -1,4 +1,4 @@
-"""Whose face: one person followed through a video, and the crop that holds head and shoulders."""
+"""Follow one person's face through a video, and find the crop that holds head and shoulders."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from emo_bench.tracking.landmarks import Detection
 
-# A face that moved by less than this share of its size since it was last seen is the same face.
+# A face is the same if it moved by less than this share of its size since it was last found.
 SAME_FACE_SHARE = 0.7
-# Company counts as soon as a second face stays for this share of the video.
+# A second person is reported if a second face is in view for this share of the video.
 COMPANY_SHARE = 0.05
-# Head and shoulders around the landmarks' box, in heights of that box.
+# The square for head and shoulders around the landmarks' box, in heights of that box.
 ABOVE, BESIDE, BELOW, LEAST_SIDE = 0.45, 0.75, 0.85, 2.3
 MOTION_PERCENTILES = (3.0, 97.0)
 
 
 @dataclass
 class _Path:
-    """One face over the video: its detection by frame number."""
+    """One face over the video: its detections by frame number."""
 
     by_frame: dict[int, Detection] = field(default_factory=dict)
     last: Detection | None = None
@@ -31,13 +31,13 @@ class _Path:
 
 
 def follow_largest(found: Sequence[Sequence[Detection]]) -> tuple[list[Detection | None], bool]:
-    """Follow the person who fills most of the video.
+    """Follow the person whose face fills most of the video.
 
     Args:
         found: all faces of each frame.
 
     Returns:
-        That person's face in each frame, or None, and whether somebody else was in view for long.
+        That person's face in each frame, or None, and whether another person was in view for long.
     """
     faces: list[_Path] = []
     for number, detections in enumerate(found):
@@ -54,7 +54,7 @@ def follow_largest(found: Sequence[Sequence[Detection]]) -> tuple[list[Detection
     faces.sort(key=lambda path: -path.weight)
     chosen: dict[int, Detection] = {}
     for path in faces:
-        # A path that never meets the chosen person is that person after a cut or a lost moment.
+        # A path that never overlaps with the chosen one is the same person after a cut or a missed detection.
         if not chosen.keys() & path.by_frame.keys():
             chosen |= path.by_frame
     crowded = sum(len(detections) > 1 for detections in found)
@@ -78,23 +78,23 @@ def _center(detection: Detection) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of the picture: its left, top and side in px."""
+    """A square of the picture: left edge, top edge and side in px."""
 
     left: int
     top: int
     side: int
 
     def to_crop(self, points: np.ndarray, size_px: int) -> np.ndarray:
-        """Picture coordinates ``[..., 2]`` to coordinates in the crop resized to ``size_px``."""
+        """Convert picture coordinates ``[..., 2]`` to coordinates in the crop resized to ``size_px``."""
         return (points - np.array((self.left, self.top))) * (size_px / self.side)
 
     def cut(self, frame_u8: np.ndarray) -> np.ndarray:
-        """The crop ``[side, side, 3]`` of a frame."""
+        """Return the crop ``[side, side, 3]`` of a frame."""
         return frame_u8[self.top : self.top + self.side, self.left : self.left + self.side]
 
 
 def head_and_shoulders(boxes: np.ndarray, width: int, height: int) -> Crop:
-    """The static square that holds head and shoulders all the time, as far as the picture reaches.
+    """Return one static square that holds head and shoulders in all frames, within the limits of the picture.
 
     Args:
         boxes: ``[N, 4]`` px, the landmarks' left, top, right, bottom in each frame.
@@ -105,6 +105,6 @@ def head_and_shoulders(boxes: np.ndarray, width: int, height: int) -> Crop:
     top, bottom = low[1] - ABOVE * face, high[3] + BELOW * face
     side = int(min(max(right - left, bottom - top, LEAST_SIDE * face), width, height)) // 2 * 2
     x = (left + right - side) / 2
-    # The head is wanted whole; when the square is too small for both, shoulders go.
+    # The whole head must be inside; if the square is too small for both, the shoulders are cut off.
     y = top if bottom - top >= side else (top + bottom - side) / 2
     return Crop(int(np.clip(round(x), 0, width - side)), int(np.clip(round(y), 0, height - side)), side)

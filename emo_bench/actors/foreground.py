@@ -1,4 +1,4 @@
-"""The person's mask in a real video: colours tell hair and clothes from the background, the rig says where to look."""
+"""The person's mask in a real video: colours separate hair and clothes from the background near the rig's outline."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from emo_bench.actors.track import Track
 from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.tracking.silhouette import silhouette
 
-# How far around the rig's outline the person may reach, as shares of the mask's width.
+# How far the person may extend beyond the rig's outline, as shares of the mask's width.
 CERTAIN_INSIDE, MAYBE_CLOTHES, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.08, 0.10, 0.22
-# Clothes this far inside the rig's torso teach their colours.
+# Pixels this far inside the rig's torso are certainly clothes; their colours are learned.
 CERTAIN_CLOTHES = 0.05
 LEARNING_ROUNDS = 4
 
@@ -21,13 +21,13 @@ LEARNING_ROUNDS = 4
 class ForegroundCutter:
     """GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) over the frames of one video.
 
-    The colours of person and background are learned once, from frames all over the video: what shows too little in
-    one frame (the upper edge of a pullover) shows in another.
+    The colours of person and background are learned once, from frames of the whole video: a part that is hardly visible
+    in one frame (the upper edge of a pullover) is visible in another.
 
     Args:
         frames_u8: some frames ``[S, S, 3]`` uint8 RGB.
         surfaces: the rig's masks ``[S, S]`` bool in them.
-        chins_y: px, where the chin is in each; below it the person may reach far beyond the rig.
+        chins_y: px, height of the chin in each frame; below it the person may extend far beyond the rig.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class ForegroundCutter:
         cv2.grabCut(mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
 
     def cut(self, frame_u8: np.ndarray, surface: np.ndarray, chin_y: float) -> np.ndarray:
-        """The mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB, given the rig's mask ``[S, S]`` bool."""
+        """Compute the mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB from the rig's mask ``[S, S]`` bool."""
         from emo_bench.system import opencv as cv2
 
-        # The rig's shoulders may be a shrug too high here: only the colours decide.
+        # The rig's shoulders may be too high here, as in a shrug, so only the colours decide.
         guess = _trimap(surface, chin_y, certain_clothes=np.inf)
         certain = guess == cv2.GC_FGD
         bare: Any = None
@@ -58,7 +58,7 @@ class ForegroundCutter:
 
 
 def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
-    """The rig's mask ``[S, S]`` bool in frame ``i``, much faster than a UV map and a pixel or two wider."""
+    """Return the rig's mask ``[S, S]`` bool in frame ``i``, much faster than a UV map and one or two pixels wider."""
     vertices = track.vertices(i)
     points = np.concatenate((vertices, vertices[load_head_rig().faces].mean(axis=1)))
     scale = size_px / track.size_px
@@ -67,10 +67,10 @@ def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
 
 
 def _trimap(surface: np.ndarray, chin_y: float, certain_clothes: float) -> np.ndarray:
-    """GrabCut's four labels from the rig's mask.
+    """Compute GrabCut's four labels from the rig's mask.
 
-    Below the rig's lower edge its columns go on as maybe person, and so does what lies beside its shoulders: clothes
-    that are taken for background once are lost to both colour models.
+    The columns below the rig's lower edge and the pixels next to its shoulders are labelled as probably person. If
+    clothes were labelled as background, both colour models would learn them wrongly.
     """
     from emo_bench.system import opencv as cv2
 

@@ -1,4 +1,4 @@
-"""Folders of actors that are being made: a person's video must not stay in one that nobody finishes."""
+"""Folders of unfinished actors: a person's video must not remain in a folder that no process will finish."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 from emo_bench.system.signals import leaving_in_order
 
-# A hidden folder, so that no list of actors shows it.
+# The folder is hidden, so that no list of actors shows it.
 HALF_MADE = re.compile(r"\..{1,64}-[0-9a-f]{16}\.part")
 
 
 @contextmanager
 def making(name: str, parent: Path) -> Iterator[Path]:
-    """A new folder in ``parent`` for an actor; the block renames it when it is whole.
+    """Create a new folder in ``parent`` for an actor; the block must rename it when it is complete.
 
-    When the block fails, is interrupted or told to end, the folder goes at once; when this process is killed, the next
-    :func:`remove_half_made` removes it.
+    If the block fails, is interrupted or is terminated, the folder is removed at once; if this process is killed, the
+    next :func:`remove_half_made` removes it.
     """
     parent.mkdir(parents=True, exist_ok=True)
     remove_half_made(parent)
@@ -31,7 +31,7 @@ def making(name: str, parent: Path) -> Iterator[Path]:
         folder.mkdir()
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # The lock says that its maker lives.
+            # The lock shows that the process which makes the folder is running.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield folder
         finally:
@@ -40,7 +40,7 @@ def making(name: str, parent: Path) -> Iterator[Path]:
 
 
 def remove_half_made(parent: Path) -> None:
-    """Remove the folders of makers that were killed; those of living ones, and links, stay."""
+    """Remove the folders of processes that were killed, but not those of running processes, and not links."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if HALF_MADE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):

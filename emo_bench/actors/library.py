@@ -1,4 +1,4 @@
-"""The library of actors: the bundled ones and those the user added under ``EMO_BENCH_HOME``."""
+"""The library of actors: the bundled ones and those that the user added under ``EMO_BENCH_HOME``."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class ActorInfo:
 
 
 def captures_folder() -> Path:
-    """Where the user's captures are kept; it may not exist yet."""
+    """Return the folder of the user's captures; it may not exist yet."""
     return paths.home() / "captures"
 
 
 def list_actors() -> list[ActorInfo]:
-    """All actors by name; a user's actor hides a bundled one of the same name.
+    """Return all actors by name; a user's actor hides a bundled one of the same name.
 
     An actor whose files are damaged is left out, with a warning in the log.
     """
@@ -59,7 +59,7 @@ def list_actors() -> list[ActorInfo]:
 
 
 def load(name: str) -> Capture:
-    """Open a capture; nothing is decoded before it is asked for.
+    """Open a capture; frames are decoded only on request.
 
     Raises:
         UserError: there is no such actor.
@@ -83,9 +83,10 @@ def load(name: str) -> Capture:
 
 
 def find_folder(name: str) -> Path | None:
-    """The folder of a user's actor of exactly that name; None where there is none.
+    """Return the folder of a user's actor of exactly that name, or None.
 
-    Names are compared as they are listed: a file system may open ``anna`` as ``Anna``, or store names decomposed.
+    Names are compared with the listed ones, because a file system may open ``anna`` as ``Anna`` or store names
+    decomposed.
     """
     try:
         entries = list(captures_folder().iterdir())
@@ -95,20 +96,21 @@ def find_folder(name: str) -> Path | None:
 
 
 def require_free(name: str, *, replace: bool) -> Path:
-    """The folder for a new actor; it may be there only with ``replace``.
+    """Return the folder for a new actor; it may exist only with ``replace``.
 
     Raises:
-        UserError: there is an actor of that name, or of one that some file systems take for the same.
+        UserError: there is an actor of that name, or of one that some file systems do not distinguish from it.
     """
     there = find_folder(name)
     if there is not None and not replace:
-        raise UserError(f"there is an actor {name} already: choose another --name, or remove {there}")
+        raise UserError(f"actor {name} exists already: choose another --name, or remove {there}")
     if there is not None:
         return there
     near = next((info.name for info in list_actors() if info.name != name and same_name(info.name, name)), None)
     if near is not None:
         raise UserError(
-            f"there is an actor {near} already, which some file systems take for {name}: choose another --name"
+            f"actor {near} exists already, and some file systems do not distinguish it from {name}: "
+            "choose another --name"
         )
     return captures_folder() / name
 

@@ -1,4 +1,4 @@
-"""What an actor may be called: letters of any script that are safe in a path, in a page and on a terminal."""
+"""The rule for actor names: letters of any script that are safe in a path, in a page and on a terminal."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import unicodedata
 from emo_bench.errors import UserError, shortened
 
 LONGEST = 64
-# Bytes in UTF-8: names of other files are made from it, and a file system allows 255.
+# Maximum UTF-8 bytes: names of other files are derived from it, and a file system allows 255.
 LONGEST_BYTES = 180
 RULE = (
     "use letters, digits, dot, dash and underscore, a letter or digit first, "
     f"at most {LONGEST} characters and {LONGEST_BYTES} bytes"
 )
 _BEHIND_THE_FIRST = "._-"
-# Letters by their category that show nothing: Hangul fillers, joiners and selectors of variants.
+# Characters of the category letter that are invisible: Hangul fillers, joiners and variation selectors.
 _INVISIBLE = frozenset(
     [847, 4447, 4448, 6068, 6069, 6155, 6156, 6157, 6159, 12644, 65440, *range(65024, 65040), *range(917760, 918000)]
 )
 
 
 def check_name(name: str) -> str:
-    """The name in its composed form (NFC), if it can name an actor.
+    """Return the name in its composed form (NFC), if the rule allows it.
 
     Raises:
-        UserError: it cannot.
+        UserError: the rule does not allow it.
     """
     composed = unicodedata.normalize("NFC", name)
     if not is_name(composed):
@@ -33,7 +33,7 @@ def check_name(name: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text, composed, names an actor."""
+    """Return whether the rule for actor names allows a composed text."""
     if not text or len(text) > LONGEST or len(text.encode("utf-8", "surrogatepass")) > LONGEST_BYTES:
         return False
     if unicodedata.normalize("NFC", text) != text:
@@ -43,14 +43,12 @@ def is_name(text: str) -> bool:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether some file systems, or a reader, would take two names for one: in upper and lower case, full or half
-    width.
-    """
+    """Return whether a file system or a reader could confuse two names: by case, or by full and half width."""
     return _folded(one) == _folded(other)
 
 
 def ascii_of(name: str) -> str:
-    """A name in quotes, with what does not show written out."""
+    """Return a name in quotes, with invisible characters escaped."""
     return repr(name) if name.isprintable() else ascii(name)
 
 

@@ -1,4 +1,4 @@
-"""What the person's outline says that the face does not: hair, the torso's build, and the shoulders' motion."""
+"""Fit to the person's outline what the face does not show: hair, the torso's shape, and the shoulders' motion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHIN, NOSE_TIP, EARS = 8, 33, (0, 16)
 
 @dataclass(frozen=True)
 class OutlineChange:
-    """How the rig's head has to change: see ``change_torso`` and ``change_hair``."""
+    """The change of the rig's head: see ``change_torso`` and ``change_hair``."""
 
     torso_raise_m: float
     torso_width: float
@@ -28,7 +28,7 @@ class OutlineChange:
 
 
 def chin_y(track: Track, i: int) -> float:
-    """Where the chin is in frame ``i``, px in the foreground's masks."""
+    """Return the chin's height in frame ``i``, px in the foreground's masks."""
     return float(track.landmarks68[i, CHIN, 1] * track.foreground_px / track.size_px)
 
 
@@ -36,8 +36,8 @@ def fit_outline(fit: TrackFit, track: Track, frames: np.ndarray, masks: Mapping[
     """Fit hair and torso to the masks of a few frames spread over the video.
 
     Args:
-        fit: of the frames with a face, on the rig's own torso and bald.
-        track: the same.
+        fit: the fit to the frames with a face, with the rig's own torso and without hair.
+        track: the track of the same fit.
         frames: ``[B]``, the frame numbers of ``fit``.
         masks: ``[S, S]`` bool at ``foreground_px``, by frame number.
     """
@@ -58,7 +58,7 @@ def fit_outline(fit: TrackFit, track: Track, frames: np.ndarray, masks: Mapping[
 
 
 def with_outline(fit: TrackFit, change: OutlineChange, frames: np.ndarray, fps: float) -> TrackFit:
-    """The same heads with other hair and on another torso."""
+    """Return the fit of the same heads with the changed hair and torso."""
     rig = load_head_rig()
     head = change_hair(rig, fit.head, change.hair_height, change.hair_width)
     head = change_torso(rig, head, change.torso_raise_m, change.torso_width)
@@ -66,7 +66,7 @@ def with_outline(fit: TrackFit, change: OutlineChange, frames: np.ndarray, fps: 
 
 
 def torso_motion(track: Track, fps: float) -> np.ndarray:
-    """``[T, 3]`` for ``Track.torso_shift``, NaN where no face was found; the track must not have any yet."""
+    """Compute ``Track.torso_shift``, ``[T, 3]``, NaN for frames without a face; the track must not have one yet."""
     rig = load_head_rig()
     side = track.foreground_px
     scale = side / track.size_px

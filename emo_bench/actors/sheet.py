@@ -1,4 +1,4 @@
-"""Contact sheets: what the tracker saw, to be judged by eye."""
+"""Contact sheets: the tracker's results, for visual inspection."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LABEL_PX = 18
 
 
 def contact_sheet(capture: Capture, out_png: Path | str, columns: int = COLUMNS) -> Path:
-    """Write a sheet: one column a frame; below each other the frame, its landmarks, the UV map, the UV map as a
-    checkerboard over the frame, and the foreground.
+    """Write a contact sheet with one column per frame.
 
-    Frames are spread over the head's yaw: the extremes, and evenly between.
+    The rows show the frame, its landmarks, the UV map, the UV map as a checkerboard over the frame, and the foreground.
+    The frames cover the range of the head's yaw: both extremes, and evenly spaced values between them.
 
     Args:
         capture: any actor.
         out_png: the file to write.
-        columns: how many frames.
+        columns: the number of frames.
 
     Returns:
         The path written.
@@ -52,7 +52,7 @@ def contact_sheet(capture: Capture, out_png: Path | str, columns: int = COLUMNS)
 
 
 def checkerboard(uv: np.ndarray, checks: int = CHECKS) -> np.ndarray:
-    """Colours ``[S, S, 3]`` uint8 of a UV map ``[S, S, 2]``: a board of ``checks`` fields a side, tinted by place."""
+    """Draw a UV map ``[S, S, 2]`` as a checkerboard of ``checks`` fields per side, tinted by position: uint8 RGB."""
     u, v = np.moveaxis(uv.astype(np.float32), -1, 0)
     odd = (np.floor(u * checks) + np.floor(v * checks)) % 2
     colour = np.stack((u, v, 1.0 - u), axis=-1) * 0.6 + 0.4

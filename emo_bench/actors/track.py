@@ -1,4 +1,4 @@
-"""Track: what is known of a person in every frame, as arrays."""
+"""Track: the head, camera, landmarks and foreground of a person in every frame, as arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emo_bench.errors import UserError
 from emo_bench.tracking.head_rig import Head, head_poses, load_head_rig, pose_head, shift_torso
 from emo_bench.tracking.landmarks import landmarks68_of
 
-# Landmarks are kept as 16-bit integers of this many steps per picture width: 1/64 px at 256 px.
+# Landmarks are stored as 16-bit integers with this many steps per picture width: 1/64 px at 256 px.
 LANDMARK_STEPS = 16384
 POSES = ("body_rotvec", "body_translation", "neck_rotvec", "head_rotvec")
 
@@ -27,9 +27,9 @@ class Track:
         expression: ``[T, 52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``.
         body_rotvec, neck_rotvec, head_rotvec: ``[T, 3]`` float32 rotation vectors in radians (see ``pose_head``).
         body_translation: ``[T, 3]`` float32 metres.
-        torso_shift: ``[T, 3]`` float32: metres right, metres down and radians clockwise in the picture by which the
-            shoulders leave the place where the head's pose would hold them (see ``shift_torso``).
-        focal_px, center_px: the camera at ``size_px``; it stands still.
+        torso_shift: ``[T, 3]`` float32: shift of the shoulders from the position given by the head's pose: metres
+            right, metres down and radians clockwise in the picture (see ``shift_torso``).
+        focal_px, center_px: the camera at ``size_px``; it does not move.
         size_px: pixels of the square stored frames.
         landmarks478: ``[T, 478, 2]`` float32 px at ``size_px``.
         face_found: ``[T]`` bool.
@@ -66,30 +66,30 @@ class Track:
 
     @property
     def valid_indices(self) -> np.ndarray:
-        """``[N]`` int64: the frames with a face."""
+        """The numbers of the frames with a face, ``[N]`` int64."""
         return np.flatnonzero(self.face_found)
 
     @cached_property
     def landmarks68(self) -> np.ndarray:
-        """``[T, 68, 2]`` float32 px at ``size_px``, iBUG's order."""
+        """The landmarks in iBUG's order, ``[T, 68, 2]`` float32 px at ``size_px``."""
         return landmarks68_of(self.landmarks478)
 
     @cached_property
     def head_pose(self) -> np.ndarray:
-        """``[T, 4, 4]`` float32 camera-from-head, metres, origin at the head joint."""
+        """The camera-from-head matrices, ``[T, 4, 4]`` float32, metres, origin at the head joint."""
         import torch
 
         poses = [torch.from_numpy(getattr(self, name)).double() for name in POSES]
         return np.asarray(head_poses(self.head, *poses).float().numpy())
 
     def yaw_pitch_deg(self) -> np.ndarray:
-        """``[T, 2]`` float32: yaw positive towards image right, pitch positive upwards."""
+        """The yaw (positive towards image right) and pitch (positive upwards), ``[T, 2]`` float32."""
         x, y, z = -self.head_pose[:, :3, 2].T
         angles = np.stack((np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))), axis=1)
         return np.rad2deg(angles).astype(np.float32)
 
     def vertices(self, i: int) -> np.ndarray:
-        """``[V, 3]`` float32 metres, camera space: the posed rig in frame ``i``.
+        """Compute the vertices of the posed rig in frame ``i``: ``[V, 3]`` float32 metres, camera space.
 
         Raises:
             ValueError: the frame has no face.
@@ -99,7 +99,7 @@ class Track:
 
         rig = load_head_rig()
         if not self.face_found[i]:
-            raise ValueError(f"frame {i} has no face, so nothing is known of the head in it")
+            raise ValueError(f"frame {i} has no face, so its head pose is unknown")
         if len(self.head.rest_vertices) != len(rig.base_vertices):
             raise UserError("this track was made with another head rig; run: emo-bench actors add VIDEO again")
         rows = [torch.from_numpy(getattr(self, name)[i : i + 1]) for name in ("expression", *POSES)]
@@ -108,7 +108,7 @@ class Track:
         return shift_torso(rig, vertices, self.torso_shift[i])
 
     def uv(self, i: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """UV map ``[size, size, 2]`` float16 in [0, 1] and its mask ``[size, size]`` bool in frame ``i``."""
+        """Compute a UV map ``[size, size, 2]`` float16 in [0, 1] and its mask ``[size, size]`` bool in frame ``i``."""
         from emo_bench.tracking.uv import rasterise_uv
 
         scale = size / self.size_px
@@ -116,7 +116,7 @@ class Track:
         return rasterise_uv(load_head_rig(), self.vertices(i), self.focal_px * scale, center_px, size)
 
     def foreground(self, i: int, size: int) -> np.ndarray:
-        """The person's mask ``[size, size]`` bool in frame ``i``."""
+        """Return the person's mask ``[size, size]`` bool in frame ``i``."""
         side = self.foreground_px
         mask = np.unpackbits(self.foreground_bits[i], count=side * side).reshape(side, side)
         if side % size == 0:
@@ -129,7 +129,7 @@ class Track:
         return np.asarray(cv2.resize(mask.astype(np.float32), (size, size), interpolation=how) >= 0.5)
 
     def save(self, path: Path) -> None:
-        """Write a compressed ``.npz``: landmarks to 1/16384 of the picture, expressions as float16."""
+        """Write a compressed ``.npz``: landmarks in steps of 1/16384 of the picture width, expressions as float16."""
         bits = self.foreground_bits.copy()
         bits[1:] ^= self.foreground_bits[:-1]
         with open(path, "wb") as file:
@@ -150,7 +150,7 @@ class Track:
 
     @classmethod
     def load(cls, path: Path) -> Track:
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
             UserError: the file is missing, damaged or of another version.
@@ -183,7 +183,7 @@ def pack_foreground(masks: np.ndarray) -> np.ndarray:
 
 
 def _landmark_steps(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """Frame-to-frame changes in whole steps, int16; a face two pictures away from the origin is clipped."""
+    """Compute frame-to-frame changes in whole steps, int16; a face two pictures away from the origin is clipped."""
     limit = np.iinfo(np.int16).max
     steps = np.clip(np.nan_to_num(landmarks) * (LANDMARK_STEPS / size_px), -limit, limit)
     whole = np.rint(steps).astype(np.int16)

@@ -1,4 +1,4 @@
-"""The arrays of a ``track.npz``: each of its type and shape, fitting the others, before a track is made of them."""
+"""Read the arrays of a ``track.npz``: types, shapes and their agreement are checked before a track is constructed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from emo_bench.untrusted.refusal import Unreadable, reading, shown
 VERSION = 1
 REMEDY = "; add the video again"
 MOST_PX, MOST_FOREGROUND_PX = 16384, 4096
-# Metres and radians of a person before a camera; beyond it is a damaged number.
+# Limit for metres and radians of a person in front of a camera; a larger value is damaged.
 LARGEST = 1e4
 
 
 @dataclass(frozen=True)
 class Field:
-    """What an array must be: numpy's kinds, the axes (-1: frames, None: any length), bytes of an element or None."""
+    """The format of an array: numpy's kinds, the axes (-1: frames, None: any length), bytes of an element or None."""
 
     kinds: str
     shape: tuple[int | None, ...]
@@ -45,12 +45,12 @@ FIELDS: Mapping[str, Field] = {
     "foreground_changes": Field("u", (-1, None), itemsize=1),
     "foreground_px": Field("iu", ()),
 }
-# Tracks made before the shoulders moved on their own.
+# Absent in tracks from versions without separate shoulder motion.
 OPTIONAL = frozenset({"torso_shift"})
 
 
 def read_track_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a track by the names of ``FIELDS``; per-frame numbers are finite where a face was found.
+    """Read the arrays of a track by the names of ``FIELDS``; per-frame values are finite where a face was found.
 
     Raises:
         UserError: the file is missing, damaged, or of another version.
@@ -67,7 +67,7 @@ def read_track_arrays(path: Path) -> dict[str, np.ndarray]:
 def _check(arrays: Mapping[str, np.ndarray]) -> None:
     for name in FIELDS:
         if name not in arrays and name not in OPTIONAL:
-            raise Unreadable(f"it lacks {name}")
+            raise Unreadable(f"it lacks the array {name}")
     found = arrays["face_found"]
     if found.dtype != np.bool_ or found.ndim != 1 or not len(found):
         raise Unreadable("face_found is not a list of true and false")
@@ -90,4 +90,4 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
     if arrays["foreground_changes"].shape[1] != (int(arrays["foreground_px"]) ** 2 + 7) // 8:
         raise Unreadable("foreground_changes does not hold masks of foreground_px")
     if arrays["camera"][0] <= 0 or np.abs(arrays["camera"]).max() > 100 * MOST_PX:
-        raise Unreadable("its camera has no focal length")
+        raise Unreadable("its camera has an impossible focal length or centre")

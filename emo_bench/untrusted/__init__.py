@@ -1,5 +1,5 @@
-"""Readers of files that anybody may have made: pickles, ``.npy``, ``.npz``, ``torch.save`` archives, safetensors.
+"""Readers of files from untrusted sources: pickles, ``.npy``, ``.npz``, ``torch.save`` archives, safetensors.
 
-Nothing of a file is executed, no pointer of a file is followed, and every size is checked before memory is taken.
-Whatever is wrong with a file is one short UserError that names it.
+The readers execute no code from a file, follow no pointer in it, and check every size before they allocate memory.
+Every problem with a file is reported as one short UserError that names the file.
 """

@@ -1,6 +1,6 @@
-"""numpy's arrays from bytes of a file: plain numeric types only, every count checked before memory is taken.
+"""Construct numpy arrays from bytes of a file: plain numeric types only, with every size checked first.
 
-The real ``numpy.dtype`` is never built from a file: its state can hide a field of object pointers.
+The real ``numpy.dtype`` is never constructed from a file: its state can contain a field of object pointers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MOST_AXES = 32
 
 
 def plain_dtype(code: Any, order: Any = "=") -> np.dtype:
-    """numpy's type of a code such as ``f4`` and a byte order of ``< > = |``.
+    """Return numpy's type for a code such as ``f4`` and a byte order of ``< > = |``.
 
     Raises:
-        Unreadable: any other than a bool, an integer, a float or a complex number.
+        Unreadable: the type is not a bool, an integer, a float or a complex number.
     """
     if type(code) is not str or not PLAIN.fullmatch(code):
         raise Unreadable(f"values of the type {shown(code)}, which are not plain numbers")
@@ -34,7 +34,7 @@ def plain_dtype(code: Any, order: Any = "=") -> np.dtype:
 
 
 def checked_shape(shape: Any, item_bytes: int, available: int) -> int:
-    """How many elements; Unreadable unless ``shape`` is a tuple of counts that ``available`` bytes hold exactly."""
+    """Return the number of elements; Unreadable unless ``shape`` is a tuple of counts that fit ``available`` bytes."""
     if type(shape) is not tuple or len(shape) > MOST_AXES:
         raise Unreadable("an array without a shape")
     count = 1
@@ -48,7 +48,7 @@ def checked_shape(shape: Any, item_bytes: int, available: int) -> int:
 
 
 def array_of(data: Any, dtype: np.dtype, shape: Any, order: str = "C") -> np.ndarray:
-    """The array of these bytes, as a view of them (read-only where they are)."""
+    """Return these bytes as an array, without a copy (read-only if the bytes are)."""
     count = checked_shape(shape, dtype.itemsize, len(data))
     if not count:
         return np.zeros(shape, dtype)
@@ -57,7 +57,7 @@ def array_of(data: Any, dtype: np.dtype, shape: Any, order: str = "C") -> np.nda
 
 
 class PickledDtype(Stateful):
-    """Stands in for ``numpy.dtype``: a code and a byte order, no fields, no names, no subarrays."""
+    """Replaces ``numpy.dtype``: a code and a byte order, no fields, no names, no subarrays."""
 
     def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
         if type(code) is not str or not (code in ("O8", "O") or PLAIN.fullmatch(code) or TEXT.fullmatch(code)):
@@ -79,7 +79,7 @@ class PickledDtype(Stateful):
         return self.code[0] == "O"
 
     def scalar(self, data: Any) -> Any:
-        """One value from its bytes: a numpy scalar or a text."""
+        """Decode one value from its bytes: a numpy scalar or a text."""
         if not isinstance(data, bytes | bytearray):
             raise Unreadable("a number that is not given as bytes")
         if self.code[0] == "S":
@@ -90,9 +90,7 @@ class PickledDtype(Stateful):
 
 
 class PickledArray(Stateful):
-    """Stands in for ``numpy.ndarray``; ``numpy.asarray`` gives its numbers, and refuses an array of objects or
-    texts.
-    """
+    """Replaces ``numpy.ndarray``; ``numpy.asarray`` returns its numbers, and refuses arrays of objects or texts."""
 
     def __init__(self, *_: Any) -> None:
         self._array: np.ndarray | None = None
@@ -117,10 +115,10 @@ class PickledArray(Stateful):
 
 
 def numpy_builders(budget: Budget) -> Mapping[str, Builder]:
-    """What the arrays, scalars and containers in a pickle are made with, by numpy 1 and numpy 2."""
+    """Return builders for the arrays, scalars and containers in pickles of numpy 1 and numpy 2."""
 
     def latin1(text: Any, encoding: Any) -> bytes:
-        """How pickle protocol 2 writes bytes."""
+        """Decode bytes as pickle protocol 2 stores them."""
         if type(text) is not str or encoding != "latin1":
             raise Unreadable("bytes in another encoding than latin1")
         budget.take_bytes(len(text))
@@ -141,7 +139,7 @@ def numpy_builders(budget: Budget) -> Mapping[str, Builder]:
 
     builders: dict[str, Builder] = {
         "collections.OrderedDict": dict_of,
-        # Protocol 2 writes empty bytes in this way.
+        # Protocol 2 stores empty bytes in this way.
         "builtins.bytes": no_bytes,
         "__builtin__.bytes": no_bytes,
         "builtins.set": set_of,

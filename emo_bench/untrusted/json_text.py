@@ -1,4 +1,4 @@
-"""JSON in the metadata of a file; for whole files there is ``emo_bench.untrusted.plain_json``."""
+"""JSON in the metadata of a file; whole files are read by ``emo_bench.untrusted.plain_json``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MOST_CHARACTERS = 1 << 20
 
 
 def parse_json(text: str, what: str) -> dict[str, Any]:
-    """The object in ``text``.
+    """Parse the object in ``text``.
 
     Raises:
-        Unreadable: it is no JSON object, is too long, or nested too deeply.
+        Unreadable: it is not a JSON object, is too long, or is nested too deeply.
     """
     if len(text) > MOST_CHARACTERS:
         raise Unreadable(f"{what} has {len(text):,} characters")
@@ -23,7 +23,7 @@ def parse_json(text: str, what: str) -> dict[str, Any]:
     except RecursionError as error:
         raise Unreadable(f"{what} is nested too deeply") from error
     except ValueError as error:
-        raise Unreadable(f"{what} is no JSON: {error}") from error
+        raise Unreadable(f"{what} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise Unreadable(f"{what} is no JSON object")
+        raise Unreadable(f"{what} is not a JSON object")
     return found

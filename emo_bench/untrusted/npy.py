@@ -1,4 +1,4 @@
-"""numpy's ``.npy`` and ``.npz`` files of plain numbers, read without numpy's own parser of their headers."""
+"""Read numpy's ``.npy`` and ``.npz`` files of plain numbers without numpy's own parser of their headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emo_bench.untrusted.refusal import Unreadable, reading, short
 
 MAGIC = b"\x93NUMPY"
 MOST_HEADER_BYTES = 4096
-# Tracks of long still videos pack to about a twentieth.
+# Tracks of long videos without motion are compressed to about a twentieth.
 BYTES_A_PACKED_BYTE = 64
 ITEM = re.compile(
     r"""\s*(['"])(?P<key>descr|fortran_order|shape)\1\s*:\s*
@@ -28,7 +28,7 @@ ITEM = re.compile(
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What a ``.npy`` says of its array: ``code`` and ``order`` as ``plain_dtype`` takes them."""
+    """The description of the array in a ``.npy``: ``code`` and ``order`` are arguments of ``plain_dtype``."""
 
     code: str
     order: str
@@ -37,16 +37,16 @@ class NpyHeader:
 
 
 def read_header(file: IO[bytes]) -> NpyHeader:
-    """The header at the start of a ``.npy``; the file stands at the data afterwards.
+    """Read the header of a ``.npy``; afterwards the file's position is at the data.
 
     Raises:
-        Unreadable: it is none of versions 1 to 3, or says more than a type, an order and a shape.
+        Unreadable: the version is not 1 to 3, or the header holds more than a type, an order and a shape.
     """
     magic = file.read(8)
     if magic[:6] != MAGIC:
         raise Unreadable("it does not begin as a .npy file does")
     if magic[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
-        raise Unreadable("it is of another version of the format .npy")
+        raise Unreadable("its version of the .npy format is not supported")
     wide = 2 if magic[6] == 1 else 4
     length = int.from_bytes(file.read(wide), "little")
     if not 0 < length <= MOST_HEADER_BYTES:
@@ -60,7 +60,7 @@ def read_header(file: IO[bytes]) -> NpyHeader:
     while at < len(inner):
         item = ITEM.match(inner, at)
         if item is None:
-            raise Unreadable("its header says more than the type, order and shape of an array of plain numbers")
+            raise Unreadable("its header holds more than the type, order and shape of an array of plain numbers")
         at = item.end()
         found[item["key"]] = item[{"descr": "text", "fortran_order": "flag", "shape": "shape"}[item["key"]]]
     if any(found.get(key) is None for key in ("descr", "fortran_order", "shape")):
@@ -75,10 +75,10 @@ def read_header(file: IO[bytes]) -> NpyHeader:
 
 
 def read_npy(file: IO[bytes], size: int) -> np.ndarray:
-    """The array of a ``.npy`` of ``size`` bytes; only plain numbers, of exactly as many bytes as its shape says.
+    """Read the array of a ``.npy`` of ``size`` bytes; plain numbers, exactly as many as its shape needs.
 
     Raises:
-        Unreadable: it is anything else.
+        Unreadable: the file is anything else.
     """
     header = read_header(file)
     dtype = plain_dtype(header.code, header.order)
@@ -88,10 +88,10 @@ def read_npy(file: IO[bytes], size: int) -> np.ndarray:
 
 
 def map_npy(path: Path, what: str) -> np.memmap:
-    """The array of a large ``.npy`` of plain numbers, mapped and read-only; ``what`` as for ``reading``.
+    """Map the array of a large ``.npy`` of plain numbers read-only; ``what`` as for ``reading``.
 
     Raises:
-        UserError: it is anything else.
+        UserError: the file is anything else.
     """
     with reading(path, what), path.open("rb") as file:
         header = read_header(file)
@@ -101,8 +101,8 @@ def map_npy(path: Path, what: str) -> np.memmap:
 
 
 def read_exactly(file: IO[bytes], count: int) -> bytearray:
-    """``count`` bytes; the caller has bounded them. Unreadable where the file has fewer."""
-    # Not read(): a packed member would be unpacked whole, whatever size it claims.
+    """Read ``count`` bytes, which the caller has limited; Unreadable if the file has fewer."""
+    # read() is not used: it would unpack a whole compressed member, whatever size the file claims.
     data = bytearray(count)
     if file.readinto(data) != count:  # type: ignore[attr-defined]
         raise Unreadable("it is cut")
@@ -110,11 +110,11 @@ def read_exactly(file: IO[bytes], count: int) -> bytearray:
 
 
 def read_npz(path: Path, names: Iterable[str], what: str, remedy: str = "") -> Mapping[str, np.ndarray]:
-    """Those arrays ``names`` that a ``.npz`` holds; other members are not looked at. ``what``, ``remedy``: see
-    ``reading``.
+    """Read those arrays ``names`` that a ``.npz`` holds; ignore other members. ``what``, ``remedy``: see ``reading``.
 
     Raises:
-        UserError: it cannot be read, holds other than plain numbers, or unpacks to far more than its own size.
+        UserError: the file cannot be read, holds other data than plain numbers, or unpacks to far more than its own
+            size.
     """
     wanted = {f"{name}.npy": name for name in names}
     arrays: dict[str, np.ndarray] = {}

@@ -1,7 +1,7 @@
-"""Pickles as data: the operations that build plain values, and named builders for the rest. Nothing is imported.
+"""Read pickles as data: only operations that build plain values, and named builders. Nothing is imported.
 
-Python's own unpickler trusts lengths, memo numbers and nesting, and calls real classes; here a class is a name, and
-only what a reader lists under that name can be built.
+Python's own unpickler trusts lengths, memo numbers and nesting, and calls real classes. Here a class is only a name,
+and only names that a reader lists can be built.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emo_bench.untrusted.refusal import Unreadable, short
 
 Builder = Callable[..., Any]
 
-# Hashes of larger numbers can be made to collide.
+# The hashes of larger numbers can be chosen to collide.
 LARGEST_KEY = 1 << 32
 NEWEST_PROTOCOL = 5
 CONSTANTS: Mapping[str, object] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -30,26 +30,27 @@ TUPLES: Mapping[str, int] = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3
 
 @dataclass(frozen=True)
 class Name:
-    """A class or function that a pickle names; never looked up."""
+    """A class or function that a pickle names; it is never imported."""
 
     full: str
 
 
 class Stateful(ABC):
-    """What may get a state after it was built (``BUILD``)."""
+    """A value that may receive a state after it was built (``BUILD``)."""
 
     @abstractmethod
     def set_state(self, state: Any) -> None:
-        """Take the state of the file; Unreadable for one that does not fit."""
+        """Set the state from the file; Unreadable if it does not fit."""
 
 
 class PickleMachine:
-    """Reads one pickle to plain values and to what the builders make.
+    """Reads one pickle as plain values and the results of the builders.
 
     Args:
-        builders: by full name what to call with the file's arguments, such as ``collections.OrderedDict``.
-        budget: what the file may use.
-        persistent: what turns a persistent id to an object; None refuses them.
+        builders: functions by the full name of the class, such as ``collections.OrderedDict``; they receive the file's
+            arguments.
+        budget: the limits for the file.
+        persistent: function that returns the object for a persistent id; None refuses such ids.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class PickleMachine:
         self._memo: dict[int, Any] = {}
 
     def read(self, stream: IO[bytes]) -> Any:
-        """The object of the pickle that begins here; the stream stands behind it afterwards.
+        """Read the object of the pickle that begins here; afterwards the stream's position is behind it.
 
         Raises:
-            Unreadable: an operation or a name that is not allowed, or too many.
-            Exception: whatever a damaged file leads to (IndexError, KeyError, ValueError, ...); see ``reading``.
+            Unreadable: an operation or a name is not allowed, or there are too many.
+            Exception: any other error caused by a damaged file (IndexError, KeyError, ValueError, ...); see
+                ``reading``.
         """
         for opcode, argument, _ in pickletools.genops(stream):
             self._budget.take_operation()
@@ -119,7 +121,7 @@ class PickleMachine:
                 self._collect(name)
 
     def _collect(self, name: str) -> None:
-        """Tuples, lists, dicts and sets."""
+        """Return the builders of tuples, lists, dicts and sets."""
         if name in TUPLES:
             count = TUPLES[name]
             if len(self._stack) < count:
@@ -184,7 +186,7 @@ class PickleMachine:
 
 
 def dict_of(items: Any = ()) -> dict[Any, Any]:
-    """Builder of dicts and their kind: a dict, or a list of pairs."""
+    """Build dicts and similar types: an empty one, or from a list of pairs."""
     made: dict[Any, Any] = {}
     if isinstance(items, dict):
         return dict(items)
@@ -196,14 +198,14 @@ def dict_of(items: Any = ()) -> dict[Any, Any]:
 
 
 def set_of(items: Any = ()) -> set[Any]:
-    """Builder of sets."""
+    """Build sets."""
     if not isinstance(items, list | tuple | set):
         raise Unreadable("a set made of a value that is not a list")
     return set(map(checked_key, items))
 
 
 def checked_key(key: Any) -> Any:
-    """A text, a small whole number, or None: keys whose hash takes no time and does not go deep."""
+    """Accept as a key only a text, a small whole number, or None, whose hash is fast and not recursive."""
     if key is None or type(key) in (str, bytes, bool) or (type(key) is int and abs(key) < LARGEST_KEY):
         return key
     raise Unreadable(f"a key of the kind {type(key).__name__}")
@@ -229,7 +231,7 @@ def _add_all(target: Any, items: list[Any]) -> None:
 
 
 def _set_state(target: Any, state: Any) -> None:
-    # An ordered dictionary's state are attributes that torch.nn keeps there; they are not needed.
+    # The state of an ordered dictionary holds attributes of torch.nn, which are not needed.
     if isinstance(target, Stateful):
         target.set_state(state)
     elif type(target) is not dict or type(state) is not dict:

@@ -1,4 +1,4 @@
-"""JSON of files that may come from anywhere: bounded, without NaN, and the same when it is written and read again."""
+"""JSON of untrusted files: bounded, without NaN, and equal after it is written and read again."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from emo_bench.errors import UserError
 from emo_bench.untrusted.regular_file import read_regular
 
-# Greatest depth of lists in lists; Python's own parser fails at about a thousand.
+# Maximum depth of nested lists; Python's own parser fails at about a thousand.
 DEEPEST = 100
 
 
 def read_json(path: Path, limit_bytes: int) -> Any:
-    """The value of a JSON file; NaN and the infinities come as the texts ``nan``, ``inf`` and ``-inf``.
+    """Read the value of a JSON file; NaN and the infinities become the texts ``nan``, ``inf`` and ``-inf``.
 
     Raises:
-        UserError: it is not a regular file, too large, no JSON, or nested too deeply.
-        FileNotFoundError: there is none.
+        UserError: it is not a regular file, too large, not JSON, or nested too deeply.
+        FileNotFoundError: there is no such file.
     """
     content = read_regular(path, limit_bytes)
     try:
@@ -32,12 +32,13 @@ def read_json(path: Path, limit_bytes: int) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON gives it back: tuples are lists, keys are texts, what JSON lacks is text, NaN and infinities too.
+    """Convert a value to what JSON returns for it: tuples become lists; keys and unsupported values become text.
 
-    NaN is unlike itself, so that a run whose description holds one would be another run each time.
+    NaN and infinities become text too: NaN is not equal to itself, so a run whose description holds it would never
+    match.
 
     Raises:
-        ValueError: it is nested more than ``DEEPEST`` deep.
+        ValueError: the value is nested more than ``DEEPEST`` deep.
     """
     return _plain(value, 0)
 
@@ -57,14 +58,14 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _key(key: Any) -> str:
-    """As json.dumps has it."""
+    """Convert a key to text as json.dumps does."""
     if isinstance(key, bool) or key is None:
         return {True: "true", False: "false", None: "null"}[key]
     return str(key)
 
 
 def _text(text: str) -> str:
-    """Halves of characters (lone surrogates), which no file can hold, are written out."""
+    """Escape lone surrogates, which no file can hold."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

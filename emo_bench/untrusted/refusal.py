@@ -1,4 +1,4 @@
-"""Why a file cannot be read, in one short line whatever the file holds."""
+"""Report why a file cannot be read, in one short line for any content of the file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MOST_CHARACTERS = 160
 
 
 class Unreadable(ValueError):
-    """A file holds what no reader here takes; the message is the reason, without the file's name."""
+    """The reader does not accept the file's content; the message is the reason, without the file's name."""
 
 
 @contextmanager
 def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
-    """Open and parse a file as :func:`refusing` does, after a look at what kind of file it is.
+    """Open and parse a file like :func:`refusing`, after a check that it is a regular file.
 
     Raises:
-        UserError: also for a path that is missing or no regular file (a pipe would wait for ever).
+        UserError: also if the path is missing or not a regular file (reading a pipe could wait for ever).
     """
     with refusing(path, what, remedy):
         if not stat.S_ISREG(path.stat().st_mode):
@@ -32,14 +32,14 @@ def reading(path: Path, what: str, remedy: str = "") -> Iterator[None]:
 
 @contextmanager
 def refusing(path: Path, what: str, remedy: str = "") -> Iterator[None]:
-    """Turn whatever a parser raises on a hostile file into one UserError: "PATH cannot be read as a WHAT (reason)".
+    """Convert any error of a parser to one UserError: "PATH cannot be read as a WHAT (reason)".
 
     Args:
-        path: where the file is.
-        what: the file is meant to be.
-        remedy: what to do, behind the reason.
+        path: the file's path.
+        what: the kind of file that is expected.
+        remedy: what the user should do; it follows the reason.
 
-    A UserError from inside gets the file's name in front where it lacks it.
+    A UserError raised inside the block gets the file's name in front if it lacks it.
     """
     try:
         yield
@@ -52,7 +52,7 @@ def refusing(path: Path, what: str, remedy: str = "") -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's message, short and printable, or its kind where it has none."""
+    """Return the first line of an exception's message, short and printable, or the exception's type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, RecursionError):
@@ -61,20 +61,20 @@ def one_line(error: BaseException) -> str:
         return "it refers to something that the file does not hold"
     try:
         lines = str(error).strip().splitlines()
-    # The message is made from the file's content, which can fail.
+    # The message is made from the file's content, so making it can fail.
     except Exception:  # noqa: BLE001
         lines = []
     return short(lines[0]) if lines else type(error).__name__
 
 
 def short(text: str, most: int = MOST_CHARACTERS) -> str:
-    """``text`` without control characters, cut to ``most`` characters."""
+    """Return ``text`` without control characters, cut to ``most`` characters."""
     printable = "".join(c if c.isprintable() else "?" for c in text[: most + 1])
     return printable if len(printable) <= most else f"{printable[: most - 3]}..."
 
 
 def shown(value: Any) -> str:
-    """A value of a file for a line of text: short plain values as they are, of any other its kind."""
+    """Return a value of a file for an error line: a short plain value as it is, otherwise its type."""
     if isinstance(value, str | bytes):
         return short(repr(value[:40]), 48) + ("..." if len(value) > 40 else "")
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 64):

@@ -1,6 +1,4 @@
-"""Files that a user names are regular ones: a pipe, a socket or a device is refused before it can make anything
-wait.
-"""
+"""Check that files named by a user are regular: a pipe, a socket or a device would make a reader wait."""
 
 from __future__ import annotations
 
@@ -37,14 +35,14 @@ def require_regular(path: Path, what: str) -> None:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most ``most_bytes``.
+    """Read a regular file of at most ``most_bytes``.
 
     Raises:
-        UserError: it is something else than a regular file, or larger.
-        OSError: there is none, or it cannot be read.
+        UserError: it is not a regular file, or it is larger.
+        OSError: there is no such file, or it cannot be read.
     """
     try:
-        # Without waiting for a writer of a pipe.
+        # Do not wait for a process that writes to a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         # A socket cannot be opened at all.
@@ -56,15 +54,15 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
             raise UserError(f"{path} is not a regular file")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UserError(f"{path} is larger than {most_bytes / MEGABYTE:,.0f} MB, more than such a file ever holds")
+        raise UserError(f"{path} is larger than {most_bytes / MEGABYTE:,.0f} MB, more than such a file can have")
     return content
 
 
 def read_given(path: Path, what: str, most_bytes: int) -> bytes:
-    """The content of a file that the user names, as :func:`read_regular`; ``what`` as of :func:`require_regular`.
+    """Read a file that the user names, as :func:`read_regular`; ``what`` as in :func:`require_regular`.
 
     Raises:
-        UserError: it is absent, larger, something else than a regular file, or cannot be read.
+        UserError: it is absent, too large, not a regular file, or cannot be read.
     """
     require_regular(path, what)
     try:

@@ -1,4 +1,4 @@
-"""Safetensors: tensors by name and the texts beside them."""
+"""Read safetensors: tensors by name and the metadata texts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from emo_bench.untrusted.refusal import Unreadable, reading
 def read_safetensors(
     path: Path, what: str = "safetensors file", remedy: str = ""
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by name, on the CPU, and the metadata; ``what`` and ``remedy`` as for ``reading``.
+    """Read tensors by name, on the CPU, and the metadata; ``what`` and ``remedy`` as for ``reading``.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     from safetensors import safe_open
 
@@ -28,7 +28,7 @@ def read_safetensors(
 
 
 def metadata_object(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
-    """The JSON object in a text of the metadata.
+    """Parse the JSON object in a text of the metadata.
 
     Raises:
         Unreadable: there is none.

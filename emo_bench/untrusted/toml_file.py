@@ -1,4 +1,4 @@
-"""TOML files that users write: read whole, or refused in one line."""
+"""Read TOML files that users write; each problem is one line."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ LIMIT_BYTES = 4 * 2**20
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file.
+    """Read a TOML file.
 
     Raises:
-        UserError: it is missing, no regular file, too large, no TOML, nested too deeply, or holds a null character.
+        UserError: it is missing, not a regular file, too large, not TOML, nested too deeply, or holds a null character.
     """
     try:
         content = tomllib.loads(read_regular(path, LIMIT_BYTES).decode("utf-8"))
         null = _holds_null(content)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    # Not UTF-8, no TOML, or a number of more digits than Python turns into one.
+    # Not UTF-8, not TOML, or a number with more digits than Python converts.
     except ValueError as error:
         raise UserError(f"{path} cannot be read as TOML: {error}") from error
     except RecursionError as error:
         raise UserError(f"{path} cannot be read as TOML: it is nested too deeply") from error
     if null:
-        raise UserError(f"{path} holds a null character, which no name, path or argument can: remove it")
+        raise UserError(f"{path} holds a null character, which is not allowed in a name, path or argument: remove it")
     return content
 
 

@@ -1,6 +1,6 @@
-"""What ``torch.save`` wrote, as plain values and tensors on the CPU: today's zip archives and the older streams.
+"""Read ``torch.save`` files as plain values and CPU tensors: zip archives and the older stream format.
 
-Torch's own ``weights_only`` reader lets a file choose sizes and strides before it looks at the bytes that are there.
+Torch's own ``weights_only`` reader lets a file choose sizes and strides before it checks how many bytes there are.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ DTYPES: Mapping[str, torch.dtype] = {
     "torch.ComplexDoubleStorage": torch.complex128,
     "torch.storage.UntypedStorage": torch.uint8,
 }
-# Kinds of numbers and places that a trainer's settings may name; they stay names.
+# Number types and devices that a trainer's settings may name; they remain names.
 INERT = tuple(f"torch.{kind}" for kind in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8"))
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Numbers of one kind in memory, to be seen through tensors."""
+    """Numbers of one type in memory; tensors are views of them."""
 
     dtype: torch.dtype
     data: bytearray
 
 
 def read_torch(path: Path, what: str, extra: Mapping[str, Builder] | None = None, remedy: str = "") -> Any:
-    """The object in a ``torch.save`` file: plain values, arrays (``PickledArray``) and tensors on the CPU.
+    """Read the object in a ``torch.save`` file: plain values, arrays (``PickledArray``) and tensors on the CPU.
 
     Args:
-        path: where the file is.
-        what: it is meant to be, for the line.
-        extra: further names that it may use, with what builds them.
-        remedy: what to do, for the line.
+        path: the file's path.
+        what: the kind of file that is expected, for the error line.
+        extra: further allowed names, with their builders.
+        remedy: what the user should do, for the error line.
 
     Raises:
-        UserError: it cannot be read, asks for another name, or for more memory than it holds.
+        UserError: it cannot be read, names anything that is not allowed, or asks for more memory than it holds.
     """
     with reading(path, what, remedy), path.open("rb") as file:
         budget = Budget(path.stat().st_size)
@@ -73,18 +73,18 @@ def read_torch(path: Path, what: str, extra: Mapping[str, Builder] | None = None
 
 
 def tensor_builders(budget: Budget) -> Mapping[str, Builder]:
-    """What tensors, arrays and containers of a pickle are made with."""
+    """Return the builders of tensors, arrays and containers in a pickle."""
 
     def tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
         return view_of(storage, offset, size, stride, budget)
 
     def parameter(data: Any, *_: Any) -> Tensor:
         if not isinstance(data, Tensor):
-            raise Unreadable("a parameter that is not a tensor")
+            raise Unreadable("a parameter is not a tensor")
         return data
 
     def from_bytes(data: Any) -> Any:
-        """A storage on its own, in the older format, as tensors in a plain pickle hold it."""
+        """Read a single storage in the older format; tensors in a plain pickle contain it."""
         if type(data) is not bytes:
             raise Unreadable("a storage that is not given as bytes")
         return read_legacy(io.BytesIO(data), budget, {}, nested=True)
@@ -104,10 +104,10 @@ def tensor_builders(budget: Budget) -> Mapping[str, Builder]:
 
 
 def view_of(storage: Any, offset: Any, size: Any, stride: Any, budget: Budget) -> Tensor:
-    """The tensor of this shape in a storage.
+    """Return the tensor of this shape in a storage.
 
     Raises:
-        Unreadable: it reaches outside the storage, or repeats its numbers (stride 0) beyond the budget.
+        Unreadable: it extends beyond the storage, or repeats its numbers (stride 0) beyond the budget.
     """
     if not isinstance(storage, Storage):
         raise Unreadable("a tensor without a storage")
@@ -135,11 +135,11 @@ def view_of(storage: Any, offset: Any, size: Any, stride: Any, budget: Budget) -
 
 
 def _refuse_call(*_: Any) -> Any:
-    raise Unreadable("it calls a kind of storage")
+    raise Unreadable("it calls a storage type as a function")
 
 
 def _storage_id(saved: Any) -> tuple[torch.dtype, str, int]:
-    """Kind, key and count of elements in ``('storage', kind, key, location, count[, view])``."""
+    """Return type, key and count of elements in ``('storage', kind, key, location, count[, view])``."""
     if type(saved) is not tuple or not 5 <= len(saved) <= 6 or saved[0] != "storage" or saved[5:] not in ((), (None,)):
         raise Unreadable("a persistent id that does not describe a whole storage")
     _, kind, key, _, count = saved[:5]
@@ -184,13 +184,13 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> 
 def read_legacy(
     stream: IO[bytes] | mmap.mmap, budget: Budget, extra: Mapping[str, Builder], nested: bool = False
 ) -> Any:
-    """The object of the format before torch 1.6: five pickles, then the bytes of the storages.
+    """Read the object of the format before torch 1.6: five pickles, then the bytes of the storages.
 
     Args:
-        stream: at the start.
-        budget: what the file around it may use.
+        stream: the stream at its start.
+        budget: the limits for the file that contains it.
         extra: further builders.
-        nested: it is in a pickle itself and holds a storage alone; a third level is refused.
+        nested: whether it is itself inside a pickle and holds only a storage; a third level is refused.
     """
     builders: Mapping[str, Builder] = dict.fromkeys(DTYPES, _refuse_call)
     if not nested:

@@ -108,9 +108,11 @@ def test_actors_are_found_by_their_composed_name(home: Path) -> None:
     with pytest.raises(UserError, match="there is no actor 'émile'"):
         actors.load("émile")
     assert require_free("Émile", replace=True).is_dir()
-    with pytest.raises(UserError, match="there is an actor Émile already: choose another --name, or remove"):
+    with pytest.raises(UserError, match="actor Émile exists already: choose another --name, or remove"):
         require_free("Émile", replace=False)
-    with pytest.raises(UserError, match="there is an actor Émile already, which some file systems take for ÉMILE"):
+    with pytest.raises(
+        UserError, match="actor Émile exists already, and some file systems do not distinguish it from ÉMILE"
+    ):
         require_free("ÉMILE", replace=False)
     assert require_free("new", replace=False) == home / "captures" / "new"
 
