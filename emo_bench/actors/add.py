@@ -8,9 +8,8 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from emo_bench.tracking.fit import TrackFit, fit_track
 from emo_bench.tracking.fit_threads import one_thread
 from emo_bench.tracking.landmarks import Detection, Landmarker
 from emo_bench.video.reading import VideoInfo, decode_video, probe_video
+from emo_bench.video.writing import Encoding, VideoWriter
 
 LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
@@ -35,7 +35,14 @@ STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
 CUTTER_FRAMES, CUTTER_PX, OUTLINE_ROUNDS = 16, 640, 3
 KEYFRAME_EVERY = 12
-CRF = "12"
+# H.264 at visually lossless quality, colour unreduced, quick to seek in.
+RECORDING = Encoding(
+    "mp4",
+    "libx264",
+    "yuv444p",
+    {"crf": "12", "preset": "medium", "bf": "0", "g": str(KEYFRAME_EVERY)},
+    {"movflags": "+faststart"},
+)
 
 
 @dataclass(frozen=True)
@@ -293,7 +300,7 @@ def _sampled(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> dict[int
 def _write_frames(
     info: VideoInfo, cutter: ForegroundCutter, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
 ) -> None:
-    with one_thread(), FrameWriter(out, info.fps, report.size_px) as writer:
+    with one_thread(), VideoWriter(out, RECORDING, info.fps) as writer:
         for number, frame in enumerate(decode_video(info)):
             if number >= report.frames:
                 break
@@ -323,49 +330,6 @@ def _write_info(info: VideoInfo, report: AddReport, out: Path) -> None:
         "notes": list(report.notes),
     }
     out.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-class FrameWriter:
-    """Writes square frames as H.264 at visually lossless quality, with full-resolution colour and fast seeking.
-
-    Args:
-        path: an ``.mp4`` file.
-        fps: constant frame rate.
-        size_px: width and height; an even number.
-    """
-
-    def __init__(self, path: Path, fps: Fraction, size_px: int) -> None:
-        import av
-
-        self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
-        options = {"crf": CRF, "preset": "medium", "bf": "0", "g": str(KEYFRAME_EVERY)}
-        self._stream = self._container.add_stream("libx264", rate=fps, options=options)
-        self._stream.width = self._stream.height = size_px
-        self._stream.pix_fmt = "yuv444p"
-        self._count = 0
-
-    def write(self, frame_u8: np.ndarray) -> None:
-        """Append a frame ``[S, S, 3]`` uint8 RGB."""
-        import av
-
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame_u8), format="rgb24")
-        frame.pts = self._count
-        self._count += 1
-        self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Write the remaining frames and the index."""
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._container.close()
 
 
 def _bar(progress: bool, total: int, label: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ import numpy as np
 from emo_bench.actors import Capture, Track
 from emo_bench.actors.capture import resize_area
 from emo_bench.errors import UserError
-from emo_bench.files import replacing
 from emo_bench.methods.interface import Method
 from emo_bench.progress import track_progress
 from emo_bench.tracking.head_rig import load_head_rig
+from emo_bench.video.writing import H264, write_video
 
 SHOWN_PX = 256
 
@@ -114,17 +113,5 @@ def render_driven(method: Method, own: Capture, driver: Capture, frames: int | N
 
 def write_mp4(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
     """Write pictures ``uint8 [H, W, 3]`` of even sides as H.264, under a temporary name first."""
-    import av
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = None
-        for picture in pictures:
-            if stream is None:
-                rate = Fraction(fps).limit_denominator(1001)
-                stream = container.add_stream("libx264", rate=rate, options={"crf": "16"})
-                stream.height, stream.width = picture.shape[:2]
-                stream.pix_fmt = "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        if stream is not None:
-            container.mux(stream.encode(None))
+    write_video(path, pictures, H264, fps)

@@ -6,22 +6,20 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.files import replacing
 from emo_bench.video.container import open_video
+from emo_bench.video.writing import LOSSLESS, VideoWriter
 
 if TYPE_CHECKING:
     import av
 
 FrameU8 = NDArray[np.uint8]
 
-# BGR in four bytes: the one layout of FFV1 that takes 8-bit RGB without a colour conversion.
-PIXEL_FORMAT = "bgr0"
 # Matroska's clock ticks in milliseconds, so that a whole number of them keeps frame numbers exact.
 FPS = 25
 TICK_S = Fraction(1, FPS)
@@ -49,33 +47,14 @@ def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
     The file appears under its name only when it is whole; an exception, the frames' own too, leaves nothing.
     An empty series or a frame of another size is a ValueError.
     """
-    with replacing(path) as temporary:
-        return _encode(temporary, frames)
-
-
-def _encode(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
-    import av
-
-    digest, count, size = FrameDigest(), 0, None
-    with av.open(str(path), "w", format="matroska") as container:
-        stream: Any = None
+    digest = FrameDigest()
+    with VideoWriter(path, LOSSLESS, FPS) as writer:
         for frame in frames:
-            if size is None:
-                size = frame.shape
-                stream = container.add_stream("ffv1", rate=FPS, options={"level": "3", "slicecrc": "1", "g": "1"})
-                stream.height, stream.width = size[:2]
-                stream.pix_fmt = PIXEL_FORMAT
-            if frame.shape != size or frame.dtype != np.uint8:
-                raise ValueError(f"frame {count} is {frame.dtype} {frame.shape}, not uint8 {size}")
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture.pts, picture.time_base = count, TICK_S
-            container.mux(stream.encode(picture))
+            writer.write(frame)
             digest.add(frame)
-            count += 1
-        if stream is None:
+        if not writer.count:
             raise ValueError("there is no frame to write")
-        container.mux(stream.encode(None))
-    return count, digest.hexdigest()
+    return writer.count, digest.hexdigest()
 
 
 def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[FrameU8]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.files import replacing
+from emo_bench.video.writing import H264, VideoWriter
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
@@ -25,50 +22,21 @@ PANEL_PX = 256
 LABEL_PX = 28
 
 
-class PreviewWriter:
-    """Writes an H.264 MP4, one picture a held-out frame; use as a context manager.
+class PreviewWriter(VideoWriter):
+    """Writes an H.264 MP4, one picture a held-out frame.
 
-    The file appears under its name only when the block ends without an exception, which leaves nothing. Small frames
-    are shown at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that grey means
-    equal.
+    Small frames are shown at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that
+    grey means equal.
     """
 
     def __init__(self, path: Path, title: str, fps: float, gain: float = DIFFERENCE_GAIN) -> None:
-        self._path, self._title, self._fps, self._gain = path, title, fps, gain
-        self._stream: Any = None
+        super().__init__(path, H264, fps)
+        self._title, self._gain = title, gain
         self._header: FrameU8 | None = None
-
-    def __enter__(self) -> Self:
-        import av
-
-        with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(self._path))
-            self._container = stack.enter_context(av.open(str(temporary), "w", format="mp4"))
-            stack.push(self._end)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def _end(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Write the pictures that the encoder still holds."""
-        if kind is None and self._stream is not None:
-            self._container.mux(self._stream.encode(None))
 
     def add(self, source: FrameU8, ours: FrameU8) -> None:
         """Append a picture from two frames uint8 ``[R, R, 3]``."""
-        import av
-
-        picture = self.picture(source, ours)
-        if self._stream is None:
-            rate = Fraction(self._fps).limit_denominator(1001)
-            self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": "16"})
-            self._stream.height, self._stream.width = picture.shape[:2]
-            self._stream.pix_fmt = "yuv420p"
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        self.write(self.picture(source, ours))
 
     def picture(self, source: FrameU8, ours: FrameU8) -> FrameU8:
         """One picture of the video: header and three panels, both sides even."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_bench.files import replacing
 from emo_bench.system.endings import exit_code
+from emo_bench.video.writing import Encoding, VideoWriter
 from factory.studio.anny_people import Identity
 from factory.studio.people import Background, PersonSpec
 from factory.studio.raytrace import Light
@@ -23,7 +23,8 @@ SIZE_PX = 256
 FOCAL_PX = 2.35 * SIZE_PX
 CENTER_PX = (SIZE_PX / 2, SIZE_PX / 2)
 HOME_M = (0.0, 0.095, 1.12)
-CRF = 17
+# H.264 at visually lossless quality.
+ENCODING = Encoding("mp4", "libx264", "yuv420p", {"crf": "17", "preset": "slow"}, threads=1)
 
 _SOFT_LEFT = Light((-0.42, -0.45, -0.79), (0.95, 0.92, 0.88), (0.75, -0.15, -0.65), (0.2, 0.21, 0.24),
                    (0.36, 0.38, 0.41), (0.18, 0.165, 0.15))  # fmt: skip
@@ -110,11 +111,7 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
     landmarks = np.empty((frames, 478, 2), dtype=np.float32)
     masks = np.empty((frames, FOREGROUND_PX, FOREGROUND_PX), dtype=bool)
     video = folder / f"actor-{name}.mp4"
-    with (
-        replacing(video) as temporary,
-        track_progress(frames, f"studio: actor {name}") as advance,
-        VideoWriter(temporary) as writer,
-    ):
+    with track_progress(frames, f"studio: actor {name}") as advance, VideoWriter(video, ENCODING, FPS) as writer:
         for index in range(frames):
             pose = motion.pose(index)
             vertices, normals, face_uv = person.posed(pose)
@@ -147,33 +144,6 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
 
 
 FOREGROUND_PX = 128
-
-
-class VideoWriter:
-    """Writes uint8 RGB pictures as H.264, yuv420p, at visually lossless quality."""
-
-    def __init__(self, path: Path) -> None:
-        import av
-
-        self._container = av.open(str(path), "w", format="mp4")
-        self._stream = self._container.add_stream("libx264", rate=FPS)
-        self._stream.width = self._stream.height = SIZE_PX
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": str(CRF), "preset": "slow", "threads": "1"}
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def write(self, picture_rgb_u8: np.ndarray) -> None:
-        """Append one picture ``[S, S, 3]``."""
-        import av
-
-        frame = av.VideoFrame.from_ndarray(picture_rgb_u8, format="rgb24")
-        self._container.mux(self._stream.encode(frame))
-
-    def __exit__(self, *error: object) -> None:
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
 
 
 def _work(task: tuple[str, Path, int]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from emo_bench.runs.finished import FinishedRun
 from emo_bench.runs.store import PREVIEW
 from emo_bench.video.container import open_video
 from emo_bench.video.preview import LABEL_PX
+from emo_bench.video.writing import Encoding, write_video
 
 FrameU8 = NDArray[np.uint8]
 PANELS = 3
@@ -57,27 +56,11 @@ def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str
     """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; ``options`` are libvpx's. ValueError without a
     frame.
     """
-    import av
-
     file = io.BytesIO()
     # Without bitexact the container gets a random number, and the same clip another SHA-256 each time.
-    with av.open(file, "w", format="webm", options={"fflags": "+bitexact"}) as container:
-        stream: Any = None
-        for frame in frames:
-            if stream is None:
-                stream = container.add_stream("libvpx-vp9", rate=_rate(fps), options=dict(options))
-                stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.thread_count = 1
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        if stream is None:
-            raise ValueError("there is no frame to encode")
-        container.mux(stream.encode(None))
+    webm = Encoding("webm", "libvpx-vp9", "yuv420p", options, {"fflags": "+bitexact"}, threads=1)
+    write_video(file, frames, webm, fps)
     return file.getvalue()
-
-
-def _rate(fps: float) -> Fraction:
-    return Fraction(fps).limit_denominator(1001)
 
 
 def _two_panels(picture: FrameU8, size: int) -> FrameU8:

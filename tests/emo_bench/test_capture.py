@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from emo_bench.actors import Capture, Track, list_actors, load
-from emo_bench.actors.add import FrameWriter
+from emo_bench.actors.add import RECORDING
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.foreground import rig_silhouette
 from emo_bench.actors.sheet import checkerboard, contact_sheet
 from emo_bench.actors.track import pack_foreground
 from emo_bench.errors import UserError
 from emo_bench.tracking.head_rig import load_head_rig
+from emo_bench.video.writing import VideoWriter
 
 COUNT, SIZE = 60, 64
 
@@ -61,7 +62,7 @@ def numbered(i: int) -> np.ndarray:
 def store(home: Path, name: str) -> None:
     folder = home / "captures" / name
     folder.mkdir(parents=True)
-    with FrameWriter(folder / "video.mp4", Fraction(30000, 1001), SIZE) as writer:
+    with VideoWriter(folder / "video.mp4", RECORDING, Fraction(30000, 1001)) as writer:
         for i in range(COUNT):
             writer.write(numbered(i))
     small_track().save(folder / "track.npz")

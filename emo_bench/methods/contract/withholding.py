@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from emo_bench import paths
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.library import INFO_FILE, TRACK_FILE, VIDEO_FILE, captures_folder
+from emo_bench.video.writing import LOSSLESS, VideoWriter
 
 
 def home_without(capture: Capture, readable: Sequence[int], home: Path) -> Path:
@@ -36,19 +36,11 @@ def home_without(capture: Capture, readable: Sequence[int], home: Path) -> Path:
 
 def withhold(capture: Capture, readable: Sequence[int], path: Path) -> Capture:
     """A capture whose video holds the frames ``readable`` alone, bit for bit, at their own times; no other is in it."""
-    import av
-
-    rate = Fraction(capture.fps).limit_denominator(1001)
-    with av.open(str(path), "w", format="matroska") as container:
-        stream = container.add_stream("ffv1", rate=rate, options={"g": "1"})
-        stream.width = stream.height = capture.size_px
-        stream.pix_fmt = "bgr0"
-        # A first frame at time 0 keeps the numbers, which readers count from the stream's start.
-        blank = np.zeros((capture.size_px, capture.size_px, 3), dtype=np.uint8)
-        pictures = zip(readable, capture.frames(readable), strict=True)
-        for i, picture in ([] if readable[0] == 0 else [(0, blank)]) + list(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts, frame.time_base = i, 1 / rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    # A first frame at time 0 keeps the numbers, which readers count from the stream's start.
+    blank = np.zeros((capture.size_px, capture.size_px, 3), dtype=np.uint8)
+    with VideoWriter(path, LOSSLESS, capture.fps) as writer:
+        if readable[0] != 0:
+            writer.write(blank, at=0)
+        for i, picture in zip(readable, capture.frames(readable), strict=True):
+            writer.write(picture, at=i)
     return replace(capture, video=path)
