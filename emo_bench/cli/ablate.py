@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, Seed, print_columns, print_json
+from emo_bench.cli.defaults import ACTOR, announce
+from emo_bench.cli.options import Actor, Device, Json, Profile, Protocol, RunsFolder, Seed, Split, examples
+from emo_bench.cli.output import print_columns, print_json
 from emo_bench.cli.run import parse_settings
 
 if TYPE_CHECKING:
@@ -15,42 +17,44 @@ if TYPE_CHECKING:
     from protocols.ablation import Ablation
     from reports.ablation.tables import AblationReport
 
-EXAMPLE = "Example: emo-bench ablate --actor 1 --profile smoke --only ne-avatar --only unaligned-inv"
+EXAMPLE = examples("ablate", "ablate --actor 2 --only ne-avatar --only unaligned-inv", "ablate --list")
 
 
 def ablate(
-    actor: Annotated[str | None, typer.Option(help="An actor's name; see: emo-bench actors list.")] = None,
+    actor: Actor = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="VARIANT", help="This variant, and the reference; repeatable. Default all."),
+        typer.Option(
+            metavar="VARIANT", help="Run this variant and the reference. May be given several times. Default: all."
+        ),
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="smoke, cpu, gpu or paper; default gpu where there is a GPU, else cpu.")
-    ] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="A protocol's name or TOML file; default self_reenactment.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="One of the protocol's splits; default its own.")] = None,
+    profile: Profile = None,
+    protocol: Protocol = None,
+    split: Split = None,
     seed: Seed = 0,
-    style: Annotated[str | None, typer.Option(help="Style of the edits; default bronze-statue.")] = None,
-    skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Leave the edits out.")] = False,
+    style: Annotated[str | None, typer.Option(help="Style of the edits. Default: bronze-statue.")] = None,
+    skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Make no edits.")] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting that all variants get; repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of all variants. May be given several times."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Variants of your own; default protocols/ablation.toml.")
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file with your own variants. Default: protocols/ablation.toml."),
     ] = None,
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")] = Path("runs"),
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="List the variants and stop.")] = False,
+    runs: RunsFolder = Path("runs"),
+    device: Device = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the variants and run nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the ablations (the paper's table 4, figures 3 and 6, and more): each variant is a run, shared stages are
-    computed once.
+    """Run the variants of Emo-Avatar and compare them.
 
-    Writes ablation.md, .csv, .json and the figures beside the runs. What is finished is not done again; interrupted,
-    the same command goes on. What cannot run here is a row with n/a and the reason.
+    The variants are those of the paper's table 4, its figures 3 and 6, and more. Each variant is a run. Stages that
+    variants have in common are computed once.
+
+    The command writes ablation.md, ablation.csv, ablation.json and the figures into the folder of the runs. A variant
+    that cannot run on this machine is listed as n/a, with the reason. Finished stages are skipped. If the command is
+    interrupted, give it again: it continues.
     """
     from emo_bench.cli import status
     from protocols.ablation import DEFAULT, load_ablation
@@ -60,7 +64,8 @@ def ablate(
         _list(ablation, as_json)
         return
     if actor is None:
-        raise typer.BadParameter("is needed; see: emo-bench actors list", param_hint="--actor")
+        actor = ACTOR
+        announce(f"method {ablation.method}, actor {actor} (the default; choose with --actor)")
     with status.log_on_stderr():
         from emo_bench.ablation.runs import AblationRequest
         from emo_bench.runs.runner import RunRequest

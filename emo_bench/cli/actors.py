@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
+from emo_bench.cli.options import Json, examples
+from emo_bench.cli.output import group, print_columns, print_fields, print_json
 
-app = group("The people to make avatars of: list them, add a video, look at a track.")
+app = group("List, add and inspect actors (videos of one person).")
 
 
 def _tidy() -> None:
@@ -19,9 +20,9 @@ def _tidy() -> None:
     remove_half_made(captures_folder())
 
 
-@app.command("list", epilog="Example: emo-bench actors list")
+@app.command("list", epilog=examples("actors list"))
 def list_all(as_json: Json = False) -> None:
-    """List the actors that come with the toolkit and your own."""
+    """List the actors: the bundled ones and your own."""
     from emo_bench.actors import list_actors
 
     _tidy()
@@ -36,14 +37,14 @@ def list_all(as_json: Json = False) -> None:
     print_columns(("actor", "source", "from", "frames", "fps", "px", "folder"), rows)
 
 
-@app.command(epilog="Example: emo-bench actors add interview.mp4 --name anna")
+@app.command(epilog=examples("actors add interview.mp4 --name anna"))
 def add(
-    video: Annotated[Path, typer.Argument(help="A video of one person.")],
-    name: Annotated[str | None, typer.Option(help="The actor's name; default the file's.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an actor of that name.")] = False,
+    video: Annotated[Path, typer.Argument(help="Video of one person.")],
+    name: Annotated[str | None, typer.Option(help="Name of the actor. Default: the name of the file.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an actor that has this name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Track a video and keep it as an actor."""
+    """Track the face in a video, and keep the video as an actor."""
     from emo_bench.actors.add import add_video
 
     report = add_video(video, name, replace=replace)
@@ -53,13 +54,18 @@ def add(
         print(report)
 
 
-@app.command(epilog="Example: emo-bench actors show 1 --out actor-1.png")
+@app.command(epilog=examples("actors show 1 --out actor-1.png"))
 def show(
-    name: Annotated[str, typer.Argument(help="An actor's name.")],
-    out: Annotated[Path | None, typer.Option(metavar="PNG", help="The contact sheet; default actor-NAME.png.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the actor.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Picture file to write. Default: actor-NAME.png.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Describe an actor and draw a contact sheet: frames, landmarks, UV maps, overlay."""
+    """Describe an actor, and draw a contact sheet.
+
+    The sheet shows frames, landmarks, UV maps and the tracked head over the frames.
+    """
     from emo_bench.actors import load
     from emo_bench.actors.sheet import contact_sheet
 

@@ -5,8 +5,22 @@ from typing import Annotated
 import typer
 
 from emo_bench import __version__
-from emo_bench.cli import ablate, actors, assets, check, compare, drive, listings, report, run, score, show, study
-from emo_bench.cli import doctor as checks
+from emo_bench.cli import (
+    ablate,
+    actors,
+    assets,
+    check,
+    compare,
+    doctor,
+    drive,
+    listings,
+    report,
+    run,
+    score,
+    show,
+    study,
+)
+from emo_bench.cli.options import examples
 
 # Plain help: rich would cost a tenth of a second and break lines that are to be copied.
 app = typer.Typer(
@@ -14,8 +28,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Which head avatar is better, under one fixed protocol, and by how much.",
-    epilog="Example: emo-bench run --method emo-avatar --actor 1",
+    help="Compare head avatars under one fixed protocol.",
+    epilog=examples("run --method emo-avatar --actor 1", "report"),
 )
 
 
@@ -42,7 +56,7 @@ app.command("check", epilog=check.EXAMPLE)(check.check)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("show", epilog=show.EXAMPLE)(show.show)
 app.command("report", epilog=report.EXAMPLE)(report.report)
-app.command("doctor", epilog=checks.EXAMPLE)(checks.doctor)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(actors.app, name="actors")
 app.add_typer(listings.methods, name="methods")
 app.add_typer(listings.metrics, name="metrics")

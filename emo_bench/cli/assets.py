@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_columns, print_json, say
+from emo_bench.cli.options import Json, examples
+from emo_bench.cli.output import group, print_columns, print_json, say
 
 if TYPE_CHECKING:
     from emo_bench.assets import Asset, AssetFile
 
 PIPE_COLUMNS = 160
 
-app = group("Weights and data files, ours and from elsewhere: where each is, and how to get it.")
+app = group("List, fetch and add weights and data files.")
 
 
-@app.command("list", epilog="Example: emo-bench assets list")
+@app.command("list", epilog=examples("assets list"))
 def list_all(as_json: Json = False) -> None:
-    """List the assets: size, state, licence, what needs each, and whose it is; --json also has their paths.
+    """List the assets with their size, state, licence and source.
 
-    "bundled" lies in our own packages, "cached" was fetched or added; "unverified" has no published SHA-256.
+    State "bundled": the file is part of the installation. State "cached": it was fetched or added. "unverified": its
+    publisher gives no SHA-256, so it could not be checked. With --json the list also has the path of each file.
     """
     from emo_bench.assets import MISSING, list_assets, locate
 
@@ -43,14 +45,17 @@ def list_all(as_json: Json = False) -> None:
     _print_table(found)
 
 
-@app.command(epilog="Example: emo-bench assets fetch lpips-alex")
+@app.command(epilog=examples("assets fetch lpips-alex"))
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Assets; see: emo-bench assets list.")],
-    offline: Annotated[bool, typer.Option("--offline", help="Open no connection: only say what is here.")] = False,
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of assets, as the list shows them.")],
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not use the network. Only check which assets are on this machine.")
+    ] = False,
 ) -> None:
-    """Download assets into the cache; a cut download goes on where it stopped, what is here is left alone.
+    """Download assets into the cache.
 
-    The SHA-256 is checked where one is published, and recorded where none is.
+    An interrupted download continues. Assets that are already on this machine are not downloaded again. The SHA-256 is
+    checked if the publisher gives one; otherwise it is recorded.
     """
     from emo_bench.assets import fetch as fetch_asset
 
@@ -59,21 +64,27 @@ def fetch(
         say(f"{name}  {file.state}: {file.path}")
 
 
-@app.command(epilog="Example: emo-bench assets add clip-vit-b-32 ~/Downloads/ViT-B-32.pt")
+@app.command(epilog=examples("assets add clip-vit-b-32 ~/Downloads/ViT-B-32.pt"))
 def add(
-    name: Annotated[str, typer.Argument(help="An asset; see: emo-bench assets list.")],
-    path: Annotated[Path, typer.Argument(help="The file, under any name, or the folder.")],
+    name: Annotated[str, typer.Argument(help="Name of the asset, as the list shows it.")],
+    path: Annotated[Path, typer.Argument(help="File or folder that you have. A file may have any name.")],
 ) -> None:
-    """Take a file or folder that you already have into the cache; it must be the catalogued one."""
+    """Copy a file or folder that you already have into the cache.
+
+    The file must be the one that the catalogue describes: its SHA-256 is checked.
+    """
     from emo_bench.assets import add as add_asset
 
     file = add_asset(name, path)
     say(f"{name}  {file.state}: {file.path}")
 
 
-@app.command(epilog="Example: emo-bench assets licences")
+@app.command(epilog=examples("assets licences"))
 def licences(as_json: Json = False) -> None:
-    """List every weight, data set and package that a run may touch, with its licence; NC marks non-commercial."""
+    """List all weights, data sets and packages with licences.
+
+    The list has everything that a run may use. NC marks licences that forbid commercial use.
+    """
     from emo_bench.assets.licences import ledger
 
     lines = ledger()

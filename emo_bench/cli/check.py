@@ -7,34 +7,50 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_columns, print_json, say
+from emo_bench.cli.defaults import all_runs
+from emo_bench.cli.options import Json, RunsToRead, examples
+from emo_bench.cli.output import print_columns, print_json, say
 
 if TYPE_CHECKING:
     from reports.gate.checks import Outcome
     from reports.gate.stored_scores import ScoredRuns
     from reports.gate.thresholds import ThresholdFile
 
-EXAMPLE = "Example: emo-bench check --thresholds thresholds.toml --junit check.xml --markdown check.md runs"
+EXAMPLE = examples(
+    "check --thresholds thresholds.toml",
+    "check runs --thresholds thresholds.toml --junit check.xml",
+    "check runs --thresholds thresholds.toml --update",
+)
 
 
 def check(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or folders above them.")],
-    thresholds: Annotated[Path, typer.Option(metavar="FILE", help="A threshold file; see docs/ci.md.")],
+    thresholds: Annotated[
+        Path, typer.Option(metavar="FILE", help="File with the thresholds; docs/ci.md describes it.")
+    ],
+    runs: RunsToRead = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="A baseline file or a folder of runs; default the threshold file's."),
+        typer.Option(
+            metavar="PATH", help="Baseline: a file or a folder of runs. Default: the one in the threshold file."
+        ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcomes as JUnit XML.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a summary for a pull request.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML to this file.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a summary for a pull request to this file.")
+    ] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Make the runs the new baseline, and show what changes.")
+        bool, typer.Option("--update", help="Store the runs as the new baseline, and show what changes.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Hold finished runs against thresholds, absolute or relative to a baseline. Exit code 1 when one fails.
+    """Check finished runs against thresholds, for example in a CI.
 
-    A metric that is n/a or was not measured fails its threshold; a threshold that matches nothing is a mistake (exit
-    code 2).
+    A threshold is absolute or relative to a baseline. A metric that is n/a or was not measured fails its threshold.
+
+    Exit codes: 0: all thresholds hold; 1: a threshold failed; 2: wrong input, for example a threshold that matches no
+    run.
     """
     from reports.compare.sides import read_rows
     from reports.gate.checks import check_runs
@@ -42,6 +58,7 @@ def check(
     from reports.gate.thresholds import load_thresholds
 
     file = load_thresholds(thresholds)
+    runs = all_runs(runs, "checking every run")
     groups = group_seeds(read_rows(runs, finished_only=False))
     place = baseline or file.baseline
     if update:
@@ -51,7 +68,9 @@ def check(
         return
     relative = any(threshold.relative for threshold in file.threshold)
     if relative and place is None:
-        raise typer.BadParameter("is needed: a threshold is relative, and the file names none", param_hint="--baseline")
+        raise typer.BadParameter(
+            "is missing: a threshold is relative, and the threshold file names no baseline", param_hint="--baseline"
+        )
     stored = load_baseline(place) if relative and place is not None else {}
     outcomes = check_runs(groups, file, stored)
     given = {group.key for group in groups}

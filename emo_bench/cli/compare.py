@@ -6,36 +6,51 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, finite, print_json
+from emo_bench.cli.defaults import RUNS, announce
+from emo_bench.cli.options import Json, examples, finite
+from emo_bench.cli.output import print_json
 
-EXAMPLE = (
-    "Example: emo-bench compare runs/self_reenactment/1/emo-avatar/cpu-s0 runs/self_reenactment/1/nearest-frame/cpu-s0"
-)
+EXAMPLE = examples("compare", "compare RUN_A RUN_B", "compare before after --method emo-avatar")
 
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN_A RUN_B [RUN]...", help="Run folders, or folders above them.")
-    ],
-    method: Annotated[str | None, typer.Option(metavar="GLOB", help="Only runs of methods whose name matches.")] = None,
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Run folders, or folders with runs below them. Default: the newest finished run below runs, and the "
+            "trivial method beside it.",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Compare only runs of methods with a matching name.")
+    ] = None,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, callback=finite, help="Confidence level of the intervals.")
     ] = 0.95,
-    per_actor: Annotated[bool, typer.Option("--per-actor", help="A line for each actor, too.")] = False,
+    per_actor: Annotated[bool, typer.Option("--per-actor", help="Also print a line for each actor.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say per metric whether A is better than B, worse, or undecided, with difference, interval and effect size.
+    """Compare runs metric by metric, with confidence intervals.
 
-    Two folders are two sides; with more runs, those of RUN_A's method, settings and profile are A and each other kind
-    is a B. Runs of several actors are clusters, runs of several seeds give the spread between seeds. What differs in
-    protocol, split, resolution or backend is not compared.
+    For each metric the command says whether A is better than B, worse, or undecided, with the difference, its interval
+    and the effect size.
+
+    Two folders are the two sides A and B. With three or more folders, A is the method of the first run, with its
+    settings and profile, and every other method is a B. With one folder or none, A is the newest finished run and B is
+    the trivial method beside it.
+
+    Runs of several actors are treated as clusters. Runs with several seeds give the spread between seeds. Runs are not
+    compared if they differ in protocol, split, resolution or backend.
     """
     from reports.compare.paired import as_json as plain
     from reports.compare.paired import compare_sides
     from reports.compare.sides import pair_sides
 
-    if len(runs) < 2:
-        raise typer.BadParameter("needs two runs or more", param_hint="RUN_A RUN_B")
+    if runs is None or len(runs) < 2:
+        if method is not None:
+            raise typer.BadParameter("needs two folders or more", param_hint="--method")
+        runs = _newest_pair(runs or [RUNS])
     pairs, left_out = pair_sides(runs, method)
     comparisons = [compare_sides(a, b, level) for a, b in pairs]
     if as_json:
@@ -52,3 +67,13 @@ def compare(
         print_comparison(comparison, console, per_actor)
     for line in left_out:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def _newest_pair(folders: list[Path]) -> list[Path]:
+    """The newest run below the folders and the trivial method beside it; a line says which these are."""
+    from reports.compare.newest import newest_pair
+
+    newest, trivial = newest_pair(folders)
+    where = ", ".join(map(str, folders))
+    announce(f"comparing {newest} (the newest finished run in {where}) with {trivial} (the trivial method beside it)")
+    return [newest, trivial]

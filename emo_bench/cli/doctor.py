@@ -2,13 +2,17 @@
 
 import typer
 
-from emo_bench.cli.output import Json, print_json
+from emo_bench.cli.options import Json, examples
+from emo_bench.cli.output import print_json
 
-EXAMPLE = "Example: emo-bench doctor"
+EXAMPLE = examples("doctor")
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check what works on this machine, one line each, with the remedy. Exit code 1 when a needed part fails."""
+    """Check what works on this machine, and say how to fix the rest.
+
+    Exit codes: 0: all required parts work; 1: a required part does not work.
+    """
     from emo_bench.doctor.checks import run_checks
 
     checks = run_checks()

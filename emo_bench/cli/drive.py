@@ -6,27 +6,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emo_bench.cli.options import Device, examples
 from emo_bench.errors import UserError
 
 if TYPE_CHECKING:
     from emo_bench.actors import Capture
 
-EXAMPLE = "Example: emo-bench drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by 2 --style bronze-statue"
+EXAMPLE = examples(
+    "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by 2",
+    "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by interview.mp4",
+)
 
 
 def drive(
-    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
-    by: Annotated[str, typer.Option(metavar="ACTOR_OR_VIDEO", help="Who drives.")],
-    style: Annotated[str | None, typer.Option(help="A finished edit of the run; default the unedited avatar.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="At most so many frames; default all.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The MP4; default in the run's folder.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Execute the file that run.json names as the method.")] = False,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    by: Annotated[
+        str, typer.Option(metavar="ACTOR_OR_VIDEO", help="Driving person: the name of an actor, or a video file.")
+    ],
+    style: Annotated[
+        str | None, typer.Option(help="Animate this finished edit of the run. Default: the unedited avatar.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Maximum number of frames. Default: all.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="MP4 file to write. Default: driven-by-NAME.mp4 in the run's folder."),
+    ] = None,
+    device: Device = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow the execution of the method file that run.json names.")
+    ] = False,
 ) -> None:
-    """Render a run's avatar with another person's expression and relative head pose, beside that person.
+    """Animate a run's avatar with the expressions of another person.
 
-    A video is tracked first and kept as an actor. A run of a method that is none of this toolkit's names the method's
-    file; it is executed only with --trust.
+    The avatar gets the other person's expression and relative head pose. The video shows both side by side. A video
+    file is tracked first and kept as an actor.
+
+    If the run was made with a method of your own, run.json names the method's file. The file is executed only with
+    --trust.
     """
     from emo_bench import actors
     from emo_bench.cli import status

@@ -4,19 +4,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emo_bench.cli.output import Json, group, print_columns, print_fields, print_json
+from emo_bench.cli.options import Json, examples
+from emo_bench.cli.output import group, print_columns, print_fields, print_json
 
 if TYPE_CHECKING:
     from emo_bench.methods.interface import Method
 
-methods = group("The methods: built in, plug-ins, and what each says of itself.")
-metrics = group("The metrics: direction, unit, and whether each can run here.")
-protocols = group("The protocols: which frames train, which are held out, what is scored.")
+methods = group("List, describe and check methods.")
+metrics = group("List the metrics and the scoring conventions.")
+protocols = group("List and show protocols: splits and metrics.")
 
 
-@methods.command("list", epilog="Example: emo-bench methods list")
+@methods.command("list", epilog=examples("methods list"))
 def list_methods(as_json: Json = False) -> None:
-    """List the methods by name and where their class is; nothing of theirs is imported."""
+    """List the methods and their classes.
+
+    No file of a method is executed.
+    """
     from emo_bench.methods.registry import known_methods
 
     places = known_methods()
@@ -26,12 +30,12 @@ def list_methods(as_json: Json = False) -> None:
         print_columns(("method", "class"), places.items())
 
 
-@methods.command("show", epilog="Example: emo-bench methods show emo-avatar")
+@methods.command("show", epilog=examples("methods show emo-avatar"))
 def show_method(
-    name: Annotated[str, typer.Argument(help="A name, path/to/file.py:Class, or path/to/file.toml.")],
+    name: Annotated[str, typer.Argument(help="Method: a name, path/to/file.py:Class or path/to/file.toml.")],
     as_json: Json = False,
 ) -> None:
-    """Say what a method is, which paper it is and how faithful, and how each profile resolves."""
+    """Describe a method: paper, licence, profiles and settings."""
     from emo_bench.methods.registry import method_class
 
     cls = method_class(name)
@@ -61,12 +65,15 @@ def show_method(
         print_columns(("--set", *reached), rows)
 
 
-@methods.command("check", epilog="Example: emo-bench methods check mean-frame")
+@methods.command("check", epilog=examples("methods check mean-frame"))
 def check_method(
-    name: Annotated[str, typer.Argument(help="A name, path/to/file.py:Class, or path/to/file.toml.")],
-    actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",
+    name: Annotated[str, typer.Argument(help="Method: a name, path/to/file.py:Class or path/to/file.toml.")],
+    actor: Annotated[str, typer.Option(help="Name of the actor. Its first frames are used.")] = "1",
 ) -> None:
-    """Try what every method promises on a few frames; one line a check, exit code 1 if one fails."""
+    """Check on a few frames that a method works as methods must.
+
+    The command prints one line per check. Exit codes: 0: all checks passed; 1: a check failed; 2: wrong input.
+    """
     from emo_bench.methods.contract.checks import check_method as check
 
     failed = False
@@ -78,9 +85,12 @@ def check_method(
         raise typer.Exit(1)
 
 
-@metrics.command("list", epilog="Example: emo-bench metrics list")
+@metrics.command("list", epilog=examples("metrics list"))
 def list_metrics(as_json: Json = False) -> None:
-    """List the metrics, and what is missing for those that cannot run here."""
+    """List the metrics, and what is missing for each.
+
+    "ready" means that the metric can be computed on this machine.
+    """
     from emo_bench.metrics import list_metrics as states
 
     found = states(with_backends=True)
@@ -103,9 +113,12 @@ def list_metrics(as_json: Json = False) -> None:
     print_columns(("metric", "version", "better", "unit", "needs", "backend", "state", "title"), rows)
 
 
-@metrics.command("conventions", epilog="Example: emo-bench metrics conventions")
+@metrics.command("conventions", epilog=examples("metrics conventions"))
 def list_conventions(as_json: Json = False) -> None:
-    """List the conventions of other projects that frames can be scored by, with their quirks."""
+    """List the scoring conventions of other projects.
+
+    Use one with the option --convention of the command score. The list also shows the known quirks of each.
+    """
     from emo_bench.metrics.conventions import CONVENTIONS
 
     if as_json:
@@ -118,9 +131,12 @@ def list_conventions(as_json: Json = False) -> None:
             print(f"  - {quirk}")
 
 
-@protocols.command("list", epilog="Example: emo-bench protocols list")
+@protocols.command("list", epilog=examples("protocols list"))
 def list_protocols(as_json: Json = False) -> None:
-    """List the protocols with their splits; the default split is marked with a star."""
+    """List the protocols and their splits.
+
+    A star marks the default split.
+    """
     from protocols import list_protocols as known
 
     found = known()
@@ -134,11 +150,11 @@ def list_protocols(as_json: Json = False) -> None:
     print_columns(("protocol", "version", "hash", "splits", "title"), rows)
 
 
-@protocols.command("show", epilog="Example: emo-bench protocols show self_reenactment")
+@protocols.command("show", epilog=examples("protocols show self_reenactment"))
 def show_protocol(
-    name: Annotated[str, typer.Argument(help="A protocol's name or TOML file.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="Name or TOML file of the protocol.")], as_json: Json = False
 ) -> None:
-    """Print every field of a protocol and its hash."""
+    """Show all fields of a protocol and its hash."""
     from protocols import load_protocol
 
     protocol = load_protocol(name)

@@ -6,32 +6,30 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_json, say
+from emo_bench.cli.defaults import all_runs
+from emo_bench.cli.options import Json, RunsToRead, examples
+from emo_bench.cli.output import print_json, say
 
-EXAMPLE = "Example: emo-bench report runs --out report"
+EXAMPLE = examples("report", "report runs --out report")
 
 
 def report(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUNS]...", help="Run folders, or folders above them.")
-    ] = None,
+    runs: RunsToRead = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the report goes; default the first of RUNS.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the report. Default: the first of RUNS.")
     ] = None,
-    videos: Annotated[
-        bool, typer.Option("--videos/--no-videos", help="Embed clips of source and ours in report.html.")
-    ] = True,
-    video_px: Annotated[
-        int, typer.Option(min=32, max=1024, help="At most so many pixels high are the embedded clips.")
-    ] = 256,
+    videos: Annotated[bool, typer.Option("--videos/--no-videos", help="Embed video clips in report.html.")] = True,
+    video_px: Annotated[int, typer.Option(min=32, max=1024, help="Maximum height of embedded clips, in pixels.")] = 256,
     as_json: Json = False,
 ) -> None:
-    """Write report.html, .md, .csv, .tex and .json: means, intervals, curves, clips, times, commands, the paper's
-    tables.
+    """Write a report of finished runs: tables, curves and clips.
 
-    RUNS defaults to the folder runs. Runs under different protocols, splits, resolutions or backends stand in
-    separate tables. report.html is one file that opens without a network. A damaged run is left out with a warning;
-    exit code 2 when no whole one is left.
+    The files are report.html, report.md, report.csv, report.tex and report.json. They hold means with confidence
+    intervals, the score of every frame, times, the commands that make the runs again, and the tables of the paper.
+    report.html is one file that opens without a network.
+
+    Runs with different protocols, splits, resolutions or backends are put into separate tables. A damaged run is left
+    out with a warning. Exit codes: 0: at least one run is in the report; 2: wrong input, or no undamaged run.
     """
     from emo_bench.runs.finished import find_runs
     from reports import long_table, summary
@@ -39,7 +37,7 @@ def report(
     from reports.publishing import publish
     from reports.tables import read_groups
 
-    given = runs or [Path("runs")]
+    given = all_runs(runs, "reporting every run")
     folders = find_runs(given)
     groups, left_out = read_groups(folders)
     for reason in left_out.damaged.values():

@@ -5,49 +5,62 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Seed
+from emo_bench.cli.defaults import method_and_actor
+from emo_bench.cli.options import Actor, Device, Profile, Protocol, RunsFolder, Seed, Split, examples
 
-EXAMPLE = "Example: emo-bench run --method emo-avatar --actor 1 --profile smoke --set preset=literal"
+EXAMPLE = examples(
+    "run --method emo-avatar --actor 1",
+    "run --method emo-avatar --actor 1 --profile smoke",
+    "run --method nearest-frame --actor 2 --seed 1",
+)
 
 
 def run(
-    method: Annotated[str, typer.Option(help="A name, path/to/file.py:Class, or path/to/file.toml.")],
-    actor: Annotated[str, typer.Option(help="An actor's name; see: emo-bench actors list.")],
-    protocol: Annotated[
-        str | None, typer.Option(help="A protocol's name or TOML file; default self_reenactment.")
+    method: Annotated[
+        str | None,
+        typer.Option(help="Method: a name, path/to/file.py:Class or path/to/file.toml. Default: emo-avatar."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="One of the protocol's splits; default its own.")] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="smoke, cpu, gpu or paper; default gpu where there is a GPU, else cpu.")
-    ] = None,
+    actor: Actor = None,
+    protocol: Protocol = None,
+    split: Split = None,
+    profile: Profile = None,
     seed: Seed = 0,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the method. May be given several times."),
     ] = None,
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")] = Path("runs"),
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
+    runs: RunsFolder = Path("runs"),
+    device: Device = None,
     trivial: Annotated[
-        bool, typer.Option("--trivial/--no-trivial", help="Also run mean-frame and nearest-frame.")
+        bool, typer.Option("--trivial/--no-trivial", help="Also run the trivial methods, mean-frame and nearest-frame.")
     ] = True,
     style: Annotated[
-        str | None, typer.Option(help="Style of the edit, a name or a TOML file; default bronze-statue.")
+        str | None, typer.Option(help="Style of the edit: a name or a TOML file. Default: bronze-statue.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="IMAGE", help="Your own edit of the reference frame, instead of a style.")
+        Path | None, typer.Option(metavar="IMAGE", help="Your own edited reference frame. It replaces the style.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="With --reference: caption of the edited video.")] = None,
-    source_prompt: Annotated[str | None, typer.Option(help="With --reference: caption of the video as it is.")] = None,
-    skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Leave the edit out.")] = False,
+    prompt: Annotated[str | None, typer.Option(help="Caption of the edited video. Needs --reference.")] = None,
+    source_prompt: Annotated[
+        str | None, typer.Option(help="Caption of the video before the edit. Needs --reference.")
+    ] = None,
+    skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Make no edit.")] = False,
 ) -> None:
-    """Run a method on an actor: fit it, render the held-out frames, score them, edit it, write a report.
+    """Fit a method on an actor, score held-out frames, and report.
 
-    A method that can edit also makes the edit of one style (--set edit.KEY=VALUE reaches its settings, --set
-    clip=portraits, ViT-B-32, ViT-L-14 or a folder both its CLIP and that of its scores). What is finished is not done
-    again; an interrupted run goes on when the same command is given.
+    The trivial methods are run beside it, for comparison. If the method can edit, the fitted avatar is also edited into
+    one style.
+
+    With --set edit.KEY=VALUE you change a setting of the edit. With --set clip=NAME you choose the CLIP model for the
+    edit and for its scores: portraits, ViT-B-32, ViT-L-14, or a folder.
+
+    Finished stages are skipped. If the run is interrupted, give the same command again: it continues.
     """
     import emo_bench
     from emo_bench.cli import status
 
+    chosen = parse_settings(settings or [])
+    method, actor = method_and_actor(method, actor)
     with status.log_on_stderr():
         from reports import summary
 
@@ -58,7 +71,7 @@ def run(
             split=split,
             profile=profile,
             seed=seed,
-            settings=parse_settings(settings or []),
+            settings=chosen,
             runs=runs,
             device=device,
             trivial=trivial,

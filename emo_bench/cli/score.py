@@ -6,65 +6,79 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emo_bench.cli.options import Device, examples
 from emo_bench.cli.output import say
 
 if TYPE_CHECKING:
     import pandas
 
-EXAMPLE = "Example: emo-bench score mine/ --reference truth.mp4 --metrics psnr,flmd --out scores"
+EXAMPLE = examples(
+    "score mine/ --reference truth.mp4",
+    "score mine/ --reference truth.mp4 --metrics psnr,flmd --out scores",
+    "score mine/ --actor 1 --name my-method",
+)
 
 
 def score(
     given: Annotated[
-        Path | None, typer.Argument(metavar="FRAMES", help="A folder of pictures, a video, or a run's folder.")
+        Path | None,
+        typer.Argument(
+            metavar="FRAMES", help="Frames to score: a folder of pictures, a video, or the folder of a run."
+        ),
     ] = None,
-    frames: Annotated[Path | None, typer.Option(help="The same, as an option.")] = None,
+    frames: Annotated[Path | None, typer.Option(help="The same as FRAMES, given as an option.")] = None,
     actor: Annotated[
-        str | None, typer.Option(help="File the frames as a run: the actor whose held-out frames they answer.")
+        str | None, typer.Option(help="Store the frames as a run: the actor whose held-out frames they reproduce.")
     ] = None,
-    protocol: Annotated[str | None, typer.Option(help="With --actor: default self_reenactment.")] = None,
-    split: Annotated[str | None, typer.Option(help="With --actor: default the protocol's own.")] = None,
-    name: Annotated[str | None, typer.Option(help="With --actor: of the method that made the frames.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Name or TOML file of the protocol. Needs --actor. Default: self_reenactment.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split of the protocol. Needs --actor. Default: the protocol's default split.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the method that made the frames. Needs --actor.")] = None,
     runs: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --actor: where runs are kept; default runs.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the runs. Needs --actor. Default: runs.")
     ] = None,
     trivial: Annotated[
         bool | None,
-        typer.Option("--trivial/--no-trivial", help="With --actor: also run the trivial methods; default yes."),
+        typer.Option("--trivial/--no-trivial", help="Also run the trivial methods. Needs --actor. Default: yes."),
     ] = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="What the frames should look like: a folder or a video.")
-    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="Reference frames: a folder of pictures or a video.")] = None,
     metrics: Annotated[
-        str, typer.Option(metavar="ID,ID", help="Metrics; default the convention's. See: metrics list.")
+        str, typer.Option(metavar="ID,ID", help="Metrics, separated by commas. Default: those of the convention.")
     ] = "",
     convention: Annotated[
-        str | None, typer.Option(help="Score as others did; see: emo-bench metrics conventions.")
+        str | None, typer.Option(help="Scoring convention of another project, such as insta-pytorch.")
     ] = None,
     masks: Annotated[
         Path | None,
-        typer.Option(help="The person's masks in the reference: 0/1, 0/255, soft, or the alpha of cut-outs."),
+        typer.Option(help="Masks of the person in the reference frames: 0/1, 0/255, soft, or an alpha channel."),
     ] = None,
     mask_labels: Annotated[
-        str, typer.Option(metavar="N,N", help="The person's labels if the masks are label maps, e.g. 1,2,17.")
+        str, typer.Option(metavar="N,N", help="Labels of the person if the masks are label maps, for example 1,2,17.")
     ] = "",
-    region: Annotated[str | None, typer.Option(help='"full frame", foreground or face.')] = None,
-    background: Annotated[str | None, typer.Option(help='"as filmed", white or black.')] = None,
+    region: Annotated[str | None, typer.Option(help='Region to score: "full frame", foreground or face.')] = None,
+    background: Annotated[str | None, typer.Option(help='Background: "as filmed", white or black.')] = None,
     source_prompt: Annotated[
-        str | None, typer.Option("--source-prompt", "--source", help="Caption of the unedited person.")
+        str | None, typer.Option("--source-prompt", "--source", help="Caption of the person before the edit.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Caption of the edited person.")] = None,
-    detector: Annotated[str, typer.Option(help="auto, fan, mediapipe or dlib.")] = "auto",
+    prompt: Annotated[str | None, typer.Option(help="Caption of the person after the edit.")] = None,
+    detector: Annotated[str, typer.Option(help="Landmark detector: auto, fan, mediapipe or dlib.")] = "auto",
     clip: Annotated[
-        str, typer.Option(help="CLIP model: ViT-L-14, ViT-B-32, portraits, a folder; auto: the first of these here.")
+        str, typer.Option(help="CLIP model: ViT-L-14, ViT-B-32, portraits, a folder, or auto (the first one found).")
     ] = "auto",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default cuda where there is a GPU.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write long and wide Parquet and CSV there.")] = None,
+    device: Device = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the scores to this folder, as Parquet and CSV.")
+    ] = None,
 ) -> None:
-    """Score frames against a reference: one pass, a table on screen, Parquet and CSV with --out.
+    """Score frames from a folder, a video or a run.
 
-    With --actor the reference is the actor's video: the frames are checked against the protocol's held-out frames and
-    filed as a run of --name, which the report shows.
+    The frames are compared with the reference. A table is printed; with --out the score of every frame is written.
+
+    With --actor the reference is the video of the actor. The command checks that the frames match the held-out frames
+    of the protocol, and stores them as a run of the method --name. Reports show this run like any other.
     """
     from emo_bench.cli import status
     from emo_bench.errors import UserError

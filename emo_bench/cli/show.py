@@ -5,19 +5,34 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, print_json
+from emo_bench.cli.defaults import RUNS, announce
+from emo_bench.cli.options import Json, examples
+from emo_bench.cli.output import print_json
 
-EXAMPLE = "Example: emo-bench show runs/self_reenactment/1/emo-avatar/cpu-s0"
+EXAMPLE = examples("show", "show runs/self_reenactment/1/emo-avatar/cpu-s0")
 
 
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, finished or not.")], as_json: Json = False
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN", help="Folder of a run, finished or not. Default: the newest finished run below runs."
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show a run: what it is, its stages, scores beside those of the trivial methods, losses, edits, notes and its
-    command.
+    """Show one run on one screen.
+
+    The screen has the stages, the scores beside those of the trivial methods, the losses, the edits, notes, and the
+    command that makes the run again.
     """
     from reports.pages.terminal import PLAIN_WIDTH, run_record, show_run
 
+    if run is None:
+        from emo_bench.runs.finished import newest_finished
+
+        run = newest_finished([RUNS])
+        announce(f"showing {run} (the newest finished run in {RUNS})")
     if as_json:
         print_json(run_record(run))
         return

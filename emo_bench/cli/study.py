@@ -5,38 +5,43 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.cli.output import Json, finite, group, print_json, say
+from emo_bench.cli.defaults import all_runs
+from emo_bench.cli.options import Json, RunsToRead, examples, finite
+from emo_bench.cli.output import group, print_json, say
 from emo_bench.methods.seeds import GREATEST
 
-app = group("User studies: a page that shows edits blind, and the scores of its answers.")
+app = group("Build and score user studies of edits.")
 
-BUILD = "Example: emo-bench study build runs --out study"
-SCORE = "Example: emo-bench study score answers/ --study study"
+BUILD = examples("study build", "study build runs --out study")
+SCORE = examples("study score answers/ --study study")
 Folder = Path("study")
 
 
 @app.command("build", epilog=BUILD)
 def build(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUNS]...", help="Run folders, or folders above them.")
-    ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the study goes.")] = Folder,
+    runs: RunsToRead = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the study.")] = Folder,
     seconds: Annotated[
-        float, typer.Option(min=0.5, max=60, callback=finite, help="Seconds of each edit to show.")
+        float, typer.Option(min=0.5, max=60, callback=finite, help="Length of each clip, in seconds.")
     ] = 3.0,
-    seed: Annotated[int, typer.Option(min=0, max=GREATEST, help="Seed of the choice of segments and checks.")] = 0,
-    title: Annotated[str, typer.Option(help="What participants read first.")] = "Edited portrait videos",
+    seed: Annotated[
+        int, typer.Option(min=0, max=GREATEST, help="Random seed for the choice of segments and attention checks.")
+    ] = 0,
+    title: Annotated[str, typer.Option(help="Title of the page.")] = "Edited portrait videos",
     as_json: Json = False,
 ) -> None:
-    """Write study.html, a page for participants that needs no server, and study.json, its key.
+    """Build a page for participants from finished edits.
 
-    Every finished edit among RUNS (default the folder runs) is a clip: source and edit side by side, shown once, in an
-    order of the participant's own, among attention checks. Participants save their answers as a file.
+    The command writes study.html, the page, and study.json, its key. The page needs no server. Do not give the key to
+    participants.
+
+    Each finished edit is one clip. Participants see the source and the edit side by side, once each, in random order,
+    mixed with attention checks. They save their answers as a file.
     """
     from emo_bench.runs.finished import find_runs
     from reports.study.building import KEY, PAGE, StudyRequest, build_study
 
-    key = build_study(find_runs(runs or [Path("runs")]), out, StudyRequest(seconds, seed, title))
+    key = build_study(find_runs(all_runs(runs, "using every finished edit")), out, StudyRequest(seconds, seed, title))
     if as_json:
         print_json({"page": out / PAGE, "key": out / KEY, "study": key.model_dump(mode="json")})
         return
@@ -50,18 +55,23 @@ def build(
 @app.command("score", epilog=SCORE)
 def score(
     answers: Annotated[
-        list[Path], typer.Argument(metavar="ANSWERS...", help="Files that participants saved, or folders of them.")
+        list[Path], typer.Argument(metavar="ANSWERS", help="Files that participants saved, or folders with such files.")
     ],
-    study: Annotated[Path, typer.Option(metavar="DIR", help="The folder that study build wrote.")] = Folder,
+    study: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the study, as the command study build wrote it.")
+    ] = Folder,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the scores go; default the study's folder.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the scores. Default: the folder of the study.")
     ] = None,
     keep_failed: Annotated[
-        bool, typer.Option("--keep-failed", help="Count those who failed an attention check too.")
+        bool, typer.Option("--keep-failed", help="Also count participants who failed an attention check.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score answers: mean opinions with 95 % intervals, agreement of the participants, the paper's Table 3."""
+    """Score the answers of participants.
+
+    The scores are mean opinions with 95 % intervals, the agreement between participants, and the paper's Table 3.
+    """
     import json
 
     from reports.study.building import read_key

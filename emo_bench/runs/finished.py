@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.methods.registry import TRIVIAL
 from emo_bench.runs.manifest import LARGEST, MANIFEST, STAGES, read_manifest
 from emo_bench.runs.store import SCORES
 from emo_bench.untrusted.regular_file import read_regular
@@ -24,6 +26,8 @@ INDEX = "frame"
 # Greatest size of frames.parquet, on disk and unpacked.
 LIMIT_BYTES = 2**29
 AGAIN = "give its emo-bench run command again"
+
+log = logging.getLogger("emo_bench")
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,42 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path}: no such folder; runs are made with: emo-bench run")
+            raise UserError(f"{path}: no such folder; make a run with: emo-bench run")
         below = {manifest.parent for manifest in path.rglob(MANIFEST)}
         if not below:
-            raise UserError(f"{path} holds no run; runs are made with: emo-bench run")
+            raise UserError(f"{path} holds no run; make a run with: emo-bench run")
         found |= below
     return sorted(found)
+
+
+def newest_finished(paths: Iterable[Path]) -> Path:
+    """The folder of the run at or below ``paths`` that was finished last.
+
+    An edit inside a run's folder is a part of that run. A run of a trivial method is taken only if no other method is
+    finished, and nearest-frame is preferred to mean-frame: they are run beside every method. A damaged run is left out,
+    and the log says so.
+
+    Raises:
+        UserError: a path does not exist, or no run there is finished.
+    """
+    paths = list(paths)
+    folders = set(find_runs(paths))
+    finished: list[tuple[int, str, Path]] = []
+    for folder in sorted(folders):
+        if not folders.isdisjoint(folder.parents):
+            continue
+        try:
+            manifest = read_manifest(folder)
+        except UserError as error:
+            log.warning("left out: %s", error)
+            continue
+        if _finished(manifest):
+            method = manifest["identity"]["method"]
+            rank = TRIVIAL.index(method) if method in TRIVIAL else len(TRIVIAL)
+            finished.append((rank, manifest["stages"][STAGES[-1]]["finished_at"], folder))
+    if not finished:
+        raise UserError(f"{', '.join(map(str, paths))}: no run is finished yet: {AGAIN}")
+    return max(finished)[-1]
 
 
 def read_scores(folder: Path, manifest: dict[str, Any]) -> pandas.DataFrame:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from emo_bench.actors import list_actors
 from emo_bench.cli import main
+from emo_bench.cli.app import app
 from emo_bench.doctor.checks import Check
 from emo_bench.errors import UserError
 from emo_bench.metrics import list_metrics
 
 HEAVY = {"torch", "pandas", "mediapipe", "anny", "warp", "av", "cv2", "numpy", "scipy", "rich"}
-COMMANDS = [
-    ["run"], ["report"], ["compare"], ["check"], ["doctor"], ["actors", "list"], ["actors", "add"], ["actors", "show"],
-    ["methods", "list"], ["methods", "show"], ["metrics", "list"], ["assets", "list"], ["assets", "fetch"],
-    ["protocols", "list"], ["protocols", "show"],
-]  # fmt: skip
+COLUMNS = 80
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """All commands and groups of the app by their words, the app itself first."""
+    group = group or typer.main.get_command(app)
+    found = {path: group}
+    for name, command in getattr(group, "commands", {}).items():
+        found |= commands(command, (*path, name))
+    return found
+
+
+ALL = commands()
+GROUPS = {path: command for path, command in ALL.items() if hasattr(command, "commands")}
+LEAVES = {path: command for path, command in ALL.items() if path not in GROUPS}
 
 
 class Outcome:
@@ -60,17 +74,79 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_help_has_an_example_of_that_command(command: list[str], call: Any) -> None:
-    outcome = call(*command, "--help")
-    assert outcome.code == 0
-    assert f"Example: emo-bench {' '.join(command)}" in outcome.out
+@pytest.fixture
+def help_of(call: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The help of a command as a terminal of 80 columns shows it."""
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+
+    def show(path: tuple[str, ...]) -> str:
+        outcome = call(*path, "--help")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert isinstance(outcome.out, str)
+        return outcome.out
+
+    return show
+
+
+def examples_in(text: str) -> list[str]:
+    """The commands at the end of a help."""
+    _, title, examples = text.rpartition("\n  Example")
+    assert title, text
+    return [line.strip() for line in examples.splitlines()[1:]]
+
+
+def test_the_walk_finds_the_commands() -> None:
+    assert {("run",), ("assets", "fetch"), ("study", "score")} <= LEAVES.keys()
+    assert {(), ("methods",), ("protocols",)} <= GROUPS.keys()
+    assert all(len(path) == 1 or path[:1] in GROUPS for path in LEAVES)
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_the_summary_of_each_command_is_whole(path: tuple[str, ...], help_of: Any) -> None:
+    lines = help_of(path).splitlines()
+    for name, command in GROUPS[path].commands.items():
+        (line,) = [line for line in lines if re.match(rf"  {name} +\S", line)]
+        summary = line.split(None, 1)[1]
+        first_sentence = " ".join(command.help.split()).partition(". ")[0]
+        assert summary.rstrip(".") == first_sentence.rstrip(".")
+        assert len(line) <= COLUMNS and not summary.endswith("...")
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_each_option_has_a_plain_help_text(path: tuple[str, ...]) -> None:
+    for parameter in LEAVES[path].params:
+        text = parameter.help
+        assert text, parameter.name
+        assert text[0].isupper() and text.endswith(".") and not text.startswith("Of "), text
+
+
+@pytest.mark.parametrize("path", [(), *LEAVES], ids=" ".join)
+def test_each_example_can_be_copied(path: tuple[str, ...], help_of: Any) -> None:
+    """It is on one line, it is of this command, and the options that it names exist."""
+    found = examples_in(help_of(path))
+    assert found
+    for line in found:
+        program, *words = shlex.split(line)
+        assert program == "emo-bench" and tuple(words[: len(path)]) == path
+        assert len(line) + 4 <= COLUMNS
+        own = next(leaf for leaf in LEAVES if tuple(words[: len(leaf)]) == leaf)
+        # Parsing raises for an option that is not there, a missing argument, and a value out of its bounds.
+        with LEAVES[own].make_context("emo-bench", words[len(own) :]):
+            pass
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_no_line_of_a_help_breaks_a_command(path: tuple[str, ...], help_of: Any) -> None:
+    for line in help_of(path).splitlines():
+        words = line.split()
+        assert len(line) <= COLUMNS
+        assert words[-1:] != ["emo-bench"] and not (words[-2:-1] == ["emo-bench"] and (words[-1],) in GROUPS), line
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["run", "--actor", "1"], "run: Missing option '--method'"),
+        (["methods", "show"], "methods show: Missing argument 'name'"),
         (["run", "--method", "x", "--actor", "1", "--set", "lr"], "'lr' is not KEY=VALUE"),
         (["run", "--method", "x", "--actor", "1", "--seed", "-1"], "--seed"),
         (["run", "--method", "x", "--actor", "1", "--colour", "red"], "No such option: --colour"),
@@ -174,6 +250,42 @@ def test_the_main_job(actor: str, protocol_file: str, call: Any, tmp_path: Path)
     rows = json.loads(reported.out)["rows"]
     assert {row["method"] for row in rows} == {"mean-frame", "nearest-frame"}
     assert (tmp_path / "out" / "report.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "method emo-avatar, actor 1 (the defaults; choose with --method and --actor)"),
+        (["--method", "mean-frame"], "actor 1 (the default; choose with --actor)"),
+        (["--actor", "1"], "method emo-avatar (the default; choose with --method)"),
+    ],
+    ids=["nothing", "method", "actor"],
+)
+def test_run_says_first_what_was_not_named(arguments: list[str], line: str, call: Any, tmp_path: Path) -> None:
+    """The next line is of the run itself: it goes on with the method and the actor that it named."""
+    outcome = call("run", *arguments, "--runs", tmp_path, "--profile", "smoke", "--split", "none")
+    assert outcome.code == 2
+    first, error = outcome.err.splitlines()
+    assert first == line
+    assert error.startswith("emo-bench: ") and "'none'" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_ablate_says_first_what_was_not_named(call: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    requests = []
+
+    def refuse(request: Any, *_: Any, **__: Any) -> None:
+        requests.append(request)
+        raise UserError("enough")
+
+    monkeypatch.setattr("emo_bench.ablation.runs.planned", refuse)
+    outcome = call("ablate", "--runs", tmp_path)
+    assert outcome.code == 2
+    assert outcome.err.splitlines() == [
+        "method emo-avatar, actor 1 (the default; choose with --actor)",
+        "emo-bench: enough",
+    ]
+    assert (requests[0].method, requests[0].actor) == ("emo-avatar", "1")
 
 
 def test_user_error_from_deep_inside_is_one_line(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,14 @@ def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any, derived
     assert "no comparable metric" in err
 
 
-@pytest.mark.parametrize(("arguments", "line"), [(["."], "needs two runs"), (["absent", "absent2"], "no such folder")])
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["absent"], "absent: no such folder"),
+        (["absent", "absent2"], "no such folder"),
+        (["absent", "--method", "x"], "needs two folders"),
+    ],
+)
 def test_a_mistake_is_one_line(arguments: list[str], line: str, call: Any) -> None:
     code, out, err = call("compare", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
