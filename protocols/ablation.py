@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from emo_bench.errors import UserError, unknown_name
-from emo_bench.untrusted.toml_file import read_toml
+from emo_bench.errors import unknown_name
+from emo_bench.untrusted.schema import read_toml_as
 
 DEFAULT = Path(__file__).with_name("ablation.toml")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
@@ -117,9 +117,4 @@ def load_ablation(path: Path = DEFAULT) -> Ablation:
     Raises:
         UserError: it is not there, or not valid.
     """
-    try:
-        return Ablation(**read_toml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "ablation"
-        raise UserError(f"{path}: {place}: {first['msg']}") from error
+    return read_toml_as(Ablation, path, "ablation")

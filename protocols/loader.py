@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from emo_bench.errors import UserError, unknown_name
-from emo_bench.untrusted.toml_file import read_toml
+from emo_bench.untrusted.schema import read_toml_as
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
@@ -132,9 +132,4 @@ def _files() -> list[Path]:
 
 
 def _read(path: Path) -> Protocol:
-    try:
-        return Protocol(**read_toml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "protocol"
-        raise UserError(f"{path}: {place}: {first['msg']}") from error
+    return read_toml_as(Protocol, path, "protocol")

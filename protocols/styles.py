@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from emo_bench.errors import UserError, unknown_name
-from emo_bench.untrusted.toml_file import read_toml
+from emo_bench.errors import unknown_name
+from emo_bench.untrusted.schema import read_toml_as
 
 FOLDER = Path(__file__).parent / "styles"
 DEFAULT_STYLE = "bronze-statue"
@@ -54,10 +54,4 @@ def load_style(name: str) -> Style:
 
 
 def _read(path: Path) -> Style:
-    try:
-        content = read_toml(path)
-        return Style(**{"name": path.stem, **content})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "style"
-        raise UserError(f"{path}: {place}: {first['msg']}") from error
+    return read_toml_as(Style, path, "style", name=path.stem)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.untrusted.plain_json import read_json
 from emo_bench.untrusted.refusal import Unreadable, reading
+from emo_bench.untrusted.schema import first_problem
 
 MOST_BYTES = 1 << 20
 
@@ -34,5 +35,4 @@ def read_capture_info(path: Path) -> CaptureInfo:
         try:
             return CaptureInfo.model_validate(read_json(path, MOST_BYTES))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise Unreadable(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise Unreadable(first_problem(error)) from error

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from emo_bench.errors import UserError
 from emo_bench.untrusted.plain_json import read_json
 from emo_bench.untrusted.refusal import Unreadable, reading, short, shown
+from emo_bench.untrusted.schema import first_problem
 
 # Prefixes and fields for things that open_clip downloads: timm and transformers models, tokenizers, pretrained towers.
 HUB_WORDS = ("timm_", "hf_", "hub", "pretrained", "tokenizer_")
@@ -137,9 +138,7 @@ def check_clip_config(path: Path, weights: Path) -> None:
         try:
             config = ClipConfig.model_validate(content).model_cfg
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = short(".".join(map(str, first["loc"])), 80)
-            raise Unreadable(f"it is not an open_clip config: {where}: {first['msg']}") from error
+            raise Unreadable(f"it is not an open_clip config: {first_problem(error)}") from error
     numbers = config.vision_cfg.numbers() + config.text_cfg.numbers()
     if numbers * LEAST_BYTES_A_NUMBER > weights.stat().st_size:
         raise UserError(

@@ -25,6 +25,7 @@ from emo_bench.methods.diffusion_pipelines import (
     taken_arguments,
 )
 from emo_bench.pictures.reading import read_picture
+from emo_bench.untrusted.schema import first_problem
 
 Picture = np.ndarray
 # Least and greatest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
@@ -316,9 +317,7 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
     try:
         chosen = cls.settings_model(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise UserError(f"editor {name}: {place}: {first['msg']}") from error
+        raise UserError(f"editor {name}: {first_problem(error, 'settings')}") from error
     lacking = cls.missing(chosen)
     if lacking:
         raise UserError(f"editor {name}: {lacking}")

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from emo_bench.errors import UserError
-from emo_bench.untrusted.toml_file import read_toml
+from emo_bench.untrusted.schema import read_toml_as
 from reports.comparison import Row
 
 RELATIVE = ("allow", "allow_percent", "allow_spreads")
@@ -116,13 +115,7 @@ def load_thresholds(path: Path) -> ThresholdFile:
     Raises:
         UserError: it is missing, no TOML, or says what no threshold can mean.
     """
-    try:
-        content = read_toml(path)
-        loaded = ThresholdFile.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {place}: {first['msg']}") from error
+    loaded = read_toml_as(ThresholdFile, path, "")
     if loaded.baseline is None:
         return loaded
     return loaded.model_copy(update={"baseline": path.parent / loaded.baseline})

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from emo_bench.errors import UserError
 from emo_bench.statistics.agreement import krippendorff_alpha
 from emo_bench.text.plain_text import json_text
+from emo_bench.untrusted.schema import first_problem
 from reports.study.building import FORMAT, KEY, StudyId, StudyKey
 
 if TYPE_CHECKING:
@@ -173,9 +174,7 @@ def _read(file: Path, key: StudyKey) -> Answers:
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{file} is not a file of answers ({place}: {first['msg']})") from error
+        raise UserError(f"{file} is not a file of answers ({first_problem(error)})") from error
     if answers.study != key.study:
         raise UserError(f"{file} answers study {answers.study}, not {key.study}")
     known = {clip.id for clip in key.clips} | {check.id for check in key.checks}
