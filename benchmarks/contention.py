@@ -1,9 +1,8 @@
-"""What spinning threads cost beside busy processes: ``python benchmarks/contention.py`` prints the table of
-docs/machine.md.
+"""Measure the cost of spinning threads: ``python benchmarks/contention.py`` prints the table of docs/machine.md.
 
-One process a setting takes steps of Emo-Avatar's render stage at profile ``cpu`` on a bundled actor, with the
-discriminator, for some seconds at a time: one setting after the other, round after round, on the machine as it is and
-beside processes that do nothing but count. The machine should have nothing else to do.
+One process per setting runs steps of Emo-Avatar's render stage at profile ``cpu`` on a bundled actor, with the
+discriminator, for some seconds at a time. The settings alternate in rounds, on the machine as it is and together with
+processes that only count. The machine should have no other work.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SETTINGS = {
     "100000": {"GOMP_SPINCOUNT": "100000"},
     "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
-# What would change how many threads there are or how they wait.
+# Variables that change the number of threads or how they wait.
 CLEARED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY", "OMP_NUM_THREADS")
 WARM_UP_STEPS = 5
 TRAINING_FRAMES = 24
@@ -64,7 +63,7 @@ def main() -> None:
 def measured(
     chosen: Sequence[str], loads: Sequence[int], seconds: float, rounds: int, threads: int, actor: str
 ) -> Rates:
-    """Steps a second by setting and number of busy processes, one number a round."""
+    """Return steps per second by setting and number of busy processes, one number per round."""
     rates: Rates = {key: [] for key in itertools.product(chosen, loads)}
     with ExitStack() as stack:
         fits = {}
@@ -74,7 +73,8 @@ def measured(
         for number in range(rounds):
             for load in loads:
                 with busy(load):
-                    # Another first one in each round: what drifts, such as the clock, meets all alike.
+                    # Each round begins with another setting, so that drift, such as of the clock rate, affects all
+                    # equally.
                     order = list(fits)[number % len(fits) :] + list(fits)[: number % len(fits)]
                     for name in order:
                         rates[name, load].append(steps_a_second(fits[name], seconds))
@@ -85,7 +85,7 @@ def measured(
 
 @contextmanager
 def fit(variables: dict[str, str], threads: int, actor: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has a fit ready and waits to be told for how many seconds to take steps."""
+    """A process that has prepared a fit and waits for the number of seconds to run steps."""
     kept = {name: value for name, value in os.environ.items() if name not in CLEARED}
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), kept.get("PYTHONPATH", "")]))
     environment = {**kept, **variables, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
@@ -117,7 +117,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """So many processes that count without end while the block runs."""
+    """Run this many processes that count without end while the block runs."""
     counting = [sys.executable, "-c", "while True: pass"]
     with ExitStack() as stack:
         processes = [stack.enter_context(subprocess.Popen(counting)) for _ in range(count)]
@@ -129,8 +129,8 @@ def busy(count: int) -> Iterator[None]:
 
 
 def take_steps(actor: str) -> None:
-    """Make a fit ready, say so, and answer each line, a number of seconds, with the steps a second that were taken."""
-    # Before anything of ours, which would bound the spinning of setting "default" too.
+    """Prepare a fit and report it; then answer each line, a number of seconds, with the achieved steps per second."""
+    # Before any import of ours, which would limit the spinning of setting "default" too.
     import torch
 
     torch.manual_seed(0)
@@ -148,7 +148,7 @@ def take_steps(actor: str) -> None:
 
 
 def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
-    """The render stage of a fit at profile cpu; its init stage takes one step, which changes no step's cost."""
+    """Prepare the render stage of a fit at profile cpu; the init stage runs one step, which changes no step's cost."""
     import torch
 
     from emo_avatar.config import resolve_config
@@ -167,7 +167,7 @@ def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
     init = initialize(capture, train, config, Workspace(folder, "cpu", 0), perceptual)
     frames = TrainingFrames(capture, train, config)
     signals = DrivingSignals(capture, config, init.pivot_poses_deg)
-    # The UV maps of all frames are made here and kept.
+    # The UV maps of all frames are computed here and kept.
     signals.batch(train)
     plate = frames.background_plate(capture.track.foreground, TRAINING_FRAMES)
     avatar = AvatarRenderer(config, init.generator, init.pivots, plate).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -175,7 +175,7 @@ def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
 
 
 def table(rates: Rates, chosen: Sequence[str], loads: Sequence[int]) -> str:
-    """Medians, and in brackets the median over rounds of the ratio to the default of the same round."""
+    """Format medians, and in brackets the median over rounds of the ratio to the default of the same round."""
     heads = ["free" if load == 0 else f"{load} busy processes" for load in loads]
     lines = [f"| spin count | {' | '.join(heads)} |", f"|---|{'---|' * len(loads)}"]
     for name in chosen:

@@ -1,9 +1,9 @@
-"""What an edit costs and brings: ``python benchmarks/edits.py RUN`` prints the table of docs/editing.md.
+"""Measure the quality of edits: ``python benchmarks/edits.py RUN`` prints the table of docs/editing.md.
 
 RUN is the folder of a finished Emo-Avatar run with edits. On the held-out clip of each edit four videos are scored
-against the recorded frames: the edit, the same avatar unedited, that in the edit's colours (the affine map of RGB that
-leads the frame that was edited to its edit), and the recorded frames edited one at a time by the editor that made the
-reference. ``--sheets DIR`` writes a picture of each edit to look at.
+against the recorded frames: the edit; the same avatar without the edit; the unedited avatar with the edit's colours (by
+the affine RGB map from the original to the edited reference frame); and the recorded frames, edited one at a time by
+the editor that made the reference. ``--sheets DIR`` also writes one picture per edit for visual inspection.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def style_of(edit: Path) -> dict[str, Any]:
 
 
 def clips(run: Path, edit: Path) -> dict[str, Frames]:
-    """The edit's clip as recorded, edited, rendered without the edit, and edited frame by frame, uint8 [N, S, S, 3]."""
+    """Return the clip as recorded, edited, rendered without the edit, and edited frame by frame, uint8 [N, S, S, 3]."""
     frames, recorded, _ = run_sources(edit, WHOLE)
     assert frames is not None and recorded is not None
     source = np.stack(list(recorded.open()))
@@ -87,7 +87,7 @@ def picture(path: Path) -> Frames:
 
 
 def recoloured(frames: Frames, before: Frames, after: Frames) -> Frames:
-    """Frames through the affine map of colours that comes nearest to leading one picture to the other."""
+    """Apply to the frames the affine colour map that best maps one picture to the other."""
 
     def homogeneous(colours: Frames) -> NDArray[np.float64]:
         flat = colours.reshape(-1, 3).astype(np.float64)
@@ -113,7 +113,7 @@ def row(name: str, videos: dict[str, Frames], style: dict[str, Any], clip: str) 
 
 
 def sheet(edit: Path, videos: dict[str, Frames]) -> Frames:
-    """The frame that was edited and its edit, then frames as recorded, edited, and edited frame by frame."""
+    """Save the reference frame and its edit, then frames as recorded, edited, and edited frame by frame."""
     chosen = np.linspace(0, len(videos["source"]) - 1, COLUMNS).astype(int)
     side = videos["source"].shape[1]
     first = [

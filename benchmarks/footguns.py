@@ -1,6 +1,6 @@
-"""The same frames under different conventions: ``python benchmarks/footguns.py RUN`` prints docs/footguns.md's table.
+"""Compare conventions on the same frames: ``python benchmarks/footguns.py RUN`` prints the table of docs/footguns.md.
 
-RUN is the folder of a finished run. Every line scores the run's own frames twice and shows both numbers.
+RUN is the folder of a finished run. Every line scores the run's own frames in two ways and shows both numbers.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def resized(frames: np.ndarray, size: int, how: int) -> np.ndarray:
 
 
 def lines(f: np.ndarray, r: np.ndarray, inside: np.ndarray) -> list[tuple[str, float, float]]:
-    """Title and the two numbers."""
+    """Return each line: its title and its two numbers."""
     white = [lay_on(part, inside, "white") for part in (f, r)]
     double = [resized(part, 2 * f.shape[1], cv2.INTER_CUBIC) for part in (f, r)]
     small = {

@@ -1,6 +1,6 @@
-"""CPU seconds of a prior's training steps by width, batch and precision: ``python benchmarks/pretraining.py``.
+"""Measure CPU seconds of a prior's training step by width, batch, precision: ``python benchmarks/pretraining.py``.
 
-One thread and CPU time, so that other work on the machine does not disturb the figures.
+It uses one thread and measures CPU time, so that other work on the machine does not affect the results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CASES = (
 
 
 def cpu_seconds(step: Callable[[], object], steps: int = STEPS) -> float:
-    """CPU seconds of one step, after one to warm up."""
+    """Return the CPU seconds of one step, after one warm-up step."""
     step()
     began = time.process_time()
     for _ in range(steps):
@@ -30,7 +30,7 @@ def cpu_seconds(step: Callable[[], object], steps: int = STEPS) -> float:
 
 
 def main() -> None:
-    """Print one line a case."""
+    """Print one line per case."""
     torch.set_num_threads(1)
     for base, widest, batch, autocast in CASES:
         game = AdversarialConfig(autocast=autocast)

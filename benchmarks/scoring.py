@@ -1,10 +1,10 @@
-"""One pass of ours against the libraries one after another: ``python benchmarks/scoring.py --size 256 --pairs 500``.
+"""Compare our scoring in one pass with separate libraries: ``python benchmarks/scoring.py --size 256 --pairs 500``.
 
-Each library is used as its documentation shows: it opens the two pictures of a pair and scores them, one pair after
-another. Ours opens each picture once and scores all metrics in one pass. Both give their numbers, which must agree.
-Frames are the shipped actor 1 and the same frames blurred. CLIP is a ViT-B-32 with random weights: they do not change
-the time. Needs: pip install torchmetrics IPython torchsummary (the last two are imported by stlpips-pytorch without
-being declared), and pyiqa for BRISQUE and NIQE.
+Each library is used as in its documentation: it opens the two pictures of a pair and scores them, one pair after
+another. Ours opens each picture once and scores all metrics in one pass. Both print their scores, which must agree. The
+frames are the bundled actor 1 and the same frames blurred. CLIP is a ViT-B-32 with random weights, because weights do
+not change the time. Needs: pip install torchmetrics IPython torchsummary (stlpips-pytorch imports the last two without
+declaring them), and pyiqa for BRISQUE and NIQE.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from PIL import Image
 from torch.nn import functional
 
 PairScore = Callable[[Path, Path], float]
-# torchmetrics' MS-SSIM pads the border; pyiqa's luminance is not rounded to 8 bits as the authors' is.
+# Definitions differ: torchmetrics' MS-SSIM pads the border; pyiqa's luminance is not rounded to 8 bits as the authors'
+# is.
 TOLERANCES = {
     "psnr": 1e-4,
     "ssim": 1e-4,
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def write_pairs(folder: Path, count: int, size: int) -> tuple[Path, Path]:
-    """PNG files of the actor (reference) and of the actor blurred (frames)."""
+    """Write PNG files of the actor (reference) and of the blurred actor (frames)."""
     import cv2
 
     from emo_bench.actors import load
@@ -91,7 +92,7 @@ def write_pairs(folder: Path, count: int, size: int) -> tuple[Path, Path]:
 def by_libraries(
     frames: Path, reference: Path, libraries: dict[str, PairScore]
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Scores and seconds of each library, one after another."""
+    """Return scores and seconds of each library, run one after another."""
     files = [(file, reference / file.name) for file in sorted(frames.iterdir())]
     scores, seconds = {}, {}
     for name, library in libraries.items():
@@ -106,7 +107,7 @@ def by_libraries(
 def by_us(
     frames: Path, reference: Path, metrics: list[str], clip: Path
 ) -> tuple[dict[str, np.ndarray], float, dict[str, float]]:
-    """Scores, seconds of the one pass, and seconds of each metric alone on decoded frames."""
+    """Return scores, seconds of the one pass, and seconds of each metric alone on decoded frames."""
     from emo_bench.metrics import Batch, Captions, Settings
     from emo_bench.metrics.registry import metric_class
     from emo_bench.runs.frame_scoring import ScoreRequest, score_request
@@ -132,7 +133,7 @@ def by_us(
 
 
 def forget_landmarks() -> None:
-    """The one pass must find its landmarks itself."""
+    """Clear cached landmarks, so that the one pass must detect them itself."""
     from emo_bench.metrics import detectors
 
     detectors.open_detector.cache_clear()
@@ -222,14 +223,14 @@ def mediapipe_expressions(_: Path) -> PairScore | None:
 
     def coefficients(file: Path) -> np.ndarray:
         found = faces(file).face_blendshapes
-        # The first is "_neutral"; MediaPipe has no tongueOut, the 52nd of ARKit.
+        # The first one is "_neutral"; MediaPipe has no tongueOut, the 52nd of ARKit.
         return np.array([c.score for c in found[0][1:]]) if found else np.full(51, np.nan)
 
     return lambda a, b: float(np.abs(coefficients(a) - coefficients(b)).sum() / 52)
 
 
 def pyiqa_niqe(_: Path) -> PairScore | None:
-    """pyiqa's function with the authors' model from disk: by name it would ask its hub."""
+    """Return pyiqa's function with the authors' model from disk; by name pyiqa would download it from its hub."""
     from emo_bench import assets
 
     found = assets.locate("niqe-pristine")
@@ -245,7 +246,7 @@ def pyiqa_niqe(_: Path) -> PairScore | None:
 
 
 def write_clip(folder: Path) -> Path:
-    """A ViT-B-32 with random weights in open_clip's own format."""
+    """Write a ViT-B-32 with random weights in open_clip's own format."""
     import json
 
     import open_clip
@@ -262,7 +263,7 @@ def write_clip(folder: Path) -> Path:
 
 
 class ClipByPairs:
-    """open_clip as its README shows, one picture at a time, with the preprocessing of instruct-pix2pix's metric."""
+    """open_clip as in its README, one picture at a time, with the preprocessing of instruct-pix2pix's metric."""
 
     def __init__(self, folder: Path) -> None:
         import open_clip
@@ -303,7 +304,7 @@ def clip_consistency(folder: Path) -> PairScore:
 
 
 def pyiqa_brisque(_: Path) -> PairScore | None:
-    """pyiqa's function with the authors' model from disk: by name it would ask its hub."""
+    """Return pyiqa's function with the authors' model from disk; by name pyiqa would download it from its hub."""
     from emo_bench import assets
     from emo_bench.metrics.brisque import ASSET, read_libsvm
 

@@ -1,4 +1,4 @@
-"""Frames a second of the studio at 256 px, on one process and on all cores: ``python benchmarks/studio.py``."""
+"""Measure the studio's frames per second at 256 px, on one process and all cores: ``python benchmarks/studio.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FRAMES = 40
 
 
 def render_frames(name: str) -> float:
-    """Render some frames of an actor, animation included; returns the seconds they took."""
+    """Render some frames of an actor, including animation; return the seconds they took."""
     from factory.studio.actors import ACTORS, CENTER_PX, FOCAL_PX, FPS, HOME_M, SIZE_PX
     from factory.studio.motion import talking_motion
     from factory.studio.scene import Person
@@ -28,7 +28,7 @@ def render_frames(name: str) -> float:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the measurements."""
     print(f"one process: {FRAMES / render_frames('1'):.1f} frames/s")
     processes = os.cpu_count() or 1
     with multiprocessing.get_context("spawn").Pool(processes) as pool:

@@ -90,7 +90,7 @@ def download(url: str, wanted: Wanted, answer_within_s: float) -> None:
             wanted.forget()
             if not resumed:
                 raise DownloadError(wrong)
-        raise DownloadError("comes in pieces that do not fit together")
+        raise DownloadError("the server sends parts that do not form one file")
 
 
 def _receive(url: str, wanted: Wanted, answer_within_s: float) -> bool:

@@ -1,1 +1,1 @@
-"""What works on this machine, with the remedy for what does not."""
+"""Checks of what works on this machine, with the remedy for everything that does not."""

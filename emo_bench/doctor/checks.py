@@ -1,4 +1,4 @@
-"""What works on this machine and what does not: each check does the real thing, small."""
+"""Checks of what works on this machine: each check performs the real operation on a small input."""
 
 import importlib
 import importlib.util
@@ -15,7 +15,7 @@ from emo_bench.system.libraries import missing_library
 if TYPE_CHECKING:
     from emo_bench.metrics.batch import FramesU8
 
-# Each holds the package cv2; the first is the one that MediaPipe asks for.
+# Each of these distributions contains the package cv2; MediaPipe requires the first.
 OPENCV_DISTRIBUTIONS = (
     "opencv-contrib-python",
     "opencv-python",
@@ -26,9 +26,9 @@ OPENCV_DISTRIBUTIONS = (
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor: `remedy` is "" when there is nothing to do.
+    """One result line: `remedy` is "" if there is nothing to do.
 
-    `required` is False for what the offline default does without (a GPU, weights that a fallback replaces).
+    `required` is False for things that the offline default does not need (a GPU, weights that a fallback replaces).
     """
 
     name: str
@@ -39,7 +39,7 @@ class Check:
 
 
 def run_checks() -> list[Check]:
-    """All checks, in the order in which one builds on another; takes some seconds, touches no network."""
+    """Run all checks, each after those that it depends on; this takes some seconds and uses no network."""
     checks = [
         _guarded("torch", _torch, "pip install torch torchvision"),
         _guarded("GPU", _gpu, "", required=False),
@@ -54,7 +54,7 @@ def run_checks() -> list[Check]:
 
 
 def _guarded(name: str, check: Callable[[], str], remedy: str, required: bool = True) -> Check:
-    """Run a check that returns its detail; whatever it raises is the finding."""
+    """Run a check that returns its detail; any exception becomes the finding."""
     try:
         return Check(name, True, check(), required=required)
     except UserError as error:
@@ -74,7 +74,7 @@ def _torch() -> str:
         from torchvision.ops import nms
     except RuntimeError as error:  # a torchvision built for another torch: "operator ... does not exist"
         raise UserError(
-            f"torch {torch.__version__} and torchvision {version('torchvision')} do not fit ({error}); "
+            f"torch {torch.__version__} and torchvision {version('torchvision')} do not match ({error}); "
             "run: pip install --force-reinstall torch torchvision"
         ) from error
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.9]])
@@ -103,7 +103,7 @@ def _video_encoder() -> str:
     stored, shown = io.BytesIO(), io.BytesIO()
     write_video(stored, frames, LOSSLESS, 25)
     if not np.array_equal(_decode(stored), frames):
-        raise RuntimeError("ffv1 does not give back the frames it was given")
+        raise RuntimeError("ffv1 does not return the frames that were written")
     write_video(shown, frames, H264, 25)
     if len(_decode(shown)) != len(frames):
         raise RuntimeError("libx264 lost a frame")
@@ -120,7 +120,7 @@ def _decode(video: io.BytesIO) -> "FramesU8":
 
 
 def _opencv() -> str:
-    """Blur a dot."""
+    """Blur a picture of one dot."""
     import numpy as np
 
     from emo_bench.system import opencv as cv2
@@ -133,7 +133,7 @@ def _opencv() -> str:
 
 
 def _opencv_packages() -> str:
-    """See that its files are of one distribution: pip installs another one over them."""
+    """Check that its files come from one distribution, because pip installs a second one over the first."""
     found = [name for name in OPENCV_DISTRIBUTIONS if _is_installed(name)]
     if len(found) > 1:
         raise UserError(
@@ -152,7 +152,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _mediapipe() -> str:
-    """Find the face in scikit-image's portrait photograph, whose place in the picture is known."""
+    """Find the face in scikit-image's portrait photograph, where its position is known."""
     from skimage import data
 
     from emo_bench.tracking.landmarks import Landmarker

@@ -1,1 +1,1 @@
-"""What the operating system and the machine offer: libraries, devices, signals, threads."""
+"""The operating system and the machine: libraries, devices, signals, threads."""

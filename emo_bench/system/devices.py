@@ -1,4 +1,4 @@
-"""The device that a run computes on, as torch and Warp name it, and its mixed precision."""
+"""The compute device of a run, with torch's and Warp's name for it, and mixed precision."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ log = logging.getLogger("emo_bench")
 
 
 def numbered(device: str) -> str:
-    """``cuda:0`` for ``cuda``, which Warp does not know; any other name as it is."""
+    """Return ``cuda:0`` for ``cuda``, a name that Warp does not know; return any other name unchanged."""
     return "cuda:0" if device == "cuda" else device
 
 
 def on_gpu(device: str) -> bool:
-    """Whether a device is a GPU."""
+    """Return whether a device is a GPU."""
     return device.startswith("cuda")
 
 
 def chosen_device(asked: str | None) -> str:
-    """``cpu`` or, with its number, a GPU (``cuda:0``): the one asked for, or for None a GPU where torch has one.
+    """Return ``cpu`` or a GPU with its number (``cuda:0``): the requested one, or for None a GPU if torch finds one.
 
     Raises:
-        UserError: torch has no such device here.
+        UserError: torch finds no such device on this machine.
     """
     import torch
 
@@ -44,9 +44,9 @@ def chosen_device(asked: str | None) -> str:
 
 
 def mixed_precision(device: str | torch.device, wanted: bool) -> torch.autocast:
-    """A context in which networks compute in bfloat16, if that is wanted.
+    """Return a context in which networks compute in bfloat16, if ``wanted``.
 
-    A GPU that can only imitate bfloat16 (before NVIDIA's Ampere) computes in float32: that is faster.
+    A GPU that only emulates bfloat16 (before NVIDIA's Ampere) computes in float32, which is faster.
     """
     import torch
 
@@ -61,5 +61,5 @@ def _gpu_has_bfloat16() -> bool:
 
     able = torch.cuda.is_bf16_supported(including_emulation=False)
     if not able:
-        log.info("this GPU has no bfloat16: networks compute in float32")
+        log.info("this GPU does not support bfloat16: networks compute in float32")
     return able

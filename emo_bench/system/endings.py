@@ -1,4 +1,4 @@
-"""How a program of ours ends: for each thing that goes wrong the line on stderr and the exit code."""
+"""How our programs end: the line on stderr and the exit code for each kind of error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do the work of a ``python -m MODULE`` and print what it returns: 0, or the code of :func:`ending`."""
+    """Run the work of a ``python -m MODULE`` and return what it returns: 0, or the code of :func:`ending`."""
     show_any_text()
     try:
         made = work()
@@ -48,11 +48,11 @@ def exit_code(work: Callable[[], object]) -> int:
 
 
 def ending(error: BaseException, program: str) -> int:
-    """Say on stderr what went wrong, in one line where the user can do something about it; returns the exit code.
+    """Print the error on stderr, in one line if the user can do something about it, and return the exit code.
 
     Args:
-        error: what ended the work.
-        program: begins the line.
+        error: the exception that ended the work.
+        program: the program's name, the beginning of the line.
     """
     if _is_broken_pipe(error):
         _silence_stdout()
@@ -79,10 +79,10 @@ def ending(error: BaseException, program: str) -> int:
 
 
 def machine_failure(error: BaseException) -> str | None:
-    """What the machine refused, with the path and what to do, in one line; None for anything else.
+    """Describe in one line an error of the machine, with the path and what to do; None for any other error.
 
-    It refuses files (OSError, whoever wrote them) and memory (MemoryError, and torch's ways to say so), and lacks
-    libraries that packages load.
+    Such errors are files that cannot be read or written (OSError, from any library), lack of memory (MemoryError, and
+    torch's variants of it), and missing libraries that packages load.
     """
     lacking = missing_library(error)
     if lacking is not None:
@@ -95,7 +95,7 @@ def machine_failure(error: BaseException) -> str | None:
         )
     if isinstance(error, OSError):
         return _file_failure(error)
-    # Writers in other languages (safetensors, torch) say it in words.
+    # Libraries written in other languages (safetensors, torch) report the error only in the message.
     said = str(error)
     if type(error).__name__ == "SafetensorError" and "os error" in said:
         return f"a file cannot be written or read: {' '.join(said.split())[:200]}"
@@ -122,13 +122,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _is_broken_pipe(error: BaseException) -> bool:
-    """Whether the reader of this program's output has ended; typer turns that into SystemExit."""
+    """Return whether the reader of this program's output has ended; typer converts that error to SystemExit."""
     cause = error.__context__ if isinstance(error, SystemExit) else error
     return isinstance(cause, OSError) and cause.errno == errno.EPIPE and cause.filename is None
 
 
 def _silence_stdout() -> None:
-    """Send stdout to nothing: Python flushes it once more at its end, and would report the closed pipe."""
+    """Redirect stdout to nothing: Python flushes it again when it exits, and would report the closed pipe."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)

@@ -1,15 +1,13 @@
-"""Libraries of the operating system that Python packages load: what a server without a screen lacks, and how to get
-it.
-"""
+"""System libraries that Python packages load: which of them a server without a screen lacks, and their installation."""
 
 from __future__ import annotations
 
 import re
 
-# OpenCV and MediaPipe load these although nothing here opens a window; one command installs all of them.
+# OpenCV and MediaPipe load these even if no window is opened; one command installs all of them.
 PACKAGES = ("libgl1", "libegl1", "libgles2", "libglib2.0-0")
 _THEIRS = re.compile(r"lib(GL|EGL|GLESv2|OpenGL|GLX|GLdispatch|glib-2\.0|gthread-2\.0|xcb|X11|Xau|Xdmcp)\.so")
-# What the loaders of Linux and macOS say.
+# Messages of the loaders of Linux and macOS.
 _MISSING = (
     re.compile(r"(?P<name>[\w.+-]+\.so[\w.]*): cannot open shared object file"),
     re.compile(r"Library not loaded: (?:\S*/)?(?P<name>[\w.+-]+\.dylib)"),
@@ -18,9 +16,9 @@ _CHAIN = 5
 
 
 def missing_library(error: BaseException | None) -> str | None:
-    """Which library an import or a load lacked, with the command that installs it, in one line; None for other errors.
+    """Return in one line the library that an import lacked, with the command that installs it; None for other errors.
 
-    Errors that were raised over it are looked behind.
+    Errors that caused this error are examined too.
     """
     for _ in range(_CHAIN):
         if isinstance(error, (ImportError, OSError, RuntimeError)):

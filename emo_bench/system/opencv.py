@@ -1,6 +1,6 @@
-"""OpenCV, loaded when it is first used: ``from emo_bench import opencv as cv2``.
+"""OpenCV, loaded at its first use: ``from emo_bench.system import opencv as cv2``.
 
-It loads libraries of a desktop; where they are missing, what needs OpenCV says so in one line and the rest works.
+OpenCV loads desktop libraries. If they are missing, only the functions that need OpenCV fail, with one line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from emo_bench.system.libraries import missing_library
 
 
 def missing() -> str | None:
-    """Why OpenCV cannot be loaded here and what to do about it, in one line; None when it can."""
+    """Return in one line why OpenCV cannot be loaded here and what to do about it; None if it can."""
     try:
         _load()
     except UserError as error:
@@ -21,12 +21,12 @@ def missing() -> str | None:
 
 
 def __getattr__(name: str) -> Any:
-    """OpenCV's own names.
+    """Return an attribute of OpenCV.
 
     Raises:
-        UserError: it cannot be loaded.
+        UserError: OpenCV cannot be loaded.
     """
-    # Python looks these names up in every module; that does not use OpenCV.
+    # Python looks these names up in every module, without any use of OpenCV.
     if name.startswith("__") and name != "__version__":
         raise AttributeError(name)
     value = getattr(_load(), name)

@@ -1,4 +1,4 @@
-"""Told to end by a signal, a process of ours leaves what it has begun in order."""
+"""Termination by a signal: our process removes unfinished files before it ends."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from emo_bench.errors import Terminated
 
 @contextmanager
 def leaving_in_order() -> Iterator[None]:
-    """While the block runs, SIGTERM and SIGHUP raise :class:`Terminated` in it, where they would end this process at
-    once.
-    """
+    """Raise :class:`Terminated` inside the block on SIGTERM and SIGHUP, which would otherwise end the process."""
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # A second signal must not interrupt the cleaning up.
+        # A second signal must not interrupt the clean-up.
         for each in taken:
             signal.signal(each, signal.SIG_IGN)
         raise Terminated(128 + number)

@@ -1,7 +1,6 @@
-"""Checksums of FFV1: its decoder compares them, but shows the previous frame in place of a damaged one and reports
-nothing.
+"""FFV1 checksums: for a damaged frame the decoder shows the previous one and reports no error, so we check them.
 
-The end of a slice (RFC 9043, section 4.9): three bytes of size, a byte of status and four of a CRC-32.
+A slice ends (RFC 9043, section 4.9) with three bytes of size, one byte of status and four bytes of CRC-32.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ import zlib
 from collections.abc import Iterator
 
 FOOTER_BYTES = 8
-# zlib takes the bits of a byte in the opposite order.
+# zlib processes the bits of a byte in the opposite order.
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-# CRC states before a slice, which a slice with its checksum leaves unchanged: FFV1's first one, and that of later micro
-# versions.
+# CRC states before a slice; a slice including its checksum ends in the same state. The first is FFV1's first one, the
+# second that of later micro versions.
 STATES = (0, 0x7A8C4079)
 
 
 def is_intact(packet: bytes) -> bool:
-    """Whether the checksums of all slices of a frame's packet are right; False for a file written without them."""
+    """Return whether all slices of a frame's packet have the right checksum; False for a file without checksums."""
     return any(_all_right(packet, _as_zlib(state)) for state in STATES)
 
 
@@ -28,7 +27,7 @@ def _all_right(packet: bytes, state: int) -> bool:
 
 
 def _slices(packet: bytes) -> Iterator[bytes]:
-    """Slices from the last to the first, with their ends, bits reversed; what is no slice is given as it is."""
+    """Yield slices from the last to the first, with their footers and reversed bits; invalid data are yielded too."""
     end = len(packet)
     while end > 0:
         size = int.from_bytes(packet[max(end - FOOTER_BYTES, 0) : end][:3], "big")

@@ -1,4 +1,4 @@
-"""Frames made anywhere: a folder of pictures or a video, with the frames' names."""
+"""Frames from any program: a folder of pictures or a video, with the names of the frames."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class FrameSource:
     """A series of frames that can be read from the start any number of times.
 
     Attributes:
-        title: where they come from, for messages.
-        names: of the frames: a picture's file name without its ending, or a video frame's number.
-        open: yields uint8 ``[H, W, 3]`` RGB in the order of ``names``; UserError for what cannot be read.
-        by_name: whether the names say which frames of two sources belong together.
-        files: the pictures, in the order of ``names``; empty where the frames are no single files.
-        notes: what a user should know about the frames, one sentence each; complete when they have been read.
+        title: the source's name in messages.
+        names: the frames' names: a picture's file name without its extension, or a video frame's number.
+        open: function that yields uint8 ``[H, W, 3]`` RGB in the order of ``names``; UserError if a frame cannot be
+            read.
+        by_name: whether the names determine which frames of two sources belong together.
+        files: the pictures, in the order of ``names``; empty if the frames are not single files.
+        notes: facts that a user should know about the frames, one sentence each; complete after all frames have been
+            read.
     """
 
     title: str
@@ -40,12 +42,12 @@ class FrameSource:
 
 
 def open_frames(path: Path) -> FrameSource:
-    """Frames of a folder of pictures (in the natural order of their names), of one picture, or of a video.
+    """Return the frames of a folder of pictures (in the natural order of their names), of one picture, or of a video.
 
-    Alpha lies on black, grey becomes RGB; pictures of more than 8 bits are refused.
+    Transparent parts are composited on black, grey becomes RGB; pictures with more than 8 bits are refused.
 
     Raises:
-        UserError: there is nothing of that kind at ``path``.
+        UserError: ``path`` is none of these.
     """
     path = Path(path)
     if path.is_dir():
@@ -71,7 +73,7 @@ def _open_video(path: Path) -> FrameSource:
 
 
 def match(source: FrameSource, frames: FrameSource) -> FrameSource:
-    """Check that ``source`` (reference or masks) goes with ``frames``: by name between folders, else by number.
+    """Check that ``source`` (reference or masks) matches ``frames``: by name between folders, otherwise by number.
 
     Raises:
         UserError: one has frames that the other lacks.
@@ -93,7 +95,7 @@ def match(source: FrameSource, frames: FrameSource) -> FrameSource:
 
 
 def natural_order(name: str) -> tuple[tuple[bool, int, str], ...]:
-    """Sort key under which ``frame10`` comes after ``frame9``."""
+    """Return a sort key that puts ``frame10`` after ``frame9``."""
     parts = re.findall(r"\d+|\D+", name)
     return tuple((part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
 
@@ -112,7 +114,7 @@ def _open_folder(folder: Path) -> FrameSource:
 def in_batches(
     sources: Sequence[FrameSource | None], batch: int
 ) -> Iterator[tuple[tuple[int | str, ...], list[list[FrameU8] | None]]]:
-    """Walk through matched sources together, each decoded once.
+    """Read matched sources in parallel, each decoded once.
 
     Args:
         sources: the first is never None; None stands for a source that was not given.
@@ -131,7 +133,7 @@ def in_batches(
             names = first.names[start : start + batch]
             yield names, [None if stream is None else [next(stream) for _ in names] for stream in streams]
     finally:
-        # A video says at its end what was damaged.
+        # A video reports damage at its end.
         for stream in streams:
             if stream is not None:
                 stream.close()

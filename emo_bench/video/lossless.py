@@ -1,4 +1,4 @@
-"""Lossless RGB video (FFV1 in Matroska): frames come back bit for bit, in order or one by one."""
+"""Lossless RGB video (FFV1 in Matroska): frames are read back bit for bit, in order or individually."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 FrameU8 = NDArray[np.uint8]
 
-# Matroska's clock ticks in milliseconds, so that a whole number of them keeps frame numbers exact.
+# Matroska's time stamps are in milliseconds; a whole number of them per frame keeps frame numbers exact.
 FPS = 25
 TICK_S = Fraction(1, FPS)
 
 
 class FrameDigest:
-    """SHA-256 over the shape and the bytes of a series of frames."""
+    """SHA-256 over the shapes and the bytes of a series of frames."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
 
     def add(self, frame: FrameU8) -> None:
-        """Take in the next frame, uint8 ``[H, W, 3]``."""
+        """Add the next frame, uint8 ``[H, W, 3]``."""
         self._sha256.update(repr(frame.shape).encode())
         self._sha256.update(np.ascontiguousarray(frame).tobytes())
 
     def hexdigest(self) -> str:
-        """Of all frames so far."""
+        """Return the SHA-256 of all frames so far."""
         return self._sha256.hexdigest()
 
 
 def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
     """Write frames uint8 ``[H, W, 3]`` RGB of one size; return their number and :class:`FrameDigest`.
 
-    The file appears under its name only when it is whole; an exception, the frames' own too, leaves nothing.
-    An empty series or a frame of another size is a ValueError.
+    The file appears under its name only when it is complete; an exception, also one from ``frames``, leaves no file. An
+    empty series or a frame of another size is a ValueError.
     """
     digest = FrameDigest()
     with VideoWriter(path, LOSSLESS, FPS) as writer:
@@ -58,7 +58,7 @@ def write_lossless(path: Path, frames: Iterable[FrameU8]) -> tuple[int, str]:
 
 
 def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[FrameU8]:
-    """Stream frames uint8 ``[H, W, 3]`` RGB: all of them, or those asked for in any order.
+    """Stream frames uint8 ``[H, W, 3]`` RGB: all of them, or the requested ones in any order.
 
     Raises:
         UserError: the file is missing or damaged, or has no such frame.
@@ -82,11 +82,11 @@ def read_lossless(path: Path, indices: Iterable[int] | None = None) -> Iterator[
 def _seek(path: Path, container: av.container.InputContainer, index: int) -> av.VideoFrame:
     stream = container.streams.video[0]
     if not stream.time_base:
-        raise ValueError("it has no clock")
+        raise ValueError("its stream has no time base")
     container.seek(int(index * TICK_S / stream.time_base), stream=stream)
     for frame in container.decode(stream):
         if frame.pts is None:
-            raise ValueError("a frame without a time")
+            raise ValueError("a frame has no time stamp")
         at = round(frame.pts * stream.time_base / TICK_S)
         if at == index:
             return frame

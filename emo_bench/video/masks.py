@@ -1,7 +1,7 @@
-"""Masks made anywhere: what a picture means as a mask is seen from its values, or refused with what was seen.
+"""Masks from any program: the meaning of a picture as a mask is derived from its values, or the picture is refused.
 
-Read are black and white (0/1 or 0/255), soft masks (half and more is the person), pictures in black and one colour, and
-the alpha of a cut-out person. All masks of a series must be of one kind.
+Supported are black and white (0/1 or 0/255), soft masks (values from one half are the person), pictures in black and
+one colour, and the alpha of a person without background. All masks of a series must be of one kind.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from emo_bench.pictures.reading import FrameU8, Layers, read_layers
 from emo_bench.video.frame_source import FrameSource, open_frames
 
 LevelsU8 = NDArray[np.uint8]
-# From this level on a pixel is the person.
+# Pixels with at least this level are the person.
 HALF = 128
-# Colour noise of a video or a JPEG: channels this far apart, in a share of the pixels, are no colours yet.
+# Colour noise of a video or a JPEG: a picture is grey if its channels differ by at most this much, except in this
+# share.
 GREY_SPREAD, GREY_SHARE = 32, 0.01
-# Levels this near to black or white are the mask's own two; what lies between is an edge, or says that it is no mask.
+# Levels this near to black or white count as black or white; levels between them are an edge, or show that it is no
+# mask.
 NEAR_BLACK, NEAR_WHITE = 32, 223
 EDGE_SHARE = 0.05
-# More than this share of what is not black lies between: a grey photo or a depth map, whose middle is no edge.
+# If more than this share of the nonblack pixels is between: a grey photo or a depth map, not the edges of a mask.
 MIDDLE_SHARE = 0.5
 SOFT_LEVELS = 9
 LABEL_SHARE = 0.2
@@ -34,14 +36,14 @@ SHOWN = 12
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One mask, understood: its kind in words, and uint8 ``[H, W]`` levels, ``HALF`` and more inside."""
+    """An interpreted mask: its kind in words, and uint8 ``[H, W]`` levels, inside from ``HALF``."""
 
     kind: str
     levels: LevelsU8
 
 
 class NoMask(Exception):
-    """What was seen in the place of a mask; the sentence goes on after the file's name."""
+    """The picture is not a mask; the message says what it contains and continues after the file's name."""
 
 
 # An empty mask looks the same in all kinds.
@@ -50,19 +52,19 @@ ZERO_ONE, SOFT, COLOUR, ALPHA, LABELS = ("of 0 and 1", "of 0 to 255", "in the co
 
 
 def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
-    """Masks of a folder of pictures, of one picture, or of a video, as frames.
+    """Return masks of a folder of pictures, of one picture, or of a video, as frames.
 
     Args:
-        path: where they are.
-        labels: the values of the person in label maps (palette numbers, where the pictures have a palette); empty
-            where the pictures are no label maps.
+        path: their path.
+        labels: the person's values in label maps (palette numbers, if the pictures have a palette); empty if the
+            pictures are not label maps.
 
     Returns:
-        A source of uint8 ``[H, W, 3]`` frames with equal channels: ``HALF`` and more is the person. Reading it
-        raises a UserError where a picture is no mask, or of another kind than those before.
+        A source of uint8 ``[H, W, 3]`` frames with equal channels: levels from ``HALF`` are the person. Reading it
+            raises a UserError if a picture is not a mask, or is a mask of another kind than the ones before.
 
     Raises:
-        UserError: there is nothing of that kind at ``path``.
+        UserError: ``path`` is none of these.
     """
     source = open_frames(path)
     wanted = frozenset(labels)
@@ -79,7 +81,8 @@ def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
                 raise UserError(f"{name} {error}") from error
             if EMPTY not in (kind, seen.kind) and kind != seen.kind:
                 raise UserError(
-                    f"{name} is a mask {seen.kind} and {first} one {kind}: save all masks in one way, with 0 and 255"
+                    f"{name} is a mask {seen.kind}, but {first} is a mask {kind}: "
+                    "save all masks in the same way, with 0 and 255"
                 )
             if kind == EMPTY:
                 kind, first = seen.kind, name
@@ -90,7 +93,7 @@ def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
 
 
 def _remark(notes: list[str], title: str, seen: Seen) -> None:
-    """Note once what was decided for the user."""
+    """Add a note once about each decision made for the user."""
     remarks = []
     if seen.kind == ALPHA:
         remarks.append(f"masks of {title}: the alpha of the pictures is the mask")
@@ -108,10 +111,10 @@ def _layers(source: FrameSource) -> Iterator[tuple[str, Layers]]:
 
 
 def understood(layers: Layers, *, cut_out: bool = False) -> Seen:
-    """What a picture means as a mask; ``cut_out``: in the pictures before it, the alpha was the mask.
+    """Interpret a picture as a mask; ``cut_out``: in the earlier pictures, the alpha was the mask.
 
     Raises:
-        NoMask: it is none, or could be two things.
+        NoMask: it is not a mask, or it could be two different masks.
     """
     alpha = layers.alpha
     if alpha is None or (alpha == 255).all():
@@ -131,7 +134,7 @@ def understood(layers: Layers, *, cut_out: bool = False) -> Seen:
 
 
 def _is_two_valued(colours: NDArray[np.uint8]) -> bool:
-    """Whether visible colours ``[N, 3]`` are black and white both, so that they could be a mask of their own."""
+    """Return whether the visible colours ``[N, 3]`` are both black and white, so that they could be a mask too."""
     ends = [bool((colours == level).all(axis=1).any()) for level in (0, 255)]
     return all(ends) and bool(((colours == 0).all(axis=1) | (colours == 255).all(axis=1)).all())
 
@@ -143,7 +146,7 @@ def _from_colour(colour: FrameU8) -> Seen:
         return _from_levels(np.sort(colour, axis=2)[..., 1])
     colours, where = np.unique(colour.reshape(-1, 3), axis=0, return_inverse=True)
     if len(colours) == 2 and not colours[0].any():
-        # Another colour in another mask is another label.
+        # A different colour in another mask is a different label.
         return Seen(f"{COLOUR} {_named(colours[1])}", (where.reshape(colour.shape[:2]) * 255).astype(np.uint8))
     shown = ", ".join(map(_named, colours[:SHOWN]))
     what = f"the colours {shown}" if len(colours) <= SHOWN else f"{len(colours):,} colours"
@@ -157,7 +160,7 @@ def _named(colour: LevelsU8) -> str:
 
 
 def _from_levels(levels: LevelsU8) -> Seen:
-    """Grey levels ``[H, W]`` as a mask."""
+    """Interpret grey levels ``[H, W]`` as a mask."""
     counts = np.bincount(levels.ravel(), minlength=256)
     values = np.flatnonzero(counts)
     top = int(values[-1])
@@ -185,13 +188,13 @@ def _from_levels(levels: LevelsU8) -> Seen:
 
 
 def _by_labels(layers: Layers, wanted: frozenset[int]) -> Seen:
-    """The union of the wanted labels; a picture without palette must be grey."""
+    """Return the union of the wanted labels; a picture without palette must be grey."""
     if layers.lossy:
         raise NoMask("is a JPEG or a lossy WebP, which keep no labels exactly: save label maps as PNG")
     values = layers.index
     if values is None:
         if (layers.colour != layers.colour[..., :1]).any():
-            raise NoMask("has colours and no labels: label maps are grey, or have a palette")
+            raise NoMask("is a colour picture, not a label map: give grey pictures, or pictures with a palette")
         values = layers.colour[..., 0]
     inside = np.isin(values, sorted(wanted))
     if not inside.any():

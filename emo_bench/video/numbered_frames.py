@@ -1,4 +1,4 @@
-"""Frames made elsewhere, checked against the frames that were asked for: count, order, size."""
+"""Check frames from another program against the requested frames: count, order, size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class NumberedFrames:
-    """Frames of a folder or a video, one for each of ``indices``, in that order."""
+    """Frames of a folder or a video: one for each of ``indices``, in that order."""
 
     source: FrameSource
     indices: tuple[int, ...]
@@ -40,19 +40,19 @@ class NumberedFrames:
 
 
 def frame_number(name: str) -> int | None:
-    """The last number in a frame's name; None where there is none."""
+    """Return the last number in a frame's name, or None."""
     found = re.findall(r"\d+", name)
     return int(found[-1]) if found else None
 
 
 def open_numbered(path: Path, indices: Sequence[int]) -> NumberedFrames:
-    """Open frames that answer ``indices``, ascending.
+    """Open the frames for ``indices``, ascending.
 
-    A picture's last number is the frame's number in the video, or its place in the series counted from 0 or 1;
-    frames of a video count by their place.
+    A picture's last number is the frame's number in the video, or its position in the series, counted from 0 or 1.
+    Frames of a video are numbered by their position.
 
     Raises:
-        UserError: there are no frames, too many or too few, or their numbers are others.
+        UserError: there are no frames, too many or too few, or they have other numbers.
     """
     if not path.exists():
         raise UserError(f"{path}: there are no frames")
@@ -70,7 +70,9 @@ def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
     for name in source.names:
         number = frame_number(str(name))
         if number is None:
-            raise UserError(f"{name} in {source.title} has no number, so its place is not known: name frames by number")
+            raise UserError(
+                f"{name} in {source.title} has no number, so its position is unknown: name frames by number"
+            )
         numbers.append(number)
     first = numbers[0] if numbers[0] in (0, 1) else 0
     in_series = list(range(first, first + len(wanted)))
@@ -81,7 +83,7 @@ def _check_numbers(source: FrameSource, wanted: list[int]) -> None:
             f"{source.title} has {len(numbers)} frames; {len(wanted)} were asked for{_lacking(numbers, wanted)}"
         )
     if sorted(numbers) in (wanted, in_series):
-        raise UserError(f"the frames of {source.title} are not in the order of their numbers: name them alike")
+        raise UserError(f"the frames of {source.title} are not in the order of their numbers: use one form of name")
     raise UserError(
         f"{source.title} has {len(numbers)} frames, as asked for, but not those{_lacking(numbers, wanted)}"
         f"; name them {wanted[0]} to {wanted[-1]}, or 0 to {len(wanted) - 1}"

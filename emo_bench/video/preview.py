@@ -1,4 +1,4 @@
-"""The preview video: source, ours and their difference side by side, labelled, for people to look at."""
+"""The preview video for visual inspection: source, our frame and their difference side by side, labelled."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LABEL_PX = 28
 
 
 class PreviewWriter(VideoWriter):
-    """Writes an H.264 MP4, one picture a held-out frame.
+    """Writes an H.264 MP4 with one picture per held-out frame.
 
-    Small frames are shown at a multiple of their size. The difference is shown ``gain`` times around mid-grey, so that
+    Small frames are enlarged by a whole factor. The difference is multiplied by ``gain`` and added to mid-grey, so that
     grey means equal.
     """
 
@@ -35,11 +35,11 @@ class PreviewWriter(VideoWriter):
         self._header: FrameU8 | None = None
 
     def add(self, source: FrameU8, ours: FrameU8) -> None:
-        """Append a picture from two frames uint8 ``[R, R, 3]``."""
+        """Append a picture made from two frames uint8 ``[R, R, 3]``."""
         self.write(self.picture(source, ours))
 
     def picture(self, source: FrameU8, ours: FrameU8) -> FrameU8:
-        """One picture of the video: header and three panels, both sides even."""
+        """Draw one picture of the video: header and three panels, with even width and height."""
         gap = (ours.astype(np.int16) - source.astype(np.int16)) * self._gain + 128
         panels = [source, ours, np.clip(gap, 0, 255).astype(np.uint8)]
         scale = max(1, -(-PANEL_PX // source.shape[0]))
@@ -51,7 +51,7 @@ class PreviewWriter(VideoWriter):
 
 
 def _header(width: int, title: str, gain: float) -> FrameU8:
-    """Two lines of text ``[2 * LABEL_PX, width, 3]``: the title, and a label over each panel."""
+    """Draw two lines of text ``[2 * LABEL_PX, width, 3]``: the title, and a label over each panel."""
     from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (width, 2 * LABEL_PX), "black")

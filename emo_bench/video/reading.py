@@ -1,4 +1,4 @@
-"""Reading videos as they come: rotated, truncated, grey, with alpha or with a wandering frame rate."""
+"""Read videos of any form: rotated, truncated, grey, with alpha, or with a variable frame rate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from emo_bench.video.ffv1_checksums import is_intact
 if TYPE_CHECKING:
     import av
 
-# Intervals that differ from the median by more than this share make a frame rate variable, if so many do.
+# A frame rate is variable if this share of the intervals differs from the median by more than this share.
 INTERVAL_TOLERANCE = 0.3
 IRREGULAR_SHARE = 0.02
-# Frame rates that a video can have; others come from damaged time stamps.
+# Plausible frame rates of a video; other values come from damaged time stamps.
 FPS_RANGE = (0.1, 1000.0)
 USUAL_FPS = 25
 SHOWN_FRAMES = 5
@@ -29,14 +29,14 @@ SHOWN_FRAMES = 5
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video is, as displayed.
+    """The properties of a video, as displayed.
 
     Attributes:
         width, height: px, after rotation.
         fps: frames per second.
-        frames: how many frames the file holds; the truncated part does not count.
-        rotation_deg: counterclockwise turn that the player must make: 0, 90, 180 or 270.
-        notes: what a user should know about the file, one sentence each.
+        frames: the number of frames in the file, without a truncated part.
+        rotation_deg: counterclockwise rotation that the player must apply: 0, 90, 180 or 270.
+        notes: facts that a user should know about the file, one sentence each.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class VideoInfo:
 
 
 def probe_video(path: Path) -> VideoInfo:
-    """Look through a file's packets and its first frame.
+    """Read a file's packets and its first frame.
 
     Raises:
         UserError: it is not a video, holds no readable frame, or has a variable frame rate.
@@ -63,7 +63,7 @@ def probe_video(path: Path) -> VideoInfo:
             expected, rate = stream.frames, stream.average_rate
         first = next(_decoded(path), None)
     except NoPictureError as error:
-        raise UserError(f"{path.name} has no picture: give a video file") from error
+        raise UserError(f"{path.name} has no video stream: give a video file") from error
     # PyAV raises OSError and av.FFmpegError, and for damaged headers ValueError and others.
     except Exception as error:
         raise UserError(
@@ -83,11 +83,11 @@ def probe_video(path: Path) -> VideoInfo:
 
 
 def decode_video(info: VideoInfo, add_note: Callable[[str], None] = lambda note: None) -> Iterator[np.ndarray]:
-    """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; alpha lies on black, grey becomes RGB.
+    """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; transparency becomes black, grey becomes RGB.
 
-    A damaged file ends early without an error; compare the count with ``info.frames``. Where a decoder fills in what it
-    cannot read and says so (H.264, MPEG-2 and MPEG-4 do), or a checksum of FFV1 is wrong, ``add_note`` gets a sentence
-    that counts such frames, at the end.
+    A damaged file ends early without an error; compare the count with ``info.frames``. Frames that a decoder reports as
+    partly reconstructed (H.264, MPEG-2 and MPEG-4) and frames with a wrong FFV1 checksum are counted; at the end
+    ``add_note`` receives a sentence with the count.
     """
     import av
 
@@ -102,7 +102,7 @@ def decode_video(info: VideoInfo, add_note: Callable[[str], None] = lambda note:
     except (OSError, av.FFmpegError):
         return
     finally:
-        # A file without checksums has none that is right.
+        # In a file without checksums no checksum is right.
         if any(checksums):
             damaged |= {number for number, right in enumerate(checksums) if not right}
         if damaged:
@@ -119,7 +119,7 @@ def _concealed(info: VideoInfo, damaged: list[int]) -> str:
 
 
 def _decoded(path: Path, checksums: list[bool] | None = None) -> Iterator[av.VideoFrame]:
-    """Frames as they are decoded; ``checksums`` gets one answer a frame of FFV1, and none for other codecs."""
+    """Decode the frames; ``checksums`` receives one result per frame of FFV1, and none for other codecs."""
     with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -144,7 +144,7 @@ def _has_alpha(pixel_format: str) -> bool:
 
 
 def _packet_times(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[list[float], bool]:
-    """Display times in seconds of all packets, sorted, and whether reading stopped on an error."""
+    """Return the display times in seconds of all packets, sorted, and whether reading stopped at an error."""
     import av
 
     times: list[float] = []
@@ -161,7 +161,7 @@ def _packet_times(container: av.container.InputContainer, stream: av.VideoStream
 
 
 def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> tuple[Fraction, bool]:
-    """Frames per second, and whether the frames' own times say so."""
+    """Return the frames per second, and whether they are derived from the frames' own times."""
     intervals = np.diff(times)
     usual = float(np.median(intervals)) if len(intervals) else 0.0
     if not (usual > 0 and FPS_RANGE[0] <= 1.0 / usual <= FPS_RANGE[1]):

@@ -11,7 +11,7 @@ from emo_bench.files import replacing
 
 
 def save_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
-    """Save rows of equally large uint8 pictures ``[H, W, 3]`` as one PNG, atomically."""
+    """Save rows of uint8 pictures ``[H, W, 3]`` of equal size as one PNG, atomically."""
     from PIL import Image
 
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
@@ -20,6 +20,6 @@ def save_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
 
 
 def difference(a: np.ndarray, b: np.ndarray, gain: float = 3.0) -> np.ndarray:
-    """Absolute difference of two uint8 pictures, amplified, uint8."""
+    """Return the absolute difference of two uint8 pictures, amplified, uint8."""
     gap = np.abs(a.astype(np.float32) - b.astype(np.float32))
     return np.clip(gap * gain, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Rows of pictures with a label each, as figures of papers have them."""
+"""Labelled rows of pictures, as in the figures of papers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Strip:
 
 
 def draw_strips(strips: Sequence[Strip], headings: Sequence[str] = ()) -> Image:
-    """Labelled rows of pictures below headings; small pictures are enlarged so that one can see them."""
+    """Draw labelled rows of pictures below headings; small pictures are enlarged so that they are visible."""
     from PIL import Image, ImageDraw, ImageFont
 
     side = max(TILE_PX, strips[0].pictures[0].shape[0])
@@ -52,7 +52,7 @@ def draw_strips(strips: Sequence[Strip], headings: Sequence[str] = ()) -> Image:
 
 
 def save_strips(path: Path, strips: Sequence[Strip], headings: Sequence[str] = ()) -> None:
-    """:func:`draw_strips` as a PNG, written atomically."""
+    """Save the result of :func:`draw_strips` as a PNG, written atomically."""
     buffer = BytesIO()
     draw_strips(strips, headings).save(buffer, format="PNG")
     write_bytes(path, buffer.getvalue())

@@ -171,7 +171,7 @@ def test_named_labels_make_a_mask_of_a_label_map(tmp_path: Path) -> None:
     np.testing.assert_array_equal(inside(folder_of(tmp_path / "p", indexed), (14,))[0], parts == 14)
     with pytest.raises(UserError, match=r"0, 1, 14, 17 and none of the labels 3"):
         inside(path, (3,))
-    with pytest.raises(UserError, match="colours and no labels"):
+    with pytest.raises(UserError, match="is a colour picture, not a label map"):
         inside(folder_of(tmp_path / "c", FRAMES[0]), (3,))
 
 
@@ -193,16 +193,16 @@ def test_labels_of_a_video_say_what_it_must_be(tmp_path: Path) -> None:
 
 
 def test_another_level_or_colour_in_another_mask_is_another_label(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"1\.png is a mask of 0 and 200 and .*0\.png one of 0 and 150"):
+    with pytest.raises(UserError, match=r"1\.png is a mask of 0 and 200, but .*0\.png is a mask of 0 and 150"):
         inside(folder_of(tmp_path / "g", levels_of(0, 150), levels_of(0, 200)))
     red, green = (palette_mask((0, 0, 0), colour) for colour in ((128, 0, 0), (0, 128, 0)))
-    with pytest.raises(UserError, match=r"in the colour #008000 .* in the colour #800000"):
+    with pytest.raises(UserError, match=r"in the colour #008000, but .* in the colour #800000"):
         inside(folder_of(tmp_path / "c", red, green))
 
 
 def test_all_masks_of_a_series_are_of_one_kind(tmp_path: Path) -> None:
     """A faint soft mask looks like one of 0 and 1; read alone it would be another person."""
-    with pytest.raises(UserError, match=r"1\.png is a mask of 0 and 1 and .*0\.png one of 0 to 255"):
+    with pytest.raises(UserError, match=r"1\.png is a mask of 0 and 1, but .*0\.png is a mask of 0 to 255"):
         inside(folder_of(tmp_path / "m", levels_of(0, 255), levels_of(0, 1)))
     # Who fills the frame leaves no transparent pixel.
     whole = np.dstack((FRAMES[1], np.full((SIDE, SIDE), 255, np.uint8)))
