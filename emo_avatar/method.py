@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,9 +25,10 @@ from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
-from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, link_file, load_state, save_state, save_tensors
+from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_state, save_tensors
 from emo_bench.methods.training.loss_log import LossLog
-from emo_bench.methods.training.stage_clock import StageClock, read_seconds, write_seconds
+from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
+from emo_bench.methods.training.stage_clock import StageClock, read_seconds
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.progress import track_progress
 from emo_bench.untrusted.refusal import Unreadable, reading
@@ -71,11 +72,16 @@ class EmoAvatar(Method):
         """Run the init stage, then the render stage, each from where it was interrupted."""
         folder = self.workspace.folder
         train = evenly_spaced(train, self.config.max_train_frames).tolist()
+        inputs = self._init_inputs(capture, train) if self.workspace.cache else {}
+        if not (folder / INIT_STATE).exists():
+            take_stage(self.workspace, "init", inputs, [INIT_STATE])
         clock = StageClock(folder, resumed=(folder / INIT_STATE).exists())
         clock.switch("init")
         perceptual = perceptual_loss(self.config.perceptual, self.workspace.device)
         init = initialize(capture, train, self.config, self.workspace, perceptual, clock.save)
         clock.switch("render")
+        clock.save()
+        keep_stage(self.workspace, "init", inputs, [INIT_STATE])
         frames = TrainingFrames(capture, train, self.config)
         signals = DrivingSignals(capture, self.config, init.pivot_poses_deg)
         avatar = self._build(init, frames.background_plate(capture.track.foreground, PLATE_FRAMES))
@@ -90,19 +96,16 @@ class EmoAvatar(Method):
         self._save_training_sheet(frames, signals)
         clock.save()
 
-    def stage_inputs(self) -> Mapping[str, Mapping[str, object]]:
-        """The init stage: all that it depends on besides the capture, the split, the seed and the device."""
-        described = self.describe()
+    def _init_inputs(self, capture: Capture, train: Sequence[int]) -> dict[str, object]:
+        """All that the result of the init stage depends on, besides the seed and the device."""
         config = self.config.model_dump(mode="json")
-        return {"init": {"config": {name: config[name] for name in INIT_FIELDS}, "assets": described["assets"]}}
-
-    def take_over(self, stage: str, donor: Path) -> None:
-        """Start from the ``init.pt`` of a finished fit, which is linked, and its seconds."""
-        if stage != "init":
-            raise ValueError(f"emo-avatar has no shared stage {stage!r}")
-        folder = self.workspace.folder
-        write_seconds(folder, {"init": read_seconds(donor).get("init", 0.0)})
-        link_file(donor / INIT_STATE, folder / INIT_STATE)
+        return {
+            "method": self.info.name,
+            "config": {name: config[name] for name in INIT_FIELDS},
+            "assets": self._assets(),
+            "capture": capture.sha256,
+            "train": list(train),
+        }
 
     def _build(self, init: Initialization, plate: Tensor) -> AvatarRenderer:
         torch.manual_seed(self.workspace.seed)
@@ -165,20 +168,19 @@ class EmoAvatar(Method):
         """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, size and
         seconds.
         """
-        weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]
-        described: dict[str, object] = {
-            "config": self.config.model_dump(mode="json"),
-            "assets": {
-                "prior": sha256_of(prior_path(self.config.prior)),
-                **{file.path.name: file.sha256 for file in weights},
-            },
-        }
+        described: dict[str, object] = {"config": self.config.model_dump(mode="json"), "assets": self._assets()}
         if self._avatar is not None:
             parameters = list(self._avatar.parameters())
             described["parameters"] = sum(p.numel() for p in parameters)
             described["trained_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
             described["stage_seconds"] = read_seconds(self.workspace.folder)
+            taken = stages_taken(self.workspace.folder)
+            described |= {"shared_stages": taken} if taken else {}
         return described
+
+    def _assets(self) -> dict[str, str]:
+        weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]
+        return {"prior": sha256_of(prior_path(self.config.prior)), **{file.path.name: file.sha256 for file in weights}}
 
     def fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
         """The avatar, loaded if need be, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""

@@ -14,6 +14,8 @@ from protocols.ablation import Ablation, Variant
 from protocols.styles import DEFAULT_STYLE, Style, load_style
 
 FOLDER = "ablation"
+# In the ablation's folder: results of stages that its runs share.
+CACHE = "cache"
 
 log = logging.getLogger("emo_bench")
 
@@ -68,8 +70,9 @@ def ablation_folder(ablation: Ablation, request: AblationRequest) -> Path:
 def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[VariantResult]:
     """Make the variants, the reference first; what is finished is left as it is, so the same call goes on.
 
-    A fit takes the stages that it has in common with a finished one over from there; variants with the same settings
-    are one run, and their edits lie in it. What a single variant lacks is its ``missing``.
+    The runs share the results of their stages in the folder ``cache`` of the ablation: a stage that several have in
+    common is done once. Variants with the same settings are one run, and their edits lie in it. What a single variant
+    lacks is its ``missing``.
 
     Raises:
         UserError: a variant or style is not there, or the reference itself cannot be run.
@@ -77,15 +80,16 @@ def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[Varia
     chosen = ablation.chosen(request.only)
     style = load_style(request.style)
     requests = {variant.name: _run_request(ablation, request, variant) for variant in chosen}
-    donors: list[Path] = []
+    cache = ablation_folder(ablation, request).absolute() / CACHE
+    finished: set[Path] = set()
     for number, variant in enumerate(chosen, start=1):
         log.info("ablation: %s (%d of %d)", variant.title, number, len(chosen))
-        wanted = replace(requests[variant.name], donors=tuple(donors))
+        wanted = replace(requests[variant.name], cache=cache)
         try:
             folder = _folder(wanted)
-            if folder not in donors:
+            if folder not in finished:
                 run(wanted, trivial=False, wait=True)
-                donors.append(folder)
+                finished.add(folder)
         except UserError as error:
             if variant.name == ablation.reference:
                 raise

@@ -97,6 +97,8 @@ class Workspace:
         device: ``"cpu"`` or ``"cuda:0"``, as torch and Warp name it; ``"cuda"`` becomes ``"cuda:0"``.
         settings: the user's ``--set key=value``, as text; an unknown key is the method's UserError, when it is built.
         capture_px: side of the capture's stored frames; None where no capture is known.
+        cache: folder in which the runs of one study share the results of stages; None for a run of its own. See
+            :func:`emo_bench.methods.training.take_stage`.
     """
 
     folder: Path
@@ -105,6 +107,7 @@ class Workspace:
     device: str = "cpu"
     settings: Mapping[str, str] = field(default_factory=dict)
     capture_px: int | None = None
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", numbered(self.device))
@@ -198,21 +201,6 @@ class Method(ABC):
         With another value the frames of a finished run are rendered and scored again, over the same fit.
         """
         return None
-
-    def stage_inputs(self) -> Mapping[str, Mapping[str, object]]:
-        """Stages of the fit that may be taken over from another fit of the method, in order.
-
-        For each its inputs, plain JSON: all that its result depends on besides the capture, the training frames, the
-        seed and the device. Fits that agree in them share the stage.
-        """
-        return {}
-
-    def take_over(self, stage: str, donor: Path) -> None:
-        """Before the fit: start from a stage's result in the workspace folder of a finished fit, ``donor``.
-
-        The fit then ends with the same result as one that did the stage itself.
-        """
-        raise NotImplementedError(f"method {self.info.name} shares no stage")
 
     def describe(self) -> dict[str, object]:
         """Plain JSON values for ``run.json``; callable before the fit.

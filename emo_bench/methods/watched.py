@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -35,7 +34,7 @@ Result = TypeVar("Result")
 class WatchedMethod(Method):
     """Passes every call on to ``inner``.
 
-    ``workspace`` is the one that was asked for; the inner one's folder is absolute. Exceptions become one line
+    ``workspace`` is the one that was asked for; the inner one's folders are absolute. Exceptions become one line
     (:func:`emo_bench.plug_ins.calls.plug_in_call`), stdout and the working directory are kept
     (:func:`~emo_bench.plug_ins.calls.kept_apart`), facts are plain JSON, and frames are as many and as large as
     promised.
@@ -91,14 +90,6 @@ class WatchedMethod(Method):
         """The method's, which must be plain JSON."""
         return self._plain("render_inputs", self.inner.render_inputs)
 
-    def stage_inputs(self) -> Mapping[str, Mapping[str, object]]:
-        """The method's, which must be plain JSON."""
-        return self._plain("stage_inputs", self.inner.stage_inputs)
-
-    def take_over(self, stage: str, donor: Path) -> None:
-        """As the method's."""
-        self._call("take_over", lambda: self.inner.take_over(stage, donor))
-
     def describe(self) -> dict[str, object]:
         """The method's facts, which must be plain JSON."""
         described: Any = self._plain("describe", self.inner.describe)
@@ -151,7 +142,7 @@ class WatchedMethod(Method):
 
 
 def build_watched(cls: type[Method], workspace: Workspace) -> WatchedMethod:
-    """The method over its workspace, watched; the method itself gets an absolute folder, wherever it goes later.
+    """The method over its workspace, watched; the method itself gets absolute folders, wherever it goes later.
 
     Raises:
         UserError: it refuses its settings, or is not as a method must be.
@@ -163,7 +154,8 @@ def build_watched(cls: type[Method], workspace: Workspace) -> WatchedMethod:
 
 
 def _placed(workspace: Workspace) -> Workspace:
-    return dataclasses.replace(workspace, folder=workspace.folder.absolute())
+    cache = workspace.cache and workspace.cache.absolute()
+    return dataclasses.replace(workspace, folder=workspace.folder.absolute(), cache=cache)
 
 
 def not_json(value: object, name: str, depth: int = 0) -> str | None:

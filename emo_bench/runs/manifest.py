@@ -113,6 +113,7 @@ class Described(_Entry):
     """What the method says of itself."""
 
     stage_seconds: dict[str, Amount] = {}
+    shared_stages: dict[str, Text] = {}
     parameters: Count | None = None
 
 
@@ -224,7 +225,7 @@ class Manifest(_Entry):
     described: Described = Described()
     method_place: Text = ""
     style_title: Text = ""
-    stage_keys: dict[str, Hash] = {}
+    # Older runs have it here, and not in "described".
     shared_stages: dict[str, Text] = {}
 
 

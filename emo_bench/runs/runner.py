@@ -20,7 +20,6 @@ from emo_bench.methods.seeds import require_seed
 from emo_bench.methods.watched import build_watched
 from emo_bench.runs import stages
 from emo_bench.runs.log import log_file
-from emo_bench.runs.stage_sharing import take_over_stages
 from emo_bench.runs.store import LOG, RunFolder, RunPlace, lock_folder
 from emo_bench.runs.style_names import told_apart
 from emo_bench.system.devices import chosen_device, on_gpu
@@ -37,7 +36,7 @@ log = logging.getLogger("emo_bench")
 class RunRequest:
     """What the user asks for; None leaves the choice to the machine, the profile and the protocol.
 
-    ``donors`` are folders of other runs from which stages of the fit may be taken over; the result is the same.
+    ``cache`` is the folder in which the runs of one study share the results of stages; the result is the same.
     """
 
     method: str
@@ -49,7 +48,7 @@ class RunRequest:
     settings: Mapping[str, str] = field(default_factory=dict)
     runs_dir: Path = Path("runs")
     device: str | None = None
-    donors: tuple[Path, ...] = ()
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class _Plan:
         """The method over the run's folder."""
         request = self.request
         workspace = Workspace(
-            self.folder, self.profile, request.seed, self.device, request.settings, self.capture.size_px
+            self.folder, self.profile, request.seed, self.device, request.settings, self.capture.size_px, request.cache
         )
         return build_watched(self.cls, workspace)
 
@@ -218,7 +217,6 @@ def _make(plan: _Plan, *, wait: bool) -> int:
         job = stages.Job(
             folder, method, plan.capture, plan.protocol, plan.split, plan.device, style=plan.style, clip=plan.clip
         )
-        take_over_stages(folder, method, plan.device, plan.request.donors)
         stages.fit(job)
         stages.render(job)
         stages.score(job)

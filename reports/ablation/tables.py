@@ -45,6 +45,16 @@ class Entry:
             found["edit"] = self.edit.stages["fit"]["seconds"]
         return found
 
+    @property
+    def shared_stages(self) -> dict[str, str]:
+        """The stages that the run took from the cache of the ablation, and for each the run that had done it."""
+        if self.run is None:
+            return {}
+        manifest = self.run.run.manifest
+        # Runs of older versions have it beside "described".
+        found: dict[str, str] = manifest.get("described", {}).get("shared_stages", manifest.get("shared_stages", {}))
+        return found
+
     def row_of(self, part: str) -> Row | None:
         """The run, or the edit."""
         return self.run if part == "run" else self.edit
@@ -182,13 +192,12 @@ def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> d
 
 def _json_row(report: AblationReport, title: str, entry: Entry) -> dict[str, Any]:
     parts = {part: row for part in ("run", "edit") if (row := entry.row_of(part)) is not None}
-    shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run else {}
     return {
         "variant": entry.variant.name,
         "title": title,
         "settings": entry.run.identity["settings"] if entry.run else entry.variant.settings,
         "seconds": entry.seconds,
-        "shared_stages": shared,
+        "shared_stages": entry.shared_stages,
         "missing": {part: reason for part in ("run", "edit") if (reason := entry.reason(part))},
         "metrics": [
             {"part": part} | _measured(report, entry, part, metric)

@@ -196,8 +196,8 @@ def _reasons(
         own = [about] if about else []
         own += [as_text(f"no {part}: {reason}") for part in parts if (reason := entry.reason(part))]
         own += map(as_text, _undefined(entry, report.columns(table)))
-        shared = entry.run.run.manifest.get("shared_stages", {}) if entry.run is not None else {}
-        own += [f"stage {as_text(stage)} was taken over from {as_code(donor)}" for stage, donor in shared.items()]
+        shared = entry.shared_stages.items()
+        own += [f"stage {as_text(stage)} was taken over from {as_code(run)}" for stage, run in shared]
         for note in own:
             notes.setdefault(note, []).append(as_text(title))
     return [f"{', '.join(titles)}: {note.removesuffix('.')}." for note, titles in notes.items()]

@@ -31,7 +31,7 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def request_of(tmp_path_factory: pytest.TempPathFactory, quick_protocol_text: str):  # type: ignore[no-untyped-def]
-    """Requests of quick fits on the first actor, by folder, further settings and donors."""
+    """Requests of quick fits on the first actor, by folder, further settings and whether the runs share a cache."""
     folder = tmp_path_factory.mktemp("sharing")
     (folder / "quick.toml").write_text(quick_protocol_text)
     torch.manual_seed(0)
@@ -40,17 +40,18 @@ def request_of(tmp_path_factory: pytest.TempPathFactory, quick_protocol_text: st
     )
     save_stylegan2(folder / "prior.safetensors", Generator(shape))
 
-    def make(runs: str, settings: dict[str, str], donors: tuple[Path, ...] = ()) -> RunRequest:
+    def make(runs: str, settings: dict[str, str], shared: bool = False, seed: int = 0) -> RunRequest:
         return RunRequest(
             "emo-avatar", "1", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / runs, device="cpu",
-            settings={**QUICK, "prior": str(folder / "prior.safetensors"), **settings}, donors=donors,
+            settings={**QUICK, "prior": str(folder / "prior.safetensors"), **settings}, seed=seed,
+            cache=folder / runs / "cache" if shared else None,
         )  # fmt: skip
 
     return make
 
 
 def test_a_shared_init_is_not_run_and_changes_nothing(request_of, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    ours = runner.run(request_of("shared", {}), trivial=False)[0]
+    ours = runner.run(request_of("shared", {}, shared=True), trivial=False)[0]
     alone = runner.run(request_of("alone", {"freeze_stylegan": "false"}), trivial=False)[0]
     before = (ours / "init.pt").read_bytes()
 
@@ -58,8 +59,12 @@ def test_a_shared_init_is_not_run_and_changes_nothing(request_of, monkeypatch: p
         raise AssertionError("a step of the inversion was taken")
 
     monkeypatch.setattr("emo_avatar.inversion._Run.step", refuse)
-    taken = runner.run(request_of("shared", {"freeze_stylegan": "false"}, (ours,)), trivial=False)[0]
-    assert read_manifest(taken)["shared_stages"] == {"init": ours.as_posix()}
+    taken = runner.run(request_of("shared", {"freeze_stylegan": "false"}, shared=True), trivial=False)[0]
+    assert read_manifest(taken)["described"]["shared_stages"] == {
+        "init": ours.relative_to(ours.parents[4] / "shared").as_posix()
+    }
+    assert "shared_stages" not in read_manifest(ours)["described"]
+    assert "shared_stages" not in read_manifest(alone)["described"]
     mine, theirs = (load_file(folder / "checkpoint.safetensors") for folder in (alone, taken))
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
@@ -75,12 +80,32 @@ def test_a_shared_init_is_not_run_and_changes_nothing(request_of, monkeypatch: p
 
 
 def test_another_init_is_not_taken_over(request_of) -> None:  # type: ignore[no-untyped-def]
-    ours = runner.run(request_of("other", {}), trivial=False)[0]
-    random = runner.run(request_of("other", {"pivot_choice": "random"}, (ours,)), trivial=False)[0]
-    manifest = read_manifest(random)
-    assert "shared_stages" not in manifest
-    assert manifest["stage_keys"]["init"] != read_manifest(ours)["stage_keys"]["init"]
-    assert (random / "init.pt").read_bytes() != (ours / "init.pt").read_bytes()
+    ours = runner.run(request_of("other", {}, shared=True), trivial=False)[0]
+    cache = request_of("other", {}, shared=True).cache
+    others = [
+        request_of("other", {"pivot_choice": "random"}, shared=True),
+        request_of("other", {"max_train_frames": "9"}, shared=True),
+        request_of("other", {}, shared=True, seed=1),
+    ]
+    for number, request in enumerate(others, start=2):
+        folder = runner.run(request, trivial=False)[0]
+        assert "shared_stages" not in read_manifest(folder)["described"]
+        assert (folder / "init.pt").read_bytes() != (ours / "init.pt").read_bytes()
+        assert len(list(cache.glob("init-*.json"))) == number, "each init has a key of its own"
+
+
+def test_a_damaged_cache_changes_nothing(request_of, caplog: pytest.LogCaptureFixture) -> None:  # type: ignore[no-untyped-def]
+    request = request_of("damaged", {}, shared=True)
+    ours = runner.run(request, trivial=False)[0]
+    (stored,) = request.cache.glob("*.pt")
+    sound = stored.read_bytes()
+    stored.unlink()
+    stored.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    again = runner.run(request_of("damaged", {"freeze_stylegan": "false"}, shared=True), trivial=False)[0]
+    assert f"{stored} is missing or damaged: the stage is done again" in caplog.text
+    assert "shared_stages" not in read_manifest(again)["described"]
+    assert (again / "init.pt").read_bytes() == sound == (ours / "init.pt").read_bytes()
+    assert stored.read_bytes() == sound, "the sound result takes the damaged one's place"
 
 
 class RedEditor(ReferenceEditor):

@@ -27,6 +27,8 @@ import numpy as np
 from PIL import Image
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Method, MethodInfo
+from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
+from emo_bench.methods.training.stage_clock import read_seconds, write_seconds
 
 TRACE = Path(__file__).with_name("trace.txt")
 
@@ -47,27 +49,25 @@ class Staged(Method):
         if settings.get("broken"):
             raise UserError("this variant lacks a part")
         init = folder / "init.txt"
-        if not init.exists():
+        inputs = {"start": settings.get("start", "40"), "train": list(train), "capture": capture.sha256}
+        if not init.exists() and not take_stage(self.workspace, "init", inputs, ["init.txt"]):
             trace("init " + settings.get("start", "40"))
             init.write_text(settings.get("start", "40"))
             ramp = np.linspace(0, 255, 32 * 5).astype(np.uint8)[None, :, None]
             Image.fromarray(np.broadcast_to(ramp, (32, 160, 3)).copy()).save(folder / "interpolation.png")
+            write_seconds(folder, {"init": 2.0})
+        keep_stage(self.workspace, "init", inputs, ["init.txt"])
         if settings.get("level", "0") == os.environ.get("STOP_AT"):
             raise KeyboardInterrupt
         trace("fit " + settings.get("level", "0"))
         (folder / "level.txt").write_text(str(int(init.read_text()) + int(settings.get("level", "0"))))
 
-    def stage_inputs(self):
-        return {"init": {"start": self.workspace.settings.get("start", "40")}}
-
-    def take_over(self, stage, donor):
-        assert stage == "init"
-        (self.workspace.folder / "init.txt").write_bytes((donor / "init.txt").read_bytes())
-
     def load(self): ...
 
     def describe(self):
-        return {"config": dict(self.workspace.settings), "stage_seconds": {"init": 2.0, "render": 3.0}}
+        seconds = {**read_seconds(self.workspace.folder), "render": 3.0}
+        taken = stages_taken(self.workspace.folder)
+        return {"config": dict(self.workspace.settings), "stage_seconds": seconds, "shared_stages": taken}
 
     def render(self, capture, indices):
         level = int((self.workspace.folder / "level.txt").read_text())
@@ -83,9 +83,6 @@ class Painted(Staged):
     def fit(self, capture, train):
         trace("edit " + self.workspace.settings.get("level", "0"))
         (self.workspace.folder / "level.txt").write_text("200")
-
-    def stage_inputs(self):
-        return {}
 """
 VARIANTS = """
 version = 1
@@ -212,9 +209,16 @@ def test_shared_stages_are_done_once(finished: Ablate) -> None:
     assert finished.trace == ["init 40", "fit 0", "edit 0", "fit 30", "fit -30", "init 10", "fit 0", "edit 1"], (
         "one init a start; variants of the edit and the same settings fit nothing"
     )
-    shared = read_manifest(finished.run_folder("+level=30"))
-    assert shared["shared_stages"] == {"init": finished.run_folder().as_posix()}
-    assert "shared_stages" not in read_manifest(finished.run_folder("+start=10"))
+    taken = {
+        settings: read_manifest(finished.run_folder(settings))["described"]["shared_stages"]
+        for settings in ("", "+level=30", "+level=-30", "+start=10")
+    }
+    ours = {"init": "staged/smoke-s0"}
+    assert taken == {"": {}, "+level=30": ours, "+level=-30": ours, "+start=10": {}}
+    assert "stage init was taken over from `staged/smoke-s0`" in (finished.out / "ablation.md").read_text()
+    told = rows_of(json.loads((finished.out / "ablation.json").read_text()))
+    assert told["brighter"]["shared_stages"] == ours and told["other-start"]["shared_stages"] == {}
+    assert "comes from the study's cache" in (finished.run_folder("+level=30") / "log.txt").read_text()
     edits = {path.name for path in (finished.run_folder() / "edit").iterdir()}
     assert edits == {"bronze-statue", "bronze-statue+level=1"}
 
@@ -222,12 +226,13 @@ def test_shared_stages_are_done_once(finished: Ablate) -> None:
 def test_a_run_that_shares_nothing_has_the_same_frames(ablate: Ablate) -> None:
     ablate("--only", "brighter", "--skip-edit")
     shared = read_manifest(ablate.run_folder("+level=30"))
-    assert ablate.trace == ["init 40", "fit 0", "fit 30"] and shared["shared_stages"]
+    assert ablate.trace == ["init 40", "fit 0", "fit 30"] and shared["described"]["shared_stages"]
     ablate.runs = ablate.folder / "alone"
     method = f"{ablate.folder / 'staged.py'}:Staged"
     ablate("--method", method, "--no-trivial", "--skip-edit", "--set", "level=30", command="run")
     assert ablate.trace[3:] == ["init 40", "fit 30"], "on its own it does the stage itself"
     own = read_manifest(ablate.run_folder("+level=30"))
+    assert not own["described"]["shared_stages"]
     assert own["stages"]["render"]["frames_sha256"] == shared["stages"]["render"]["frames_sha256"]
 
 

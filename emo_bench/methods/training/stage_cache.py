@@ -1,0 +1,170 @@
+"""Results of a training stage that the runs of one study share.
+
+An ablation gives its runs a common folder, ``workspace.cache``. A stage is looked up there under a key of everything
+that its result depends on, so the runs end with the same result with the cache and without it. Any number of processes
+may fill the folder at the same time. It holds ``<stage>-<key>.json``, which names the files of a result, and each file
+under its own SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emo_bench import __version__
+from emo_bench.errors import UserError, one_line
+from emo_bench.files import file_sha256, write_json
+from emo_bench.methods.interface import Workspace
+from emo_bench.methods.training.checkpointing import link_file
+from emo_bench.methods.training.stage_clock import read_seconds, write_seconds
+from emo_bench.untrusted.regular_file import read_regular
+
+# Beside the other files of a fit: which of its stages came from the cache, and which run had made them.
+RECORD = "shared_stages.json"
+LIMIT_BYTES = 2**20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A stored result: SHA-256 by file name, what the stage took, and the run that did it."""
+
+    files: Mapping[str, str]
+    seconds: float
+    made_by: str
+
+
+def take_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], names: Sequence[str]) -> bool:
+    """Put the files of a finished stage into ``workspace.folder``, if the cache holds them.
+
+    The seconds that the stage took are charged to this fit too, in ``stage_seconds.json``.
+
+    Args:
+        workspace: of the fit. Without ``workspace.cache`` nothing is taken.
+        stage: the stage's name, e.g. ``"init"``.
+        inputs: plain JSON: everything that the result depends on besides the version of emo-bench and of torch, the
+            seed and the device. At least the method's name, the settings that the stage reads, the SHA-256 of its
+            weights, ``capture.sha256`` and the training frames.
+        names: the files that the stage leaves in ``workspace.folder``.
+
+    Returns:
+        Whether the stage is done now. False, with a line in the log, also where the stored result is damaged.
+
+    Example::
+
+        inputs = {"method": "mine", "capture": capture.sha256, "train": list(train), "steps": config.init_steps}
+        if not take_stage(workspace, "init", inputs, ["init.pt"]):
+            ...  # do the stage, and write init.pt
+            keep_stage(workspace, "init", inputs, ["init.pt"])
+    """
+    if workspace.cache is None:
+        return False
+    entry = _sound_entry(workspace.cache, _index(workspace, stage, inputs), names)
+    if entry is None:
+        return False
+    for name in names:
+        link_file(_stored(workspace.cache, name, entry.files[name]), workspace.folder / name)
+    write_seconds(workspace.folder, {**read_seconds(workspace.folder), stage: entry.seconds})
+    write_json(workspace.folder / RECORD, {**stages_taken(workspace.folder), stage: entry.made_by})
+    log.info("fit: stage %s comes from the study's cache; %s did it", stage, entry.made_by)
+    return True
+
+
+def keep_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], names: Sequence[str]) -> None:
+    """Store the files of a finished stage in the cache, with its seconds from ``stage_seconds.json``.
+
+    The arguments are those of :func:`take_stage`. Without ``workspace.cache``, or where the result is stored already,
+    nothing happens.
+
+    Raises:
+        OSError: a file is missing, or the cache cannot be written.
+    """
+    if workspace.cache is None:
+        return
+    index = _index(workspace, stage, inputs)
+    if _sound_entry(workspace.cache, index, names) is not None:
+        return
+    workspace.cache.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    for name in names:
+        source = workspace.folder / name
+        sha256 = file_sha256(source)
+        if sha256 is None:
+            raise FileNotFoundError(f"{source} is missing: stage {stage} did not leave it")
+        link_file(source, _stored(workspace.cache, name, sha256))
+        files[name] = sha256
+    seconds = read_seconds(workspace.folder).get(stage, 0.0)
+    # The index comes last: who finds it finds its files.
+    made_by = _told(workspace.folder, workspace.cache)
+    write_json(index, {"stage": stage, "files": files, "seconds": seconds, "made_by": made_by})
+
+
+def stages_taken(folder: Path) -> dict[str, str]:
+    """The stages of a fit that came from a cache: for each the run that had done it. Empty for a fit without any."""
+    path = folder / RECORD
+    if not path.exists():
+        return {}
+    try:
+        return {str(stage): str(run) for stage, run in json.loads(read_regular(path, LIMIT_BYTES)).items()}
+    except (ValueError, AttributeError, UserError) as error:
+        log.warning("%s is damaged (%s): it is left aside", path, one_line(str(error))[:200])
+        return {}
+
+
+def _index(workspace: Workspace, stage: str, inputs: Mapping[str, object]) -> Path:
+    about = {
+        "version": __version__,
+        "torch": torch.__version__,
+        "seed": workspace.seed,
+        "device": workspace.device,
+        "stage": stage,
+        "inputs": inputs,
+    }
+    key = hashlib.sha256(json.dumps(about, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    assert workspace.cache is not None
+    return workspace.cache / f"{stage}-{key}.json"
+
+
+def _stored(cache: Path, name: str, sha256: str) -> Path:
+    return cache / f"{sha256}{Path(name).suffix}"
+
+
+def _sound_entry(cache: Path, index: Path, names: Sequence[str]) -> _Entry | None:
+    """The entry that ``index`` describes, if all its files are there unchanged."""
+    if not index.exists():
+        return None
+    try:
+        entry = _entry(json.loads(read_regular(index, LIMIT_BYTES)), names)
+    except (ValueError, TypeError, KeyError, OSError, UserError) as error:
+        log.warning("%s is damaged (%s): the stage is done again", index, one_line(str(error))[:200])
+        return None
+    for name in names:
+        path = _stored(cache, name, entry.files[name])
+        if file_sha256(path) != entry.files[name]:
+            log.warning("%s is missing or damaged: the stage is done again", path)
+            return None
+    return entry
+
+
+def _entry(content: Any, names: Sequence[str]) -> _Entry:
+    files = {name: str(content["files"][name]) for name in names}
+    if not all(_SHA256.fullmatch(sha256) for sha256 in files.values()):
+        raise ValueError("it names a file by something else than its SHA-256")
+    return _Entry(files, float(content["seconds"]), str(content["made_by"]))
+
+
+def _told(folder: Path, cache: Path) -> str:
+    """The run's folder as readers of the study know it: below the last folder that it shares with the cache."""
+    folder, cache = folder.absolute(), cache.absolute()
+    return folder.relative_to(os.path.commonpath((folder, cache))).as_posix()
