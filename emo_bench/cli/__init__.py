@@ -25,6 +25,10 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     show_any_text()
     try:
         from emo_bench import paths
+        from emo_bench.plug_ins import own_packages
+
+        # Before any command imports reports, protocols or a method.
+        own_packages.claim()
         from emo_bench.cli.app import app
 
         paths.pin()

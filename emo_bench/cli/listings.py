@@ -9,6 +9,7 @@ from emo_bench.cli.output import group, print_columns, print_fields, print_json
 
 if TYPE_CHECKING:
     from emo_bench.methods.interface import Method
+    from emo_bench.metrics import MetricState
 
 methods = group("List, describe and check methods.")
 metrics = group("List the metrics and the scoring conventions.")
@@ -97,19 +98,7 @@ def list_metrics(as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [
-        (
-            s.info.id,
-            s.info.version,
-            s.info.direction,
-            s.info.unit,
-            s.info.needs or ("a reference" if s.info.needs_reference else "-"),
-            s.backend.name if s.backend else "-",
-            s.missing or "ready",
-            s.info.title,
-        )
-        for s in found
-    ]
+    rows = [(*_described(state), state.missing or "ready", state.info.title if state.info else "") for state in found]
     print_columns(("metric", "version", "better", "unit", "needs", "backend", "state", "title"), rows)
 
 
@@ -163,6 +152,15 @@ def show_protocol(
         print_json({"hash": protocol.hash(), **fields})
     else:
         print_fields([("hash", protocol.hash()), *_flat(fields)])
+
+
+def _described(state: "MetricState") -> tuple[str, str, str, str, str, str]:
+    """Id, version, direction, unit, what it needs and its backend; only the id of a plug-in that cannot be loaded."""
+    info = state.info
+    if info is None:
+        return (state.id, "-", "-", "-", "-", "-")
+    needs = info.needs or ("a reference" if info.needs_reference else "-")
+    return (info.id, info.version, info.direction, info.unit, needs, state.backend.name if state.backend else "-")
 
 
 def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[str, str]]:

@@ -171,11 +171,12 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
 
 def _show(table: "pandas.DataFrame") -> None:
     from emo_bench.cli.output import print_columns
-    from emo_bench.metrics.registry import metric_class
+    from emo_bench.metrics.registry import scored_class
+    from emo_bench.metrics.watched import aggregated
 
     rows = []
     for metric, record in table.attrs["records"].items():
-        value = metric_class(metric).aggregate(table[metric].to_numpy())
+        value = aggregated(scored_class(metric), table[metric].to_numpy())
         backend = record["backend"]
         shown = "n/a" if value != value else f"{value:.4f}"
         identical = table.attrs["identical"].get(metric)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 from emo_bench import assets
-from emo_bench.errors import MethodError, UserError, unknown_name
+from emo_bench.errors import MethodError, UserError
 from emo_bench.methods.interface import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, Workspace
-from emo_bench.plug_ins.calls import kept_apart, place_of, plug_in_call
+from emo_bench.plug_ins.calls import kept_apart, plug_in_call
+from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
 # The stand-ins that every report shows.
@@ -29,14 +23,19 @@ _BUILT_IN = {
     "deep-video-portraits": "baselines.deep_video_portraits.method:DeepVideoPortraits",
     "style-avatar": "baselines.style_avatar.method:StyleAvatar",
 }
+_KIND = Kind(
+    "method",
+    ENTRY_POINT_GROUP,
+    Method,
+    "emo_bench.methods.interface.Method",
+    _BUILT_IN,
+    ", path/to/file.py:Class or path/to/file.toml",
+)
 
 
 def known_methods() -> Mapping[str, str]:
     """``name -> "module:Class"``: the built-in ones first, then plug-ins by name, which cannot replace them."""
-    plug_ins = {
-        entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
-    }
-    return {**_BUILT_IN, **{name: place for name, place in plug_ins.items() if name not in _BUILT_IN}}
+    return _KIND.places()
 
 
 def method_class(name: str) -> type[Method]:
@@ -49,18 +48,9 @@ def method_class(name: str) -> type[Method]:
         from emo_bench.methods.command.method import command_class
 
         return _checked(command_class(Path(name)), name)
-    file, _, attribute = name.rpartition(":") if not name.endswith(".py") else (name, "", "")
-    if file.endswith(".py"):
-        return _checked(_attribute(_module_from_file(Path(file)), attribute, file), name)
-    places = known_methods()
-    if name not in places:
-        raise unknown_name("method", name, places, ", path/to/file.py:Class or path/to/file.toml")
-    module, _, attribute = places[name].partition(":")
-    with _in_one_line(f"method {name} cannot be imported from {module}"):
-        loaded = importlib.import_module(module)
-    found = _checked(_attribute(loaded, attribute, module), name)
-    if found.info.name != name:
-        raise UserError(f"method {name}: {places[name]} calls itself {found.info.name!r}")
+    found = _checked(load_class(name, _KIND), name)
+    if file_and_class(name) is None and found.info.name != name:
+        raise UserError(f"method {name}: {known_methods()[name]} calls itself {found.info.name!r}")
     return found
 
 
@@ -68,8 +58,8 @@ def method_file(name: str) -> Path | None:
     """The file of a method named as ``path/to/file.py:Class`` or ``path/to/file.toml``; None for another name."""
     if name.endswith(".toml"):
         return Path(name)
-    file = name.rpartition(":")[0]
-    return Path(file) if file.endswith(".py") else None
+    in_file = file_and_class(name)
+    return in_file[0] if in_file else None
 
 
 def profiles_of(cls: type[Method]) -> tuple[str, ...]:
@@ -113,66 +103,8 @@ def build(cls: type[Method], workspace: Workspace) -> Method:
     return method
 
 
-def _module_from_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; name a method as path/to/file.py:Class")
-    module_name = f"emo_bench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    # Modules beside it come first while it is imported, as for a script, and last for imports inside its functions.
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        with _in_one_line(f"{path} cannot be imported"):
-            spec.loader.exec_module(module)
-    except UserError:
-        del sys.modules[module_name]
-        raise
-    finally:
-        sys.path.remove(folder)
-    if folder not in sys.path:
-        sys.path.append(folder)
-    return module
-
-
-@contextmanager
-def _in_one_line(failed: str) -> Iterator[None]:
-    """Whatever a method's module raises is one line with its place."""
-    try:
-        with kept_apart("a method's file"):
-            yield
-    except (Exception, SystemExit) as error:
-        said = error.msg if isinstance(error, SyntaxError) else error
-        what = " ".join(f"{type(error).__name__}: {said}".split())
-        place = place_of(error)
-        raise UserError(f"{failed}: {what}{f' ({place})' if place else ''}") from error
-
-
-def _attribute(module: ModuleType, attribute: str, place: str) -> type[Method]:
-    """The class of that name; ``place`` says in messages where it was looked for."""
-    found = getattr(module, attribute, None)
-    if isinstance(found, type) and issubclass(found, Method):
-        return found
-    if found is not None:
-        raise UserError(f"{place}: {attribute} is not a subclass of emo_bench.methods.interface.Method")
-    there = [
-        key
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-    ]
-    has = f"it has {', '.join(there)}" if there else "it has no subclass of emo_bench.methods.interface.Method"
-    if attribute:
-        raise UserError(f"{place} has no class {attribute}; {has}")
-    raise UserError(f"{place}: name its class, as in {place}:{there[0] if there else 'Class'}; {has}")
-
-
 def _checked(cls: type[Method], name: str) -> type[Method]:
     """The class, if it has all that a method needs before it is built."""
-    lacking = sorted(getattr(cls, "__abstractmethods__", ()))
-    if lacking:
-        raise UserError(f"method {name}: {cls.__name__} lacks {', '.join(lacking)}")
     info = getattr(cls, "info", None)
     if not isinstance(info, MethodInfo):
         raise UserError(f"method {name}: {cls.__name__}.info is not an emo_bench.methods.interface.MethodInfo")

@@ -13,6 +13,8 @@ KEYS = (
     "value_range", "averaging",
 )  # fmt: skip
 BACKEND_KEYS = ("name", "sha256")
+# Only the record of a metric in a file of the user's has it.
+FILE_KEY = "file_sha256"
 
 RecordDict = Mapping[str, Any]
 
@@ -23,12 +25,12 @@ def kind(record: RecordDict) -> tuple[Any, ...]:
     Args:
         record: the result of ``Record.as_dict()``.
     """
-    return (*(record[key] for key in KEYS), *(record["backend"][key] for key in BACKEND_KEYS))
+    return (*(record[key] for key in KEYS), *(record["backend"][key] for key in BACKEND_KEYS), record.get(FILE_KEY))
 
 
 def difference(first: RecordDict, second: RecordDict) -> str | None:
     """Return the first field in which two records differ, with both values; None if there is none."""
-    names = (*KEYS, *(f"backend {key}" for key in BACKEND_KEYS))
+    names = (*KEYS, *(f"backend {key}" for key in BACKEND_KEYS), "the metric's file (SHA-256)")
     for name, mine, theirs in zip(names, kind(first), kind(second), strict=True):
         if mine != theirs:
             return f"{name}: {mine!r} and {theirs!r}"

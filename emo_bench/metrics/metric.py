@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from emo_bench.metrics.batch import Batch, FramesU8, Settings
 
 Scores = NDArray[np.float64]
+Direction = Literal["higher", "lower"]
 # Name of the backend of a column without scores; its detail gives the reason.
 NO_BACKEND = "n/a"
 
@@ -28,7 +29,7 @@ class MetricInfo:
     id: str
     version: str
     title: str
-    direction: Literal["higher", "lower"]
+    direction: Direction
     unit: str
     needs_reference: bool = True
     value_range: str = "[0, 255]"
@@ -53,7 +54,8 @@ class Backend:
 class Record:
     """Everything that must be equal before two scores are compared; scores whose records differ are not ranked.
 
-    `frames_dropped` names the frames whose score is undefined; such scores are never imputed.
+    `frames_dropped` names the frames whose score is undefined; such scores are never imputed. `file_sha256` is the
+    SHA-256 of the Python file that holds the metric, if the user named a file; `as_dict` leaves it out otherwise.
     """
 
     metric: str
@@ -69,10 +71,14 @@ class Record:
     averaging: str
     frames_scored: int
     frames_dropped: tuple[int | str, ...] = ()
+    file_sha256: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types only, which JSON and Parquet metadata can hold."""
-        return {**asdict(self), "frames_dropped": list(self.frames_dropped)}
+        plain = {**asdict(self), "frames_dropped": list(self.frames_dropped)}
+        if self.file_sha256 is None:
+            del plain["file_sha256"]
+        return plain
 
 
 class Metric(ABC):
@@ -87,6 +93,8 @@ class Metric(ABC):
 
     info: ClassVar[MetricInfo]
     divisible: ClassVar[bool] = False
+    file_sha256: ClassVar[str | None] = None
+    """SHA-256 of the file of a metric that is named as ``path/to/file.py:Class``; set when the file is loaded."""
     backend: Backend
 
     @classmethod

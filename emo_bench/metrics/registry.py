@@ -1,19 +1,22 @@
-"""The metrics that there are: the built-in ones and those of installed plug-ins."""
+"""The metrics that there are: built in, installed as plug-ins, or in a Python file."""
 
 import functools
-import importlib
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from typing import get_args
 
-import numpy as np
-
-from emo_bench.errors import MethodError, UserError
-from emo_bench.metrics.batch import Batch, Settings
-from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
-from emo_bench.plug_ins.calls import kept_apart, plug_in_call
+from emo_bench.errors import UserError, shortened
+from emo_bench.metrics.batch import Settings
+from emo_bench.metrics.metric import Backend, Direction, Metric, MetricInfo
+from emo_bench.metrics.watched import missing_for, open_metric
+from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
 ENTRY_POINT_GROUP = "emo_bench.metrics"
+# An id names columns of tables and files, stands in lists with commas, and may be matched by globs.
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+ID_RULE = "use letters, digits, dash, underscore and dot, at most 60 characters"
 _BUILT_IN = {
     "psnr": "emo_bench.metrics.pixels:PSNR",
     "ssim": "emo_bench.metrics.structural:SSIM",
@@ -51,16 +54,24 @@ _BUILT_IN = {
     "lmd-native": "emo_bench.metrics.quirks:NativeLMD",
     "lmd-native-mouth": "emo_bench.metrics.quirks:NativeMouthLMD",
 }
+_KIND = Kind("metric", ENTRY_POINT_GROUP, Metric, "emo_bench.metrics.Metric", _BUILT_IN, ", or path/to/file.py:Class")
+# Classes of metrics in files that this process has loaded, by id; the one loaded last for an id.
+_from_files: dict[str, type[Metric]] = {}
 
 
 @dataclass(frozen=True)
 class MetricState:
-    """A metric and whether it can run here: `missing` is None, or one line with the remedy.
+    """A metric and whether it can run here.
 
-    `backend` is what would compute it, and None where it is missing or was not asked for.
+    Attributes:
+        id: by which it is named.
+        info: what it says of itself; None for a plug-in that cannot be loaded.
+        missing: why it cannot run here, in one line with the remedy; None where it can.
+        backend: what would compute it; None where it cannot run, or was not asked for.
     """
 
-    info: MetricInfo
+    id: str
+    info: MetricInfo | None
     missing: str | None
     backend: Backend | None = None
 
@@ -68,61 +79,130 @@ class MetricState:
 def list_metrics(with_backends: bool = False) -> list[MetricState]:
     """Every known metric in a fixed order: built-in first, then plug-ins by name.
 
-    with_backends: also open each metric that can run here, to say what would compute it; takes some seconds.
+    A plug-in that fails is in the list with what is wrong with it.
+
+    Args:
+        with_backends: also open each metric that can run here, to say what would compute it; takes some seconds.
     """
-    states = []
-    for cls in map(metric_class, _places()):
-        missing = missing_for(cls, None)
-        opened = open_metric(cls, Settings()) if with_backends and missing is None else None
-        states.append(MetricState(cls.info, missing, opened.backend if opened else None))
-    return states
+    return [_state(name, with_backends) for name in _KIND.places()]
 
 
-@functools.cache
+def known_ids() -> tuple[str, ...]:
+    """The ids of the built-in and of the installed metrics; nothing is imported."""
+    return tuple(_KIND.places())
+
+
 def metric_class(name: str) -> type[Metric]:
-    """The class of a metric id; a UserError lists the known ids."""
-    places = _places()
-    if name not in places:
-        raise UserError(f"unknown metric {name!r}; known: {', '.join(places)}")
-    module, _, attribute = places[name].partition(":")
-    with kept_apart(f"metric {name}"), plug_in_call(f"metric {name}", "import"):
-        found = getattr(importlib.import_module(module), attribute)
-    if not (isinstance(found, type) and issubclass(found, Metric)):
-        raise UserError(f"metric {name!r}: {places[name]} is not a subclass of emo_bench.metrics.Metric")
-    if found.info.id != name:
-        raise UserError(f"metric {name!r}: {places[name]} calls itself {found.info.id!r}")
+    """The class of a metric by its id, or by ``path/to/file.py:Class``.
+
+    Raises:
+        UserError: there is no such metric, it cannot be imported, or its class lacks something.
+    """
+    in_file = file_and_class(name)
+    if in_file is None:
+        found = _installed(name, _BUILT_IN.get(name) or _KIND.places().get(name, ""))
+        _from_files.pop(found.info.id, None)
+        return found
+    path = in_file[0]
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; name a metric as path/to/file.py:Class")
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    found = _in_file(str(path.resolve()), name, sha256)
+    _from_files[found.info.id] = found
     return found
 
 
-def missing_for(cls: type[Metric], settings: Settings | None) -> str | None:
-    """What a metric lacks here under these settings, or under any for None; see `plug_in_call` for what is raised."""
-    who = f"metric {cls.info.id}"
-    with kept_apart(who), plug_in_call(who, "missing"):
-        return cls.missing() if settings is None else cls.missing_for(settings)
+def scored_class(metric_id: str) -> type[Metric]:
+    """The class of a metric that this process has scored with, by its id, also where it is in a file."""
+    return _from_files.get(metric_id) or metric_class(metric_id)
 
 
-def open_metric(cls: type[Metric], settings: Settings) -> Metric:
-    """The metric, ready to score; see `plug_in_call` for what is raised."""
-    who = f"metric {cls.info.id}"
-    with kept_apart(who), plug_in_call(who, "open"):
-        return cls.open(settings)
+def require_distinct(classes: Iterable[type[Metric]]) -> None:
+    """A UserError for two metrics that are to stand in one table under one id."""
+    by_id: dict[str, type[Metric]] = {}
+    for cls in classes:
+        other = by_id.setdefault(cls.info.id, cls)
+        if other is not cls:
+            raise UserError(f"two metrics have the id {cls.info.id!r}: score with one of them, or give one another id")
 
 
-def score_batch(metric: Metric, batch: Batch) -> Scores:
-    """The metric's scores of a batch, float64 [B]; any thread may call it.
+def _state(name: str, with_backends: bool) -> MetricState:
+    """The state of one metric; what is wrong with a plug-in stands in ``missing``."""
+    info = None
+    try:
+        cls = metric_class(name)
+        info = cls.info
+        missing = missing_for(cls, None, show_traceback=False)
+        opened = open_metric(cls, Settings(), show_traceback=False) if with_backends and missing is None else None
+    except UserError as error:
+        if name in _BUILT_IN:
+            raise
+        return MetricState(name, info, f"broken: {error}")
+    return MetricState(name, info, missing, opened.backend if opened else None)
 
-    A MethodError says that the metric fails or gives something else.
-    """
-    who = f"metric {metric.info.id}"
-    with plug_in_call(who, "score_batch"):
-        scores = np.asarray(metric.score_batch(batch), dtype=np.float64)
-    if scores.shape != (len(batch),):
-        raise MethodError(f"{who} gives scores of shape {scores.shape} for {len(batch)} frames, not one a frame")
-    return scores
+
+@functools.cache
+def _installed(name: str, place: str) -> type[Metric]:
+    """A built-in or installed metric; ``place`` is where it is, so that another package's is another one."""
+    found = _checked(load_class(name, _KIND), name)
+    if found.info.id != name:
+        raise UserError(f"metric {name}: {place} calls itself {found.info.id!r}")
+    return found
 
 
-def _places() -> Mapping[str, str]:
-    plug_ins = {
-        entry.name: entry.value for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
+@functools.lru_cache(maxsize=64)
+def _in_file(path: str, name: str, sha256: str) -> type[Metric]:
+    """The metric of a file as it is now; a changed file is executed again."""
+    found = _checked(load_class(name, _KIND), name)
+    if found.info.id in _BUILT_IN:
+        raise UserError(f"{name}: {found.info.id!r} is the id of a metric of emo-bench: give yours another info.id")
+    # The class of one file may be imported from another: the record names the file that the user named.
+    return type(found.__name__, (found,), {"file_sha256": sha256, "__module__": found.__module__})
+
+
+def _checked(cls: type[Metric], name: str) -> type[Metric]:
+    """The class, if it has all that a metric needs before it is opened."""
+    who = f"metric {name}: {cls.__name__}"
+    if cls.score is Metric.score and cls.score_batch is Metric.score_batch:
+        raise UserError(f"{who} lacks score")
+    info = getattr(cls, "info", None)
+    if not isinstance(info, MetricInfo):
+        raise UserError(f"{who}.info is not an emo_bench.metrics.MetricInfo")
+    wrong = _wrong_field(info)
+    if wrong:
+        raise UserError(f"{who}.info.{wrong}")
+    if not isinstance(cls.divisible, bool):
+        raise UserError(f"{who}.divisible is {cls.divisible!r}; it must be True or False")
+    return cls
+
+
+def _wrong_field(info: MetricInfo) -> str:
+    """What is wrong with the first wrong field of a metric's info, in words; ``""`` where all are right."""
+    if not isinstance(info.id, str) or not ID.fullmatch(info.id):
+        return f"id is {shortened(repr(info.id))}: {ID_RULE}"
+    directions = get_args(Direction)
+    rules: dict[str, tuple[bool, str]] = {
+        **{
+            name: (isinstance(getattr(info, name), bool), "True or False")
+            for name in ("needs_reference", "takes_region")
+        },
+        **{name: (_is_line(getattr(info, name), empty=True), "one line of text") for name in ("needs", "undefined")},
+        **{
+            name: (_is_line(getattr(info, name)), "one line of text, not empty")
+            for name in ("version", "title", "unit", "value_range", "averaging")
+        },
+        "direction": (info.direction in directions, " or ".join(map(repr, directions))),
+        "fallback": (info.fallback is None or info.fallback in known_ids(), "the id of another metric, or None"),
+        "least_px": (type(info.least_px) is int and info.least_px >= 1, "a whole number of 1 or more"),
     }
-    return {**_BUILT_IN, **{name: place for name, place in plug_ins.items() if name not in _BUILT_IN}}
+    for name, (right, wanted) in rules.items():
+        if not right:
+            return f"{name} is {shortened(repr(getattr(info, name)))}; it must be {wanted}"
+    return ""
+
+
+def _is_line(value: object, *, empty: bool = False) -> bool:
+    return isinstance(value, str) and (empty or bool(value.strip())) and value.isprintable() and len(value) <= 2000

@@ -10,8 +10,9 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
 from emo_bench.metrics.metric import NO_BACKEND, Backend, Metric, MetricInfo, Record, Scores
-from emo_bench.metrics.registry import metric_class, missing_for, open_metric, score_batch
+from emo_bench.metrics.registry import metric_class, require_distinct
 from emo_bench.metrics.threads import Task, Threads
+from emo_bench.metrics.watched import missing_for, open_metric, score_batch
 from emo_bench.plug_ins.calls import kept_apart
 
 if TYPE_CHECKING:
@@ -25,10 +26,14 @@ PART_PIXELS = 2**18  # per part of a divisible metric's batch: small enough to d
 class _Column:
     """One metric of a scorer; `metric` is None if its backend is missing and no fallback replaces it."""
 
-    info: MetricInfo
+    cls: type[Metric]
     metric: Metric | None
     missing: str | None
     parts: list[Scores] = field(default_factory=list)
+
+    @property
+    def info(self) -> MetricInfo:
+        return self.cls.info
 
     @property
     def backend(self) -> Backend:
@@ -38,9 +43,10 @@ class _Column:
 class Scorer:
     """Scores a stream of frame batches; keeps scores in memory, never frames.
 
-    metrics: metric ids. A metric whose backend is missing is replaced by its fallback, under the fallback's id; without
-    a fallback its column is NaN and its record gives the reason. `resize_filter` and `background` say how the caller
-    prepared the frames, `region` names the masks given to `add`; all three are written into the records.
+    metrics: metric ids, or `path/to/file.py:Class`. A metric whose backend is missing is replaced by its fallback,
+    under the fallback's id; without a fallback its column is NaN and its record gives the reason. `resize_filter` and
+    `background` say how the caller prepared the frames, `region` names the masks given to `add`; all three are written
+    into the records.
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class Scorer:
         if not metrics:
             raise UserError("no metric asked for")
         self._settings = settings or Settings()
-        self._columns = [_open_column(name, self._settings) for name in _resolve(metrics, self._settings)]
+        self._columns = [_open_column(cls, self._settings) for cls in _resolve(metrics, self._settings)]
         self._threads = Threads(None if self._settings.device == "cpu" else 1)
         self._before: Batch | None = None
         self._region = region
@@ -142,6 +148,7 @@ class Scorer:
             averaging=column.info.averaging,
             frames_scored=len(scores) - len(dropped),
             frames_dropped=tuple(dropped),
+            file_sha256=column.cls.file_sha256,
         )
 
     def _too_small(self, column: _Column) -> str:
@@ -194,20 +201,19 @@ def score(
     return scorer.table()
 
 
-def _resolve(metrics: Sequence[str], settings: Settings) -> list[str]:
+def _resolve(metrics: Sequence[str], settings: Settings) -> list[type[Metric]]:
     """Return the requested metrics without duplicates, each missing one replaced by its fallback."""
-    resolved: dict[str, None] = {}
+    resolved: dict[type[Metric], None] = {}
     for name in metrics:
         chosen = metric_class(name)
-        fallback = chosen.info.fallback
-        if missing_for(chosen, settings) and fallback and missing_for(metric_class(fallback), settings) is None:
-            resolved[fallback] = None
-        else:
-            resolved[name] = None
+        if missing_for(chosen, settings) and chosen.info.fallback:
+            fallback = metric_class(chosen.info.fallback)
+            chosen = chosen if missing_for(fallback, settings) else fallback
+        resolved[chosen] = None
+    require_distinct(resolved)
     return list(resolved)
 
 
-def _open_column(name: str, settings: Settings) -> _Column:
-    chosen = metric_class(name)
-    missing = missing_for(chosen, settings)
-    return _Column(chosen.info, None if missing else open_metric(chosen, settings), missing)
+def _open_column(cls: type[Metric], settings: Settings) -> _Column:
+    missing = missing_for(cls, settings)
+    return _Column(cls, None if missing else open_metric(cls, settings), missing)

@@ -33,25 +33,31 @@ log = logging.getLogger("emo_bench")
 
 
 @contextmanager
-def plug_in_call(who: str, what: str) -> Iterator[None]:
+def plug_in_call(who: str, what: str, *, show_traceback: bool = True) -> Iterator[None]:
     """Run foreign code in the block.
 
     Whatever it raises becomes a MethodError of one line, and its own traceback goes to the log once. What a user can
-    mend (UserError), what the machine refuses (a full disk, no memory) and interruptions pass.
+    mend (UserError), what the machine refuses (a full disk, no memory) and interruptions pass. A child process that the
+    code forked and that comes out of the block ends there.
 
     Args:
         who: e.g. ``method my-avatar``.
         what: of it is called, e.g. ``fit``.
+        show_traceback: whether the traceback goes to the log.
 
     Raises:
         MethodError: the code failed, called ``sys.exit``, or reached for a held-out frame.
         UserError: out of memory; or as the code raises it.
     """
+    process = os.getpid()
     try:
         yield
-    except (UserError, Terminated, KeyboardInterrupt):
+        _end_forked_child(process, who)
+    except (UserError, Terminated, KeyboardInterrupt) as passed:
+        _end_forked_child(process, who, passed)
         raise
     except BaseException as raised:  # GeneratorExit too: no generator of ours is closed inside such a block.
+        _end_forked_child(process, who, raised)
         error = _tellable(raised)
         if isinstance(error, PermissionError) and "held out" in str(error):
             raise MethodError(f"{who} broke the protocol: {error}") from error
@@ -60,7 +66,8 @@ def plug_in_call(who: str, what: str) -> Iterator[None]:
         refused = missing_library(error) if isinstance(error, OSError) else machine_failure(error)
         if refused is not None:
             raise UserError(f"{who}: {what}: {refused}") from error
-        log.error("traceback of %s:\n%s", who, own_traceback(error))
+        if show_traceback:
+            log.error("traceback of %s:\n%s", who, own_traceback(error))
         raise MethodError(f"{who}: {what} failed: {in_words(error)}{_at(error)}") from error
 
 
@@ -70,12 +77,17 @@ def kept_apart(who: str) -> Iterator[None]:
     they were.
 
     stdout is for what a command prints. ``os._exit`` in the block ends the process as a failure, in one line. Blocks
-    may be nested, and run in several threads.
+    may be nested, and run in several threads. A child process that was forked in the block and comes out of it ends
+    there.
     """
-    folder = _working_directory()
+    folder, process = _working_directory(), os.getpid()
     _divert()
     try:
         yield
+        _end_forked_child(process, who)
+    except BaseException as error:
+        _end_forked_child(process, who, error)
+        raise
     finally:
         _bring_back()
         now = _working_directory()
@@ -132,8 +144,15 @@ def _at(error: BaseException) -> str:
 
 
 def _our_callers() -> tuple[str, ...]:
-    methods = Path(__file__).parents[1] / "methods"
-    return (*_OURS, str(methods / "registry.py"), str(methods / "watched.py"))
+    rooms = Path(__file__).parents[1]
+    callers = (
+        "plug_ins/loading.py",
+        "methods/registry.py",
+        "methods/watched.py",
+        "metrics/watched.py",
+        "metrics/metric.py",
+    )
+    return (*_OURS, *(str(rooms / caller) for caller in callers))
 
 
 def _working_directory() -> str | None:
@@ -208,13 +227,32 @@ def _bring_back() -> None:
         _kept = _Streams(None, None, {})
 
 
+def _end_forked_child(process: int, who: str, error: BaseException | None = None) -> None:
+    """End this process if it is not the one that called the plug-in: a copy of it would go on with the same work.
+
+    ``sys.exit`` in the child ends it with its own code.
+    """
+    if os.getpid() == process:
+        return
+    if isinstance(error, SystemExit) and not isinstance(error, Terminated):
+        code = error.code
+        _leave(0 if code is None else code if isinstance(code, int) else FAILED)
+    why = "returned from the plug-in" if error is None else f"failed: {in_words(_tellable(error))}"
+    _write_to_stderr(f"{who} forked, and the child process {why}; it is ended, the run goes on without it")
+    _leave(FAILED)
+
+
+def _write_to_stderr(text: str) -> None:
+    """A line on the process's own stderr, also while the streams are diverted or closed."""
+    with contextlib.suppress(OSError):
+        os.write(_kept.descriptors.get(2, 2), f"emo-bench: {printable(text)}\n".encode("utf-8", "backslashreplace"))
+
+
 def _leave_as_failed(status: int) -> NoReturn:
     """In place of ``os._exit``, which a child process may call: for this one it would end a run that is not finished
     with 0.
     """
     if os.getpid() != _process:
         _leave(status)
-    line = f"emo-bench: a method or metric ended the process with os._exit({status!r})\n"
-    with contextlib.suppress(OSError):
-        os.write(_kept.descriptors.get(2, 2), line.encode("utf-8", "backslashreplace"))
+    _write_to_stderr(f"a method or metric ended the process with os._exit({status!r})")
     _leave(FAILED)

@@ -15,7 +15,8 @@ from emo_bench.files import write_bytes
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
 from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
 from emo_bench.metrics.metric import NO_BACKEND
-from emo_bench.metrics.registry import metric_class
+from emo_bench.metrics.registry import scored_class
+from emo_bench.metrics.watched import aggregated
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import AGAIN, load_run
@@ -40,7 +41,7 @@ class ScoreRequest:
         frames: a folder of pictures, a video, or a run's folder, which brings its own reference and masks.
         reference: a folder or a video; None for metrics that need none, and for a run.
         masks: the reference's masks, a folder of pictures or a video, as ``masks.open_masks`` takes them.
-        metrics: ids; empty for the convention's, or the default ones.
+        metrics: ids, or ``path/to/file.py:Class``; empty for the convention's, or the default ones.
         convention: by name; None scores the frames as they are.
         background, region: over the convention's own.
         settings: device, detector, CLIP model, captions.
@@ -107,7 +108,7 @@ def _undefined(table: pandas.DataFrame) -> list[str]:
     """Why frames have no score, metric by metric; a metric that scores none at all says so in its record."""
     notes = []
     for metric, record in table.attrs["records"].items():
-        why = metric_class(metric).info.undefined
+        why = scored_class(metric).info.undefined
         if record["frames_dropped"] and record["backend"]["name"] != NO_BACKEND and why:
             notes.append(f"{metric}: undefined in {len(record['frames_dropped'])} of {len(table)} frames: {why}")
     return notes
@@ -126,7 +127,7 @@ def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
         scores = table[metric].to_numpy()
         infinite = np.isinf(scores)
         if infinite.any():
-            mean = metric_class(metric).aggregate(scores[~infinite])
+            mean = aggregated(scored_class(metric), scores[~infinite])
             found[metric] = {"frames": int(infinite.sum()), "others_mean": None if np.isnan(mean) else mean}
     return found
 

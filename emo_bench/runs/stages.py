@@ -17,7 +17,8 @@ from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.methods.interface import EditStyle, Method
 from emo_bench.metrics import Captions, Scorer, Settings
-from emo_bench.metrics.registry import metric_class, missing_for
+from emo_bench.metrics.registry import metric_class
+from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
@@ -162,10 +163,14 @@ def _captions(job: Job) -> Captions | None:
 
 
 def _metric_states(protocol: Protocol) -> dict[str, Any]:
-    """Version of each metric, and whether its backend is here: a change makes the scores out of date."""
+    """Version and file of each metric, and whether its backend is here: a change makes the scores out of date."""
     classes = [metric_class(name) for name in protocol.scoring.metrics]
     classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
-    return {cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None} for cls in classes}
+    return {
+        cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None}
+        | ({"file_sha256": cls.file_sha256} if cls.file_sha256 else {})
+        for cls in classes
+    }
 
 
 def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -12,12 +11,13 @@ import numpy as np
 import pytest
 
 from emo_bench.metrics import Metric, list_metrics, registry, score
+from emo_bench.plug_ins import loading
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-a-metric.md"
 
 
 @pytest.fixture
-def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Metric]]:
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Metric]:
     code = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     entry = re.search(r'^(\w+) = "my_package\.contrast:(\w+)"', PAGE.read_text(), re.MULTILINE)
     assert code is not None and entry is not None
@@ -25,12 +25,10 @@ def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type
     file.write_text(code[1])
     monkeypatch.syspath_prepend(str(tmp_path))
     place = EntryPoint(entry[1], f"documented_contrast:{entry[2]}", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [place])
-    registry.metric_class.cache_clear()
+    monkeypatch.setattr(loading, "entry_points", lambda group: [place])
     spec = importlib.util.find_spec("documented_contrast")
     assert spec is not None
-    yield registry.metric_class(entry[1])
-    registry.metric_class.cache_clear()
+    return registry.metric_class(entry[1])
 
 
 def test_the_documented_metric_works(documented: type[Metric]) -> None:

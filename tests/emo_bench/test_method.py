@@ -13,6 +13,7 @@ from baselines.mean_frame import MeanFrame
 from emo_bench.errors import MethodError, UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import Method, Workspace
+from emo_bench.plug_ins import loading
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUG_IN = """
@@ -145,7 +146,7 @@ def test_installed_plug_ins_are_found_and_cannot_replace_a_built_in(
         EntryPoint("unclosed", "unclosed_method:Own", methods.ENTRY_POINT_GROUP),
         EntryPoint("alias", "own_method:Own", methods.ENTRY_POINT_GROUP),
     ]
-    monkeypatch.setattr(methods, "entry_points", lambda group: found)
+    monkeypatch.setattr(loading, "entry_points", lambda group: found)
     monkeypatch.syspath_prepend(str(plug_in.parent))
     assert methods.method_class("own").info.title == "Own"
     assert methods.method_class("mean-frame").info.title == "Mean frame"

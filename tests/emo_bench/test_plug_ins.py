@@ -20,9 +20,10 @@ import pytest
 from emo_bench.cli import main
 from emo_bench.errors import MethodError
 from emo_bench.methods.watched import not_json
-from emo_bench.metrics import Metric, registry
+from emo_bench.metrics import Metric
 from emo_bench.metrics.metric import Backend, MetricInfo
 from emo_bench.metrics.scoring import Scorer
+from emo_bench.plug_ins import loading
 from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,6 +179,47 @@ def test_a_child_of_a_method_ends_as_it_likes(run_with: Any) -> None:
         "os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7"
     )
     assert run_with(fit=child).code == 0
+
+
+@pytest.mark.parametrize(
+    ("in_child", "code", "said"),
+    [
+        ("return", 1, "method own forked, and the child process returned from the plug-in; it is ended"),
+        ("raise ValueError('lost')", 1, "forked, and the child process failed: ValueError: lost; it is ended"),
+        ("raise KeyboardInterrupt", 1, "forked, and the child process failed: KeyboardInterrupt: ; it is ended"),
+        ("sys.exit(7)", 7, ""),
+        ("sys.exit()", 0, ""),
+    ],
+)
+def test_a_forked_child_that_comes_back_ends_and_the_run_goes_on_once(
+    in_child: str, code: int, said: str, run_with: Any, tmp_path: Path
+) -> None:
+    waited = f"assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == {code}"
+    ended = run_with(fit=f"child = os.fork()\n        if child == 0: {in_child}\n        {waited}")
+    assert ended.code == 0
+    assert said in ended.err and ended.err.count("is ended, the run goes on") == bool(said)
+    assert ended.err.count("fit: done in") == 1 and ended.out.count("SMOKE, not a result") == 1
+    assert "traceback of method" not in ended.err
+
+
+def test_a_child_that_a_metric_forks_in_a_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for ever: the threads that gave it work are not in it."""
+    children = []
+
+    def fork(frames: Any) -> Any:
+        child = os.fork()
+        if child:
+            children.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        return np.ones(len(frames))
+
+    entry = EntryPoint("failing", f"{__name__}:Failing", "emo_bench.metrics")
+    monkeypatch.setattr(loading, "entry_points", lambda group: [entry])
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.setattr(Failing, "act", staticmethod(fork))
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    scorer = Scorer(["failing", "psnr", "sd"])
+    scorer.add(frames, frames)
+    assert children == [1] and list(scorer.table()["failing"]) == [1.0] * 4
 
 
 def test_a_method_that_exits_while_it_is_imported_is_one_line(run_with: Any, tmp_path: Path) -> None:
@@ -338,10 +380,9 @@ def test_a_metric_that_fails_is_one_line(
     others: list[str], act: Any, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = EntryPoint("failing", f"{__name__}:Failing", "emo_bench.metrics")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(loading, "entry_points", lambda group: [entry])
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     monkeypatch.setattr(Failing, "act", staticmethod(act))
-    registry.metric_class.cache_clear()
     frames = np.zeros((4, 32, 32, 3), np.uint8)
     with pytest.raises(MethodError, match=said):
         Scorer(["failing", *others]).add(frames, frames)

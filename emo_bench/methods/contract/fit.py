@@ -22,6 +22,7 @@ from emo_bench.files import write_json
 from emo_bench.methods import registry as methods
 from emo_bench.methods.command.process import last_line, signal_name
 from emo_bench.methods.interface import Workspace
+from emo_bench.plug_ins import own_packages
 from emo_bench.text.console import show_any_text
 from emo_bench.video.lossless import FrameDigest
 
@@ -156,5 +157,6 @@ def _fit_and_render(name: str, actor: str, profile: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     show_any_text()
+    own_packages.claim()
     given_name, given_actor, given_profile, given_folder = sys.argv[1:]
     _fit_and_render(given_name, given_actor, given_profile, Path(given_folder))
