@@ -17,11 +17,11 @@ from emo_bench.files import write_bytes
 from emo_bench.pictures.reading import read_picture
 from emo_bench.runs.finished import find_runs
 from emo_bench.system.endings import exit_code
-from reports.comparison import Row
 from reports.figures.stills import encode_jpeg, file_name, spread_panels
 from reports.markdown import code, escaped, image
 from reports.numbers import group_title, heading, number
 from reports.reproduction import command
+from reports.rows import Row
 from reports.tables import read_groups
 
 FrameU8 = NDArray[np.uint8]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from reports.comparison import Cell, Group, Row
+from reports.ranking import Group
+from reports.rows import Cell, Row
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 LABELS = {

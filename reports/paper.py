@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 if TYPE_CHECKING:
-    from reports.comparison import Group
+    from reports.ranking import Group
 
 SOURCE = "Emo-Avatar, arXiv 2402.00827v1"
 

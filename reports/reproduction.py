@@ -8,7 +8,7 @@ from typing import Any
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import GIVEN_PROFILE
 from emo_bench.runs.manifest import read_manifest
-from reports.comparison import Row
+from reports.rows import Row
 
 FILE_EDITOR = "file"
 

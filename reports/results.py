@@ -17,10 +17,11 @@ from emo_bench.runs.finished import find_runs, open_runs
 from emo_bench.runs.manifest import MANIFEST
 from emo_bench.runs.store import SCORES
 from emo_bench.system.endings import exit_code
-from reports.comparison import Group, Row, best_rows
 from reports.markdown import code, escaped, mean_text, pipe_table
 from reports.numbers import group_title, heading, metric_label, times
 from reports.pages.writing import average_table, group_notes
+from reports.ranking import Group, best_rows
+from reports.rows import Row
 from reports.tables import read_groups
 
 PAGE = "README.md"
@@ -91,7 +92,7 @@ def _actors(group: Group) -> list[str]:
     for rows in group.subjects:
         capture = rows[0].run.manifest["capture"]
         facts = f"{capture['source']}, {capture['frames']} frames at {capture['fps']:g} fps"
-        found[f"{rows[0].subject[0]} ({facts})"] = None
+        found[f"{rows[0].subject.actor} ({facts})"] = None
     return list(found)
 
 

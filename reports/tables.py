@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emo_bench.runs.finished import open_runs
-from reports.comparison import Group, Row, group_rows
+from reports.ranking import Group, group_rows
+from reports.rows import Row
 
 if TYPE_CHECKING:
     import pandas

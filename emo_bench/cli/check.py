@@ -1,6 +1,5 @@
 """``emo-bench check``: the gate of a CI."""
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +30,7 @@ def check(
     baseline: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="Baseline: a file or a folder of runs. Default: the one in the threshold file."
+            metavar="PATH", help="Stored scores: a file or a folder of runs. Default: those of the threshold file."
         ),
     ] = None,
     junit: Annotated[
@@ -41,21 +40,21 @@ def check(
         Path | None, typer.Option(metavar="FILE", help="Write a summary for a pull request to this file.")
     ] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Store the runs as the new baseline, and show what changes.")
+        bool, typer.Option("--update", help="Store the scores of the runs, and show what changes.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Check finished runs against thresholds, for example in a CI.
 
-    A threshold is absolute or relative to a baseline. A metric that is n/a or was not measured fails its threshold.
+    A threshold is absolute or relative to stored scores. A metric that is n/a or was not measured fails its threshold.
 
     Exit codes: 0: all thresholds hold; 1: a threshold failed; 2: wrong input, for example a threshold that matches no
     run.
     """
-    from reports.compare.sides import read_rows
     from reports.gate.checks import check_runs
-    from reports.gate.stored_scores import group_seeds, load_baseline
+    from reports.gate.stored_scores import group_seeds, load_stored_scores
     from reports.gate.thresholds import load_thresholds
+    from reports.rows import read_rows
 
     file = load_thresholds(thresholds)
     runs = all_runs(runs, "checking every run")
@@ -63,18 +62,19 @@ def check(
     place = baseline or file.baseline
     if update:
         if junit or markdown:
-            raise typer.BadParameter("--update only writes a baseline: leave out --junit and --markdown")
+            raise typer.BadParameter("--update only stores scores: leave out --junit and --markdown")
         _update(file, groups, place, as_json)
         return
     relative = any(threshold.relative for threshold in file.threshold)
     if relative and place is None:
         raise typer.BadParameter(
-            "is missing: a threshold is relative, and the threshold file names no baseline", param_hint="--baseline"
+            "is missing: a threshold is relative, and the threshold file names no stored scores",
+            param_hint="--baseline",
         )
-    stored = load_baseline(place) if relative and place is not None else {}
+    stored = load_stored_scores(place) if relative and place is not None else {}
     outcomes = check_runs(groups, file, stored)
     given = {group.key for group in groups}
-    absent = [f"the baseline also has {group.title}" for key, group in stored.items() if key not in given]
+    absent = [f"scores are also stored for {group.title}" for key, group in stored.items() if key not in given]
     _write(outcomes, absent, junit, markdown)
     _show(outcomes, absent, as_json)
     if not all(outcome.passed for outcome in outcomes):
@@ -94,18 +94,13 @@ def _write(outcomes: "list[Outcome]", notes: list[str], junit: Path | None, mark
 
 
 def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
+    from reports.gate.writing import plain_outcome, print_outcomes
+
     if as_json:
         passed = all(outcome.passed for outcome in outcomes)
-        # JSON has no infinity; an infinite PSNR is none.
-        plain = [
-            {name: None if value in (math.inf, -math.inf) else value for name, value in vars(outcome).items()}
-            for outcome in outcomes
-        ]
-        print_json({"passed": passed, "outcomes": plain, "notes": notes})
+        print_json({"passed": passed, "outcomes": [plain_outcome(outcome) for outcome in outcomes], "notes": notes})
         return
     from rich.console import Console
-
-    from reports.gate.writing import print_outcomes
 
     # A pipe has no width: 180 columns hold the table.
     print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
@@ -114,9 +109,9 @@ def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
 
 
 def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | None, as_json: bool) -> None:
-    """Write the runs that a threshold is about into the baseline; its other runs stay."""
+    """Store the scores of the runs that a threshold matches; other stored scores stay."""
     from reports.gate.checks import matched
-    from reports.gate.stored_scores import load_baseline, write_baseline
+    from reports.gate.stored_scores import load_stored_scores, write_stored_scores
     from reports.gate.writing import update_lines
 
     if place is None or place.is_dir():
@@ -126,13 +121,13 @@ def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | Non
         for number, threshold in enumerate(file.threshold, start=1)
         for group in matched(groups, threshold, number)
     }
-    before = load_baseline(place) if place.exists() else {}
+    before = load_stored_scores(place) if place.exists() else {}
     lines = update_lines(before, chosen.values())
-    write_baseline(place, {**before, **chosen}.values())
+    write_stored_scores(place, {**before, **chosen}.values())
     if as_json:
         names = ("runs", "metric", "before", "after", "change", "verdict")
         changes = [dict(zip(names, line, strict=True)) for line in lines]
         print_json({"baseline": place, "changes": changes})
         return
     print_columns(("runs", "metric", "before", "after", "change", ""), lines)
-    say(f"baseline {place}")
+    say(f"stored in {place}")

@@ -15,7 +15,8 @@ from emo_bench.metrics.comparability import difference
 from emo_bench.runs.finished import load_run
 from emo_bench.statistics.differences import Difference, SubjectScores, compare_scores
 from protocols.ablation import Ablation, Table, Variant
-from reports.comparison import Row
+from reports.ground import differing_fact
+from reports.rows import Row
 
 # The columns of table 4 by metric, the first of each that was measured; F-LMD is added, as in table 1.
 OF_RUN = (("lpips", "st-lpips"), ("psnr",), ("sd",), ("flmd",))
@@ -120,7 +121,9 @@ class AblationReport:
         if metric not in mine.cells or metric not in theirs.cells:
             return None
         records = mine.cells[metric].record, theirs.cells[metric].record
-        if difference(*records) is not None or not mine.run.scores.index.equals(theirs.run.scores.index):
+        if differing_fact(mine.facts, theirs.facts) is not None or mine.frames != theirs.frames:
+            return None
+        if difference(*records) is not None:
             return None
         pair = SubjectScores(mine.scores(metric)[None], theirs.scores(metric)[None])
         return compare_scores([pair], records[0]["direction"])

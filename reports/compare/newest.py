@@ -10,8 +10,8 @@ from emo_bench.errors import UserError
 from emo_bench.methods.registry import TRIVIAL
 from emo_bench.runs.finished import load_run, newest_finished, open_runs
 from emo_bench.runs.manifest import MANIFEST
-from reports.compare.sides import first_difference
-from reports.comparison import Row
+from reports.ground import differing_fact
+from reports.rows import Row
 
 log = logging.getLogger("emo_bench")
 
@@ -33,7 +33,7 @@ def newest_pair(paths: Sequence[Path]) -> tuple[Path, Path]:
     for reason in opened.damaged.values():
         log.warning("left out: %s", reason)
     others = [Row(run) for run in opened.finished if run.path != newest]
-    beside = [other for other in others if other.trivial and first_difference(row, other) is None]
+    beside = [other for other in others if other.trivial and differing_fact(row.facts, other.facts) is None]
     if not beside:
         raise UserError(
             f"{newest} is the newest finished run, and no trivial method on the same frames lies beside it: "
@@ -43,10 +43,10 @@ def newest_pair(paths: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def _closeness(row: Row, other: Row) -> tuple[int, bool, bool, str]:
-    identity = other.identity
+    made_by = other.contestant
     return (
-        TRIVIAL.index(identity["method"]),
-        identity["profile"] == row.identity["profile"],
-        identity["seed"] == row.identity["seed"],
+        TRIVIAL.index(made_by.method),
+        made_by.profile == row.contestant.profile,
+        other.seed == row.seed,
         str(other.run.path),
     )

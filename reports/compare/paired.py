@@ -1,4 +1,4 @@
-"""Two sides of finished runs compared metric by metric: better, worse or undecided, and by how much."""
+"""Compare two sides metric by metric: is A better, worse or undecided, and by how much."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.metrics.comparability import difference
 from emo_bench.statistics.differences import LEVEL, Difference, SubjectScores, compare_scores
-from reports.compare.sides import GROUND, Side, facts
-from reports.comparison import Row
-
-NOT_HERE = "n/a"
+from reports.compare.sides import GROUND, Side
+from reports.ground import Subject, is_measured
+from reports.rows import Row
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """A metric of side A against side B; ``by_actor`` where there are several. ``reason``: why it is not compared."""
+    """One metric of side A against side B.
+
+    Attributes:
+        overall: the difference over all actors; None if the metric is not compared, and ``reason`` says why.
+        by_actor: the difference for each actor, if there are several.
+    """
 
     metric: str
     direction: str
@@ -42,20 +46,19 @@ class Comparison:
 
     @property
     def ground(self) -> dict[str, Any]:
-        """Protocol, split, resolution, style: what both sides share."""
-        known = facts(self.a.rows[0])
-        return {name: known[name] for name in GROUND}
+        """What both sides share: protocol, split, resolution, style."""
+        return {name: self.a.rows[0].facts[name] for name in GROUND}
 
     @property
     def actors(self) -> list[str]:
-        """Those that both sides have."""
+        """The actors that both sides have."""
         return list(_actor_names(self.a))
 
 
 def compare_sides(a: Side, b: Side, level: float = LEVEL) -> Comparison:
-    """Compare two sides on their common subjects, which must be the same.
+    """Compare two sides that have the same subjects.
 
-    A metric whose records differ in kind anywhere (backend, version, resolution, ...) is not compared, with the reason.
+    A metric is not compared if its records differ in kind (backend, version, resolution, ...). Its result says why.
 
     Raises:
         UserError: no metric can be compared.
@@ -71,7 +74,7 @@ def compare_sides(a: Side, b: Side, level: float = LEVEL) -> Comparison:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Plain values; NaN and infinity as None."""
+    """The comparison as plain values; NaN and infinity become None."""
     return {
         "a": {"name": comparison.a.name, "runs": [row.run.path.as_posix() for row in comparison.a.rows]},
         "b": {"name": comparison.b.name, "runs": [row.run.path.as_posix() for row in comparison.b.rows]},
@@ -108,22 +111,22 @@ def _result(a: Side, b: Side, metric: str, level: float) -> MetricResult:
     return MetricResult(*about, overall, each)
 
 
-def _actor_names(side: Side) -> dict[str, tuple[str, str, str]]:
-    """Subjects by actor; the capture's hash is added where an actor has several."""
-    names = [subject[0] for subject in side.by_subject]
+def _actor_names(side: Side) -> dict[str, Subject]:
+    """Subjects by actor; if an actor has several captures, the name also has the start of the capture's hash."""
+    names = [subject.actor for subject in side.by_subject]
     return {
-        subject[0] if names.count(subject[0]) == 1 else f"{subject[0]} {subject[1][:8]}": subject
+        subject.actor if names.count(subject.actor) == 1 else f"{subject.actor} {subject.actor_sha256[:8]}": subject
         for subject in side.by_subject
     }
 
 
 def _obstacle(rows: Sequence[Row], metric: str) -> str | None:
-    """Why the runs' scores of a metric must not be compared."""
+    """Why the runs' scores of a metric cannot be compared; None if they can."""
     for row in rows:
         if metric not in row.cells:
             return f"not measured in {row.run.path}"
         record = row.cells[metric].record
-        if record["backend"]["name"] == NOT_HERE:
+        if not is_measured(record):
             return f"n/a in {row.run.path}: {record['backend']['detail']}"
         gap = difference(rows[0].cells[metric].record, record)
         if gap is not None:
@@ -133,15 +136,15 @@ def _obstacle(rows: Sequence[Row], metric: str) -> str | None:
     return None
 
 
-def _scores(a: Side, b: Side, subject: tuple[str, str, str], metric: str) -> SubjectScores:
-    """Of both sides; the frames are the same because the split is."""
+def _scores(a: Side, b: Side, subject: Subject, metric: str) -> SubjectScores:
+    """The scores of both sides on one subject. Its split gives the frames, so they are the same in all runs."""
     stacked = []
-    frames = a.by_subject[subject][0].run.scores.index
+    frames = a.by_subject[subject][0].frames
     for side in (a, b):
         rows = side.by_subject[subject]
         for row in rows:
-            if not row.run.scores.index.equals(frames):
-                raise UserError(f"{row.run.path} has scores of other frames than its split says: run again")
+            if row.frames != frames:
+                raise UserError(f"{row.run.path} has scores of other frames than its split: make the run again")
         stacked.append(np.stack([row.scores(metric) for row in rows]))
     return SubjectScores(*stacked)
 

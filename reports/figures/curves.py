@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.runs.manifest import LARGEST
 from emo_bench.untrusted.regular_file import read_regular
-from reports.comparison import Row
 from reports.figures.charts import Axes, Series, line_chart
 from reports.numbers import heading
+from reports.rows import Row
 
 TONES = 6
 BIN_DEG, FRAMES_IN_BIN = 5.0, 5

@@ -10,10 +10,11 @@ from emo_bench.errors import UserError
 from emo_bench.runs.store import PREVIEW, RENDER
 from emo_bench.video.lossless import read_lossless
 from emo_bench.video.strips import Strip, draw_strips
-from reports.comparison import Group, Row
 from reports.figures.curves import label
 from reports.figures.stills import encode_jpeg, file_name, spread_panels
 from reports.numbers import group_title
+from reports.ranking import Group
+from reports.rows import Row
 
 log = logging.getLogger("emo_bench")
 
@@ -47,7 +48,7 @@ def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
             if len(shown) < 2:
                 continue
             title = f"Actor {shown[0].subject_title}: {group_title(group)}"
-            words = "-".join(filter(None, (shown[0].subject[0], shown[0].style)))
+            words = "-".join(filter(None, (shown[0].subject.actor, shown[0].style)))
             name = f"lineup-{table}-{file_name(words)}.jpg"
             try:
                 jpeg = encode_jpeg(draw_strips(*line_up(shown)), JPEG_QUALITY)

@@ -1,4 +1,4 @@
-"""Whether finished runs keep their thresholds: absolute ones, and ones relative to a baseline."""
+"""Check finished runs against thresholds: absolute ones, and ones relative to stored scores."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from scipy import stats
 from emo_bench.errors import UserError
 from emo_bench.metrics.comparability import difference
 from emo_bench.statistics.differences import LEVEL, ROUNDING, SubjectScores, between_seed_spread, compare_scores
-from reports.compare.paired import NOT_HERE
-from reports.compare.sides import GROUND, SUBJECT
 from reports.gate.stored_scores import Key, MetricScores, ScoredRuns
 from reports.gate.thresholds import Threshold, ThresholdFile
+from reports.ground import differing_fact, is_measured
 
-UPDATE = "make a new baseline with --update"
+UPDATE = "replace the stored scores with --update"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One limit on one metric of one method and actor.
+    """The outcome of one limit for one metric of one method and actor.
 
     Attributes:
-        runs: title of the runs; ``run`` is the folder of the first.
-        limit: in words.
-        value: mean over frames and seeds; None where there is none.
-        baseline: the same of the baseline on the frames that both have; None for an absolute limit.
-        worse_by: by how much the value is worse than the baseline or than the absolute limit; negative is better.
-        allowed: how much it may be worse.
-        passed: the verdict; ``reason`` says in words why not.
+        runs: title of the runs.
+        run: folder of the first run.
+        limit: the limit in words.
+        value: mean over frames and seeds; None if there is none.
+        stored: the same mean of the stored scores, on the frames that both have; None for an absolute limit.
+        worse_by: by how much the value is worse than the stored scores or than the absolute limit; negative if it is
+            better.
+        allowed: how much worse it may be.
+        passed: whether the limit is met.
+        reason: in words, why the limit is not met.
     """
 
     runs: str
@@ -42,7 +44,7 @@ class Outcome:
     direction: str
     limit: str
     value: float | None
-    baseline: float | None
+    stored: float | None
     worse_by: float | None
     allowed: float | None
     passed: bool
@@ -50,9 +52,9 @@ class Outcome:
 
 
 def check_runs(
-    groups: Sequence[ScoredRuns], thresholds: ThresholdFile, baseline: Mapping[Key, ScoredRuns]
+    groups: Sequence[ScoredRuns], thresholds: ThresholdFile, stored: Mapping[Key, ScoredRuns]
 ) -> list[Outcome]:
-    """Every threshold on every metric and run that it matches; those that fail first.
+    """Check each threshold on each metric and run that it matches; failures come first.
 
     Raises:
         UserError: a threshold, or one of its globs, matches nothing.
@@ -61,19 +63,21 @@ def check_runs(
     for number, threshold in enumerate(thresholds.threshold, start=1):
         for group in matched(groups, threshold, number):
             for metric in threshold.metrics_of(list(group.metrics)):
-                outcomes += _outcomes(group, metric, threshold, baseline)
+                outcomes += _outcomes(group, metric, threshold, stored)
     return sorted(outcomes, key=lambda outcome: outcome.passed)
 
 
 def matched(groups: Sequence[ScoredRuns], threshold: Threshold, number: int) -> list[ScoredRuns]:
-    """The runs that a threshold is about.
+    """The runs that a threshold matches.
 
     Raises:
-        UserError: there is none, or one of its globs matches nothing.
+        UserError: it, or one of its globs, matches nothing.
     """
     found = [group for group in groups if threshold.matches(group.rows[0])]
     if not found:
-        raise UserError(f"threshold {number} ({threshold.title}) matches no run: fix it or give its runs")
+        raise UserError(
+            f"threshold {number} ({threshold.title}) matches no run: correct it, or give the runs that it is meant for"
+        )
     rows = [row for group in found for row in group.rows]
     metrics = [name for group in found for name in group.metrics]
     missing = threshold.unmatched(rows, metrics)
@@ -82,10 +86,8 @@ def matched(groups: Sequence[ScoredRuns], threshold: Threshold, number: int) -> 
     return found
 
 
-def _outcomes(
-    group: ScoredRuns, metric: str, threshold: Threshold, baseline: Mapping[Key, ScoredRuns]
-) -> list[Outcome]:
-    """Of the absolute limits and of the relative one."""
+def _outcomes(group: ScoredRuns, metric: str, threshold: Threshold, stored: Mapping[Key, ScoredRuns]) -> list[Outcome]:
+    """The outcomes of a threshold's absolute limits and of its relative one."""
     limits = [name for name in ("at_least", "at_most") if getattr(threshold, name) is not None]
     reason = _no_value(group, metric, threshold.frames_share)
     if reason is not None:
@@ -94,16 +96,16 @@ def _outcomes(
         return [_outcome(group, metric, word, reason=reason) for word in words]
     found = [_absolute(group, metric, name, float(getattr(threshold, name))) for name in limits]
     if threshold.relative:
-        found.append(_relative(group, metric, threshold, baseline))
+        found.append(_relative(group, metric, threshold, stored))
     return found
 
 
 def _no_value(group: ScoredRuns, metric: str, share: float) -> str | None:
-    """Why there is nothing to hold against a limit."""
+    """Why there is no value to compare with a limit; None if there is one."""
     if metric not in group.metrics:
         return f"was not measured; the run has {', '.join(group.metrics)}"
     known = group.metrics[metric]
-    if known.record["backend"]["name"] == NOT_HERE:
+    if not is_measured(known.record):
         return f"n/a: {known.record['backend']['detail']}"
     defined = ~np.isnan(known.scores)
     if defined.mean(axis=1).min() < share:
@@ -121,22 +123,22 @@ def _absolute(group: ScoredRuns, metric: str, name: str, limit: float) -> Outcom
     return _outcome(group, metric, words, value=value, worse_by=worse_by, allowed=0.0, reason=reason)
 
 
-def _relative(group: ScoredRuns, metric: str, threshold: Threshold, baseline: Mapping[Key, ScoredRuns]) -> Outcome:
-    """Paired with the baseline frame by frame."""
+def _relative(group: ScoredRuns, metric: str, threshold: Threshold, stored: Mapping[Key, ScoredRuns]) -> Outcome:
+    """The outcome of a relative limit: each frame is compared with the same frame of the stored scores."""
     words, now = _allowance(threshold), group.metrics[metric]
     value = _value(now)
-    before = baseline.get(group.key)
+    before = stored.get(group.key)
     obstacle = _incomparable(group, before, metric)
     if obstacle is not None or before is None:
         return _outcome(group, metric, words, value=value, reason=f"{obstacle}: {UPDATE}")
     old = before.metrics[metric].scores
     direction = now.record["direction"]
     with np.errstate(invalid="ignore"):
-        # Seeds are averaged here and counted in the spread below.
+        # Seeds are averaged here, and the spread below counts them.
         pair = SubjectScores(now.scores.mean(axis=0)[None], old.mean(axis=0)[None])
     found = compare_scores([pair], direction)
     if math.isnan(found.low):
-        reason = f"only {found.n} of {found.n_frames} frames can be paired with the baseline"
+        reason = f"only {found.n} of {found.n_frames} frames can be paired with the stored scores"
         return _outcome(group, metric, words, value=value, reason=reason)
     worse_by = 0.0 - found.difference if direction == "higher" else found.difference
     half = (found.high - found.low) / 2 / float(stats.norm.ppf((1 + LEVEL) / 2))
@@ -149,34 +151,34 @@ def _relative(group: ScoredRuns, metric: str, threshold: Threshold, baseline: Ma
     passed = worse_by <= allowed + ROUNDING * abs(found.mean_b)
     reason = "" if passed else f"worse by {worse_by:.4g}, allowed {allowed:.4g}"
     return _outcome(
-        group, metric, words, value=value, baseline=found.mean_b, worse_by=worse_by, allowed=allowed, reason=reason
+        group, metric, words, value=value, stored=found.mean_b, worse_by=worse_by, allowed=allowed, reason=reason
     )
 
 
 def _spread(over_frames: float, now: np.ndarray, old: np.ndarray) -> float:
-    """Standard error of the difference: over frames, and between seeds where some side has several."""
+    """Standard error of the difference over frames, and between seeds if one side has several."""
     between = between_seed_spread([now, old])
     seeds = 0.0 if math.isnan(between) else between**2 * (1 / len(now) + 1 / len(old))
     return math.sqrt(over_frames**2 + seeds)
 
 
 def _incomparable(group: ScoredRuns, before: ScoredRuns | None, metric: str) -> str | None:
-    """Why the baseline says nothing about these runs."""
+    """Why the runs cannot be compared with the stored scores; None if they can."""
     if before is None:
-        return "the baseline has no such run"
-    for name in (*GROUND, *SUBJECT):
-        if group.facts[name] != before.facts[name]:
-            return f"the baseline has another {name}"
+        return "no scores are stored for these runs"
+    name = differing_fact(group.facts, before.facts)
+    if name is not None:
+        return f"the stored scores have another {name}"
     if group.frames != before.frames:
-        return "the baseline has other frames"
+        return "the stored scores are of other frames"
     if metric not in before.metrics:
-        return f"the baseline has no {metric}"
+        return f"the stored scores have no {metric}"
     gap = difference(before.metrics[metric].record, group.metrics[metric].record)
-    return None if gap is None else f"the baseline's record differs in {gap}"
+    return None if gap is None else f"the stored record differs in {gap}"
 
 
 def _value(metric: MetricScores) -> float:
-    """Mean over defined frames, then over seeds."""
+    """The mean over frames with a score, then over seeds."""
     return float(np.nanmean(metric.scores, axis=1).mean())
 
 
@@ -186,7 +188,7 @@ def _allowance(threshold: Threshold) -> str:
         for name, unit in (("allow", ""), ("allow_percent", " %"), ("allow_spreads", " spreads"))
         if getattr(threshold, name) is not None
     ]
-    return f"baseline, {' + '.join(parts)} worse"
+    return f"at most {' + '.join(parts)} worse than stored"
 
 
 def _outcome(
@@ -195,7 +197,7 @@ def _outcome(
     limit: str,
     *,
     value: float | None = None,
-    baseline: float | None = None,
+    stored: float | None = None,
     worse_by: float | None = None,
     allowed: float | None = None,
     reason: str = "",
@@ -204,5 +206,5 @@ def _outcome(
     return Outcome(
         runs=group.title, run=group.rows[0].run.path.as_posix(), protocol=dict(group.key)["protocol"],
         metric=metric, unit=record.get("unit", ""), direction=record.get("direction", ""), limit=limit,
-        value=value, baseline=baseline, worse_by=worse_by, allowed=allowed, passed=not reason, reason=reason,
+        value=value, stored=stored, worse_by=worse_by, allowed=allowed, passed=not reason, reason=reason,
     )  # fmt: skip

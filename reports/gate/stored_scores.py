@@ -1,4 +1,4 @@
-"""Baselines of ``emo-bench check``: scores of runs, frame by frame, in one file that a repository can keep."""
+"""Stored scores of ``emo-bench check``: scores of runs, frame by frame, in one file that a repository can keep."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.runs.manifest import LARGEST, MOST_FRAMES, Record, problem
 from emo_bench.untrusted.plain_json import read_json
-from reports.compare.sides import GROUND, SUBJECT, facts, read_rows
-from reports.comparison import Row
 from reports.gate.thresholds import selectors
+from reports.ground import FACTS, Facts
+from reports.rows import Row, read_rows, same_seed
 
 FORMAT = 1
-# A score takes fifteen bytes or so.
+# A score takes about fifteen bytes.
 LIMIT_BYTES = 2**28
-AGAIN = "remove it and make it again with --update"
-# More digits than a score has, fewer than a repository should keep.
+AGAIN = "delete it and make it again with --update"
+# Significant digits of a stored score: more than a score means, and fewer than a float has.
 DIGITS = 12
 
 Key = tuple[tuple[str, str], ...]
@@ -41,7 +41,7 @@ class _Entry(BaseModel):
 
 
 class _Key(_Entry):
-    """What runs are chosen by; all values are text."""
+    """The values that identify runs, as text."""
 
     __pydantic_extra__: dict[str, str]
 
@@ -69,7 +69,7 @@ class _Runs(_Entry):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        lacking = [name for name in (*GROUND, *SUBJECT) if name not in self.facts]
+        lacking = [name for name in FACTS if name not in self.facts]
         if lacking:
             raise ValueError(f"the fact {lacking[0]} is missing")
         for name, metric in self.metrics.items():
@@ -78,8 +78,8 @@ class _Runs(_Entry):
         return self
 
 
-class _Baseline(_Entry):
-    """The content of a baseline file."""
+class _File(_Entry):
+    """The content of a file of stored scores."""
 
     format: Literal[1]
     runs: list[_Runs]
@@ -87,7 +87,7 @@ class _Baseline(_Entry):
 
 @dataclass(frozen=True)
 class MetricScores:
-    """A metric's record and its scores ``[S, N]``, one row a seed, NaN where undefined."""
+    """A metric's record and its scores ``[S, N]``: one row for each seed, NaN if a score is undefined."""
 
     record: Mapping[str, Any]
     scores: NDArray[np.float64]
@@ -95,18 +95,19 @@ class MetricScores:
 
 @dataclass(frozen=True)
 class ScoredRuns:
-    """The runs of one method, settings, profile, actor, protocol, split and resolution: its seeds.
+    """Repeats: runs of one contestant on one subject, which differ in the seed only.
 
     Attributes:
-        key: what they are chosen by, their split and resolution.
-        facts: what another run must share before its scores can be compared, as ``sides.facts``.
-        seeds, frames: of the rows and columns of the scores.
-        metrics: by id.
-        rows: the runs themselves; empty for those that a file keeps.
+        key: identifies the runs: what thresholds choose them by, and their split and resolution.
+        facts: what must agree before scores are paired with these, see :mod:`reports.ground`.
+        seeds: the seed of each row of the scores.
+        frames: the frame number of each column of the scores.
+        metrics: scores by metric id.
+        rows: the runs themselves; empty if the scores were read from a file.
     """
 
     key: Key
-    facts: Mapping[str, Any]
+    facts: Facts
     seeds: tuple[int, ...]
     frames: tuple[int, ...]
     metrics: Mapping[str, MetricScores]
@@ -114,7 +115,7 @@ class ScoredRuns:
 
     @property
     def title(self) -> str:
-        """``emo-avatar, actor 1, smoke``, with what is unusual behind it."""
+        """``emo-avatar, actor 1, smoke``, followed by the style of an edit."""
         known = dict(self.key)
         parts = [known["method"] + (f"+{known['settings']}" if known["settings"] else "")]
         parts += [f"actor {known['actor']}", known["profile"], *filter(None, [known["style"]])]
@@ -122,10 +123,10 @@ class ScoredRuns:
 
 
 def group_seeds(rows: Iterable[Row]) -> list[ScoredRuns]:
-    """Runs that differ in their seed alone, together.
+    """Group runs that differ in the seed only.
 
     Raises:
-        UserError: two runs are the same, or the seeds of one kind were scored in different ways.
+        UserError: two runs have the same seed, or runs of one group cannot be compared.
     """
     groups: dict[Key, list[Row]] = defaultdict(list)
     for row in rows:
@@ -133,11 +134,11 @@ def group_seeds(rows: Iterable[Row]) -> list[ScoredRuns]:
         ground = (("split", identity["split"]["name"]), ("resolution_px", str(identity["resolution_px"])))
         key = (*selectors(row).items(), *ground)
         groups[key].append(row)
-    return [_scored(key, sorted(own, key=lambda row: row.identity["seed"])) for key, own in groups.items()]
+    return [_scored(key, sorted(own, key=lambda row: row.seed)) for key, own in groups.items()]
 
 
-def load_baseline(path: Path) -> dict[Key, ScoredRuns]:
-    """A baseline by key: a file of :func:`write_baseline`, or a folder of finished runs.
+def load_stored_scores(path: Path) -> dict[Key, ScoredRuns]:
+    """Read stored scores by key, from a file of :func:`write_stored_scores` or from a folder of finished runs.
 
     Raises:
         UserError: it is missing or damaged.
@@ -147,24 +148,24 @@ def load_baseline(path: Path) -> dict[Key, ScoredRuns]:
     try:
         content = read_json(path, LIMIT_BYTES)
     except FileNotFoundError as error:
-        raise UserError(f"there is no baseline {path}: make it with --update") from error
+        raise UserError(f"there are no stored scores at {path}: make them with --update") from error
     except UserError as error:
-        raise UserError(f"the baseline {error}: {AGAIN}") from error
+        raise UserError(f"the file of stored scores {error}: {AGAIN}") from error
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
         found = json.dumps(content["format"])
-        raise UserError(f"{path} has format {found}, this emo-bench reads {FORMAT}: {AGAIN}")
-    wrong = problem(_Baseline, content)
+        raise UserError(f"{path} has format {found}, but this emo-bench reads format {FORMAT}: {AGAIN}")
+    wrong = problem(_File, content)
     if wrong is not None:
-        raise UserError(f"the baseline {path} is damaged: {wrong}: {AGAIN}")
+        raise UserError(f"the file of stored scores {path} is damaged: {wrong}: {AGAIN}")
     groups = [_from_json(entry) for entry in content["runs"]]
     return {group.key: group for group in groups}
 
 
-def write_baseline(path: Path, groups: Iterable[ScoredRuns]) -> None:
-    """Write a baseline, ordered, one line a metric and seed, so that its changes can be read."""
+def write_stored_scores(path: Path, groups: Iterable[ScoredRuns]) -> None:
+    """Write a file of stored scores in a fixed order, one line for each metric and seed, so that diffs are readable."""
     runs = [_to_json(group) for group in sorted(groups, key=lambda group: group.key)]
     text = json.dumps({"format": FORMAT, "emo_bench": __version__, "runs": runs}, indent=1, allow_nan=False)
-    # Numbers of one list on one line.
+    # The numbers of a list stand on one line.
     text = re.sub(
         r'\[\s+((?:-?[\d.e+-]+|null|"inf")(?:,\s+(?:-?[\d.e+-]+|null|"inf"))*)\s+\]',
         lambda found: "[" + re.sub(r"\s+", " ", found.group(1)) + "]",
@@ -175,18 +176,20 @@ def write_baseline(path: Path, groups: Iterable[ScoredRuns]) -> None:
 
 
 def _scored(key: Key, rows: Sequence[Row]) -> ScoredRuns:
-    known = facts(rows[0])
+    first = rows[0]
     for row in rows[1:]:
-        if facts(row) != known or not row.run.scores.index.equals(rows[0].run.scores.index):
-            raise UserError(f"{rows[0].run.path} and {row.run.path} are not seeds of one run: check them apart")
-    seeds = tuple(row.identity["seed"] for row in rows)
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"two runs are the same: {' and '.join(str(row.run.path) for row in rows)}")
-    shared = [name for name in rows[0].cells if all(name in row.cells for row in rows)]
+        if row.facts != first.facts or row.frames != first.frames:
+            raise UserError(
+                f"{first.run.path} and {row.run.path} differ in more than the seed: check each of them by itself"
+            )
+    pair = same_seed(rows)
+    if pair is not None:
+        raise UserError(f"two runs are the same, leave one out: {pair[0].run.path} and {pair[1].run.path}")
+    shared = [name for name in first.cells if all(name in row.cells for row in rows)]
     metrics = {
-        name: MetricScores(rows[0].cells[name].record, np.stack([row.scores(name) for row in rows])) for name in shared
+        name: MetricScores(first.cells[name].record, np.stack([row.scores(name) for row in rows])) for name in shared
     }
-    return ScoredRuns(key, known, seeds, tuple(map(int, rows[0].run.scores.index)), metrics, tuple(rows))
+    return ScoredRuns(key, first.facts, tuple(row.seed for row in rows), first.frames, metrics, tuple(rows))
 
 
 def _to_json(group: ScoredRuns) -> dict[str, Any]:

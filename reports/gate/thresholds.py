@@ -1,4 +1,4 @@
-"""Threshold files of ``emo-bench check``: which scores of which runs must not fall below what."""
+"""Threshold files of ``emo-bench check``: limits for the scores of chosen runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from emo_bench.untrusted.schema import read_toml_as
-from reports.comparison import Row
+from reports.rows import Row
 
 RELATIVE = ("allow", "allow_percent", "allow_spreads")
 ABSOLUTE = ("at_least", "at_most")
 # The fields that choose runs.
 SELECTORS = ("method", "settings", "profile", "actor", "protocol", "style")
 
-# One glob or several, each of which must match something.
+# One glob or several; each must match something.
 Globs = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(min_length=1)
 ]
@@ -26,16 +26,16 @@ Allowance = Annotated[Limit, Field(ge=0)]
 
 
 class Threshold(BaseModel):
-    """Limits of the metrics and runs that its globs match.
+    """Limits for the metrics and runs that its globs match.
 
     Attributes:
-        metric, method, actor, profile, protocol: globs, or lists of globs of which each must match something.
-        settings: globs on ``key=value,key=value``; by default only runs without ``--set``.
-        style: globs on the style of an edit; by default only runs that are no edits.
-        at_least, at_most: of the mean over frames, and over the seeds that are given.
-        allow: how much worse than the baseline, in the metric's unit.
-        allow_percent: the same, in per cent of the baseline.
-        allow_spreads: the same, in standard errors of the difference over frames and between seeds. Allowances add up.
+        metric, method, actor, profile, protocol: globs, or lists of globs; each glob must match something.
+        settings: globs on ``key=value,key=value``; by default only runs without ``--set`` match.
+        style: globs on the style of an edit; by default only runs that are not edits match.
+        at_least, at_most: limits of the mean over frames, and over the seeds that are given.
+        allow: how much worse than the stored scores the runs may be, in the metric's unit.
+        allow_percent: the same, in per cent of the stored mean.
+        allow_spreads: the same, in standard errors of the difference, over frames and between seeds. The three add up.
         frames_share: the share of frames that must have a score.
     """
 
@@ -65,24 +65,22 @@ class Threshold(BaseModel):
 
     @property
     def relative(self) -> bool:
-        """Whether it looks at the baseline."""
+        """Whether it needs stored scores."""
         return any(getattr(self, name) is not None for name in RELATIVE)
 
     @property
     def title(self) -> str:
-        """Its globs, as in the file."""
+        """Its globs as the file has them."""
         given = [name for name in ("metric", *SELECTORS) if name in self.model_fields_set]
         return ", ".join(f"{name} = {' | '.join(getattr(self, name))!r}" for name in given)
 
     def matches(self, row: Row) -> bool:
-        """Whether it is about a run."""
+        """Whether a run matches its globs."""
         known = selectors(row)
         return all(_match(known[name], getattr(self, name)) for name in SELECTORS)
 
     def unmatched(self, rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
-        """Globs that match none of the runs, which it is about, or none of their metrics; a plain metric always
-        does.
-        """
+        """Its globs that match none of ``rows`` or none of ``metrics``; a metric's plain name is not a glob."""
         missing = [
             f"{name} = {glob!r}"
             for name in SELECTORS
@@ -94,13 +92,13 @@ class Threshold(BaseModel):
         return missing
 
     def metrics_of(self, known: Sequence[str]) -> list[str]:
-        """Metrics that it is about, of those known and those it names without a glob."""
+        """The metrics that it checks: those of ``known`` that match, and those that it names without a glob."""
         named = [glob for glob in self.metric if not set("*?[") & set(glob)]
         return list(dict.fromkeys([*(name for name in known if _match(name, self.metric)), *named]))
 
 
 class ThresholdFile(BaseModel):
-    """A threshold file; ``baseline`` is a path from the file's folder."""
+    """A threshold file; ``baseline`` is the path of the stored scores, relative to the file's folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -110,10 +108,10 @@ class ThresholdFile(BaseModel):
 
 
 def load_thresholds(path: Path) -> ThresholdFile:
-    """Read a threshold file; a relative baseline is found beside it.
+    """Read a threshold file, and make the path of its stored scores absolute or relative to the working folder.
 
     Raises:
-        UserError: it is missing, no TOML, or says what no threshold can mean.
+        UserError: the file is missing, is not TOML, or has an invalid threshold.
     """
     loaded = read_toml_as(ThresholdFile, path, "")
     if loaded.baseline is None:
@@ -122,18 +120,9 @@ def load_thresholds(path: Path) -> ThresholdFile:
 
 
 def selectors(row: Row) -> dict[str, str]:
-    """What a run is chosen by."""
-    identity = row.identity
-    # The resolution of a stand-in follows the method beside it.
-    settings = {} if row.trivial else identity["settings"]
-    return {
-        "method": identity["method"],
-        "settings": ",".join(f"{key}={settings[key]}" for key in sorted(settings)),
-        "profile": identity["profile"],
-        "actor": identity["actor"]["name"],
-        "protocol": identity["protocol"]["name"],
-        "style": row.style,
-    }
+    """The values of a run that the globs of a threshold are matched with."""
+    actor, protocol = row.subject.actor, row.identity["protocol"]["name"]
+    return {**row.contestant._asdict(), "actor": actor, "protocol": protocol, "style": row.style}
 
 
 def _match(value: str, globs: Sequence[str]) -> bool:

@@ -1,11 +1,11 @@
-"""Outcomes of ``emo-bench check`` on a terminal, for a pull request and for a CI server."""
+"""Write the outcomes of ``emo-bench check`` for a terminal, a pull request and a CI server."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,9 +20,9 @@ from reports.numbers import ARROWS, metric_label, number, span
 if TYPE_CHECKING:
     from rich.console import Console
 
-# What is no Char of XML 1.0; a carriage return would come back as a line feed.
+# Characters that XML 1.0 does not allow, and carriage return, which a reader would turn into a line feed.
 ILLEGAL = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-HEADINGS = ("", "runs", "metric", "now", "baseline", "worse by", "allowed", "limit")
+HEADINGS = ("", "runs", "metric", "now", "stored", "worse by", "allowed", "limit")
 
 
 def summary_line(outcomes: Sequence[Outcome]) -> str:
@@ -32,12 +32,12 @@ def summary_line(outcomes: Sequence[Outcome]) -> str:
     return (
         f"{failed} of {len(outcomes)} threshold{plural} failed"
         if failed
-        else (f"all {len(outcomes)} thresholds kept" if plural else "the threshold is kept")
+        else (f"all {len(outcomes)} thresholds met" if plural else "the threshold is met")
     )
 
 
 def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
-    """A table, failures first, and the reasons of the failures below it."""
+    """Print a table with the failures first, and the reason of each failure below it."""
     from rich.table import Table
     from rich.text import Text
 
@@ -56,20 +56,20 @@ def print_outcomes(outcomes: Sequence[Outcome], console: Console) -> None:
 
 
 def markdown(outcomes: Sequence[Outcome], notes: Iterable[str] = ()) -> str:
-    """A summary for a pull request: what failed, and the rest folded."""
+    """A summary for a pull request: the failures, and the other outcomes in a folded section."""
     failed = [outcome for outcome in outcomes if not outcome.passed]
-    kept = [outcome for outcome in outcomes if outcome.passed]
+    met = [outcome for outcome in outcomes if outcome.passed]
     lines = [f"### {'❌' if failed else '✅'} emo-bench check: {summary_line(outcomes)}", ""]
     if failed:
         lines += _markdown_table(failed)
-    if kept:
-        lines += ["", f"<details><summary>{len(kept)} kept</summary>", "", *_markdown_table(kept), "", "</details>"]
+    if met:
+        lines += ["", f"<details><summary>{len(met)} met</summary>", "", *_markdown_table(met), "", "</details>"]
     lines += ["", *(f"- {escaped(note)}" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def junit(outcomes: Sequence[Outcome]) -> bytes:
-    """JUnit XML: a suite a method and actor, a case a threshold and metric."""
+    """JUnit XML: one suite for each method and actor, one case for each threshold and metric."""
     suites = ElementTree.Element("testsuites", {"name": "emo-bench check", **_counts(outcomes)})
     for runs in dict.fromkeys((outcome.protocol, outcome.runs) for outcome in outcomes):
         own = [outcome for outcome in outcomes if (outcome.protocol, outcome.runs) == runs]
@@ -82,15 +82,21 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
             if not outcome.passed:
                 failure = ElementTree.SubElement(case, "failure", type="threshold", message=_legal(outcome.reason))
                 failure.text = _legal(
-                    f"{outcome.run}\nnow {_or_none(outcome.value)}, baseline {_or_none(outcome.baseline)}, "
+                    f"{outcome.run}\nnow {_or_none(outcome.value)}, stored {_or_none(outcome.stored)}, "
                     f"worse by {_or_none(outcome.worse_by)}, allowed {_or_none(outcome.allowed)}"
                 )
     ElementTree.indent(suites)
     return bytes(ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
+def plain_outcome(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for ``--json``. JSON has no infinity, so an infinite value becomes None."""
+    values = {"baseline" if name == "stored" else name: value for name, value in vars(outcome).items()}
+    return {name: None if value in (math.inf, -math.inf) else value for name, value in values.items()}
+
+
 def update_lines(before: Mapping[Key, ScoredRuns], after: Iterable[ScoredRuns]) -> list[tuple[str, ...]]:
-    """What a new baseline changes: runs, metric, before, after, difference with its interval and verdict."""
+    """What ``--update`` changes: runs, metric, before, after, difference with its interval, and verdict."""
     lines: list[tuple[str, ...]] = []
     for group in after:
         old = before.get(group.key)
@@ -111,7 +117,7 @@ def update_lines(before: Mapping[Key, ScoredRuns], after: Iterable[ScoredRuns]) 
 
 def _cells(outcome: Outcome) -> list[str]:
     metric = metric_label(outcome.metric)
-    values = (outcome.value, outcome.baseline, outcome.worse_by, outcome.allowed)
+    values = (outcome.value, outcome.stored, outcome.worse_by, outcome.allowed)
     return [
         outcome.runs,
         f"{metric} {ARROWS.get(outcome.direction, '')}".strip(),
@@ -138,5 +144,5 @@ def _or_none(value: float | None) -> str:
 
 
 def _legal(text: str) -> str:
-    """With a mark for every character that XML 1.0 has no place for."""
+    """The text with U+FFFD for every character that XML 1.0 does not allow."""
     return ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from emo_bench import __version__
-from reports.comparison import Cell, Group, Row, average_ranks, rank_rows
 from reports.numbers import ARROWS, UNITLESS, group_title, heading, metric_label
 from reports.pages.writing import group_notes
 from reports.paper import PaperTable, paper_tables_for, table_title
+from reports.ranking import Average, Group, rank_rows
 from reports.reproduction import command, versions
+from reports.rows import Cell, Row
 from reports.tables import LeftOut
 
 FORMAT = 1
@@ -56,7 +57,7 @@ def _table(group: Group, position: int) -> dict[str, Any]:
         "edit": bool(first.style),
         "metrics": [_metric(first.cells[metric]) for metric in group.metrics],
         "rows": rows,
-        "means": _means(group),
+        "means": [_mean(average) for average in group.averages],
         "seeds": [_spread(rows) for rows in group.repeated()],
         "notes": group_notes(group),
     }
@@ -132,25 +133,25 @@ def _metric(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _means(group: Group) -> list[dict[str, Any]]:
-    """Means over subjects of those that ran on all of several."""
-    contestants = group.complete_contestants()
-    ranks = average_ranks(group)
-    return [
-        {
-            "title": row.title,
-            "method": row.identity["method"],
-            "stand_in": row.trivial,
-            "profile": row.identity["profile"],
-            "seed": row.identity["seed"],
-            "subjects": len(group.subjects),
-            "scores": {
-                m: {"mean": plain(means[m]), "range": [plain(min(values)), plain(max(values))], "rank": ranks[m].get(i)}
-                for m, values in _by_metric(contestants[i]).items()
-            },
-        }
-        for i, (row, means) in enumerate(group.averages())
-    ]
+def _mean(average: Average) -> dict[str, Any]:
+    """A contestant's means over the subjects, with the smallest and the largest subject."""
+    row = average.first
+    return {
+        "title": row.title,
+        "method": row.identity["method"],
+        "stand_in": row.trivial,
+        "profile": row.identity["profile"],
+        "seeds": average.seeds,
+        "subjects": len(average.rows),
+        "scores": {
+            m: {
+                "mean": plain(average.mean(m)),
+                "range": [plain(min(values)), plain(max(values))],
+                "rank": average.ranks[m],
+            }
+            for m, values in average.means.items()
+        },
+    }
 
 
 def _spread(rows: Sequence[Row]) -> dict[str, Any]:
@@ -161,16 +162,13 @@ def _spread(rows: Sequence[Row]) -> dict[str, Any]:
         "style": first.style or None,
         "title": first.title,
         "profile": first.identity["profile"],
-        "seeds": [row.identity["seed"] for row in rows],
+        "seeds": [row.seed for row in rows],
         "scores": {
             metric: {"mean": plain(float(np.mean(values))), "sd": plain(float(np.std(values, ddof=1)))}
-            for metric, values in _by_metric(rows).items()
+            for metric in first.cells
+            for values in ([row.cells[metric].interval.mean for row in rows],)
         },
     }
-
-
-def _by_metric(rows: Sequence[Row]) -> dict[str, list[float]]:
-    return {m: [row.cells[m].interval.mean for row in rows] for m in rows[0].cells}
 
 
 def _published(table: PaperTable) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.runs.store import PREVIEW
 from emo_bench.text.plain_text import printable
-from reports.comparison import Group, Row
 from reports.figures.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
 from reports.figures.curves import ANGLES, angle_chart, frame_chart, head_angles, label, loss_charts, strokes
 from reports.figures.lineup import Lineup
 from reports.numbers import duration, group_title, number, span
+from reports.ranking import Group
+from reports.rows import Row
 
 PAGES = Path(__file__).parent
 

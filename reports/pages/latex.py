@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from emo_bench.text.plain_text import printable
-from reports.comparison import Group, Row, average_ranks, rank_rows
 from reports.figures.lineup import Lineup
 from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
 from reports.paper import PaperTable, paper_tables_for, table_title
+from reports.ranking import Group, rank_rows
+from reports.rows import Row
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
 % Names in other scripts than Latin want XeLaTeX or LuaLaTeX, and a font that has them.
@@ -33,7 +34,7 @@ def latex_report(groups: Sequence[Group], lineups: Sequence[Lineup] = ()) -> str
     blocks = [HEAD]
     for position, group in enumerate(groups, start=1):
         blocks.append(_group_table(group, position))
-        if group.complete_contestants():
+        if group.averages:
             blocks.append(_average_table(group, position))
         blocks += [_figure(lineup) for lineup in lineups if lineup.table == position]
     blocks += [_paper_table(table) for table in paper_tables_for(groups)]
@@ -55,7 +56,7 @@ def _group_table(group: Group, position: int) -> str:
         ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
         for i, row in enumerate(rows):
             cells = [_cell(row, metric, ranks[metric].get(i)) for metric in group.metrics]
-            lines.append(_line([escape(row.subject_title) if i == 0 else "", escape(_method(row)), *cells]))
+            lines.append(_line([escape(row.subject_title) if i == 0 else "", escape(_method(row, [row.seed])), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     if len(group.metrics) > FULL_WIDTH_METRICS:
         lines = [r"\resizebox{\linewidth}{!}{%", *lines, "}"]
@@ -66,10 +67,9 @@ def _group_table(group: Group, position: int) -> str:
 def _average_table(group: Group, position: int) -> str:
     lines = [r"\begin{tabular}{l" + "r" * len(group.metrics) + "}", r"\toprule"]
     lines += [_line(["Method", *_headings(group)]), r"\midrule"]
-    ranks = average_ranks(group)
-    for i, (row, means) in enumerate(group.averages()):
-        cells = [_ranked(_value(means[m]), ranks[m].get(i)) for m in group.metrics]
-        lines.append(_line([escape(_method(row)), *cells]))
+    for average in group.averages:
+        cells = [_ranked(_value(average.mean(m)), average.ranks[m]) for m in group.metrics]
+        lines.append(_line([escape(_method(average.first, average.seeds)), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     caption = f"Means over {len(group.subjects)} subjects: {group_title(group)}."
     return _float(lines, caption, f"tab:emo-bench-{position}-mean")
@@ -112,9 +112,8 @@ def _headings(group: Group) -> list[str]:
     ]
 
 
-def _method(row: Row) -> str:
-    seed = row.identity["seed"]
-    return f"{row.title}, {row.identity['profile']}, seed {seed}"
+def _method(row: Row, seeds: Sequence[int]) -> str:
+    return f"{row.title}, {row.identity['profile']}, seed{'s' * (len(seeds) > 1)} {' '.join(map(str, seeds))}"
 
 
 def _cell(row: Row, metric: str, rank: int | None) -> str:

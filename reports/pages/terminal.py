@@ -14,10 +14,11 @@ from emo_bench.runs.finished import is_finished, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
 from emo_bench.runs.store import LOG, PREVIEW
 from emo_bench.text.plain_text import printable, unmarked
-from reports.comparison import Group, Row, best_rows, group_rows, rank_rows
 from reports.figures.curves import LOSSES, read_losses
 from reports.numbers import duration, group_title, heading, number, span, times
+from reports.ranking import Group, best_rows, group_rows, rank_rows
 from reports.reproduction import command
+from reports.rows import Row
 from reports.tables import LeftOut
 
 if TYPE_CHECKING:

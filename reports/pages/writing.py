@@ -11,11 +11,12 @@ from emo_bench.files import write_bytes
 from emo_bench.runs.store import PREVIEW
 from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
-from reports.comparison import Cell, Group, Row, average_ranks, best_rows
 from reports.figures.lineup import Lineup
 from reports.markdown import Markdown, code, errata, escaped, image, link, mean_text, pipe_table, published_table
 from reports.numbers import group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
+from reports.ranking import Group, best_rows
+from reports.rows import Cell, Row
 from reports.tables import LeftOut, long_rows, read_groups
 
 REPORT, TABLE = "report.md", "report.csv"
@@ -133,17 +134,14 @@ def _preview_link(row: Row, out: Path) -> str:
 
 def average_table(group: Group) -> Markdown:
     """Means over the actors' means, the best bold; empty where nothing ran on all of several actors."""
-    averages = group.averages()
-    if not averages:
+    if not group.averages:
         return Markdown("")
-    metrics = group.metrics
-    header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in metrics)]
-    ranks = average_ranks(group)
+    header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in group.metrics)]
     lines = []
-    for i, (row, means) in enumerate(averages):
-        about = f"{row.identity['profile']}, {row.identity['seed']}"
-        cells = [mean_text(means[m], ranks[m].get(i) == 1) for m in metrics]
-        lines.append([row.title, about, *cells])
+    for average in group.averages:
+        about = f"{average.first.identity['profile']}, {' '.join(map(str, average.seeds))}"
+        cells = [mean_text(average.mean(m), average.ranks[m] == 1) for m in group.metrics]
+        lines.append([average.first.title, about, *cells])
     return Markdown("\n".join(pipe_table(header, lines)))
 
 
@@ -170,14 +168,14 @@ def group_notes(group: Group) -> list[str]:
     notes: dict[str, None] = {}
     for row in group.rows:
         for flag in row.run.manifest["flags"]:
-            notes[f"Actor {row.subject[0]}: {flag}."] = None
+            notes[f"Actor {row.subject.actor}: {flag}."] = None
         split = row.run.manifest["split"]
         if split["faceless"]:
-            notes[f"Actor {row.subject[0]}: frames without a face: {split['faceless']}."] = None
+            notes[f"Actor {row.subject.actor}: frames without a face: {split['faceless']}."] = None
     for row in group.rows:
         if row.stages["fit"]["attempts"] > 1:
             notes[
-                f"Actor {row.subject[0]}, {row.title}: the fit was interrupted and went on; its time is that of "
+                f"Actor {row.subject.actor}, {row.title}: the fit was interrupted and went on; its time is that of "
                 "the last part."
             ] = None
     machines = {row.stages["fit"]["machine"]["device"] for row in group.rows}

@@ -21,9 +21,9 @@ from emo_bench.files import write_bytes
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import open_runs
 from emo_bench.untrusted.regular_file import read_regular
-from reports.comparison import Row
 from reports.figures.clips import encode_webm, read_panels
 from reports.pages.html import render_template
+from reports.rows import Row
 
 KEY_LIMIT_BYTES = 2**26
 FORMAT = 1
@@ -213,7 +213,7 @@ def _segment(row: Row, wanted: int, seed: int) -> tuple[int, int]:
     """First and last place in the rendered frames; the same for all methods on one actor, frames and style."""
     there = int(row.stages["render"]["frames"])
     length = min(there, max(1, wanted))
-    drawn = np.random.default_rng([seed, *hashlib.sha256(repr(row.subject).encode()).digest()[:8]])
+    drawn = np.random.default_rng([seed, *hashlib.sha256(repr(tuple(row.subject)).encode()).digest()[:8]])
     first = int(drawn.integers(0, there - length + 1))
     return first, first + length - 1
 

@@ -16,8 +16,8 @@ from emo_bench.errors import UserError
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.given_frames import GivenRequest, file_frames
 from emo_bench.video.lossless import write_lossless
-from reports.comparison import Row
 from reports.reproduction import command
+from reports.rows import Row
 
 TEST = range(138, 150)
 

@@ -1,4 +1,4 @@
-"""Files of a run, through every command that reads finished runs, and the baseline of ``emo-bench check``."""
+"""Files of a run, through every command that reads finished runs, and the stored scores of ``emo-bench check``."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ at_least = 5
 
 
 def finished_runs(folder: Path) -> Path:
-    """Two finished runs of stand-ins on a small actor, one with losses, and a baseline of both; returns the second
-    run.
+    """Two finished runs of trivial methods on a small actor, one with losses, and their stored scores.
+
+    Returns the second run.
     """
     from emo_bench.runs import runner
-    from reports.compare.sides import read_rows
-    from reports.gate.stored_scores import group_seeds, write_baseline
+    from reports.gate.stored_scores import group_seeds, write_stored_scores
+    from reports.rows import read_rows
     from tests.conftest import QUICK_PROTOCOL, write_actor
 
     os.environ["EMO_BENCH_HOME"] = str(folder / "home")
@@ -48,7 +49,7 @@ def finished_runs(folder: Path) -> Path:
         "mean-frame", "dot", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / "runs", device="cpu"
     )
     runner.run(request)
-    write_baseline(folder / "baseline.json", group_seeds(read_rows([folder / "runs"])))
+    write_stored_scores(folder / "baseline.json", group_seeds(read_rows([folder / "runs"])))
     for path in folder.glob("runs/**/*"):
         # Videos are another reader's; without them a report takes a tenth of the time.
         if path.suffix in (".mp4", ".mkv"):
@@ -124,29 +125,29 @@ def doors(scratch: Path, run: Path, sound: Path, thresholds: Path) -> Sequence[C
 
 def check(runs: Sequence[Path], thresholds: Path, baseline: Path | None) -> None:
     """``emo-bench check`` with both of its files."""
-    from reports.compare.sides import read_rows
     from reports.gate import writing as gate_pages
     from reports.gate.checks import check_runs
-    from reports.gate.stored_scores import group_seeds, load_baseline
+    from reports.gate.stored_scores import group_seeds, load_stored_scores
     from reports.gate.thresholds import load_thresholds
+    from reports.rows import read_rows
 
     file = load_thresholds(thresholds)
     place = baseline or file.baseline
     assert place is not None
-    outcomes = check_runs(group_seeds(read_rows(runs, finished_only=False)), file, load_baseline(place))
+    outcomes = check_runs(group_seeds(read_rows(runs, finished_only=False)), file, load_stored_scores(place))
     ElementTree.fromstring(gate_pages.junit(outcomes))
     require_printable(gate_pages.markdown(outcomes))
     assert all(outcome.value is None or not math.isnan(outcome.value) for outcome in outcomes if outcome.passed)
 
 
-def baseline_file(folder: Path) -> Sequence[bytes]:
-    """A baseline as ``--update`` writes it."""
+def stored_file(folder: Path) -> Sequence[bytes]:
+    """Stored scores as ``--update`` writes them."""
     finished_runs(folder)
     return [(folder / "baseline.json").read_bytes()]
 
 
-def open_baseline(prepared: Path, scratch: Path) -> Place:
-    """Hold a sound run against a damaged baseline."""
+def open_stored_scores(prepared: Path, scratch: Path) -> Place:
+    """Check a sound run against damaged stored scores."""
     file = scratch / "baseline.json"
     run = next(prepared.glob("runs/*/*/mean-frame/*"))
 
@@ -192,5 +193,5 @@ READERS = (
     _reader("run", MANIFEST, changed_json),
     _reader("parquet", SCORES, changed_parquet),
     _reader("losses", LOSSES, changed_csv),
-    Reader("baseline", MODULES, baseline_file, changed_json, open_baseline),
+    Reader("stored-scores", MODULES, stored_file, changed_json, open_stored_scores),
 )

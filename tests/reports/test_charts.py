@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun
-from reports.comparison import Row
 from reports.figures.charts import HEIGHT, ROOM, WIDTH, Axes, Series, line_chart, nice_ticks
 from reports.figures.curves import _binned, frame_chart, loss_charts, read_losses, strokes
+from reports.rows import Row
 from tests.reports.test_comparison import MANIFEST, run
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 import pytest
 
-from reports.gate.stored_scores import load_baseline
+from reports.gate.stored_scores import load_stored_scores
 from reports.gate.thresholds import load_thresholds
 
 RUN = Path("quick/dot/nearest-frame/smoke-s0")
@@ -44,7 +44,7 @@ def test_absolute_limits_are_on_the_mean(runs: Path, call: Any, thresholds: Any)
     mean = mean_psnr(runs / RUN)
     file = thresholds(absolute(f"at_least = {mean - 0.01}"))
     code, out, _ = call("check", "--thresholds", file, runs / RUN)
-    assert code == 0 and "the threshold is kept" in out
+    assert code == 0 and "the threshold is met" in out
     file = thresholds(absolute(f"at_least = {mean + 0.25}\nat_most = {mean + 1}"))
     code, out, _ = call("check", "--thresholds", file, runs / RUN, "--json")
     assert code == 1
@@ -71,10 +71,10 @@ def test_all_files_tell_the_same(runs: Path, call: Any, thresholds: Any, tmp_pat
     assert "below 900" in str(failure.get("message"))
     text = markdown.read_text()
     assert text.startswith("### ❌ emo-bench check: 1 of 3 thresholds failed")
-    assert text.count("| mean-frame, actor dot, smoke |") == 2 and "<summary>2 kept</summary>" in text
+    assert text.count("| mean-frame, actor dot, smoke |") == 2 and "<summary>2 met</summary>" in text
 
 
-def test_a_baseline_is_written_kept_and_updated(
+def test_scores_are_stored_kept_and_updated(
     runs: Path, call: Any, derived: Any, thresholds: Any, tmp_path: Path
 ) -> None:
     file, baseline = thresholds(RELATIVE), tmp_path / "baseline.json"
@@ -82,12 +82,12 @@ def test_a_baseline_is_written_kept_and_updated(
     assert code == 2 and "--update" in err and err.count("\n") == 1
     code, out, _ = call("check", "--thresholds", file, runs / RUN, "--update")
     assert code == 0 and out.count(" new") == 3
-    (stored,) = load_baseline(baseline).values()
+    (stored,) = load_stored_scores(baseline).values()
     table = pandas.read_parquet(runs / RUN / "frames.parquet")
     np.testing.assert_allclose(stored.metrics["psnr"].scores[0], table["psnr"], rtol=1e-11)
     before = baseline.read_bytes()
     code, out, _ = call("check", "--thresholds", file, runs / RUN)
-    assert code == 0 and "all 3 thresholds kept" in out
+    assert code == 0 and "all 3 thresholds met" in out
     assert baseline.read_bytes() == before
 
     def worse(table: pandas.DataFrame) -> None:
@@ -103,7 +103,7 @@ def test_a_baseline_is_written_kept_and_updated(
     line = next(line for line in out.splitlines() if " psnr " in line)
     assert code == 0 and "-0.5000" in line and line.endswith("worse") and "the same" in out
     assert call("check", "--thresholds", file, other)[0] == 0
-    # What is better than the baseline passes.
+    # A run that is better than the stored scores passes.
     assert call("check", "--thresholds", file, runs / RUN)[0] == 0
 
 
@@ -129,7 +129,7 @@ def test_allowances_add_up(allowance: str, passes: bool, runs: Path, call: Any, 
 
 
 def test_the_tolerance_is_the_measured_spread(runs: Path, call: Any, derived: Any, thresholds: Any) -> None:
-    """Seeds of a baseline 0.3 apart allow a new seed to be so; without them it is caught."""
+    """If stored seeds are 0.3 apart, another seed may be so too; with one stored seed it fails."""
 
     def seed(number: int, offset: float, name: str) -> Path:
         def scores(table: pandas.DataFrame) -> None:
@@ -179,23 +179,23 @@ def test_a_metric_that_is_not_there_fails(runs: Path, call: Any, derived: Any, t
     [
         (lambda known: known["protocol"].update(hash="0" * 64), "another protocol hash"),
         (lambda known: known["actor"].update(sha256="0" * 64), "another actor sha256"),
-        (lambda known: known["actor"].update(name="dash"), "the baseline has no such run"),
+        (lambda known: known["actor"].update(name="dash"), "no scores are stored for these runs"),
     ],
 )
-def test_a_baseline_of_something_else_fails(
+def test_stored_scores_of_something_else_fail(
     change: Any, reason: str, runs: Path, call: Any, derived: Any, thresholds: Any
 ) -> None:
     file = thresholds(RELATIVE)
     assert call("check", "--thresholds", file, runs / RUN, "--update")[0] == 0
     code, out, _ = call("check", "--thresholds", file, derived(runs / RUN, runs.parent / "other", change))
-    assert code == 1 and out.count(f"{reason}: make a new baseline with --update") == 3
+    assert code == 1 and out.count(f"{reason}: replace the stored scores with --update") == 3
 
 
-def test_a_folder_of_runs_is_a_baseline_too(runs: Path, call: Any, thresholds: Any) -> None:
+def test_a_folder_of_runs_gives_stored_scores_too(runs: Path, call: Any, thresholds: Any) -> None:
     file = thresholds(RELATIVE)
     code, out, _ = call("check", "--thresholds", file, "--baseline", runs / "quick", runs / RUN)
     assert code == 0
-    assert "note: the baseline also has mean-frame, actor dot, smoke" in out
+    assert "note: scores are also stored for mean-frame, actor dot, smoke" in out
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_an_unfinished_run_is_not_overlooked(runs: Path, call: Any, thresholds: 
     assert code == 2 and "is not finished" in err
 
 
-def test_a_damaged_baseline_is_one_line(runs: Path, call: Any, thresholds: Any) -> None:
+def test_damaged_stored_scores_are_one_line(runs: Path, call: Any, thresholds: Any) -> None:
     file = thresholds(RELATIVE)
     for text in ("{", '{"format": 2}', '{"format": 1, "runs": [{"key": {}}]}'):
         file.with_name("baseline.json").write_text(text)
@@ -244,10 +244,10 @@ def test_a_damaged_baseline_is_one_line(runs: Path, call: Any, thresholds: Any) 
         assert (code, out, err.count("\n")) == (2, "", 1)
 
 
-def test_the_gate_of_this_project_has_a_baseline_for_all_that_it_holds() -> None:
+def test_the_gate_of_this_project_has_stored_scores_for_all_its_thresholds() -> None:
     file = load_thresholds(Path(__file__).parents[2] / "protocols" / "thresholds" / "smoke.toml")
     assert file.baseline is not None
-    stored = {dict(key)["method"]: runs for key, runs in load_baseline(file.baseline).items()}
+    stored = {dict(key)["method"]: runs for key, runs in load_stored_scores(file.baseline).items()}
     assert stored.keys() == {"emo-avatar", "mean-frame", "nearest-frame"}
     for threshold in file.threshold:
         for method in threshold.method:

@@ -95,7 +95,7 @@ def test_actors_are_clusters_and_seeds_give_a_spread(runs: Path, call: Any, deri
     assert "actors like these 3" in out and "standard deviation between seeds" in out and "  dash" in out
     # With the same actor, method and seed twice the sides are not clear.
     code, _, err = call("compare", *given, derived(given[0], runs.parent / "twice"))
-    assert code == 2 and "same contestant, actor and seed" in err and err.count("\n") == 1
+    assert code == 2 and "same method, settings, profile, actor and seed" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import pytest
 
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun
-from reports.comparison import Group, Row, best_rows, group_rows
 from reports.numbers import number
 from reports.pages.writing import _cell_text, average_table
+from reports.ranking import Group, best_rows, group_rows
+from reports.rows import Row
 
 RECORD = {
     "metric": "psnr", "version": "1", "direction": "higher", "unit": "dB",
@@ -152,24 +153,46 @@ def test_undefined_frames_are_counted() -> None:
 
 def test_means_over_actors_need_every_actor() -> None:
     runs = [run(np.full(40, 10.0)), run(np.full(40, 20.0), {"identity.actor.name": "2"})]
-    runs.append(run(np.full(40, 50.0), {"identity.seed": 1}))
+    runs.append(run(np.full(40, 50.0), {"identity.settings": {"lr": "1"}}))
     (group,) = group_rows(runs)
-    ((row, means),) = group.averages()
-    assert row.identity["seed"] == 0
-    assert means == {"psnr": 15.0}
-    assert Group((Row(runs[0]),)).averages() == []
+    (average,) = group.averages
+    assert average.first.identity["settings"] == {}
+    assert average.mean("psnr") == 15.0
+    assert Group((Row(runs[0]),)).averages == []
     assert average_table(Group((Row(runs[0]),))) == ""
 
 
 def test_the_best_mean_over_actors_is_bold() -> None:
     runs = [
-        run(np.full(40, psnr), {"identity.actor.name": actor, "identity.seed": seed})
-        for actor, seed, psnr in (("1", 0, 10.0), ("2", 0, 20.0), ("1", 1, 12.0), ("2", 1, 30.0))
+        run(np.full(40, psnr), {"identity.actor.name": actor, "identity.method": method, "title": method})
+        for actor, method, psnr in (("1", "a", 10.0), ("2", "a", 20.0), ("1", "b", 12.0), ("2", "b", 30.0))
     ]
     (group,) = group_rows(runs)
     first, second = average_table(group).splitlines()[2:]
     assert first.endswith("0 | 15.00 |")
-    assert second.endswith("1 | **21.00** |")
+    assert second.endswith("0 | **21.00** |")
+
+
+def test_seeds_are_repeats_in_a_mean_over_actors() -> None:
+    """Actor 1 has seeds 0 and 1 and actor 2 has seed 2: they are runs of one contestant, and each actor counts once."""
+    runs = [
+        run(np.full(40, psnr), {"identity.actor.name": actor, "identity.seed": seed})
+        for actor, seed, psnr in (("1", 0, 10.0), ("1", 1, 30.0), ("2", 2, 50.0))
+    ]
+    runs += [
+        run(np.full(40, 30.0), {"identity.actor.name": actor, "identity.method": "other", "title": "Other avatar"})
+        for actor in ("1", "2")
+    ]
+    (group,) = group_rows(runs)
+    other, seeded = average_table(group).splitlines()[2:]
+    assert seeded == "| Some avatar | cpu, 0 1 2 | **35.00** |"
+    assert other == "| Other avatar | cpu, 0 | 30.00 |"
+
+
+def test_the_same_seed_twice_has_no_mean_over_actors() -> None:
+    runs = [run(changes={"identity.actor.name": actor}) for actor in ("1", "1", "2")]
+    (group,) = group_rows(runs)
+    assert group.averages == []
 
 
 @pytest.mark.parametrize(

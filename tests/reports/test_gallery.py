@@ -15,8 +15,8 @@ from emo_bench.runs.finished import find_runs, load_run
 from emo_bench.video.preview import EDIT_GAIN, LABEL_PX, PreviewWriter
 from protocols.splitting import parse_frames
 from reports import gallery
-from reports.comparison import Row
 from reports.numbers import number
+from reports.rows import Row
 
 
 def test_a_sheet_shows_recorded_frames_above_rendered_ones(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from emo_bench.runs.finished import find_runs
-from reports.comparison import group_rows
 from reports.pages.latex import _average_table, _group_table, escape, latex_report
+from reports.ranking import group_rows
 from reports.tables import read_groups
 from tests.reports.test_comparison import run
 

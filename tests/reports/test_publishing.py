@@ -15,12 +15,13 @@ import pytest
 
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run
-from reports.comparison import Row, group_rows
 from reports.figures.clips import encode_webm, read_panels
 from reports.pages.content import _spread, plain
 from reports.pages.html import PageOptions
 from reports.publishing import publish
+from reports.ranking import group_rows
 from reports.reproduction import command
+from reports.rows import Row
 from tests.reports.test_comparison import run
 
 

@@ -1,0 +1,168 @@
+"""Tables of runs that share a ground, and the ranks within them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.metrics.comparability import require_comparable
+from emo_bench.runs.finished import FinishedRun
+from reports.ground import Subject, table_key
+from reports.rows import Row, repeats, same_seed
+
+RANKED_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Average:
+    """A contestant that ran on all of several subjects.
+
+    Attributes:
+        rows: its repeats on each subject, in the table's order of subjects.
+        means: by metric, one mean for each subject: the mean of the repeats' means.
+        ranks: by metric, from 1; None for a contestant that is not ranked.
+    """
+
+    rows: tuple[tuple[Row, ...], ...]
+    means: dict[str, list[float]]
+    ranks: dict[str, int | None]
+
+    @property
+    def first(self) -> Row:
+        """One of its rows: title, method and profile are the same in all of them."""
+        return self.rows[0][0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """All its seeds, ascending."""
+        return sorted({row.seed for rows in self.rows for row in rows})
+
+    def mean(self, metric: str) -> float:
+        """The mean over subjects, which have equal weight."""
+        return float(np.mean(self.means[metric]))
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one table: they have the same :func:`reports.ground.table_key`."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def subjects(self) -> list[list[Row]]:
+        """The rows of each subject, trivial methods last."""
+        by_subject: dict[Subject, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            by_subject[row.subject].append(row)
+        return [by_subject[subject] for subject in sorted(by_subject, key=_natural)]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Metric ids of all rows."""
+        return list(self.rows[0].cells)
+
+    @cached_property
+    def averages(self) -> list[Average]:
+        """The contestants that ran on every subject, if there are several subjects.
+
+        The seed tells repeats of a contestant apart, so repeats on one subject are averaged first. A contestant that
+        has the same seed twice on one subject is left out: the two runs disagree on what it is.
+        """
+        subjects = [rows[0].subject for rows in self.subjects]
+        complete = [
+            tuple(by_subject[subject] for subject in subjects)
+            for by_subject in repeats(self.rows).values()
+            if len(subjects) > 1 and len(by_subject) == len(subjects) and not any(map(same_seed, by_subject.values()))
+        ]
+        ranks = {metric: _rank_averages(complete, metric) for metric in self.metrics}
+        return [
+            Average(
+                rows,
+                {m: [float(np.mean([row.cells[m].interval.mean for row in own])) for own in rows] for m in ranks},
+                {m: by_position.get(position) for m, by_position in ranks.items()},
+            )
+            for position, rows in enumerate(complete)
+        ]
+
+    def repeated(self) -> list[tuple[Row, ...]]:
+        """The repeats of each contestant on each subject, where there are several seeds."""
+        found = [own for rows in self.subjects for by_subject in repeats(rows).values() for own in by_subject.values()]
+        return [own for own in found if len({row.seed for row in own}) > 1]
+
+
+def group_rows(runs: Iterable[FinishedRun]) -> list[Group]:
+    """Sort runs into tables by :func:`reports.ground.table_key`."""
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for run in runs:
+        groups[table_key(run)].append(Row(run))
+    ordered = [groups[key] for key in sorted(groups, key=repr)]
+    return [Group(tuple(sorted(rows, key=_place))) for rows in ordered]
+
+
+def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
+    """Positions of the best of one subject's rows; see :func:`rank_rows`."""
+    return {position for position, rank in rank_rows(rows, metric).items() if rank == 1}
+
+
+def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
+    """Ranks from 1 by position, for the rows of one subject, on the frames for which all ranked rows have a score.
+
+    Each run is a row of its own, also if another row is a repeat of it with another seed. Equal means share a rank and
+    the next rank follows without a gap. A row that has a score on less than ``RANKED_SHARE`` of the frames is not
+    ranked, so that it does not take frames from the others. Empty if there is only one row.
+
+    Raises:
+        UserError: the rows' scores are of different kinds.
+    """
+    if len(rows) < 2:
+        return {}
+    means = _common_means([[row] for row in rows], metric)
+    return _ranks(means, rows[0].cells[metric].record["direction"])
+
+
+def _rank_averages(contestants: Sequence[Sequence[Sequence[Row]]], metric: str) -> dict[int, int]:
+    """Ranks as :func:`rank_rows`, by the mean over subjects. A contestant without a rank on one subject has none."""
+    per_subject = [_common_means(repeated, metric) for repeated in zip(*contestants, strict=True)]
+    ranked = [i for i in range(len(contestants)) if all(i in means for means in per_subject)]
+    averages = {i: float(np.mean([means[i] for means in per_subject])) for i in ranked}
+    return _ranks(averages, contestants[0][0][0].cells[metric].record["direction"]) if len(ranked) > 1 else {}
+
+
+def _common_means(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int, float]:
+    """Means by position, on the frames for which all contestants with enough scores have one.
+
+    Args:
+        contestants: the repeats of each contestant on one subject; they are averaged frame by frame.
+        metric: its id.
+    """
+    require_comparable([row.cells[metric].record for rows in contestants for row in rows])
+    scores: NDArray[np.float64] = np.stack(
+        [np.mean([row.scores(metric) for row in rows], axis=0) for rows in contestants]
+    )
+    ranked = np.flatnonzero((~np.isnan(scores)).mean(axis=1) >= RANKED_SHARE)
+    common = scores[ranked][:, ~np.isnan(scores[ranked]).any(axis=0)]
+    if not common.size:
+        return {}
+    return {int(i): float(mean) for i, mean in zip(ranked, common.mean(axis=1), strict=True)}
+
+
+def _ranks(means: dict[int, float], direction: str) -> dict[int, int]:
+    ordered = sorted(set(means.values()), reverse=direction == "higher")
+    return {position: ordered.index(mean) + 1 for position, mean in means.items()}
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    """Order of the rows of a table."""
+    return row.trivial, row.run.manifest["title"], row.title, row.identity["profile"], row.seed
+
+
+def _natural(subject: Subject) -> tuple[Any, ...]:
+    """Order of subjects: actor 2 before actor 10."""
+    name = subject.actor
+    return (not name.isdecimal(), int(name) if name.isdecimal() else 0, *subject)

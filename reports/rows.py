@@ -1,0 +1,182 @@
+"""A finished run as a row of a table: its identity, its scores, and one cell for each metric."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.errors import UserError
+from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
+from emo_bench.runs.manifest import MANIFEST
+from emo_bench.statistics import Interval, mean_interval
+from reports.ground import Contestant, Subject, contestant_of, facts, is_trivial, subject_of
+
+# The paper's table of edits prints SD times 1e-2.
+EDIT_SCALES = {"sd": 0.01}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric of a run: ``interval`` is over all scored frames, ``finite`` over those with a finite score.
+
+    The two differ if frames are identical to the reference, because their PSNR is infinite. ``infinite`` counts these
+    frames, ``dropped`` counts the frames without a score.
+    """
+
+    record: dict[str, Any]
+    interval: Interval
+    finite: Interval
+    infinite: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finished run and its cells."""
+
+    run: FinishedRun
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the run's frames depend on."""
+        return dict(self.run.manifest["identity"])
+
+    @property
+    def stages(self) -> dict[str, Any]:
+        """The manifest's entry for each stage: seconds, memory, machine."""
+        return dict(self.run.manifest["stages"])
+
+    @property
+    def title(self) -> str:
+        """The method's title, and the settings that differ from its profile."""
+        settings = self.identity["settings"]
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if not self.trivial)
+        return f"{self.run.manifest['title']} ({shown})" if shown else str(self.run.manifest["title"])
+
+    @property
+    def trivial(self) -> bool:
+        """Whether the method is a trivial one."""
+        return is_trivial(self.run)
+
+    @property
+    def style(self) -> str:
+        """The name of an edit's style; empty if nothing was edited."""
+        return self.subject.style
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.identity["seed"])
+
+    @property
+    def subject_title(self) -> str:
+        """The actor, and the style of an edit."""
+        return ", ".join(filter(None, (self.subject.actor, self.style)))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What must agree before scores are compared, see :mod:`reports.ground`."""
+        return facts(self.run)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What was filmed and asked for."""
+        return subject_of(self.run)
+
+    @property
+    def contestant(self) -> Contestant:
+        """What made the frames; the seed is no part of it."""
+        return contestant_of(self.run)
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """The cells by metric id, in the protocol's order."""
+        records = self.stages["score"]["records"]
+        return {name: _cell(self._shown(name, record), self.scores(name)) for name, record in records.items()}
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The numbers of the scored frames, ascending."""
+        return tuple(map(int, self.run.scores.index))
+
+    def scores(self, metric: str) -> NDArray[np.float64]:
+        """``[N]``, one score for each held-out frame in ascending order; NaN if it is undefined."""
+        scale = EDIT_SCALES.get(metric, 1.0) if self.style else 1.0
+        return self.run.scores[metric].to_numpy(dtype=np.float64) * scale
+
+    def _shown(self, metric: str, record: dict[str, Any]) -> dict[str, Any]:
+        scaled = self.style and metric in EDIT_SCALES
+        return record | {"unit": f"{record['unit']} / {1 / EDIT_SCALES[metric]:.0f}"} if scaled else record
+
+
+def read_rows(
+    paths: Sequence[Path], method: str | None = None, *, finished_only: bool = True, notes: list[str] | None = None
+) -> list[Row]:
+    """The finished runs at the given paths. The folder of a run gives this run, another folder all runs below it.
+
+    Args:
+        paths: folders.
+        method: a glob that the name of the method must match.
+        finished_only: leave out unfinished and damaged runs below a folder, instead of raising an error.
+        notes: gets a line for each damaged run that is left out.
+
+    Raises:
+        UserError: there is no such run, or a run that was given by its own folder is unfinished or damaged.
+    """
+    runs: dict[Path, FinishedRun] = {}
+    for path in paths:
+        folders = [path] if (path / MANIFEST).is_file() else find_runs([path])
+        if path in folders or not finished_only:
+            runs |= {folder: load_run(folder) for folder in folders}
+            continue
+        opened = open_runs(folders)
+        runs |= {run.path: run for run in opened.finished}
+        if notes is not None:
+            notes += [f"left out: {reason}" for reason in opened.damaged.values()]
+    rows = [Row(run) for run in runs.values()]
+    chosen = [row for row in rows if method is None or fnmatch.fnmatchcase(row.identity["method"], method)]
+    if not chosen:
+        where = ", ".join(map(str, paths))
+        raise UserError(f"{where}: no finished run" + (f" of a method like {method!r}" if method and rows else ""))
+    return chosen
+
+
+def repeats(rows: Iterable[Row]) -> dict[Contestant, dict[Subject, tuple[Row, ...]]]:
+    """Rows by contestant and subject, each tuple in the order of the seeds."""
+    found: dict[Contestant, dict[Subject, tuple[Row, ...]]] = {}
+    for row in rows:
+        by_subject = found.setdefault(row.contestant, {})
+        by_subject[row.subject] = (*by_subject.get(row.subject, ()), row)
+    return {
+        contestant: {subject: tuple(sorted(own, key=lambda row: row.seed)) for subject, own in by_subject.items()}
+        for contestant, by_subject in found.items()
+    }
+
+
+def same_seed(rows: Iterable[Row]) -> tuple[Row, Row] | None:
+    """The first two of a contestant's runs on one subject that have the same seed; None if all seeds differ."""
+    by_seed: dict[int, Row] = {}
+    for row in rows:
+        other = by_seed.setdefault(row.seed, row)
+        if other is not row:
+            return other, row
+    return None
+
+
+def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:
+    infinite = np.isinf(scores)
+    interval = mean_interval(scores)
+    return Cell(
+        record=record,
+        interval=interval,
+        finite=mean_interval(np.where(infinite, np.nan, scores)) if infinite.any() else interval,
+        infinite=int(infinite.sum()),
+        dropped=int(np.isnan(scores).sum()),
+    )
