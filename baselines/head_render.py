@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baselines.plate import evenly_spaced
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
+from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.tracking.raycast import RayCaster
 

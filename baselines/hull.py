@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from baselines.plate import evenly_spaced
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
+from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.tracking.head_rig import HeadRig
 
 # MediaPipe's landmarks cover the face without forehead and ears; skin within this distance of them is face.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emo_bench.actors.capture import Capture
+from emo_bench.methods.training.frames import evenly_spaced, median_background
 
 # A mask made by a network ends a little inside or outside the hair.
 MASK_MARGIN_PX = 2
@@ -29,22 +30,7 @@ def clean_plate(capture: Capture, train: Sequence[int], size_px: int, samples: i
     from scipy import ndimage
 
     chosen = evenly_spaced(train, samples)
-    stack = np.stack([frame.astype(np.float32) / 255.0 for frame in capture.frames(chosen, size=size_px)])
+    pictures = np.stack([frame.astype(np.float32) / 255.0 for frame in capture.frames(chosen, size=size_px)])
     masks = np.stack([capture.track.foreground(int(i), size_px) for i in chosen])
     grown = ndimage.binary_dilation(masks, np.ones((1, 3, 3), dtype=bool), iterations=MASK_MARGIN_PX)
-    stack[grown] = np.nan
-    covered = grown.all(axis=0)
-    stack[:, covered] = 0.0
-    plate = np.nanmedian(stack, axis=0)
-    if covered.all():
-        return np.full_like(plate, 0.5)
-    rows, columns = ndimage.distance_transform_edt(covered, return_distances=False, return_indices=True)
-    return np.asarray(plate[rows, columns], dtype=np.float32)
-
-
-def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
-    """At most ``limit`` of ``indices``, evenly spaced, as int64."""
-    array = np.asarray(indices, dtype=np.int64)
-    if len(array) <= limit:
-        return array
-    return array[np.linspace(0, len(array) - 1, limit).round().astype(np.int64)]
+    return median_background(pictures, grown, unknown=0.5)

@@ -152,7 +152,7 @@ def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
     import torch
 
     from emo_avatar.config import resolve_config
-    from emo_avatar.driving import DrivingSignals, TrainingFrames
+    from emo_avatar.driving import DrivingSignals, WeightedFrames
     from emo_avatar.initialization import initialize
     from emo_avatar.render_stage import RenderStage
     from emo_avatar.renderer import AvatarRenderer
@@ -165,7 +165,7 @@ def render_stage(actor: str, folder: Path):  # type: ignore[no-untyped-def]
     capture, train = actors.load(actor), list(range(TRAINING_FRAMES))
     perceptual = perceptual_loss(config.perceptual, "cpu")
     init = initialize(capture, train, config, Workspace(folder, "cpu", 0), perceptual)
-    frames = TrainingFrames(capture, train, config)
+    frames = WeightedFrames(capture, train, config)
     signals = DrivingSignals(capture, config, init.pivot_poses_deg)
     # The UV maps of all frames are computed here and kept.
     signals.batch(train)

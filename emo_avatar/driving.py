@@ -13,6 +13,7 @@ from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.motion_flow import expression_windows
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch
 from emo_bench.actors.capture import Capture
+from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, median_background, to_frames_u8
 from emo_bench.system.devices import mixed_precision
 
 # Frames that are rendered at once.
@@ -120,7 +121,7 @@ def pivot_weights(poses_deg: np.ndarray, pivot_poses_deg: np.ndarray, base_code:
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-class TrainingFrames:
+class WeightedFrames(TrainingFrames):
     """The training frames at the method's resolution, with weights for the small parts that matter.
 
     Args:
@@ -130,20 +131,9 @@ class TrainingFrames:
     """
 
     def __init__(self, capture: Capture, indices: Sequence[int], config: EmoAvatarConfig) -> None:
-        self.indices = evenly_spaced(indices, config.max_train_frames)
-        size = config.resolution_px
-        self._frames = np.empty((len(self.indices), 3, size, size), dtype=np.uint8)
-        for row, frame in enumerate(capture.frames(self.indices, size=size)):
-            self._frames[row] = frame.transpose(2, 0, 1)
-        self._landmarks_px = landmarks_px(capture, self.indices, size)
+        super().__init__(capture, evenly_spaced(indices, config.max_train_frames), config.resolution_px)
+        self._landmarks_px = landmarks_px(capture, self.indices, config.resolution_px)
         self._feature_weight = config.feature_weight
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def images(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
-        """Frames ``[B, 3, R, R]`` in [-1, 1]."""
-        return to_unit_range(self._frames[np.asarray(rows)]).to(device)
 
     def pixel_weights(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
         """``[B, 1, R, R]``: 1, and up to ``1 + feature_weight`` at mouth and eyes."""
@@ -165,35 +155,15 @@ class TrainingFrames:
         """
         rows = evenly_spaced(range(len(self)), samples)
         masks = np.stack([foreground(int(i), self._frames.shape[-1]) for i in self.indices[rows]])
-        stack = self._frames[rows].astype(np.float32)
-        stack[np.broadcast_to(masks[:, None], stack.shape)] = np.nan
-        covered = np.isnan(stack).all(axis=0)
-        stack[:, covered] = 0.0
-        plate = np.nanmedian(stack, axis=0)
-        return torch.from_numpy(_fill(plate, covered[0]) / 127.5 - 1.0).float()
-
-
-def _fill(plate: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    from scipy import ndimage
-
-    if hole.all():
-        return np.full_like(plate, 127.5)
-    rows, columns = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
-    return np.asarray(plate[:, rows, columns])
+        pictures = self._frames[rows].transpose(0, 2, 3, 1).astype(np.float32)
+        plate = median_background(pictures, masks, unknown=127.5)
+        return torch.from_numpy(plate.transpose(2, 0, 1) / 127.5 - 1.0).contiguous()
 
 
 def landmarks_px(capture: Capture, indices: Sequence[int] | np.ndarray, size_px: int) -> Tensor:
     """The 68 landmarks of some frames, ``[N, 68, 2]`` float32 px at pictures of ``size_px`` a side."""
     landmarks = capture.track.landmarks68[np.asarray(indices)] * (size_px / capture.size_px)
     return torch.from_numpy(np.asarray(landmarks, dtype=np.float32))
-
-
-def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
-    """At most ``limit`` of ``indices``, evenly spaced, as int64."""
-    array = np.asarray(indices, dtype=np.int64)
-    if len(array) <= limit:
-        return array
-    return array[np.linspace(0, len(array) - 1, limit).round().astype(np.int64)]
 
 
 def feature_weights(landmarks68_px: Tensor, size_px: int, strength: float) -> Tensor:
@@ -223,17 +193,6 @@ def mouth_boxes(landmarks68_px: Tensor) -> Tensor:
     middle = (low + high) / 2
     half = 0.85 * (high - low).amax(dim=1, keepdim=True).clamp_min(1.0)
     return torch.cat((middle - half, middle + half), dim=1)
-
-
-def to_unit_range(images_u8: np.ndarray) -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
-    return torch.from_numpy(images_u8).float() / 127.5 - 1.0
-
-
-def to_frames_u8(images: Tensor) -> np.ndarray:
-    """``[B, 3, H, W]`` in [-1, 1] to uint8 ``[B, H, W, 3]``, rounded and clipped."""
-    scaled = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def rendered(

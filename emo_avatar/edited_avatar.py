@@ -16,7 +16,7 @@ from torch import Tensor
 from emo_avatar.clip_encoder import ClipEncoder
 from emo_avatar.config import INFO, PROFILES, EmoAvatarConfig
 from emo_avatar.dataset_update import DatasetUpdateStage
-from emo_avatar.driving import DrivingSignals, evenly_spaced, landmarks_px, rendered, to_frames_u8, to_unit_range
+from emo_avatar.driving import DrivingSignals, landmarks_px, rendered
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.patch_discriminator import PatchDiscriminator
@@ -28,6 +28,7 @@ from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.methods.reference_editors import open_editor
 from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_tensors
+from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8, to_unit_range
 from emo_bench.methods.training.loss_log import LossLog
 from emo_bench.perceptual import perceptual_loss
 from emo_bench.progress import track_progress

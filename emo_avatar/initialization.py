@@ -12,7 +12,6 @@ from torch import Tensor
 
 from emo_avatar.alignment import align_ffhq, ffhq_quad
 from emo_avatar.config import EmoAvatarConfig
-from emo_avatar.driving import to_frames_u8, to_unit_range
 from emo_avatar.inversion import InversionConfig, extreme_frames, invert, random_frames
 from emo_avatar.prior import load_prior
 from emo_avatar.stylegan2 import Generator
@@ -20,6 +19,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Workspace
 from emo_bench.methods.training.checkpointing import load_state, save_state
+from emo_bench.methods.training.frames import to_frames_u8, to_unit_range
 from emo_bench.progress import track_progress
 from emo_bench.video.sheets import difference, save_sheet
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emo_avatar.checkpoints import config_of
 from emo_avatar.config import INFO, PROFILES, resolve_config
-from emo_avatar.driving import DrivingSignals, TrainingFrames, evenly_spaced, rendered, to_frames_u8
+from emo_avatar.driving import DrivingSignals, WeightedFrames, rendered
 from emo_avatar.edited_avatar import EditedAvatar
 from emo_avatar.initialization import INIT_FIELDS, INIT_STATE, Initialization, initialize
 from emo_avatar.prior import prior_path, sha256_of
@@ -26,6 +26,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_state, save_tensors
+from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8
 from emo_bench.methods.training.loss_log import LossLog
 from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
 from emo_bench.methods.training.stage_clock import StageClock, read_seconds
@@ -82,7 +83,7 @@ class EmoAvatar(Method):
         clock.switch("render")
         clock.save()
         keep_stage(self.workspace, "init", inputs, [INIT_STATE])
-        frames = TrainingFrames(capture, train, self.config)
+        frames = WeightedFrames(capture, train, self.config)
         signals = DrivingSignals(capture, self.config, init.pivot_poses_deg)
         avatar = self._build(init, frames.background_plate(capture.track.foreground, PLATE_FRAMES))
         stage = RenderStage(avatar, frames, signals, self.config, perceptual, self.workspace.seed)
@@ -199,7 +200,7 @@ class EmoAvatar(Method):
         save_tensors(path, tensors, metadata)
 
     @torch.inference_mode()
-    def _save_training_sheet(self, frames: TrainingFrames, signals: DrivingSignals) -> None:
+    def _save_training_sheet(self, frames: WeightedFrames, signals: DrivingSignals) -> None:
         avatar, _ = self.fitted()
         rows = np.linspace(0, len(frames) - 1, 8).round().astype(int)
         ours = to_frames_u8(avatar(signals.batch(frames.indices[rows], self.workspace.device)).image)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from emo_avatar.config import EmoAvatarConfig
-from emo_avatar.driving import DrivingSignals, TrainingFrames
+from emo_avatar.driving import DrivingSignals, WeightedFrames
 from emo_avatar.motion_flow import total_variation
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Rendering
@@ -63,7 +63,7 @@ class RenderStage:
     def __init__(
         self,
         avatar: AvatarRenderer,
-        frames: TrainingFrames,
+        frames: WeightedFrames,
         signals: DrivingSignals,
         config: EmoAvatarConfig,
         perceptual: Perceptual,

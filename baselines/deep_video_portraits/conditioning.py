@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from baselines.head_render import HeadLook, HeadSurface, last_with_face, shaded
-from baselines.training_frames import to_unit_range
 from emo_bench.actors.track import Track
+from emo_bench.methods.training.frames import to_unit_range
 
 # Rendering 3, correspondence 3, gaze 3.
 CHANNELS = 9

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from baselines.deep_video_portraits.conditioning import CHANNELS, Conditioning
 from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
 from baselines.deep_video_portraits.networks import PatchCritic
-from baselines.training_frames import TrainingFrames
 from emo_bench.errors import UserError
+from emo_bench.methods.training.frames import TrainingFrames
 from emo_bench.system.devices import mixed_precision
 
 

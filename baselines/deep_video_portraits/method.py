@@ -14,11 +14,10 @@ from baselines.deep_video_portraits.config import PROFILES, DeepVideoPortraitsCo
 from baselines.deep_video_portraits.fitting import DeepVideoPortraitsFit
 from baselines.deep_video_portraits.networks import TranslationNetwork, level_widths
 from baselines.head_render import HeadLook, fit_look
-from baselines.plate import evenly_spaced
-from baselines.training_frames import TrainingFrames, to_frames_u8
 from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, to_frames_u8
 from emo_bench.methods.training.settings import resolve_settings
 from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.system.devices import mixed_precision

@@ -17,11 +17,12 @@ from baselines.insta.gpu_packages import nerfacc
 from baselines.insta.rays import TrainingRays
 from baselines.insta.renderer import InstaAvatar
 from baselines.insta.shell import canonical_vertices
-from baselines.plate import clean_plate, evenly_spaced
+from baselines.plate import clean_plate
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.methods.training.settings import resolve_settings
 from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.tracking.head_rig import load_head_rig

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.plate import evenly_spaced
 from baselines.point_avatar.cloud import PointCloud
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
@@ -19,6 +18,7 @@ from baselines.point_avatar.rig_surface import FrameDrive, RigSurface, frame_dri
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
 from emo_bench.errors import UserError
+from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.tracking.head_rig import EXPRESSIONS, HeadRig, load_head_rig
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from baselines.hull import outer_extents
-from baselines.plate import clean_plate, evenly_spaced
+from baselines.plate import clean_plate
 from baselines.point_avatar.cloud import first_cloud
 from baselines.point_avatar.config import PROFILES, PointAvatarConfig
 from baselines.point_avatar.fitting import (
@@ -28,6 +28,7 @@ from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.methods.training.settings import resolve_settings
 from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.perceptual import DISTANCES, perceptual_loss

@@ -13,8 +13,8 @@ from torch import Tensor
 from baselines.head_render import HeadLook, HeadSurface, shaded
 from baselines.style_avatar.avatar import MARGIN_SHARE, DrivingBatch
 from baselines.style_avatar.config import StyleAvatarConfig
-from baselines.training_frames import to_unit_range
 from emo_bench.actors.track import Track
+from emo_bench.methods.training.frames import to_unit_range
 
 
 class DrivingSignals:

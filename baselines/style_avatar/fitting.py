@@ -16,10 +16,10 @@ from baselines.style_avatar.avatar import DrivingBatch, StyleAvatarModel, Textur
 from baselines.style_avatar.config import StyleAvatarConfig
 from baselines.style_avatar.driving import DrivingSignals, moved, window_shifts, windowed
 from baselines.style_avatar.wavelet import haar
-from baselines.training_frames import TrainingFrames
 from emo_avatar.stylegan2.config import DiscriminatorConfig
 from emo_avatar.stylegan2.discriminator import Discriminator
 from emo_bench.errors import UserError
+from emo_bench.methods.training.frames import TrainingFrames
 from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]

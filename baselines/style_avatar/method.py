@@ -11,16 +11,15 @@ import torch
 from torch import Tensor
 
 from baselines.head_render import HeadLook, fit_look
-from baselines.plate import evenly_spaced
 from baselines.style_avatar.avatar import StyleAvatarModel
 from baselines.style_avatar.config import PROFILES, StyleAvatarConfig
 from baselines.style_avatar.driving import DrivingSignals
 from baselines.style_avatar.fitting import StyleAvatarFit
-from baselines.training_frames import TrainingFrames, to_frames_u8
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, to_frames_u8
 from emo_bench.methods.training.settings import resolve_settings
 from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.perceptual import DISTANCES, perceptual_loss

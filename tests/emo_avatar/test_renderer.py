@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from emo_avatar.config import EmoAvatarConfig, resolve_config
 from emo_avatar.driving import (
     DrivingSignals,
-    TrainingFrames,
+    WeightedFrames,
     feature_weights,
     filled_forward,
     frame_to_aligned,
@@ -90,7 +90,7 @@ def small_avatar(config: EmoAvatarConfig) -> AvatarRenderer:
 def small_stage(config: EmoAvatarConfig, seed: int = 3) -> RenderStage:
     capture: Any = SyntheticCapture()
     signals = DrivingSignals(capture, config, np.zeros((4, 2), np.float32))
-    frames = TrainingFrames(capture, range(24), config)
+    frames = WeightedFrames(capture, range(24), config)
     return RenderStage(
         small_avatar(config), frames, signals, config, lambda a, b: (a - b).square().mean((1, 2, 3)), seed
     )

@@ -1,0 +1,76 @@
+"""Training frames in memory, and pictures to tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emo_bench.actors.capture import Capture
+
+
+class TrainingFrames:
+    """The training frames of an image network, read once.
+
+    Args:
+        capture: a capture in which at least ``indices`` are readable.
+        indices: the training frames.
+        size_px: side to which they are resized.
+    """
+
+    def __init__(self, capture: Capture, indices: Sequence[int] | np.ndarray, size_px: int) -> None:
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self._frames = np.empty((len(self.indices), 3, size_px, size_px), dtype=np.uint8)
+        for row, frame in enumerate(capture.frames(self.indices, size=size_px)):
+            self._frames[row] = frame.transpose(2, 0, 1)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def images(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
+        """Frames ``[B, 3, S, S]`` in [-1, 1] by their place in ``indices``."""
+        return to_unit_range(self._frames[np.asarray(rows)]).to(device)
+
+
+def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
+    """At most ``limit`` of ``indices``, evenly spaced, as int64."""
+    array = np.asarray(indices, dtype=np.int64)
+    if len(array) <= limit:
+        return array
+    return array[np.linspace(0, len(array) - 1, limit).round().astype(np.int64)]
+
+
+def to_unit_range(images_u8: np.ndarray | Tensor) -> Tensor:
+    """uint8 to float32 in [-1, 1]."""
+    return torch.as_tensor(images_u8).float().div_(127.5).sub_(1.0)
+
+
+def to_frames_u8(images: Tensor) -> np.ndarray:
+    """``[B, 3, H, W]`` in [-1, 1] to uint8 ``[B, H, W, 3]``, rounded and clipped."""
+    scaled = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def median_background(pictures: np.ndarray, covered: np.ndarray, unknown: float) -> np.ndarray:
+    """The median over time of the pixels that nothing covers; where one is always covered, the nearest known one.
+
+    Args:
+        pictures: ``[N, H, W, 3]`` float32, which is overwritten.
+        covered: ``[N, H, W]`` bool.
+        unknown: the value of every pixel where no pixel is ever seen.
+
+    Returns:
+        ``[H, W, 3]`` float32.
+    """
+    from scipy import ndimage
+
+    pictures[covered] = np.nan
+    always = covered.all(axis=0)
+    pictures[:, always] = 0.0
+    plate = np.nanmedian(pictures, axis=0)
+    if always.all():
+        return np.full_like(plate, unknown)
+    rows, columns = ndimage.distance_transform_edt(always, return_distances=False, return_indices=True)
+    return np.asarray(plate[rows, columns], dtype=np.float32)
