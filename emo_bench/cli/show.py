@@ -16,7 +16,9 @@ def show(
     run: Annotated[
         Path | None,
         typer.Argument(
-            metavar="RUN", help="Folder of a run, finished or not. Default: the newest finished run below runs."
+            metavar="RUN",
+            help="Folder of a run, finished or not. For a folder with runs below it, the newest finished run is shown. "
+            "Default: runs.",
         ),
     ] = None,
     as_json: Json = False,
@@ -26,13 +28,14 @@ def show(
     The screen has the stages, the scores beside those of the trivial methods, the losses, the edits, notes, and the
     command that makes the run again.
     """
+    from emo_bench.runs.finished import newest_finished
+    from emo_bench.runs.manifest import MANIFEST
     from reports.pages.terminal import PLAIN_WIDTH, run_record, show_run
 
-    if run is None:
-        from emo_bench.runs.finished import newest_finished
-
-        run = newest_finished([RUNS])
-        announce(f"showing {run} (the newest finished run in {RUNS})")
+    if run is None or (run.is_dir() and not (run / MANIFEST).is_file()):
+        folder = run or RUNS
+        run = newest_finished([folder])
+        announce(f"showing {run} (the newest finished run in {folder})")
     if as_json:
         print_json(run_record(run))
         return

@@ -75,6 +75,10 @@ def test_show_takes_the_newest(avatar: Path, call: Any) -> None:
     code, out, err = call("show", "--json")
     assert (code, json.loads(out)["run"]) == (0, avatar.as_posix())
     assert err == f"showing {avatar} (the newest finished run in runs)\n"
+    above = avatar.parent.parent / "mean-frame"
+    code, out, err = call("show", above, "--json")
+    assert (code, json.loads(out)["run"]) == (0, f"{above.as_posix()}/{avatar.name}")
+    assert err == f"showing {above / avatar.name} (the newest finished run in {above})\n"
 
 
 def test_compare_takes_the_newest_and_the_trivial_one_beside_it(avatar: Path, call: Any) -> None:
