@@ -103,7 +103,37 @@ def remove_left_over(folder: Path, name: str | None = None) -> None:
         for entry in entries:
             match = TEMPORARY.fullmatch(entry.name)
             if match and (name is None or match["of"] == name[:NAME_CHARACTERS]):
-                _remove_if_dead(Path(entry.path))
+                remove_if_dead(Path(entry.path), stat.S_IFREG)
+
+
+def try_lock(file: int | IO[Any]) -> bool:
+    """Lock an open file or folder for this process until it is closed; False where another one holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_if_dead(path: Path, kind: int) -> None:
+    """Remove what a killed process left half made, unless a living one holds its lock.
+
+    Args:
+        path: a file or a folder.
+        kind: ``stat.S_IFREG`` or ``stat.S_IFDIR``; anything else at ``path`` stays.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        # Another process has removed it, or it is not ours.
+        return
+    try:
+        if stat.S_IFMT(os.fstat(descriptor).st_mode) == kind and try_lock(descriptor):
+            shutil.rmtree(path, ignore_errors=True) if kind == stat.S_IFDIR else path.unlink(missing_ok=True)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:
@@ -157,23 +187,6 @@ def _open_regular(name: str, flags: int) -> int:
 
 def _not_regular(name: str) -> UserError:
     return UserError(f"{name} is a link or not a regular file: remove it")
-
-
-def _remove_if_dead(temporary: Path) -> None:
-    """Remove a temporary file unless a living writer holds its lock."""
-    try:
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        # Gone by now, or no file of ours.
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            temporary.unlink(missing_ok=True)
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
 
 
 def _sync(temporary: Path, mode: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from emo_bench.files import remove_if_dead, try_lock
 from emo_bench.system.signals import leaving_in_order
 
 # The folder is hidden, so that no list of actors shows it.
@@ -32,7 +33,7 @@ def making(name: str, parent: Path) -> Iterator[Path]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # The lock shows that the process which makes the folder is running.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(descriptor)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -43,20 +44,5 @@ def remove_half_made(parent: Path) -> None:
     """Remove the folders of processes that were killed, but not those of running processes, and not links."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
-            if HALF_MADE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                _remove_if_dead(Path(entry.path))
-
-
-def _remove_if_dead(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        # Another process has removed it.
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
+            if HALF_MADE.fullmatch(entry.name):
+                remove_if_dead(Path(entry.path), stat.S_IFDIR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from emo_bench.assets.checksums import sha256_of
+from emo_bench.files import try_lock
 
 if TYPE_CHECKING:
     import requests
@@ -233,10 +233,8 @@ def _alone(wanted: Wanted) -> Iterator[Any]:
     """Prevent a second process from writing the same file."""
     lock = wanted.target.with_name(f".{wanted.target.name}.lock")
     with lock.open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DownloadError("another command is fetching it") from error
+        if not try_lock(file):
+            raise DownloadError("another command is fetching it")
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from emo_bench.errors import MethodError, UserError
-from emo_bench.files import file_sha256, open_in_place, remove_left_over, write_json
+from emo_bench.files import file_sha256, open_in_place, remove_left_over, try_lock, write_json
 from emo_bench.runs.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest
 from emo_bench.untrusted.plain_json import plain
 
@@ -175,26 +175,21 @@ def lock_folder(path: Path, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _held_lock(path: Path, wait: bool) -> Iterator[None]:
-    import fcntl
-
     waited = False
     while True:
         with _opened_lock(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not try_lock(file):
                 if not wait:
-                    raise UserError(f"another process works in {path}: wait for it or end it") from error
+                    raise UserError(f"another process works in {path}: wait for it or end it")
                 if not waited:
                     log.info("waiting for another process that works in %s", path)
                 waited = True
-            else:
-                # Whoever held it may have removed the folder with it.
-                if _is_at(file, path / LOCK):
-                    if waited:
-                        log.info("the other process has finished in %s", path)
-                    yield
-                    return
+            # Whoever held it may have removed the folder with it.
+            elif _is_at(file, path / LOCK):
+                if waited:
+                    log.info("the other process has finished in %s", path)
+                yield
+                return
         time.sleep(WAIT_POLL_S)
 
 

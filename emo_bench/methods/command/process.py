@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from emo_bench.errors import UserError
-from emo_bench.files import open_in_place
+from emo_bench.files import open_in_place, try_lock
 from emo_bench.methods.command import supervisor as command_supervisor
 from emo_bench.system.signals import leaving_in_order
 
@@ -37,13 +37,9 @@ def sole_command(folder: Path) -> Iterator[TextIO]:
     Raises:
         UserError: another process runs a command there, or what was left running cannot be ended.
     """
-    import fcntl
-
     with open_in_place(folder / RECORD, "a+") as record:
-        try:
-            fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process runs a command in {folder}: wait for it or end it") from error
+        if not try_lock(record):
+            raise UserError(f"another process runs a command in {folder}: wait for it or end it")
         record.seek(0)
         left = re.fullmatch(r"([0-9a-f]{32})\n", record.read(64))
         if left and not command_supervisor.end_all(left[1]):
