@@ -1,1 +1,1 @@
-"""Programs that make what ships with emo-bench; no run imports them."""
+"""Programs that make the weights and actors that ship with emo-bench; no run imports them."""

@@ -35,7 +35,7 @@ STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
 CUTTER_FRAMES, CUTTER_PX, OUTLINE_ROUNDS = 16, 640, 3
 KEYFRAME_EVERY = 12
-# H.264 at visually lossless quality, colour unreduced, quick to seek in.
+# H.264 at visually lossless quality, with full-resolution colour and fast seeking.
 RECORDING = Encoding(
     "mp4",
     "libx264",

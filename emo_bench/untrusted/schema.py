@@ -1,4 +1,4 @@
-"""Content of files that must fit a pydantic model: what does not fit is said in one line."""
+"""Check file content against a pydantic model; a mismatch is reported in one line."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def first_problem(error: ValidationError, whole: str = "") -> str:
-    """Where the content does not fit and why, as ``place: reason``; ``whole`` is the place of the whole content."""
+    """Return where the content does not fit and why, as ``place: reason``; ``whole`` names the content as a whole."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = short(".".join(map(str, first["loc"])), PLACE_CHARACTERS)
     return f"{place or whole}: {first['msg']}"
 
 
 def read_toml_as(model: type[Model], path: Path, whole: str, **defaults: Any) -> Model:
-    """The content of a TOML file as a model; ``defaults`` are keys that the file may leave out.
+    """Read a TOML file as a model; ``defaults`` are keys that the file may leave out.
 
     Raises:
-        UserError: the file cannot be read, or does not fit; ``whole`` names the content where no key is at fault.
+        UserError: the file cannot be read, or does not fit; ``whole`` names the content if no single key is wrong.
     """
     content = {**defaults, **read_toml(path)}
     try:

@@ -1,4 +1,4 @@
-"""The only writer of videos: pictures of one size become a file that is whole or absent, or bytes in memory."""
+"""The only writer of videos: encode pictures of one size to a file that is complete or absent, or to memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Encoding:
     Attributes:
         container: the file format, by FFmpeg's name.
         codec: the encoder, by FFmpeg's name.
-        pixel_format: how the encoder stores colours; those with halved colour need even sides.
-        options: of the encoder.
-        container_options: of the file format.
-        threads: of the encoder; 0 lets it choose.
+        pixel_format: how the encoder stores colours; formats with halved colour resolution need even sides.
+        options: the encoder's options.
+        container_options: the file format's options.
+        threads: the encoder's number of threads; 0 lets it choose.
     """
 
     container: str
@@ -40,21 +40,21 @@ class Encoding:
     threads: int = 0
 
 
-# A video that every player can show.
+# Every player can show this video.
 H264 = Encoding("mp4", "libx264", "yuv420p", {"crf": "16"})
-# BGR in four bytes is the one layout of FFV1 that takes 8-bit RGB without a colour conversion.
+# BGR in four bytes is the only FFV1 pixel format for 8-bit RGB that needs no colour conversion.
 LOSSLESS = Encoding("matroska", "ffv1", "bgr0", {"level": "3", "slicecrc": "1", "g": "1"})
 
 
 class VideoWriter:
-    """Encodes pictures uint8 ``[H, W, 3]`` RGB of one size; use as a context manager.
+    """Encodes pictures uint8 ``[H, W, 3]`` RGB of one size; use it as a context manager.
 
-    A file appears under its name only when the block ends without an exception, which leaves nothing.
+    A file appears under its name only when the block ends without an exception; after an exception there is no file.
 
     Args:
         target: the file, or memory.
-        encoding: how.
-        fps: constant frame rate; of a float the nearest fraction with a denominator of at most 1001.
+        encoding: the format.
+        fps: constant frame rate; a float is rounded to the nearest fraction with a denominator of at most 1001.
     """
 
     def __init__(self, target: Path | io.BytesIO, encoding: Encoding, fps: float | Fraction) -> None:
@@ -83,15 +83,15 @@ class VideoWriter:
         self._stack.__exit__(kind, error, trace)
 
     def _end(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Write the pictures that the encoder still holds."""
+        """Write the pictures that the encoder has not yet written."""
         if kind is None and self._stream is not None:
             self._container.mux(self._stream.encode(None))
 
     def write(self, picture_u8: FrameU8, at: int | None = None) -> None:
-        """Append a picture, as frame number ``at`` of the video or the next one.
+        """Append a picture, as frame number ``at`` of the video or as the next one.
 
         Raises:
-            ValueError: it is not uint8, or not of the first picture's size.
+            ValueError: it is not uint8, or has another size than the first picture.
         """
         import av
 
@@ -116,10 +116,10 @@ class VideoWriter:
 def write_video(
     target: Path | io.BytesIO, pictures: Iterable[FrameU8], encoding: Encoding, fps: float | Fraction
 ) -> None:
-    """Write pictures as :class:`VideoWriter` does, at least one.
+    """Write one or more pictures as :class:`VideoWriter` does.
 
     Raises:
-        ValueError: there is no picture, or one is not uint8 or not of the first one's size.
+        ValueError: there is no picture, or one is not uint8 or has another size than the first one.
     """
     with VideoWriter(target, encoding, fps) as writer:
         for picture in pictures:

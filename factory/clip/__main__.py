@@ -1,8 +1,8 @@
-"""Makes, trains and measures the small CLIP: ``python -m factory.clip --heads heads.npy --out clip``.
+"""Make, train and measure the small CLIP: ``python -m factory.clip --heads heads.npy --out clip``.
 
-``heads.npy`` is a bank of ``python -m factory.studio.supply``. Three stages, each done once and each going on
-where a kill left it: heads painted in all styles (``OUT/styled.npy``), training (``OUT/state.pt``, ``OUT/log.csv``) and
-measurement, which writes the model card beside the weights.
+``heads.npy`` is a bank of ``python -m factory.studio.supply``. There are three stages; each is done once and continues
+after an interruption: painting heads in all styles (``OUT/styled.npy``), training (``OUT/state.pt``, ``OUT/log.csv``)
+and measurement, which writes the model card next to the weights.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=parse_seed, default=config.seed)
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="videos of real people to measure on")
     parser.add_argument("--frames", type=int, default=24, help="frames of each video")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that paint styles")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="processes that paint styles")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--device", help="cpu or cuda; default cuda where there is a GPU")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda if there is a GPU")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line; the exit code is 2 for a user error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     given = _arguments().parse_args(words)
     if given.threads:

@@ -1,4 +1,4 @@
-"""Training views of styled pictures: zoomed, shifted, mirrored, and a little brighter or darker."""
+"""Augmented training views of styled pictures: zoomed, shifted, mirrored, and slightly brighter or darker."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TILT_DEG = 8.0
 
 
 def views(images: Tensor, photos: Tensor, size_px: int, rng: torch.Generator, faces: bool = False) -> Tensor:
-    """Views ``[B, 3, size, size]`` in [0, 1] of ``images`` uint8 ``[B, S, S, 3]``.
+    """Return views ``[B, 3, size, size]`` in [0, 1] of ``images`` uint8 ``[B, S, S, 3]``.
 
-    Styles are seen from close up to far away, since editing shows CLIP patches and metrics show it whole frames;
-    photos (``photos`` bool ``[B]``), which carry the captions of hair and mouth, only nearly as aligned, or, with
-    ``faces``, also close up, the mouth kept in view. Half of the views are sampled without a low-pass, as
-    `emo_bench.clip.model` shrinks frames.
+    Styles are shown at many scales, from close-up to far away, because editing shows CLIP patches and metrics show it
+    whole frames. Photos (``photos`` bool ``[B]``) have captions about hair and mouth, so they stay near their
+    alignment, or, with ``faces``, are also shown as close-ups that keep the mouth in view. Half of the views are
+    sampled without a low-pass filter, as `emo_bench.clip.model` resizes frames.
     """
     count, side = len(images), images.shape[1]
     x = images.permute(0, 3, 1, 2).float().div_(255.0).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Captions of a style and of a person's attributes; some wordings are kept from training."""
+"""Captions of a style and of a person's attributes; some wordings are held out from training."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SKINS = {"light": "light-skinned", "medium": "brown-skinned", "dark": "dark-skin
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is seen of a person: the words of the supply's table (docs/studio.md).
+    """The visible attributes of a person, in the words of the supply's table (docs/studio.md).
 
-    ``smile`` is the coefficient in [0, 1], ``smiling`` whether the supply calls it a smile.
+    ``smile`` is the coefficient in [0, 1]; ``smiling`` says whether the supply labels it as a smile.
     """
 
     sex: str
@@ -47,13 +47,13 @@ class Attributes:
 
     @classmethod
     def of_row(cls, row: Mapping[str, object]) -> Attributes:
-        """From a row of the supply's table."""
+        """Construct it from a row of the supply's table."""
         words = {name: str(row[name]) for name in ("sex", "age", "skin", "hair_style", "hair_colour", "beard")}
         return cls(**words, smile=float(str(row["smile"])), smiling=bool(row["smiling"]))
 
 
 def caption(style: Style, seen: Attributes, rng: np.random.Generator, tell_smile: bool = False) -> str:
-    """A training caption: the style and a random part of what is seen, with ``tell_smile`` always the smile."""
+    """Compose a training caption: the style and a random part of the visible attributes; ``tell_smile`` forces it."""
     who = subject(style, seen, rng, tell_smile)
     wordings = len(style.nouns) + len(style.phrases)
     wording = int(rng.integers(wordings))
@@ -64,7 +64,7 @@ def caption(style: Style, seen: Attributes, rng: np.random.Generator, tell_smile
 
 
 def subject(style: Style, seen: Attributes, rng: np.random.Generator, tell_smile: bool = False) -> str:
-    """Somebody in words, "a smiling young woman with red hair"; no more than the style lets see."""
+    """Describe a person in words, "a smiling young woman with red hair", as far as the style shows it."""
     told = 0.65 if style.name == PHOTO else 0.4
     if not tell_smile and (not style.face or rng.random() < (0.05 if style.name == PHOTO else 0.35)):
         return _pick(ANYBODY, rng)
@@ -95,12 +95,12 @@ def subject(style: Style, seen: Attributes, rng: np.random.Generator, tell_smile
 
 
 def with_article(words: str) -> str:
-    """ "a" or "an" and the words."""
+    """Return "a" or "an" and the words."""
     return f"{'an' if words[0].lower() in 'aeio' else 'a'} {words}"
 
 
 def held_out_style_captions(name: str) -> list[str]:
-    """Wordings of a style that training never sees."""
+    """Return wordings of a style that are held out from training."""
     style = find_style(name)
     held_out = [f"{with_article(style.held_out_noun)} of {who}" for who in ("a person", "somebody")]
     return held_out + [
@@ -111,22 +111,22 @@ def held_out_style_captions(name: str) -> list[str]:
 
 
 def held_out_sex_captions(sex: str) -> list[str]:
-    """Wordings of a photo of a man or woman that training never sees."""
+    """Return wordings of a photo of a man or woman that are held out from training."""
     return _photos([with_article(noun) for noun in dict.fromkeys(NOUNS[sex])])
 
 
 def held_out_hair_captions(colour: str) -> list[str]:
-    """Wordings of a hair colour that training never sees."""
+    """Return wordings of a hair colour that are held out from training."""
     return _photos([f"a person {words.format(colour)}" for words in HELD_OUT_HAIR])
 
 
 def held_out_smile_captions(smiling: bool) -> list[str]:
-    """Wordings of a smile, or of none, that training never sees."""
+    """Return wordings of a smile, or of none, that are held out from training."""
     return _photos([f"a person {words}" for words in (HELD_OUT_SMILING if smiling else HELD_OUT_SERIOUS)])
 
 
 def training_words() -> set[str]:
-    """Every word that a training caption can hold, in lower case."""
+    """Return every word that a training caption can contain, in lower case."""
     from factory.clip.styles import STYLES
 
     sources = [*TEMPLATES, *ANYBODY, *HAIR, *SMILING, *SERIOUS, *BEARDED, *BALD, *HAIR_STYLES.values()]

@@ -1,4 +1,4 @@
-"""The model card of the small CLIP, made from what was measured."""
+"""The model card of the small CLIP, with its measurements."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ it must not be used to judge people.
 def write_card(
     folder: Path, figures: Mapping[str, Accuracy], bank: StyledBank, training: Mapping[str, Any], command: str
 ) -> None:
-    """Write ``MODEL_CARD.md``, ``figures.json`` and ``styles.jpg`` beside the model in ``folder``.
+    """Write ``MODEL_CARD.md``, ``figures.json`` and ``styles.jpg`` next to the model in ``folder``.
 
-    ``training`` is what `factory.clip.training.read_facts` gives, and the bank's name: config, minutes, parameters.
+    ``training`` is the result of `factory.clip.training.read_facts`, and the bank's name: config, minutes, parameters.
     """
     from emo_bench.clip.model import WEIGHTS_FILE
 
@@ -118,7 +118,7 @@ def write_card(
 
 
 def write_sheet(path: Path, bank: StyledBank) -> None:
-    """Every style on some held-out heads of the bank, with its name, as one JPEG."""
+    """Save every style of some held-out heads of the bank, with its name, as one JPEG."""
     from PIL import Image, ImageDraw
 
     label_px, gap_px = 12, 4

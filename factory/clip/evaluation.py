@@ -1,4 +1,4 @@
-"""What the small CLIP tells apart: zero-shot accuracy on held-out heads, held-out wordings and real videos."""
+"""Accuracy of the small CLIP: zero-shot on held-out heads, held-out wordings and real videos."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Accuracy:
     """Zero-shot accuracy.
 
     Attributes:
-        overall: share of pictures that got the right class.
-        balanced: mean over the classes of that share; what criteria are held against.
-        count: pictures.
+        overall: share of pictures with the right class.
+        balanced: mean of that share over the classes; the criteria use this value.
+        count: number of pictures.
         by_class: share by class.
-        confused: what a class was most often taken for, where it was wrong.
+        confused: the most frequent wrong class for each class.
     """
 
     overall: float
@@ -43,15 +43,15 @@ class Accuracy:
 
 
 def evaluate(folder: Path, bank: StyledBank, videos: Sequence[Path], frames_per_video: int) -> dict[str, Any]:
-    """Accuracies of the model in ``folder``: styles and attributes on the bank's held-out heads, styles on videos.
+    """Measure the model in ``folder``: styles and attributes on the bank's held-out heads, styles on videos.
 
-    Every caption has a wording that training never saw. Attributes are those of held-out photos; faces of videos are
-    found by MediaPipe, aligned as the bank is and painted in every style.
+    Every caption has a wording that is held out from training. Attributes are measured on held-out photos. Faces in
+    videos are found by MediaPipe, aligned like the bank and painted in every style.
     """
     model = ClipModel(find_clip(str(folder)))
     held_out = np.flatnonzero(bank.held_out)
     if not len(held_out):
-        raise UserError(f"{bank.path} holds no identities out: there is nothing to measure on")
+        raise UserError(f"{bank.path} has no held-out identities, which the measurement needs")
     embeddings = model.of_frames(bank.images_u8[held_out])
     style = bank.style[held_out]
     photos = held_out[style == NAMES.index(PHOTO)]
@@ -87,18 +87,18 @@ def evaluate(folder: Path, bank: StyledBank, videos: Sequence[Path], frames_per_
 
 
 def style_classes(model: ClipModel) -> dict[str, Rows]:
-    """One unit vector a style, from wordings that training never saw."""
+    """Return one unit vector per style, from wordings that are held out from training."""
     return {name: classifier(model, captions.held_out_style_captions(name)) for name in NAMES}
 
 
 def classifier(model: ClipModel, wordings: Sequence[str]) -> Rows:
-    """The mean direction ``[D]`` of captions, as CLIP's prompt ensembles have it."""
+    """Return the mean direction ``[D]`` of captions, as in CLIP's prompt ensembles."""
     mean = np.mean([model.of_caption(wording) for wording in wordings], axis=0)
     return np.asarray(mean / np.linalg.norm(mean))
 
 
 def accuracy(embeddings: Rows, classes: dict[str, Rows], truth: Sequence[str]) -> Accuracy:
-    """Give each of the embeddings ``[N, D]`` the class of the nearest direction, and count."""
+    """Classify each of the embeddings ``[N, D]`` by the nearest direction, and count."""
     names = list(classes)
     chosen = (embeddings @ np.stack([classes[name] for name in names]).T).argmax(axis=1)
     right = np.array([names.index(one) for one in truth])
@@ -116,7 +116,7 @@ def accuracy(embeddings: Rows, classes: dict[str, Rows], truth: Sequence[str]) -
 
 
 def video_style_accuracy(model: ClipModel, heads: NDArray[np.uint8]) -> Accuracy:
-    """Accuracy over all styles of aligned heads uint8 ``[N, S, S, 3]``, each painted in every style."""
+    """Measure the accuracy over all styles on aligned heads uint8 ``[N, S, S, 3]``, each painted in every style."""
     embeddings, truth = [], []
     with track_progress(len(NAMES), "portrait clip: styles on a video") as advance:
         for name in NAMES:
@@ -127,10 +127,9 @@ def video_style_accuracy(model: ClipModel, heads: NDArray[np.uint8]) -> Accuracy
 
 
 def aligned_video_heads(video: Path, count: int, size_px: int) -> NDArray[np.uint8]:
-    """Heads of a video, evenly spread over it, FFHQ-aligned, uint8 ``[N, S, S, 3]``; frames without a face are left
-    out.
+    """Return heads of a video, evenly spaced, FFHQ-aligned, uint8 ``[N, S, S, 3]``, without frames that show no face.
 
-    Raises UserError when the video cannot be read or shows no face.
+    Raises UserError if the video cannot be read or shows no face.
     """
     from emo_bench.tracking.landmarks import Landmarker
     from emo_bench.video.reading import decode_video, probe_video

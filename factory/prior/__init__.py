@@ -1,1 +1,1 @@
-"""Training of the StyleGAN2 prior: warm-up, adversarial training, measurement, card."""
+"""Training of the StyleGAN2 prior: warm-up, adversarial training, measurement, model card."""

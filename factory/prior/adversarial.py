@@ -1,4 +1,4 @@
-"""One training step of StyleGAN2: non-saturating loss, lazy R1, average of the weights."""
+"""One training step of StyleGAN2: non-saturating loss, lazy R1, moving average of the weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from factory.prior.features import FeatureDiscriminator
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Hyperparameters of the adversarial game (Karras et al. 2020, appendix B).
+    """Hyperparameters of adversarial training (Karras et al. 2020, appendix B).
 
-    ``r1_gamma`` weighs the gradient penalty, applied every ``r1_interval`` steps and scaled up by it.
-    ``ema_images`` is the half-life, in images, of the averaged generator, shortened early on to
-    ``ema_rampup`` of the images seen. ``autocast`` computes the networks in bfloat16. ``feature_weight`` weighs a
-    second discriminator on frozen perceptual features (`FeatureDiscriminator`); 0 leaves it out.
+    ``r1_gamma`` is the weight of the gradient penalty, which is applied every ``r1_interval`` steps and multiplied by
+    that number. ``ema_images`` is the half-life, in images, of the averaged generator; at the beginning it is reduced
+    to ``ema_rampup`` times the number of images seen. ``autocast`` computes the networks in bfloat16.
+    ``feature_weight`` is the weight of a second discriminator on frozen perceptual features (`FeatureDiscriminator`); 0
+    omits it.
     """
 
     learning_rate: float = 2e-3
@@ -40,7 +41,7 @@ class FeatureJudge:
 
 
 def lazy_adam(parameters: list[torch.nn.Parameter], learning_rate: float, interval: int) -> torch.optim.Adam:
-    """Adam with betas (0, 0.99), corrected for a regulariser every ``interval`` steps (appendix B)."""
+    """Create Adam with betas (0, 0.99), corrected for a regulariser every ``interval`` steps (appendix B)."""
     ratio = interval / (interval + 1)
     return torch.optim.Adam(parameters, lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
 
@@ -54,9 +55,7 @@ def discriminator_step(
     config: AdversarialConfig,
     judge: FeatureJudge | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the discriminator, and the judge of features, ``real`` [B, 3, R, R] against images from ``z`` [B,
-    z_dim].
-    """
+    """Train the discriminator and the feature discriminator on ``real`` [B, 3, R, R] and images of ``z`` [B, z_dim]."""
     with torch.no_grad(), _cast(real, config):
         fake = generator.synthesis(generator.mapping(z))
     with _cast(real, config):
@@ -85,7 +84,7 @@ def discriminator_step(
 def r1_step(
     discriminator: Discriminator, optimizer: torch.optim.Optimizer, real: Tensor, config: AdversarialConfig
 ) -> dict[str, Tensor]:
-    """Penalise the discriminator's gradient at ``real`` images (Mescheder et al. 2018, R1), in float32."""
+    """Compute the R1 penalty (Mescheder et al. 2018) of the discriminator's gradient at ``real`` images, in float32."""
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
     penalty = gradient.square().sum(dim=(1, 2, 3)).mean()
@@ -103,7 +102,7 @@ def generator_step(
     config: AdversarialConfig,
     judge: FeatureJudge | None = None,
 ) -> dict[str, Tensor]:
-    """Teach the generator to fool the discriminator and the judge of features, from latents ``z`` [B, z_dim]."""
+    """Train the generator against the discriminator and the feature discriminator, from latents ``z`` [B, z_dim]."""
     judges = [discriminator] if judge is None else [discriminator, judge.network]
     for network in judges:
         network.requires_grad_(False)
@@ -126,7 +125,7 @@ def generator_step(
 def update_average(
     average: Generator, generator: Generator, images: int, batch: int, config: AdversarialConfig
 ) -> None:
-    """Move the averaged generator towards the trained one after ``images`` images in all."""
+    """Move the averaged generator towards the trained one, after a total of ``images`` images."""
     half_life = min(config.ema_images, images * config.ema_rampup)
     keep = 0.5 ** (batch / max(half_life, 1e-8))
     torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), 1.0 - keep)
@@ -134,7 +133,7 @@ def update_average(
 
 
 def non_finite(losses: Mapping[str, Tensor]) -> str | None:
-    """The name of the first loss that is NaN or infinite, else None."""
+    """Return the name of the first loss that is NaN or infinite, or None."""
     return next((name for name, value in losses.items() if not bool(torch.isfinite(value))), None)
 
 

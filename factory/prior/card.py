@@ -1,4 +1,4 @@
-"""The model card that goes with a prior."""
+"""The model card of a prior."""
 
 import json
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ COUNTED = (
 
 
 def measured_section(figures: Mapping[str, Any]) -> str:
-    """The card's section for the figures of `factory.prior.measure`."""
+    """Write the card's section with the measurements of `factory.prior.measure`."""
     rows = [
         f"| {row['actor']} | {row['prior_projected']:.4f} | {row['prior_tuned']:.4f} | "
         f"{row['untrained_projected']:.4f} | {row['untrained_tuned']:.4f} | {row['reduction']:.0%} |"
@@ -92,7 +92,7 @@ def measured_section(figures: Mapping[str, Any]) -> str:
 
 
 def _course(images: int, config: Mapping[str, Any]) -> str:
-    """What so many images went through, one part of the training after the other."""
+    """Describe the parts of a training with so many images, in order."""
     warmup, game, batch = config["warmup_images"], config["adversarial"], config["batch"]
     parts = []
     if warmup:
@@ -111,10 +111,10 @@ def _course(images: int, config: Mapping[str, Any]) -> str:
 def write_model_card(
     path: Path, generator: Generator, facts: Mapping[str, str], figures: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the card of a prior.
+    """Write the model card of a prior.
 
-    ``facts`` is the metadata that `factory.prior.train` stores with it, ``figures`` what
-    `factory.prior.measure` found; without them the card has no section of measurements.
+    ``facts`` is the metadata that `factory.prior.train` stores in the prior's file, ``figures`` the result of
+    `factory.prior.measure`; without them the card has no section of measurements.
     """
     sizes = generator.config
     config = json.loads(facts["config"])

@@ -1,7 +1,7 @@
-"""A second judge of samples: heads on frozen perceptual features (Projected GANs, Sauer et al. 2021).
+"""A second discriminator: small heads on frozen perceptual features (Projected GANs, Sauer et al. 2021).
 
-A discriminator that already knows edges and parts says from the first step on what is wrong with a sample, so that
-far fewer images are needed than with a discriminator that starts from nothing.
+Its features already describe edges and parts, so it gives a useful gradient from the first step on. Training needs far
+fewer images than with a discriminator that starts without such features.
 """
 
 import torch
@@ -24,10 +24,11 @@ HEAD_CHANNELS = 64
 
 
 class FeatureDiscriminator(nn.Module):
-    """Images ``[B, 3, R, R]`` in about [-1, 1] to logits ``[B, stages]``, one for each feature stage.
+    """Compute logits ``[B, stages]``, one per feature stage, from images ``[B, 3, R, R]`` in about [-1, 1].
 
-    The features of every stage are mixed by a fixed random matrix (section 3.2's channel mixing: a head cannot rest on
-    a few channels) and judged by a small head with spectral normalisation. Trunk and mixing are frozen and not saved.
+    The features of every stage are mixed by a fixed random matrix (section 3.2's channel mixing: a head cannot depend
+    on only a few channels) and classified by a small head with spectral normalisation. Trunk and mixing are frozen and
+    not saved.
     """
 
     def __init__(self, trunk: PerceptualDistance, seed: int = 0) -> None:
@@ -42,7 +43,7 @@ class FeatureDiscriminator(nn.Module):
 
     @classmethod
     def from_assets(cls, device: str, seed: int = 0) -> "FeatureDiscriminator":
-        """With the trunk found on this machine; UserError names the missing asset and the remedy."""
+        """Construct it with the trunk found on this machine; a UserError names the missing asset and the remedy."""
         return cls(PerceptualDistance.from_assets(BACKEND, device), seed).to(device)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class FeatureDiscriminator(nn.Module):
 
 
 def _head() -> nn.Sequential:
-    """Two convolutions and a linear map at every position."""
+    """Create a head: two convolutions and a linear map at every position."""
     return nn.Sequential(
         spectral_norm(nn.Conv2d(MIXED_CHANNELS, HEAD_CHANNELS, 3, padding=1)),
         nn.LeakyReLU(0.2),

@@ -1,7 +1,7 @@
-"""Frechet distance of two sets of images on the features of a perceptual distance.
+"""Frechet distance between two sets of images on the features of a perceptual distance.
 
-It is the formula of FID (Heusel et al. 2017, equation 6) on another network: its values rank priors of this
-project among each other and mean nothing beside published FIDs.
+It is the formula of FID (Heusel et al. 2017, equation 6) on another network: its values rank this project's priors, but
+cannot be compared with published FIDs.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Moments:
 
 
 def moments(features: NDArray[np.floating]) -> Moments:
-    """Mean and unbiased covariance of ``features`` [N, D]. Raises ValueError for fewer than two."""
+    """Compute mean and unbiased covariance of ``features`` [N, D]. Raises ValueError for fewer than two."""
     values = np.asarray(features, dtype=np.float64)
     if len(values) < 2:
         raise ValueError(f"{len(values)} samples have no covariance")
@@ -39,10 +39,10 @@ def moments(features: NDArray[np.floating]) -> Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """``|mu_a - mu_b|^2 + tr(A + B - 2 (A B)^(1/2))`` of two Gaussians (Dowson and Landau 1982).
+    """Compute ``|mu_a - mu_b|^2 + tr(A + B - 2 (A B)^(1/2))`` of two Gaussians (Dowson and Landau 1982).
 
-    The root's trace is taken from the eigenvalues of the symmetric ``A^(1/2) B A^(1/2)``, which are real and,
-    but for rounding, not negative.
+    The trace of the root is computed from the eigenvalues of the symmetric ``A^(1/2) B A^(1/2)``, which are real and,
+    except for rounding, not negative.
     """
     values, vectors = np.linalg.eigh(a.covariance)
     root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
@@ -54,8 +54,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 class FrechetJudge:
     """Compares generators with the held-out images of a bank.
 
-    Features are the spatial means of the last three stages of ``BACKEND`` (896 values an image). At most ``count``
-    held-out images are used, and as many samples, always of the same latents.
+    Features are the spatial means of the last three stages of ``BACKEND`` (896 values per image). At most ``count``
+    held-out images are used, and the same number of samples, always from the same latents.
     """
 
     def __init__(self, bank: ImageBank, device: str, count: int = COUNT) -> None:
@@ -67,12 +67,12 @@ class FrechetJudge:
 
     @classmethod
     def open(cls, bank: ImageBank, device: str) -> "FrechetJudge | None":
-        """A judge, or None where the bank has too few held-out images or the weights are not on this machine."""
+        """Create a judge, or return None if the bank has too few held-out images or the weights are missing."""
         return None if cls.obstacle(bank) else cls(bank, device)
 
     @staticmethod
     def obstacle(bank: ImageBank) -> str | None:
-        """Why there can be no judge, in words, or None."""
+        """Return in words why there can be no judge, or None."""
         if len(bank.held_out) < 2:
             return "the bank has no held-out images (column held_out of its .parquet)"
         missing = missing_assets(BACKEND)
@@ -80,14 +80,14 @@ class FrechetJudge:
 
     @torch.no_grad()
     def distance(self, generator: Generator) -> float:
-        """The distance of ``count`` samples of ``generator`` to the held-out images; lower is nearer."""
+        """Return the distance between ``count`` samples of ``generator`` and the held-out images; lower is better."""
         rng = torch.Generator().manual_seed(1)
         z = torch.randn(self.count, generator.config.z_dim, generator=rng)
         images = (generator(part.to(self.device)).clamp(-1, 1) for part in z.split(BATCH))
         return frechet_distance(self.reference, moments(self._features(images)))
 
     def distance_of_training(self, bank: ImageBank) -> float:
-        """The distance of as many training images: what a perfect generator would reach."""
+        """Return the distance of as many training images: the value of a perfect generator."""
         rows = bank.training[np.linspace(0, len(bank) - 1, min(self.count, len(bank))).astype(np.int64)]
         features = self._features(bank.images(part, self.device) for part in _parts(rows))
         return frechet_distance(self.reference, moments(features))
@@ -107,7 +107,7 @@ def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def describe() -> str:
-    """What the number is, for the model card."""
+    """Describe the measure, for the model card."""
     return (
         f"Frechet distance on {BACKEND} ({DISTANCES[BACKEND].trunk} trunk, spatial means of stages 3 to 5, "
         "896 features), samples at psi 1 against held-out identities; not FID"

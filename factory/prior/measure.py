@@ -1,8 +1,8 @@
-"""Measures a prior and writes its model card: ``python -m factory.prior.measure --prior FILE --images BANK.npy``.
+"""Measure a prior and write its model card: ``python -m factory.prior.measure --prior FILE --images BANK.npy``.
 
-Leaves in ``--out`` the generator alone (float16), ``NAME.json`` with every number, and ``NAME.md``, the card made
-from it; in ``--pictures`` the sheets that the card shows. PTI is run with the settings of the ``cpu`` profile, from
-the prior and from an untrained generator of the same size, for the same steps.
+Writes to ``--out`` the generator alone (float16), ``NAME.json`` with every number, and ``NAME.md``, the model card;
+writes to ``--pictures`` the sheets that the card shows. PTI is run with the settings of the ``cpu`` profile, from the
+prior and from an untrained generator of the same size, with the same number of steps.
 """
 
 import argparse
@@ -55,12 +55,12 @@ class PtiFigures:
 
     @property
     def reduction(self) -> float:
-        """By which share the prior's distance after tuning is below that of the untrained generator."""
+        """Return by which share the prior's distance after tuning is below that of the untrained generator."""
         return 1.0 - self.prior_tuned / self.untrained_tuned
 
 
 def cpu_inversion() -> InversionConfig:
-    """PTI as the ``cpu`` profile runs it."""
+    """Return the settings of PTI in the ``cpu`` profile."""
     config = EmoAvatarConfig()
     return InversionConfig(
         w_steps=config.projection_steps,
@@ -74,18 +74,18 @@ def cpu_inversion() -> InversionConfig:
 
 
 def untrained_like(generator: Generator, seed: int = 0) -> Generator:
-    """A generator of the same sizes with fresh weights."""
+    """Create an untrained generator of the same sizes."""
     torch.manual_seed(seed)
     return Generator(generator.config).eval()
 
 
 def extreme_crops(actor: str, size_px: int) -> NDArray[np.uint8]:
-    """The aligned heads that few-shot PTI would take, ordered by yaw, ``[4, S, S, 3]``."""
+    """Return the aligned heads that few-shot PTI would use, ordered by yaw, ``[4, S, S, 3]``."""
     capture = actors.load(actor)
     poses = capture.track.yaw_pitch_deg()
     frames = np.array(extreme_frames(poses, capture.valid_indices.tolist()))
     frames = frames[np.argsort(poses[frames, 0])]
-    # Frames are read in order of time; the crops go back to the order of yaw.
+    # Frames are read in order of time; the crops are sorted by yaw again.
     order = np.argsort(frames)
     crops = aligned_heads(capture, frames[order].tolist(), size_px)
     return np.asarray(crops[np.argsort(order)])
@@ -94,7 +94,7 @@ def extreme_crops(actor: str, size_px: int) -> NDArray[np.uint8]:
 def run_pti(
     generator: Generator, crops: NDArray[np.uint8], settings: InversionConfig, perceptual: Perceptual
 ) -> tuple[InversionResult, float, float]:
-    """Invert crops ``[4, S, S, 3]``; with the mean distances after projection and after tuning."""
+    """Invert crops ``[4, S, S, 3]``; also return the mean distances after projection and after tuning."""
     targets = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     numbers: list[float] = []
     result = invert(
@@ -107,7 +107,7 @@ def run_pti(
 
 @torch.no_grad()
 def interpolated(result: InversionResult) -> Tensor:
-    """Images between the pivots of least and greatest yaw, ``[INTERPOLATION_STEPS, 3, R, R]``."""
+    """Generate images between the pivots of minimum and maximum yaw, ``[INTERPOLATION_STEPS, 3, R, R]``."""
     share = torch.linspace(0, 1, INTERPOLATION_STEPS)[:, None, None]
     ws = result.pivots[:1].lerp(result.pivots[-1:], share)
     return result.generator.synthesis(ws)
@@ -115,7 +115,7 @@ def interpolated(result: InversionResult) -> Tensor:
 
 @torch.no_grad()
 def random_interpolations(generator: Generator) -> list[Tensor]:
-    """Rows of images between two random w, each ``[INTERPOLATION_STEPS, 3, R, R]``."""
+    """Generate rows of images between two random w, each ``[INTERPOLATION_STEPS, 3, R, R]``."""
     rng = torch.Generator().manual_seed(2)
     rows = []
     for _ in range(RANDOM_PAIRS):
@@ -127,7 +127,7 @@ def random_interpolations(generator: Generator) -> list[Tensor]:
 
 @torch.no_grad()
 def samples(generator: Generator) -> Tensor:
-    """``SAMPLES`` images of random latents without truncation, ``[N, 3, R, R]``."""
+    """Generate ``SAMPLES`` images of random latents without truncation, ``[N, 3, R, R]``."""
     z = torch.randn(SAMPLES, generator.config.z_dim, generator=torch.Generator().manual_seed(1))
     return torch.cat([generator(part) for part in z.split(20)])
 
@@ -135,7 +135,7 @@ def samples(generator: Generator) -> Tensor:
 def save_picture(rows: Sequence[Tensor], path: Path, cell_px: int = CELL_PX) -> None:
     """Save rows of images ``[N, 3, R, R]`` in [-1, 1] as a palette PNG of at most `MAX_PICTURE_BYTES`.
 
-    Raises ValueError when it stays larger with 32 colours.
+    Raises ValueError if it is still larger with 32 colours.
     """
     from PIL import Image
 
@@ -154,10 +154,10 @@ def save_picture(rows: Sequence[Tensor], path: Path, cell_px: int = CELL_PX) -> 
 
 
 def measure_actors(generator: Generator, names: Sequence[str]) -> tuple[list[PtiFigures], list[Tensor]]:
-    """PTI of each actor from the prior and from an untrained generator; figures, and interpolation rows of bundled
-    actors.
+    """Run PTI of each actor from the prior and from an untrained generator; return figures and interpolation rows.
 
-    Who was filmed is measured but not shown: pictures of a card are published.
+    Rows are made only of bundled actors: a real person is measured but not shown, because a card's pictures are
+    published.
     """
     shown = {actor.name for actor in actors.list_actors() if actor.bundled}
     settings = cpu_inversion()
@@ -177,9 +177,9 @@ def measure_actors(generator: Generator, names: Sequence[str]) -> tuple[list[Pti
 
 
 def measure_frechet(generator: Generator, bank: ImageBank) -> dict[str, float | int]:
-    """The prior's distance to held-out identities, between that of training images and of an untrained generator.
+    """Return the prior's distance to held-out identities, with those of training images and of an untrained generator.
 
-    Raises UserError where it cannot be measured.
+    Raises UserError if it cannot be measured.
     """
     obstacle = FrechetJudge.obstacle(bank)
     if obstacle:
@@ -196,9 +196,9 @@ def measure_frechet(generator: Generator, bank: ImageBank) -> dict[str, float | 
 def measure(
     prior: Path, bank: ImageBank, names: Sequence[str], out: Path, pictures: Path, good: int | None = None
 ) -> dict[str, Any]:
-    """Measure, write everything, and return the figures; ``good`` samples of `SAMPLES` were counted by eye.
+    """Measure, write all files, and return the figures; ``good`` is the number of good `SAMPLES`, counted by eye.
 
-    Raises UserError for what is missing.
+    Raises UserError if anything needed is missing.
     """
     checkpoint = load_stylegan2(prior)
     generator = checkpoint.generator.eval().requires_grad_(False)
@@ -231,15 +231,15 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line; the exit code is 2 for a user error."""
     root = Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(prog="python -m factory.prior.measure", description=__doc__)
     parser.add_argument("--prior", type=Path, required=True, help="portraits-R.safetensors of a training")
     parser.add_argument("--images", type=Path, required=True, help="the bank it was trained on")
-    parser.add_argument("--actors", default="1,2,3,4", help="for PTI, with commas between them")
+    parser.add_argument("--actors", default="1,2,3,4", help="actors for PTI, separated by commas")
     parser.add_argument("--out", type=Path, default=root / "emo_avatar" / "weights")
     parser.add_argument("--pictures", type=Path, default=root / "docs" / "images")
-    parser.add_argument("--good", type=int, help=f"how many of the {SAMPLES} samples you count as without a defect")
+    parser.add_argument("--good", type=int, help=f"number of the {SAMPLES} samples without a defect, counted by you")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
     given = parser.parse_args(arguments)
     if given.threads:

@@ -1,9 +1,10 @@
-"""Warm-up by recipes: where it is known what each picture was rendered from, the generator learns it by regression.
+"""Warm-up by recipes: if the bank says what each picture was rendered from, the generator learns it by regression.
 
-An encoder maps a picture's recipe (`factory.studio.recipe`) to w and the synthesis learns to paint that very
-picture, as Dosovitskiy et al. (2015) taught a network to paint chairs. Nothing has to be guessed, so the pictures are
-sharp long before an adversary could make them so. Afterwards the mapping learns the encoder's w from the recipe's
-Gaussian code, so that z ~ N(0, 1) draws recipes, and both learn from code to picture what the mapping could not tell.
+An encoder maps a picture's recipe (`factory.studio.recipe`) to w, and the synthesis learns to render exactly that
+picture, like the chair network of Dosovitskiy et al. (2015). All causes are known, so the pictures become sharp much
+earlier than with an adversary. Afterwards the mapping learns the encoder's w from the recipe's Gaussian code, so that z
+~ N(0, 1) samples recipes. Finally both are trained from code to picture, which corrects the remaining error of the
+mapping.
 """
 
 import math
@@ -48,7 +49,7 @@ FINISHING_RATE = 1e-3
 
 
 class RecipeEncoder(nn.Module):
-    """Recipes ``[B, D]`` of unit deviation to w ``[B, w_dim]``, float32."""
+    """Maps recipes ``[B, D]`` of unit deviation to w ``[B, w_dim]``, float32."""
 
     def __init__(self, recipe_dim: int, w_dim: int) -> None:
         super().__init__()
@@ -70,7 +71,7 @@ class RecipeEncoder(nn.Module):
 
 
 def recipe_optimizer(generator: Generator, encoder: RecipeEncoder) -> torch.optim.Adam:
-    """Adam for the synthesis at the rate its equalised weights bear, and for the encoder at a usual one."""
+    """Create Adam, with a high rate for the synthesis (its weights are equalised) and a usual one for the encoder."""
     groups = [
         {"params": list(generator.synthesis.parameters()), "lr": LEARNING_RATE, "peak": LEARNING_RATE},
         {"params": list(encoder.parameters()), "lr": ENCODER_RATE, "peak": ENCODER_RATE},
@@ -79,28 +80,26 @@ def recipe_optimizer(generator: Generator, encoder: RecipeEncoder) -> torch.opti
 
 
 def cool(optimizer: torch.optim.Optimizer, progress: float, cooling: float = COOLING) -> None:
-    """Set the rates for ``progress`` in [0, 1]: constant, then, for the last ``cooling``, falling along a cosine."""
+    """Set the rates for ``progress`` in [0, 1]: constant, then decreasing along a cosine for the last ``cooling``."""
     late = max(0.0, progress - (1.0 - cooling)) / cooling
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(late, 1.0))))
 
 
 def is_coarse(resolution: int, progress: float) -> bool:
-    """Whether a generator of ``resolution`` px is at half of it at ``progress`` in [0, 1] of the warm-up."""
+    """Return whether a generator of ``resolution`` px is trained at half size at warm-up ``progress`` in [0, 1]."""
     return progress < COARSE and resolution // 2 >= SMALLEST_PX
 
 
 def paint(generator: Generator, encoder: RecipeEncoder, recipes: Tensor, coarse: bool = False) -> Tensor:
-    """The pictures of ``recipes`` [B, D], ``[B, 3, R, R]``, or half as large if ``coarse``."""
+    """Generate the pictures of ``recipes`` [B, D], ``[B, 3, R, R]``, or half as large if ``coarse``."""
     w, config = encoder(recipes), generator.config
     until = config.img_resolution // 2 if coarse else None
     return generator.synthesis(w[:, None].expand(-1, config.num_ws, -1), until=until)
 
 
 def absolute_error(images: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference of aligned heads ``[B, 3, R, R]``, a scalar, that counts the face `FACE_WEIGHT`
-    times.
-    """
+    """Compute the mean absolute difference of aligned heads ``[B, 3, R, R]``, with weight `FACE_WEIGHT` in the face."""
     error = (images - wanted).abs()
     top, bottom, left, right = (round(share * error.shape[-1]) for share in FACE)
     face = error[:, :, top:bottom, left:right]
@@ -118,9 +117,9 @@ def recipe_step(
     progress: float,
     autocast: bool,
 ) -> dict[str, Tensor]:
-    """One step of the pictures of ``recipes`` [B, D] towards ``real`` [B, 3, R, R], by L1 and perceptual distance.
+    """Run one step from ``recipes`` [B, D] towards the pictures ``real`` [B, 3, R, R], by L1 and perceptual distance.
 
-    ``progress`` in [0, 1] of the warm-up decides the resolution and whether L1 is alone.
+    ``progress`` in [0, 1] of the warm-up determines the resolution and whether only L1 is used.
     """
     losses = {}
     coarse = is_coarse(generator.config.img_resolution, progress)
@@ -140,7 +139,7 @@ def recipe_step(
 
 
 def check_code(bank: ImageBank, z_dim: int) -> None:
-    """Raises UserError when the bank's codes do not fit into z."""
+    """Raise a UserError if the bank's codes do not fit into z."""
     if bank.codes is not None and bank.codes.shape[1] > z_dim:
         raise UserError(f"the bank's codes have {bank.codes.shape[1]} numbers: more than z_dim={z_dim}.")
 
@@ -148,10 +147,11 @@ def check_code(bank: ImageBank, z_dim: int) -> None:
 def teach_mapping(
     mapping: Mapping, encoder: RecipeEncoder, bank: ImageBank, seed: int, device: str, steps: int = MAPPING_STEPS
 ) -> float:
-    """Teach the mapping the encoder's w from the codes, the rest of z being noise; sets its average w.
+    """Train the mapping to return the encoder's w from the codes (the rest of z is noise), and set its average w.
 
     Returns:
-        The share of w's variance over held-out recipes that the mapping explains (training ones where none are).
+        The share of w's variance over held-out recipes that the mapping explains (over training ones if there are
+        none).
     """
     assert bank.recipes is not None and bank.codes is not None
     rng = torch.Generator().manual_seed(seed)
@@ -177,17 +177,17 @@ def teach_mapping(
 
 
 def finishing_steps(warmup_images: int, batch: int) -> int:
-    """Steps of the finish after a warm-up of so many images."""
+    """Return the number of finishing steps after a warm-up of so many images."""
     return int(FINISHING_SHARE * warmup_images) // batch
 
 
 def finish(
     generator: Generator, bank: ImageBank, seed: int, device: str, autocast: bool, batch: int, steps: int
 ) -> None:
-    """Teach mapping and synthesis together the picture of every code, by L1 alone; sets the average w.
+    """Train mapping and synthesis together on the picture of every code, with L1 only, and set the average w.
 
-    A perceptual distance leaves rings around hair and collars, and the mapping gives only part of the encoder's w:
-    some minutes on the very path that samples take mend both.
+    A perceptual distance leaves rings around hair and collars, and the mapping explains only part of the encoder's w.
+    Some minutes of training on the path from z to picture, which sampling uses, correct both.
     """
     assert bank.codes is not None
     rng = torch.Generator().manual_seed(seed)
@@ -217,6 +217,6 @@ def finish(
 
 
 def complete(codes: Tensor, z_dim: int, rng: torch.Generator) -> Tensor:
-    """Codes ``[B, K]`` to z ``[B, z_dim]``: what the codes do not fill is noise."""
+    """Convert codes ``[B, K]`` to z ``[B, z_dim]``: the remaining dimensions are noise."""
     noise = torch.randn(len(codes), z_dim - codes.shape[1], generator=rng)
     return torch.cat([codes, noise], dim=1)

@@ -1,4 +1,4 @@
-"""What a prior's training leaves behind as it goes: log, pictures, states, and the best snapshot with its card."""
+"""The files that a prior's training writes: log, pictures, states, and the best snapshot with its model card."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ GRID_PSI = (1.0, 1.0, 1.0, 0.7, 0.7, 0.7)
 
 @dataclass(frozen=True)
 class Pace:
-    """When training stops and how often it writes; ``max_images`` None leaves it to the minutes."""
+    """When training stops and how often it writes; without ``max_images``, only the minutes limit it."""
 
     minutes: float
     max_images: int | None = None
@@ -54,9 +54,7 @@ class Pace:
 
 
 class TrainingRecord:
-    """Writes into the folder ``out`` whatever is due by the clock; ``judge`` None keeps the last snapshot, not the
-    best.
-    """
+    """Writes files to the folder ``out`` when they are due; without ``judge`` it keeps the last snapshot."""
 
     def __init__(self, bank: ImageBank, out: Path, pace: Pace, bank_facts: str, judge: FrechetJudge | None) -> None:
         self._bank, self._out, self._pace, self._bank_facts, self._judge = bank, out, pace, bank_facts, judge
@@ -70,7 +68,7 @@ class TrainingRecord:
         self._logged = (0, 0.0)
 
     def open(self, state: PretrainState) -> None:
-        """Begin, or go on from ``state``: rows that a killed training logged after it are dropped."""
+        """Begin, or continue from ``state``: log rows that an interrupted training wrote after it are dropped."""
         self._logged = (state.images, state.seconds)
         cut_rows(self._out / "log.csv", "images", state.images)
         _write_reals(self._bank, self._out / "reals.png")
@@ -79,7 +77,7 @@ class TrainingRecord:
             print(f"pretrain: the last snapshot is kept, not the best: {why}", flush=True)
 
     def note(self, state: PretrainState, losses: Mapping[str, Tensor], judge_now: bool = False) -> None:
-        """Do what is due after a step; ``judge_now`` has the snapshot measured as well."""
+        """Write the files that are due after a step; ``judge_now`` also measures the snapshot."""
         now = time.monotonic()
         if now >= self._due["log"]:
             images, seconds = self._logged
@@ -98,18 +96,18 @@ class TrainingRecord:
             self._due["state"] = time.monotonic() + self._pace.checkpoint_s
 
     def close(self, state: PretrainState) -> None:
-        """Write everything, due or not."""
+        """Write all files, due or not."""
         _write_samples(state, self._bank, self._out)
         if self._judge is not None and state.draws():
             self._measure(state, self._judge)
         self._save(state)
 
     def exported(self, state: PretrainState) -> bool:
-        """Whether the network's file is there."""
+        """Whether the network's file exists."""
         return (self._out / f"{_name(state)}.safetensors").exists()
 
     def _measure(self, state: PretrainState, judge: FrechetJudge) -> dict[str, Tensor]:
-        """Measure the snapshot at hand and export it if it is the best so far."""
+        """Measure the present snapshot and export it if it is the best until now."""
         distance = judge.distance(state.shown())
         if distance < state.best:
             state.best = distance
@@ -117,7 +115,7 @@ class TrainingRecord:
         return {"frechet": torch.tensor(distance)}
 
     def _save(self, state: PretrainState) -> None:
-        """Save the state, and, where there is no judge, the network itself."""
+        """Save the state and, without a judge, the network itself."""
         save_state(self._out / "state.pt", state)
         if self._judge is None and state.draws():
             _export(state, self._bank_facts, self._out)
@@ -159,9 +157,9 @@ def _export(state: PretrainState, bank_facts: str, out: Path) -> None:
 
 @torch.no_grad()
 def _write_samples(state: PretrainState, bank: ImageBank, out: Path) -> None:
-    """A grid of the same latents every time, the lower half truncated to psi 0.7.
+    """Make a grid of the same latents every time, the lower half truncated to psi 0.7.
 
-    While the warm-up by recipes is on: held-out pictures, each row above what the generator makes of their recipes.
+    During the warm-up by recipes: held-out pictures, with the generator's result for their recipes below each row.
     """
     path = out / f"samples-{state.images:08d}.png"
     device = state.generator.mapping.w_avg.device

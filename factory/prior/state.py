@@ -1,4 +1,4 @@
-"""Everything that a prior's training needs to go on after it was killed."""
+"""The complete state of a prior's training, from which it continues after an interruption."""
 
 import copy
 import dataclasses
@@ -25,13 +25,13 @@ from factory.prior.warmup import Encoder, blank_rgb, warmup_optimizer
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """What is trained and how; a resumed training must have the same one.
+    """The settings of a training; a resumed training must have the same ones.
 
-    Widths follow `GeneratorConfig`; the network has no noise inputs, which at these sizes paint blotches. The
-    discriminator has ``critic_share`` of the generator's widths: its work is shared with the judge of features.
-    The first ``warmup_images`` are spent on reconstruction (0: none), from recipes of ``recipe_dim`` numbers where the
-    bank has some (0: it has none), else as an autoencoder. ``flip`` mirrors half of the images, but not those of
-    recipes. Raises UserError for sizes that `GeneratorConfig` refuses.
+    Widths are those of `GeneratorConfig`; the network has no noise inputs, because they paint blotches at these sizes.
+    The discriminator has ``critic_share`` of the generator's widths, because the feature discriminator does part of its
+    work. The first ``warmup_images`` are used for reconstruction (0: none), from recipes of ``recipe_dim`` numbers if
+    the bank has some (0: it has none), otherwise as an autoencoder. ``flip`` mirrors half of the images, but not those
+    with recipes. Raises UserError for sizes that `GeneratorConfig` refuses.
     """
 
     resolution: int = 128
@@ -71,9 +71,7 @@ class PretrainConfig:
 
 @dataclass
 class PretrainState:
-    """Networks, optimisers and counters; ``encoder`` is there only during the warm-up, ``features`` if it has
-    weight.
-    """
+    """Networks, optimisers and counters; ``encoder`` exists only in the warm-up, ``features`` only with a weight."""
 
     config: PretrainConfig
     generator: Generator
@@ -100,15 +98,15 @@ class PretrainState:
         return FeatureJudge(self.features, self.optimizer_f)
 
     def shown(self) -> Generator:
-        """The generator to look at and to ship: the averaged one once the game is on."""
+        """The generator for samples and export: the averaged one after adversarial training has begun."""
         return self.average if self.encoder is None else self.generator
 
     def draws(self) -> bool:
-        """Whether the generator at hand makes pictures from z: not before its mapping has learned the recipes."""
+        """Whether the present generator makes pictures from z: only after its mapping has learned the recipes."""
         return not isinstance(self.encoder, RecipeEncoder)
 
     def end_warmup(self) -> None:
-        """Hand an image encoder's trunk to the discriminator and start the averaged generator afresh."""
+        """Copy an image encoder's trunk to the discriminator and restart the averaged generator."""
         if isinstance(self.encoder, Encoder):
             self.encoder.hand_over(self.discriminator)
         self.average.load_state_dict(self.generator.state_dict())
@@ -116,9 +114,9 @@ class PretrainState:
 
 
 def new_state(config: PretrainConfig, device: str, init: Path | None = None) -> PretrainState:
-    """A fresh training; ``init`` starts from a trained prior of the same or a lower resolution.
+    """Create the state of a new training; ``init`` starts from a trained prior of the same or a lower resolution.
 
-    Raises UserError when ``init`` does not fit the config or the weights of the features are not on this machine.
+    Raises UserError if ``init`` does not fit the config or the weights of the features are not on this machine.
     """
     torch.manual_seed(config.seed)
     generator, discriminator = Generator(config.generator()), Discriminator(config.discriminator())
@@ -181,7 +179,7 @@ OPTIMIZERS = ("optimizer_g", "optimizer_d", "optimizer_warmup", "optimizer_f")
 
 
 def save_state(path: Path, state: PretrainState) -> None:
-    """Write the state so that the file is always a whole one, old or new."""
+    """Write the state so that the file is always complete, either old or new."""
     content: dict[str, Any] = {
         "config": json.dumps(dataclasses.asdict(state.config), sort_keys=True),
         "rng": state.rng.get_state(),
@@ -197,12 +195,12 @@ def save_state(path: Path, state: PretrainState) -> None:
 
 
 def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState:
-    """Read a state that `save_state` wrote; UserError when it belongs to another config or is damaged."""
+    """Read a state written by `save_state`; UserError if it belongs to another config or is damaged."""
     try:
         content = read_torch(path, "training state")
         stored = json.loads(content["config"])
     except Exception as error:
-        raise UserError(f"{path} is not a training state ({error}): delete it to start afresh.") from error
+        raise UserError(f"{path} is not a training state ({error}): delete it to start again.") from error
     wanted = json.loads(json.dumps(dataclasses.asdict(config)))
     different = [name for name in wanted if stored.get(name) != wanted[name]]
     if different:

@@ -1,8 +1,8 @@
-"""Trains a StyleGAN2 prior on an image bank: ``python -m factory.prior.train --images BANK.npy --out DIR``.
+"""Train a StyleGAN2 prior on an image bank: ``python -m factory.prior.train --images BANK.npy --out DIR``.
 
-The bank is uint8 [N, S, S, 3] of FFHQ-aligned heads. Training stops after the stated minutes, counted over
-all restarts; killed at any moment, the same command goes on from the last checkpoint, and with more minutes it
-goes on from the end. Where the bank holds identities out, the snapshot nearest to them is the one that is kept.
+The bank is uint8 [N, S, S, 3] of FFHQ-aligned heads. Training stops after the given minutes, counted over all restarts.
+After an interruption, the same command continues from the last checkpoint; after the end, it continues if given more
+minutes. If the bank has held-out identities, the snapshot nearest to them is kept.
 """
 
 import argparse
@@ -41,12 +41,12 @@ RECIPE_IMAGES = 170000
 def train(
     bank: ImageBank, out: Path, config: PretrainConfig, pace: Pace, device: str = "cpu", init: Path | None = None
 ) -> PretrainState:
-    """Train, or go on training, in the folder ``out``.
+    """Start or continue training in the folder ``out``.
 
-    Leaves ``portraits-R.safetensors`` (averaged generator and discriminator, float16; the snapshot of least
-    Frechet distance, else the last), ``portraits-R.md``, ``state.pt``, ``log.csv``, ``reals.png`` and
-    ``samples-*.png`` there. Raises UserError when ``out``
-    holds a training of another config, and when a loss is no longer finite (the last state is kept).
+    Writes to it ``portraits-R.safetensors`` (averaged generator and discriminator, float16; the snapshot with the
+    smallest Frechet distance, or the last one without a judge), ``portraits-R.md``, ``state.pt``, ``log.csv``,
+    ``reals.png`` and ``samples-*.png``. Raises UserError if ``out`` holds a training of another config, or if a loss is
+    no longer finite (the last state is kept).
     """
     out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.pt"
@@ -77,7 +77,7 @@ def _finished(state: PretrainState, pace: Pace) -> bool:
 
 
 def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tensor]:
-    """One batch through the stage at hand; UserError when a loss is NaN or infinite."""
+    """Run one batch of the present stage; UserError if a loss is NaN or infinite."""
     config = state.config
     if state.encoder is not None and state.images >= config.warmup_images:
         _end_warmup(state, bank, device)
@@ -109,7 +109,7 @@ def _step(state: PretrainState, bank: ImageBank, device: str) -> dict[str, Tenso
 
 
 def _warmup(state: PretrainState, real: Tensor, epsilon: Tensor, recipes: Tensor | None) -> dict[str, Tensor]:
-    """One batch of reconstruction, from recipes or from the pictures themselves."""
+    """Run one batch of reconstruction, from recipes or from the pictures themselves."""
     assert state.optimizer_warmup is not None
     config, autocast = state.config, state.config.adversarial.autocast
     if isinstance(state.encoder, RecipeEncoder):
@@ -139,7 +139,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--resolution", type=int, default=default.resolution)
     parser.add_argument("--minutes", type=float, default=60.0, help="training time over all restarts")
-    parser.add_argument("--max-images", type=int, help="stop earlier, after so many images of warm-up and game")
+    parser.add_argument("--max-images", type=int, help="stop earlier, after this number of images in total")
     parser.add_argument(
         "--warmup-images",
         type=int,
@@ -153,25 +153,25 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--channel-base", type=int, default=default.channel_base)
     parser.add_argument("--channel-max", type=int, default=default.channel_max)
     parser.add_argument(
-        "--critic-share", type=float, default=default.critic_share, help="the discriminator's width by the generator's"
+        "--critic-share", type=float, default=default.critic_share, help="discriminator width / generator width"
     )
     parser.add_argument("--learning-rate", type=float, default=game.learning_rate)
     parser.add_argument("--r1-gamma", type=float, default=game.r1_gamma)
     parser.add_argument(
-        "--feature-weight", type=float, default=game.feature_weight, help="of the judge on features; 0: none"
+        "--feature-weight", type=float, default=game.feature_weight, help="weight of the feature discriminator; 0: none"
     )
     parser.add_argument("--seed", type=parse_seed, default=default.seed)
     parser.add_argument("--no-flip", action="store_true")
-    parser.add_argument("--no-autocast", action="store_true", help="float32 throughout")
+    parser.add_argument("--no-autocast", action="store_true", help="compute everything in float32")
     parser.add_argument("--grid-minutes", type=float, default=5.0)
-    parser.add_argument("--judge-minutes", type=float, default=30.0, help="between two Frechet distances")
+    parser.add_argument("--judge-minutes", type=float, default=30.0, help="minutes between two Frechet distances")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
-    parser.add_argument("--device", help="cpu or cuda; default cuda where there is a GPU")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda if there is a GPU")
     return parser
 
 
 def _with_warmup(config: PretrainConfig, bank: ImageBank, warmup_images: int | None) -> PretrainConfig:
-    """The warm-up that the bank allows, for as many images as stated, or else as that warm-up wants."""
+    """Return the number of warm-up images: the given one, or the default of the bank's warm-up."""
     recipe_dim = 0 if bank.recipes is None else bank.recipes.shape[1]
     usual = RECIPE_IMAGES if recipe_dim else config.warmup_images
     images = usual if warmup_images is None else warmup_images
@@ -179,7 +179,7 @@ def _with_warmup(config: PretrainConfig, bank: ImageBank, warmup_images: int | N
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line; the exit code is 2 for a user error."""
     given = _arguments().parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)

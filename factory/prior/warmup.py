@@ -1,9 +1,9 @@
-"""A few minutes of reconstruction before the adversarial game: well-formed, blurred heads to start from.
+"""A few minutes of reconstruction before adversarial training, so that it starts from well-formed, blurred heads.
 
-The generator is trained as the decoder of an autoencoder whose code passes a noisy channel: the code is
-normalised over the batch and mixed with noise so that it is distributed nearly as z ~ N(0, 1) from the first
-step on. A variational autoencoder gets there too, but only after many more steps, and until then random z
-give nothing. The encoder's trunk has the shape of the discriminator's and becomes its starting point.
+The generator is trained as the decoder of an autoencoder with a noisy code: the code is normalised over the batch and
+mixed with noise, so that its distribution is nearly z ~ N(0, 1) from the first step on. A variational autoencoder
+reaches that only after many more steps, and until then random z give no heads. The encoder's trunk has the shape of the
+discriminator's and becomes its starting point.
 """
 
 import math
@@ -24,20 +24,20 @@ LEARNING_RATE = 0.01
 
 
 def blank_rgb(generator: Generator) -> None:
-    """Let a fresh generator start from grey: random colours would take hundreds of steps to fade."""
+    """Make a new generator start from grey: random colours would need hundreds of steps to disappear."""
     for name, parameter in generator.named_parameters():
         if name.endswith("torgb.weight"):
             nn.init.zeros_(parameter)
 
 
 def warmup_optimizer(generator: Generator, encoder: "Encoder") -> torch.optim.Adam:
-    """Adam for both networks, at a rate that the equalised weights bear without an adversary."""
+    """Create Adam for both networks, with a rate that the equalised weights allow without an adversary."""
     parameters = [*generator.parameters(), *encoder.parameters()]
     return torch.optim.Adam(parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
 
 
 class Encoder(nn.Module):
-    """Images to codes; its blocks are named as the discriminator's."""
+    """Maps images to codes; its blocks have the discriminator's names."""
 
     def __init__(self, config: DiscriminatorConfig, z_dim: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         self.head = FullyConnected(channels * 16, z_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``[B, 3, R, R]`` to codes ``[B, z_dim]`` float32 of zero mean and unit variance over the batch."""
+        """Encode ``[B, 3, R, R]`` to codes ``[B, z_dim]`` float32 of zero mean and unit variance over the batch."""
         x: Tensor | None = None
         img: Tensor | None = images.contiguous(memory_format=torch.channels_last)
         for resolution in self.config.resolutions[:0:-1]:
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
             return F.batch_norm(code, None, None, training=True)
 
     def hand_over(self, discriminator: Discriminator) -> None:
-        """Copy the trunk into ``discriminator``, whose epilogue stays as it is."""
+        """Copy the trunk to ``discriminator``, whose epilogue does not change."""
         trunk = {k: v for k, v in self.state_dict().items() if k.startswith("b")}
         discriminator.load_state_dict(trunk, strict=False)
 
@@ -73,7 +73,7 @@ def warmup_step(
     epsilon: Tensor,
     autocast: bool,
 ) -> dict[str, Tensor]:
-    """One step on the squared error of ``real`` [B, 3, R, R], with ``epsilon`` [B, z_dim] ~ N(0, 1)."""
+    """Run one step on the squared error of ``real`` [B, 3, R, R], with ``epsilon`` [B, z_dim] ~ N(0, 1)."""
     with mixed_precision(real.device, autocast):
         z = math.sqrt(1 - NOISE_SHARE**2) * encoder(real) + NOISE_SHARE * epsilon
         w = generator.mapping.to_w(z)

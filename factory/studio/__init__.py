@@ -1,1 +1,1 @@
-"""The studio: a deterministic renderer of people from Anny, MakeHuman's CC0 assets and Warp's rays."""
+"""The studio: a deterministic renderer of people with Anny, MakeHuman's CC0 assets and Warp ray tracing."""

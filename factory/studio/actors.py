@@ -1,4 +1,4 @@
-"""The four actors that ship with the toolkit: ``python -m factory.studio.actors [--out DIR]``."""
+"""Render the four actors that ship with the toolkit: ``python -m factory.studio.actors [--out DIR]``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _shape(**values: float) -> dict[str, float]:
 
 
 def _both(**values: float) -> dict[str, float]:
-    """Local changes; a name without a side moves both sides (``eye_scale_incr`` is l- and r-eye-scale-incr)."""
+    """Return local changes; a name without side changes both sides (``eye_scale_incr`` is l- and r-eye-scale-incr)."""
     out: dict[str, float] = {}
     for name, value in values.items():
         label = name.replace("_", "-")
@@ -151,10 +151,10 @@ def _work(task: tuple[str, Path, int]) -> None:
 
 
 def main() -> int:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m factory.studio.actors", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "emo_bench/actors/data")
-    parser.add_argument("--actors", default=",".join(ACTORS), help="names, with commas between them")
+    parser.add_argument("--actors", default=",".join(ACTORS), help="names, separated by commas")
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()

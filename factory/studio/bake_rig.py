@@ -14,7 +14,7 @@ from factory.studio import anny_people
 CHEST_BELOW_NECK_M = 0.27
 IDENTITY_SAMPLES = 700
 IDENTITY_COEFFICIENTS = 80
-# Where each chart goes in the unit square: u0, v0, u1, v1.
+# The place of each chart in the unit square: u0, v0, u1, v1.
 CHART_PLACES = {
     "head": (0.0, 0.0, 1.0, 0.62),
     "torso": (0.0, 0.63, 0.68, 1.0),
@@ -28,7 +28,7 @@ CHART_PLACES = {
 
 
 def triangles_of_interest(body: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Choose head, neck, chest and shoulders of the base mesh.
+    """Select head, neck, chest and shoulders of the base mesh.
 
     Args:
         body: rest vertices ``[19158, 3]`` of the average person, body frame.
@@ -70,9 +70,9 @@ def triangles_of_interest(body: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def pack_charts(atlas: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Give the face more of the texture than MakeHuman's atlas of a whole body does.
+    """Give the face a larger part of the texture than in MakeHuman's atlas of a whole body.
 
-    The head chart is turned upright and stretched where the face is; every chart fills its place.
+    The head chart is turned upright and enlarged at the face; every chart fills its place.
     """
     packed = np.zeros_like(atlas)
     for index, name in enumerate(REGIONS):
@@ -91,7 +91,7 @@ def pack_charts(atlas: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def identity_model(base_vertices: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of random adults.
+    """Compute principal components of random adults.
 
     Returns:
         Mean ``[V + 2, 3]`` and basis ``[K, V + 2, 3]`` scaled so that coefficients are standard normal; the last
@@ -112,7 +112,7 @@ def identity_model(base_vertices: np.ndarray, seed: int = 0) -> tuple[np.ndarray
 
 
 def landmark_correspondences(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find MediaPipe's landmarks on the surface: render the mean face, detect, cast a ray through each landmark.
+    """Find MediaPipe's landmarks on the surface: render the mean face, detect, and cast a ray through each landmark.
 
     Returns:
         Triangle numbers ``[478]`` and barycentric weights ``[478, 3]``. A landmark whose ray misses takes the
@@ -143,7 +143,7 @@ def landmark_correspondences(vertices: np.ndarray, faces: np.ndarray) -> tuple[n
 
 
 def shade(vertices: np.ndarray, faces: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Paint each triangle in skin colour by its angle to a light beside the camera; uint8 ``[S, S, 3]``."""
+    """Paint each triangle in skin colour by its angle to a light next to the camera; uint8 ``[S, S, 3]``."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Beards: shells of strands over the skin of jaw and lips, since MakeHuman's base assets have none."""
+"""Beards: shells of strands over the skin of jaw and lips, because MakeHuman's base assets contain none."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CHEEKS = (401, 435, 427, 436, 426, 391, 393, 164, 167, 165, 206, 216, 207, 215, 
 MOUSTACHE = (61, 216, 206, 165, 167, 164, 393, 391, 426, 436, 291, 269, 0, 39)
 CHIN = (61, 206, 165, 167, 164, 393, 391, 426, 291, 422, 424, 418, 262, 369, 377, 152, 148, 140, 32, 194, 204, 202)
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
-# How far the beard reaches under the jaw, as a share of the way from the mouth to the jaw's edge.
+# How far the beard extends below the jaw, as a share of the distance from the mouth to the jaw's edge.
 UNDER_JAW = 0.12
-# Heights of the shells above the skin in metres, and how dense each is.
+# Heights of the shells above the skin in metres, and the density of each.
 SHELLS: dict[str, tuple[tuple[float, ...], float]] = {
     "stubble": ((0.0006,), 0.38),
     "full beard": ((0.001, 0.003, 0.005, 0.007), 0.6),
@@ -45,7 +45,7 @@ class BeardShells:
     Attributes:
         base: ``[V]`` base-mesh vertices that carry the shells' vertices.
         height_m: ``[V]`` above the skin.
-        faces, face_uv: ``[F, 3]`` and ``[F, 3, 2]``, the row axis of uv downwards.
+        faces, face_uv: ``[F, 3]`` and ``[F, 3, 2]``, with the row axis of uv downwards.
         texture: linear RGBA ``[S, S, 4]``: brightness about one, and density.
     """
 
@@ -94,13 +94,13 @@ def beard_shells(style: str, triangles: np.ndarray, atlas: np.ndarray) -> BeardS
 
     Args:
         style: one of :data:`STYLES`.
-        triangles, atlas: ``[F, 3]`` base-mesh vertices of the head's skin and ``[F, 3, 2]`` their texture places.
+        triangles, atlas: ``[F, 3]`` base-mesh vertices of the head's skin and ``[F, 3, 2]`` their texture coordinates.
     """
     return _shells(style, _ById(triangles), _ById(atlas))
 
 
 def beard_texture(style: str, triangles: np.ndarray, atlas: np.ndarray) -> np.ndarray:
-    """Where a beard grows in a skin texture, and its strands: float32 ``[BEARD_PX, BEARD_PX, 4]``."""
+    """Draw the beard's area in a skin texture, and its strands: float32 ``[BEARD_PX, BEARD_PX, 4]``."""
     from PIL import Image, ImageDraw
     from scipy import ndimage
 
@@ -112,7 +112,7 @@ def beard_texture(style: str, triangles: np.ndarray, atlas: np.ndarray) -> np.nd
     image = Image.new("L", (BEARD_PX, BEARD_PX))
     draw = ImageDraw.Draw(image)
     draw.polygon([(float(x), float(y)) for x, y in outline], 255)
-    # Squared, so that a soft edge is thin inside the outline instead of dense outside of it.
+    # Squared, so that a soft edge is thin inside the outline instead of dense outside it.
     grown = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32) / 255.0, EDGE_PX) ** 2
     lips = Image.new("L", (BEARD_PX, BEARD_PX))
     ImageDraw.Draw(lips).polygon([(float(x), float(y)) for x, y in place[list(LIPS)]], 255)
@@ -127,7 +127,7 @@ def beard_texture(style: str, triangles: np.ndarray, atlas: np.ndarray) -> np.nd
 
 
 def _landmark_uv(triangles: np.ndarray, atlas: np.ndarray) -> np.ndarray:
-    """Texture places of the 478 landmarks ``[478, 2]``; those off the head's skin are not meaningful."""
+    """Return texture coordinates of the 478 landmarks ``[478, 2]``; those not on the head's skin are meaningless."""
     rig = load_head_rig()
     corners, weights = landmark_places(rig)
     where = np.zeros((int(max(triangles.max(), rig.base_vertices.max())) + 1, 2))

@@ -1,4 +1,4 @@
-"""Random people, lights, places and moments for the supply, with words for what was drawn."""
+"""Draw random people, lights, places and moments for the supply, and describe them in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from factory.studio.raytrace import Light
 
 FEMALE_HAIR = ("bob02", "long01", "ponytail01", "ponytail01", "long01", "short02", "short04")
 MALE_HAIR = ("short01", "short02", "short03", "short04")
-HAIR_STYLES = {"bob02": "bob", "long01": "long", "ponytail01": "ponytail"}  # the others are short
+HAIR_STYLES = {"bob02": "bob", "long01": "long", "ponytail01": "ponytail"}  # all other styles are short
 FEMALE_CLOTHES = ("female_casualsuit01",)
 MALE_CLOTHES = ("male_casualsuit02", "male_elegantsuit01")
 # Linear tints of hair, by name.
@@ -33,7 +33,7 @@ AGES = (("young", 0.72), ("middle-aged", 0.86), ("old", 1.01))
 
 @dataclass(frozen=True)
 class Traits:
-    """What a person looks like, in words.
+    """A person's appearance, in words.
 
     Attributes:
         sex: "female" or "male".
@@ -100,7 +100,7 @@ def random_person(rng: np.random.Generator) -> tuple[PersonSpec, Traits]:
 
 
 def elsewhere(spec: PersonSpec, rng: np.random.Generator) -> PersonSpec:
-    """The same person under another light, before another wall."""
+    """Return the same person with another light and another wall."""
     return replace(spec, light=random_light(rng), background=random_background(rng))
 
 
@@ -111,7 +111,7 @@ def _complexion(rng: np.random.Generator, african: float, asian: float) -> str:
 
 
 def _hair_colour(rng: np.random.Generator, age: str, skin: str) -> str:
-    """Mostly grey when old; black or brown in most people of medium and dark skin."""
+    """Draw a hair colour: mostly grey for old people; black or brown for most people of medium and dark skin."""
     if rng.random() < {"young": 0.0, "middle-aged": 0.15, "old": 0.75}[age]:
         return "grey"
     shares = {"dark": (0.75, 0.2, 0.02, 0.03), "medium": (0.5, 0.38, 0.06, 0.06)}
@@ -119,7 +119,7 @@ def _hair_colour(rng: np.random.Generator, age: str, skin: str) -> str:
 
 
 def skin_name(age: str, complexion: str, sex: str, rng: np.random.Generator) -> str:
-    """One of the skins that exist for this age, complexion and sex, or the nearest age's."""
+    """Draw a skin for this age, complexion and sex, or one of the nearest age that has any."""
     names = _skins()
     for nearest in (age.replace("-", "").removesuffix("d"), "middleage", "young", "old"):
         found = [name for name in names if name.startswith(f"{nearest}_{complexion}skinned_{sex}_diffuse")]
@@ -136,7 +136,7 @@ def _skins() -> tuple[str, ...]:
 
 
 def random_light(rng: np.random.Generator) -> Light:
-    """A key light from above on one side, a weaker fill from the other, and a soft room."""
+    """Draw a key light from above on one side, a weaker fill light from the other, and soft room light."""
     side = rng.choice((-1.0, 1.0))
     key = _unit(np.array([side * rng.uniform(0.25, 0.9), -rng.uniform(0.3, 0.8), -1.0]))
     fill = _unit(np.array([-side * rng.uniform(0.5, 1.0), -rng.uniform(0.0, 0.4), -1.0]))
@@ -155,7 +155,7 @@ def random_light(rng: np.random.Generator) -> Light:
 
 
 def random_background(rng: np.random.Generator) -> Background:
-    """A plain wall in two cases of five, else one with soft blobs; most walls are muted."""
+    """Draw a plain wall in two cases of five, otherwise one with soft blobs; most walls have muted colours."""
     hue = rng.uniform(0.02, 0.6, 3)
     hue = hue.mean() + rng.uniform(0.0, 0.75) ** 1.5 * (hue - hue.mean())
     shade = rng.uniform(0.6, 1.2)

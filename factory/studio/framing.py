@@ -1,4 +1,4 @@
-"""Cameras: one that holds head and shoulders, and one whose picture is an FFHQ-aligned head."""
+"""Cameras: one for head and shoulders, and one whose picture is an FFHQ-aligned head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from factory.studio.scene import Pose, part_transforms
 
 
 def landmarks_camera_m(head: Head, pose: Pose) -> np.ndarray:
-    """MediaPipe's 478 landmarks on the posed surface, ``[478, 3]`` metres, camera space."""
+    """Return MediaPipe's 478 landmarks on the posed surface, ``[478, 3]`` metres, camera space."""
     corners, weights, deltas, skin = _landmarks()
     rest = (head.rest_vertices[corners] * weights[..., None]).sum(axis=1)
     rest = rest + np.einsum("e,elc->lc", pose.expression, deltas)
@@ -25,7 +25,7 @@ def landmarks_camera_m(head: Head, pose: Pose) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _landmarks() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Corners and weights ``[478, 3]``, expression deltas ``[52, 478, 3]`` and skin weights ``[478, 3]``."""
+    """Return corners and weights ``[478, 3]``, expression deltas ``[52, 478, 3]`` and skin weights ``[478, 3]``."""
     rig = load_head_rig()
     corners, weights = landmark_places(rig)
     deltas = np.einsum("lk,elkc->elc", weights, rig.expression_deltas[:, corners])
@@ -33,13 +33,13 @@ def _landmarks() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def project_px(points: np.ndarray, focal_px: float, center_px: tuple[float, float]) -> np.ndarray:
-    """Pinhole projection, ``[..., 3]`` to ``[..., 2]``."""
+    """Project by a pinhole camera, ``[..., 3]`` to ``[..., 2]``."""
     return np.asarray(points[..., :2] / points[..., 2:] * focal_px + np.array(center_px))
 
 
 @dataclass(frozen=True)
 class AlignedView:
-    """A camera turned about its axis and shifted so that the picture is the aligned head.
+    """A camera rotated about its axis and shifted so that the picture is the aligned head.
 
     The scene is rotated by ``rotation`` (about the optical axis) instead of the camera.
     """

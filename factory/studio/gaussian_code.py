@@ -1,8 +1,8 @@
-"""Any table as independent standard normals: the coordinates from which a generator can draw such a table again.
+"""Convert any table to independent standard normals, from which a generator can sample such a table again.
 
 Each column is coded given its group (Rosenblatt 1952: the conditional distribution function, one column after the
-other): where a label or a number lies among those of its group is uniform, and so its normal quantile is N(0, 1)
-whatever the group. Columns that depend on each other beyond their groups are made uncorrelated first.
+other): the rank of a label or number within its group is uniform, so its normal quantile is N(0, 1) in every group.
+Columns that depend on each other within their groups are made uncorrelated first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EDGE = 1e-4
 
 
 def code_labels(labels: NDArray[np.str_], groups: NDArray[np.str_], rng: np.random.Generator) -> Array:
-    """Labels ``[N]`` to ``[N, 1]``: each label of a group owns an interval as long as it is frequent there."""
+    """Code labels ``[N]`` as ``[N, 1]``: each label of a group gets an interval as long as its frequency there."""
     uniform = np.empty(len(labels))
     for group in np.unique(groups):
         rows = groups == group
@@ -28,9 +28,9 @@ def code_labels(labels: NDArray[np.str_], groups: NDArray[np.str_], rng: np.rand
 
 
 def code_numbers(values: Array, groups: NDArray[np.str_]) -> Array:
-    """Numbers ``[N, K]`` to ``[N, K]``, column by column: the normal quantile of the rank within the group.
+    """Code numbers ``[N, K]`` as ``[N, K]``, column by column: the normal quantile of the rank within the group.
 
-    Equal numbers share the middle of their ranks.
+    Equal numbers get the mean of their ranks.
     """
     from scipy.stats import rankdata
 
@@ -43,7 +43,7 @@ def code_numbers(values: Array, groups: NDArray[np.str_]) -> Array:
 
 
 def uncorrelated(values: Array) -> Array:
-    """Columns ``[N, K]`` less what a linear fit on the columns before them tells of each."""
+    """Subtract from each of the columns ``[N, K]`` its linear fit on the columns before it."""
     out = values - values.mean(axis=0)
     for column in range(1, values.shape[1]):
         before = out[:, :column]
@@ -53,7 +53,7 @@ def uncorrelated(values: Array) -> Array:
 
 
 def principal(values: Array, count: int) -> Array:
-    """The ``count`` principal components ``[N, count]`` of ``values`` ``[N, K]``, most varied first."""
+    """Return the ``count`` strongest principal components ``[N, count]`` of ``values`` ``[N, K]``, in order."""
     centred = values - values.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
     return np.asarray(centred @ axes[:, ::-1][:, :count])

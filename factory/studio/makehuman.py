@@ -1,4 +1,4 @@
-"""MakeHuman's CC0 assets: where they are, and how a proxy is bound to the base mesh."""
+"""MakeHuman's CC0 assets: find them, and bind a proxy to the base mesh."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from emo_bench.pictures.reading import read_layers
 def makehuman_folder() -> Path:
     """Find the asset folder.
 
-    Looked for in ``EMO_BENCH_MAKEHUMAN``, as ``makehuman`` in the folders of ``EMO_BENCH_ASSETS``, and as
-    ``shared/makehuman`` beside the checkout.
+    It is searched in ``EMO_BENCH_MAKEHUMAN``, as ``makehuman`` in the folders of ``EMO_BENCH_ASSETS``, and as
+    ``shared/makehuman`` next to the checkout.
 
     Raises:
         UserError: it is in none of these places.
@@ -37,7 +37,7 @@ def makehuman_folder() -> Path:
 
 @lru_cache(maxsize=64)
 def load_texture(name: str, size_px: int = 512) -> np.ndarray:
-    """An image of the asset folder as float32 RGBA ``[S, S, 4]`` in [0, 1], linear light."""
+    """Read an image of the asset folder as float32 RGBA ``[S, S, 4]`` in [0, 1], linear light."""
     from PIL import Image
 
     layers = read_layers(makehuman_folder() / name)
@@ -50,7 +50,7 @@ def load_texture(name: str, size_px: int = 512) -> np.ndarray:
 
 
 def _bleed(rgba: np.ndarray) -> np.ndarray:
-    """Let solid texels' colours run into the transparent ones, so that soft edges are not rimmed with black."""
+    """Extend the colours of opaque texels into transparent ones, so that soft edges get no black rim."""
     from scipy import ndimage
 
     clear = rgba[..., 3] < 0.25
@@ -68,9 +68,9 @@ class Proxy:
         base: ``[P, 3]`` base-mesh vertices that carry each vertex.
         weights: ``[P, 3]``.
         offsets: ``[P, 3]`` in decimetres, MakeHuman's axes.
-        scale_vertices: ``[3, 2]`` the pair of base vertices that measures each axis.
-        scale_dm: ``[3]`` their distance on the unshaped base mesh.
-        faces, face_uv: ``[F, 3]`` and ``[F, 3, 2]``, the row axis of uv upwards.
+        scale_vertices: ``[3, 2]``, the pair of base vertices that measures each axis.
+        scale_dm: ``[3]``, their distance on the unshaped base mesh.
+        faces, face_uv: ``[F, 3]`` and ``[F, 3, 2]``, with the row axis of uv upwards.
         hidden: base-mesh vertices that the proxy covers.
     """
 
@@ -94,7 +94,7 @@ class Proxy:
 
 @lru_cache(maxsize=32)
 def load_proxy(name: str) -> Proxy:
-    """Read ``NAME.mhclo`` and its ``.obj``; ``name`` is relative to the asset folder, without the ending."""
+    """Read ``NAME.mhclo`` and its ``.obj``; ``name`` is relative to the asset folder, without the extension."""
     path = makehuman_folder() / f"{name}.mhclo"
     bindings: list[list[float]] = []
     hidden: list[int] = []
@@ -137,7 +137,7 @@ def _ranges(words: list[str]) -> list[int]:
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles ``[F, 3]`` and their texture coordinates ``[F, 3, 2]``; polygons are fanned."""
+    """Read triangles ``[F, 3]`` and their texture coordinates ``[F, 3, 2]``; polygons become fans of triangles."""
     texture: list[tuple[float, float]] = []
     faces: list[tuple[int, int, int]] = []
     corners: list[tuple[int, int, int]] = []

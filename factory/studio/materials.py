@@ -1,4 +1,4 @@
-"""Textures made ready for people: even lids, irises of three colours, hair whose colour comes from a tint alone."""
+"""Prepare textures for people: uniform lids, irises of three colours, hair whose colour comes only from a tint."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from factory.studio.makehuman import load_texture
 SKIN_PX = 1024
 LID_SHARE = 0.8
 LID_FULL_M = 0.004
-# Linear light, at the middle of the iris' brightness.
+# Linear light, at the mean brightness of the iris.
 BROWN_IRIS = np.array([0.07, 0.033, 0.015], dtype=np.float32)
 EYES = ("blue_eye", "green_eye", "brown_eye")
 
 
 def lid_mask(faces: np.ndarray, face_uv: np.ndarray, blink_m: np.ndarray) -> np.ndarray:
-    """Where the upper lids lie in a skin texture.
+    """Return a mask of the upper lids in a skin texture.
 
     Args:
         faces, face_uv: ``[F, 3]`` and ``[F, 3, 2]`` of the face's skin.
-        blink_m: ``[V]`` how far each vertex moves in a blink, metres.
+        blink_m: ``[V]``, the distance that each vertex moves in a blink, metres.
 
     Returns:
         float32 ``[SKIN_PX, SKIN_PX]`` in [0, 1], soft at its edge.
@@ -38,9 +38,9 @@ def lid_mask(faces: np.ndarray, face_uv: np.ndarray, blink_m: np.ndarray) -> np.
 
 
 def even_lids(skin: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Bring the lids near the tone of the skin around them.
+    """Make the lids' colour similar to the skin around them.
 
-    Skins are photographs of open eyes: the few dark texels of the folded lid stretch to a patch when it closes.
+    Skins are photographs with open eyes: the few dark texels of the folded lid become a large patch when it closes.
     """
     from scipy import ndimage
 
@@ -56,7 +56,7 @@ def even_lids(skin: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def load_eye(name: str) -> np.ndarray:
-    """One of :data:`EYES`, linear RGBA ``[512, 512, 4]``; irises less glaring than painted, brown made from blue."""
+    """Return one of :data:`EYES`, linear RGBA ``[512, 512, 4]``; irises are darkened, brown is made from blue."""
     source = "blue_eye" if name == "brown_eye" else name
     rgba = load_texture(f"eyes/materials/{source}.png").copy()
     rgb = rgba[..., :3]
@@ -71,9 +71,9 @@ def load_eye(name: str) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def load_hair(name: str, size_px: int = 1024) -> np.ndarray:
-    """A hair texture as brightness around one, so that the tint alone sets the colour; RGBA ``[S, S, 4]``.
+    """Convert a hair texture to brightness around one, so that only the tint sets the colour; RGBA ``[S, S, 4]``.
 
-    Strands keep their contrast; the slow change from light roots to dark ends is pressed together.
+    Strands keep their contrast; the slow change from light roots to dark ends is reduced.
     """
     from scipy import ndimage
 

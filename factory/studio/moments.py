@@ -1,4 +1,4 @@
-"""Random moments of a person: expression, gaze, head pose and distance to the camera."""
+"""Draw random moments of a person: expression, gaze, head pose and distance to the camera."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from factory.studio.scene import Pose, part_transforms
 MAX_YAW_DEG, MAX_PITCH_DEG = 40.0, 25.0
 MOODS = ("talking", "neutral", "smile", "surprise", "angry", "sad")
 MOOD_SHARES = (0.42, 0.16, 0.24, 0.06, 0.06, 0.06)
-# What a mood does at full strength, beside or instead of talking.
+# Facial actions of a mood at full strength, with or without talking.
 MOOD_ACTIONS: dict[str, dict[str, float]] = {
     "smile": {"mouthSmile": 1.0, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5, "mouthUpperUp": 0.2},
     "surprise": {"browInnerUp": 0.9, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8, "jawOpen": 0.5,
@@ -27,7 +27,7 @@ TALKING_FRAMES = 60
 
 @dataclass(frozen=True)
 class Moment:
-    """A pose with the mood it was drawn from and its exact head angles in degrees (conventions of the track)."""
+    """A pose with its mood and its exact head angles in degrees (conventions of the track)."""
 
     pose: Pose
     mood: str
@@ -35,13 +35,13 @@ class Moment:
     pitch_deg: float
 
     def action(self, name: str) -> float:
-        """The coefficient of an expression, or the mean of its left and right side."""
+        """Return the coefficient of an expression, or the mean of its left and right side."""
         names = [one for one in EXPRESSIONS if one in (name, f"{name}Left", f"{name}Right")]
         return float(np.mean([self.pose.expression[EXPRESSIONS.index(one)] for one in names]))
 
 
 def random_moment(rng: np.random.Generator) -> Moment:
-    """Draw a moment; half of the head angles are uniform in their range, half near the camera."""
+    """Draw a moment; half of the head angles are uniform in their range, half are near the camera direction."""
     while True:
         wide = rng.random(2) < 0.5
         yaw = rng.uniform(-1, 1) * MAX_YAW_DEG if wide[0] else rng.normal(0.0, 14.0)
@@ -64,7 +64,7 @@ def random_moment(rng: np.random.Generator) -> Moment:
 
 
 def head_angles_deg(pose: Pose) -> tuple[float, float]:
-    """Yaw, positive towards image right, and pitch, positive upwards, of a posed head."""
+    """Return yaw, positive towards image right, and pitch, positive upwards, of a posed head."""
     rotations, _ = part_transforms(np.zeros((2, 3)), pose)
     facing = -rotations[2][:, 2].astype(np.float64)
     yaw = np.arctan2(facing[0], -facing[2])
@@ -88,7 +88,7 @@ def _expression(rng: np.random.Generator, mood: str, yaw_deg: float, pitch_deg: 
 
 
 def _look(expression: np.ndarray, rng: np.random.Generator, yaw_deg: float, pitch_deg: float) -> None:
-    """Into the camera as far as the eyes turn, in two cases of three; else anywhere near."""
+    """Set the gaze: in two of three cases to the camera, as far as the eyes can turn; otherwise to a point near it."""
     for name in EXPRESSIONS:
         if name.startswith("eyeLook"):
             expression[EXPRESSIONS.index(name)] = 0.0

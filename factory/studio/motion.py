@@ -1,4 +1,4 @@
-"""Motion of a talking person: syllables, blinks, gaze, brows and head turns, smooth and deterministic by seed."""
+"""The motion of a talking person: syllables, blinks, gaze, brows and head turns, smooth and deterministic by seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emo_bench.tracking.head_rig import EXPRESSIONS
 from factory.studio.scene import Pose
 
 NECK_SHARE = 0.45
-# What a mouth does in one syllable; the last shape closes the lips.
+# Mouth shapes of one syllable; the last shape closes the lips.
 VISEMES: tuple[dict[str, float], ...] = (
     {"jawOpen": 0.55, "mouthLowerDown": 0.35, "mouthUpperUp": 0.25},
     {"jawOpen": 0.32, "mouthStretch": 0.35, "mouthSmile": 0.25, "mouthUpperUp": 0.3, "mouthLowerDown": 0.3},
@@ -25,7 +25,7 @@ PAIRED = ("mouthLowerDown", "mouthUpperUp", "mouthStretch", "mouthSmile", "mouth
 
 @dataclass(frozen=True)
 class Motion:
-    """T frames: expression ``[T, 52]``; rotation vectors and translation ``[T, 3]`` as in :mod:`head_rig`."""
+    """Motion of T frames: expression ``[T, 52]``; rotation vectors, translation ``[T, 3]`` as in :mod:`head_rig`."""
 
     expression: np.ndarray
     body_rotvec: np.ndarray
@@ -34,7 +34,7 @@ class Motion:
     head_rotvec: np.ndarray
 
     def pose(self, index: int) -> Pose:
-        """The pose of one frame."""
+        """Return the pose of one frame."""
         return Pose(
             self.expression[index],
             self.body_rotvec[index],
@@ -47,15 +47,15 @@ class Motion:
 def talking_motion(
     frames: int, fps: float, seed: int, home_m: tuple[float, float, float] = (0.0, 0.06, 1.25)
 ) -> Motion:
-    """Compose the motion of somebody who talks to a camera.
+    """Compose the motion of a person who talks to a camera.
 
     The head covers at least +-30 degrees of yaw and +-15 of pitch, in every third of the video.
 
     Args:
         frames: number of frames T.
-        fps: frames a second.
-        seed: of all randomness.
-        home_m: where the neck joint rests in camera space.
+        fps: frames per second.
+        seed: seed of all random choices.
+        home_m: the neck joint's resting position in camera space.
     """
     rng = np.random.default_rng(seed)
     seconds = np.arange(frames) / fps
@@ -128,7 +128,7 @@ def _move_brows(expression: np.ndarray, seconds: np.ndarray, rng: np.random.Gene
 
 
 def _head_angles_deg(seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Yaw, pitch and roll: small nods while talking, and slow sweeps that reach the stated range."""
+    """Return yaw, pitch and roll: small nods during talking, and slow turns that cover the required range."""
     sweep = 2 * np.pi * seconds / 11.3 + rng.uniform(0, 6.28)
     yaw = 26.0 * np.sin(sweep) * (0.75 + 0.45 * np.sin(2 * np.pi * seconds / 17.9 + 1.0) ** 2)
     yaw += 5.0 * _wander(seconds, 1.6, rng)
@@ -141,7 +141,7 @@ def _head_angles_deg(seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.
 def _look(
     expression: np.ndarray, seconds: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Saccades to points near the camera: the eyes turn against the head, and jump every second or so."""
+    """Add saccades to points near the camera: the eyes turn against the head, and jump about once per second."""
     target = np.zeros((len(seconds), 2))
     time, here = 0.0, np.zeros(2)
     while time < seconds[-1]:
@@ -169,13 +169,13 @@ def _look(
 
 
 def _bump(seconds: np.ndarray, center: float, width: float) -> np.ndarray:
-    """A raised cosine of height one and full width ``2 * width``."""
+    """Return a raised cosine of height one and full width ``2 * width``."""
     phase = np.clip((seconds - center) / width, -1.0, 1.0)
     return np.asarray(0.5 + 0.5 * np.cos(np.pi * phase))
 
 
 def _wander(seconds: np.ndarray, period_s: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of about unit amplitude whose fastest period is ``period_s``."""
+    """Return smooth noise of about unit amplitude whose shortest period is ``period_s``."""
     total = np.zeros_like(seconds)
     for _ in range(4):
         total += np.sin(2 * np.pi * seconds / (period_s * rng.uniform(1.0, 3.5)) + rng.uniform(0, 6.28))

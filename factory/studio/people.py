@@ -1,4 +1,4 @@
-"""Who stands in the studio: specifications of people, drawn by seed or chosen by hand."""
+"""The people in the studio: specifications drawn by seed or chosen by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Background:
     seed: int
 
     def paint(self, size_px: int) -> np.ndarray:
-        """Linear RGB ``[S, S, 3]`` float32."""
+        """Draw the wall as linear RGB ``[S, S, 3]`` float32."""
         rows = np.linspace(0.0, 1.0, size_px)[:, None, None]
         wall = np.array(self.top) * (1.0 - rows) + np.array(self.bottom) * rows
         wall = np.repeat(wall, size_px, axis=1)

@@ -10,13 +10,13 @@ import numpy as np
 
 from emo_bench.tracking.raycast import warp
 
-# Kinds of surface, as the kernel knows them.
+# Kinds of surface in the kernel.
 SKIN, HAIR, EYE, CLOTH, TOOTH, MOUTH = range(6)
 
 
 @dataclass(frozen=True)
 class Light:
-    """Key light, fill light and the light of the room; colours are linear RGB, directions point to the light."""
+    """Key light, fill light and room light; colours are linear RGB, directions point to the light."""
 
     key_direction: tuple[float, float, float]
     key_colour: tuple[float, float, float]
@@ -28,16 +28,16 @@ class Light:
 
 @dataclass(frozen=True)
 class Surfaces:
-    """What does not change from frame to frame. F triangles, P parts.
+    """The data that do not change from frame to frame. F triangles, P parts.
 
     Attributes:
         faces: ``[F, 3]`` int32.
-        face_uv: ``[F, 3, 2]`` float32, the row axis downwards.
+        face_uv: ``[F, 3, 2]`` float32, with the row axis downwards.
         face_part: ``[F]`` int32.
         kind: ``[P]`` int32.
         tint: ``[P, 3]`` float32, multiplies the texture.
         ambient: ``[P]`` float32, the share of room light that reaches the part.
-        texture_offset, texture_px: ``[P]`` int32, where each part's square texture lies in ``texels``.
+        texture_offset, texture_px: ``[P]`` int32, the position and side of each part's square texture in ``texels``.
         texels: ``[N, 4]`` float32, linear RGBA, or the store that holds the textures.
     """
 
@@ -53,7 +53,7 @@ class Surfaces:
 
 
 class TexelStore:
-    """Textures of many people side by side, each copied into the tracer's memory only once."""
+    """The textures of many people in one array; each is copied to the tracer's memory only once."""
 
     def __init__(self) -> None:
         self._kept: list[np.ndarray] = []
@@ -62,16 +62,16 @@ class TexelStore:
         self._array: Any = None
 
     def place(self, texture: np.ndarray) -> int:
-        """Hold a texture ``[S, S, 4]``, known by its identity, and say at which texel it starts."""
+        """Store a texture ``[S, S, 4]``, identified by its id, and return the index of its first texel."""
         if id(texture) not in self._offsets:
-            self._kept.append(texture)  # so that no other array gets this id
+            self._kept.append(texture)  # keeps the array alive, so that no other one gets this id
             self._offsets[id(texture)] = self._used
             self._used += texture.shape[0] * texture.shape[1]
             self._array = None
         return self._offsets[id(texture)]
 
     def array(self) -> Any:
-        """All texels as a Warp array of vec4."""
+        """Return all texels as a Warp array of vec4."""
         if self._array is None:
             wp = warp()
             texels = np.concatenate([texture.reshape(-1, 4) for texture in self._kept]).astype(np.float32)
@@ -134,7 +134,7 @@ def _kernel() -> Any:
         key = light[0]
         fill = light[2]
         for s in range(samples):
-            # A rotated grid: sample s sits in its own row and its own column of the pixel.
+            # A rotated grid: sample s is in its own row and its own column of the pixel.
             jx = (float((s * 2 + 1) % samples) + 0.5 + 0.25 * float((s * 2) // samples)) / float(samples)
             jy = (float(s) + 0.5) / float(samples)
             x = (float(column) + jx - center[0]) / focal_px
@@ -178,7 +178,7 @@ def _kernel() -> Any:
                                     lit = 0.4
                         open_sky = wp.float32(1.0)
                         if surface == eye:
-                            # The upper lid keeps the room's light off the eyeball below it.
+                            # The upper lid shields the eyeball below it from the room light.
                             lid = wp.mesh_query_ray(mesh, point + n * 0.0006, wp.vec3(0.0, -0.94, -0.342), 0.009)
                             if lid.result:
                                 open_sky = 0.5 + 0.5 * lid.t / 0.009
@@ -193,7 +193,7 @@ def _kernel() -> Any:
                         glint = wp.max(wp.dot(n, half), 0.0)
                         if surface == skin:
                             shine = light[1] * (0.05 * wp.pow(glint, 18.0) * lit)
-                            # Light that leaks past the terminator comes out of skin reddish.
+                            # Light that scatters past the terminator leaves the skin reddish.
                             edge = wp.clamp(k * 2.0, 0.0, 1.0)
                             base = wp.cw_mul(base, wp.vec3(1.0, 0.86 + 0.14 * edge, 0.82 + 0.18 * edge))
                         if surface == hair:
@@ -261,11 +261,12 @@ class RayTracer:
         Args:
             vertices, normals: ``[V, 3]`` float32, camera space.
             face_uv: ``[F, 3, 2]``.
-            background: ``[S, S, 3]`` linear RGB; its side is that of the picture.
-            samples: rays a pixel.
+            background: ``[S, S, 3]`` linear RGB; its size is that of the picture.
+            samples: rays per pixel.
 
         Returns:
-            The picture, uint8 sRGB ``[S, S, 3]``, and how much of each pixel the person covers, float32 ``[S, S]``.
+            The picture, uint8 sRGB ``[S, S, 3]``, and the share of each pixel that the person covers, float32 ``[S,
+            S]``.
         """
         wp = warp()
         points = np.ascontiguousarray(vertices, dtype=np.float32)

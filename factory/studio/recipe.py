@@ -1,7 +1,7 @@
-"""What each picture of a bank of heads was rendered from, as numbers: ``python -m factory.studio.recipe BANK``.
+"""Describe in numbers what each picture of a bank was rendered from: ``python -m factory.studio.recipe BANK``.
 
-A generator that is told all that decides a picture can learn it by regression, which an image alone does not allow.
-The draws of the supply are made again from the seeds in the bank's table; nothing is rendered.
+A generator that receives everything that determines a picture can learn the picture by regression. That is not possible
+from images alone. The random draws of the supply are repeated from the seeds in the bank's table; nothing is rendered.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ WALL_AXES = 24
 
 @dataclass(frozen=True)
 class Recipe:
-    """One picture by its causes.
+    """One picture, described by its causes.
 
     Attributes:
-        labels: what was chosen from a list, by name of the choice.
-        numbers: float64 arrays of one axis, by name, colours as the root of linear light.
+        labels: choices from lists, by name of the choice.
+        numbers: float64 arrays of one axis, by name; colours are the square root of linear light.
     """
 
     labels: dict[str, str]
@@ -63,7 +63,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def person_recipes(seed: int, count: int) -> list[Recipe]:
-    """The recipes of the ``count`` pictures that `supply.render_person` makes of ``seed``."""
+    """Return the recipes of the ``count`` pictures that `supply.render_person` makes with ``seed``."""
     from emo_bench.tracking.head_rig import Head, load_head_rig
     from emo_bench.tracking.landmarks import MEDIAPIPE_TO_68
     from factory.studio import anny_people
@@ -111,7 +111,7 @@ def _recipe(spec: PersonSpec, traits: Traits, moment: Moment) -> Recipe:
 
 
 def describe(recipes: Sequence[Recipe]) -> NDArray[np.float32]:
-    """All that decides the pictures, ``[N, D]`` float32: choices as 0 and 1, numbers of unit deviation."""
+    """Return all causes of the pictures, ``[N, D]`` float32: choices as 0 and 1, numbers of unit deviation."""
     columns = []
     for name, known in {**CHOICES, "skin": _labels(recipes, "skin")}.items():
         drawn = np.array([recipe.labels[name] for recipe in recipes])
@@ -124,7 +124,7 @@ def describe(recipes: Sequence[Recipe]) -> NDArray[np.float32]:
 
 
 def code(recipes: Sequence[Recipe], seed: int = 0) -> NDArray[np.float32]:
-    """The recipes as independent standard normals, ``[N, K]`` float32; ``seed`` places labels in their intervals."""
+    """Return recipes as standard normals, ``[N, K]`` float32; ``seed`` is for drawing within label intervals."""
     rng = np.random.default_rng(seed)
     everyone = np.full(len(recipes), "")
 
@@ -159,7 +159,7 @@ def code(recipes: Sequence[Recipe], seed: int = 0) -> NDArray[np.float32]:
 
 
 def _independent(shape: NDArray[np.float64]) -> int:
-    """How many directions the shape changes vary in beyond the small asymmetry of paired ones."""
+    """Return in how many directions the shape changes vary, apart from the small asymmetry of paired ones."""
     deviation = np.linalg.svd(shape - shape.mean(axis=0), compute_uv=False) / np.sqrt(len(shape))
     return int((deviation > 0.5 * np.median(deviation)).sum())
 
@@ -175,7 +175,7 @@ def _light(recipes: Sequence[Recipe]) -> NDArray[np.float64]:
 
 
 def _moment(recipes: Sequence[Recipe], numbers: object) -> list[NDArray[np.float64]]:
-    """Codes of pose, gaze and expression; gaze is coded as what it adds to looking into the camera."""
+    """Return codes of pose, gaze and expression; gaze is coded as the difference from looking into the camera."""
     assert callable(numbers)
     expression, turn = _numbers(recipes, "expression"), _numbers(recipes, "turn")
     action = dict(zip(EXPRESSIONS, expression.T, strict=True))
@@ -213,16 +213,16 @@ def _work(task: tuple[int, int]) -> list[Recipe]:
 
 
 def describe_bank(bank: Path, processes: int) -> Path:
-    """Write the recipes of a bank beside it: ``BANK.recipe.npz`` with ``recipe`` [N, D] and ``code`` [N, K], float32.
+    """Write the recipes of a bank next to it: ``BANK.recipe.npz`` with ``recipe`` [N, D] and ``code`` [N, K], float32.
 
     Raises:
-        UserError: the bank's table is not there.
+        UserError: the bank's table is missing.
     """
     import pandas as pd
 
     table_path = bank.with_suffix(".parquet")
     if not table_path.is_file():
-        raise UserError(f"{table_path} is not there: the recipes are drawn again from its seeds")
+        raise UserError(f"{table_path} is missing: its seeds are needed to draw the recipes again")
     counts = pd.read_parquet(table_path, columns=["person"])["person"].value_counts(sort=False)
     tasks = [(int(seed), int(count)) for seed, count in counts.items()]  # type: ignore[call-overload]
     recipes: list[Recipe] = []
@@ -240,9 +240,9 @@ def describe_bank(bank: Path, processes: int) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line; the exit code is 2 for a user error."""
     parser = argparse.ArgumentParser(prog="python -m factory.studio.recipe", description=__doc__)
-    parser.add_argument("bank", type=Path, help="the .npy file of a bank, its .parquet beside it")
+    parser.add_argument("bank", type=Path, help="the .npy file of a bank, with its .parquet next to it")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     return exit_code(lambda: describe_bank(given.bank, given.processes))

@@ -16,7 +16,7 @@ from factory.studio.materials import SKIN_PX, even_lids, lid_mask, load_eye, loa
 from factory.studio.people import PersonSpec
 from factory.studio.raytrace import CLOTH, EYE, HAIR, MOUTH, SKIN, TOOTH, RayTracer, Surfaces, TexelStore
 
-# Centre and half width of the iris picture of one eye in MakeHuman's eye texture, row axis downwards.
+# Centre and half width of one iris in MakeHuman's eye texture, row axis downwards.
 EYE_CENTER_UV = np.array([0.703, 0.296])
 EYE_RADIUS_UV = 0.27
 GAZE_SHARE = 0.42
@@ -26,7 +26,7 @@ TUCK_REACH_M = 0.015
 
 @dataclass(frozen=True)
 class Pose:
-    """One frame: expression ``[52]`` and rotation vectors and translation ``[3]`` as in :mod:`head_rig`."""
+    """The pose of one frame: expression ``[52]`` and rotation vectors and translation ``[3]`` as in :mod:`head_rig`."""
 
     expression: np.ndarray
     body_rotvec: np.ndarray
@@ -37,7 +37,7 @@ class Pose:
 
 @lru_cache(maxsize=1)
 def _base() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Triangles, atlas coordinates and regions of head and torso; deltas ``[52, 19158, 3]``; weights."""
+    """Return triangles, atlas coordinates and regions of head and torso; deltas ``[52, 19158, 3]``; weights."""
     body, _ = anny_people.rest_body(anny_people.Identity())
     triangles, atlas, region = triangles_of_interest(body)
     names, deltas = anny_people.expression_deltas()
@@ -62,8 +62,8 @@ class Person:
     """A person who can be posed and rendered.
 
     Args:
-        spec: who it is.
-        store: textures shared with other people; without one the person has copies of their own.
+        spec: the person's specification.
+        store: textures shared with other people; without it the person has its own copies.
     """
 
     def __init__(self, spec: PersonSpec, store: TexelStore | None = None) -> None:
@@ -127,7 +127,7 @@ class Person:
             (f"clothes/{spec.clothes}/{spec.clothes}", CLOTH, spec.clothes_tint, 0.9,
              load_texture(f"clothes/{spec.clothes}/{spec.clothes}_diffuse.png", 1024)),
         ]  # fmt: skip
-        if spec.hair is not None:  # last: _assemble finds the hair there
+        if spec.hair is not None:  # last, because _assemble finds the hair there
             texture = load_hair(f"hair/{spec.hair}/{spec.hair}_diffuse.png")
             looks.append((f"hair/{spec.hair}/{spec.hair}", HAIR, spec.hair_tint, 0.85, texture))
         parts = []
@@ -172,7 +172,7 @@ class Person:
         )
 
     def posed(self, pose: Pose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Vertices and normals ``[V, 3]`` in camera space, and texture coordinates ``[F, 3, 2]`` with the gaze."""
+        """Return vertices and normals ``[V, 3]`` in camera space, and texture coordinates ``[F, 3, 2]`` with gaze."""
         rest = self._rest + (pose.expression.astype(np.float32) @ self._deltas).reshape(-1, 3)
         rotations, shifts = part_transforms(self._joints, pose)
         vertices = np.zeros_like(rest)
@@ -180,7 +180,7 @@ class Person:
             vertices += self._weights[:, part : part + 1] * (rest @ rotations[part].T + shifts[part])
         normals = vertex_normals(vertices, self._faces)
         if self._hair.any():
-            # Hair cards shade like the ball of hair that they are part of, not like flat sheets.
+            # Hair cards are shaded like the ball of hair that they belong to, not like flat sheets.
             hair = vertices[self._hair]
             outward = hair - hair.mean(axis=0)
             outward /= np.linalg.norm(outward, axis=1, keepdims=True)
@@ -202,7 +202,7 @@ class Person:
 
 @lru_cache(maxsize=32)
 def _carried(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """How a proxy's vertices move with expressions ``[52, P, 3]``, and their skin weights ``[P, 3]``."""
+    """Return how a proxy's vertices move with expressions ``[52, P, 3]``, and their skin weights ``[P, 3]``."""
     _, _, _, deltas, weights = _base()
     proxy = load_proxy(name)
     moves = np.einsum("epkc,pk->epc", deltas[:, proxy.base], proxy.weights).astype(np.float32)
@@ -214,7 +214,7 @@ def _carried(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _head_skin() -> tuple[np.ndarray, np.ndarray]:
-    """Triangles and atlas coordinates of the head's skin."""
+    """Return triangles and atlas coordinates of the head's skin."""
     triangles, atlas, region, _, _ = _base()
     head = region == REGIONS.index("head")
     return triangles[head], atlas[head]
@@ -222,7 +222,7 @@ def _head_skin() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def _skin(name: str) -> np.ndarray:
-    """A skin texture with even lids."""
+    """Return a skin texture with uniform lids."""
     triangles, atlas, region, deltas, _ = _base()
     blink = sum(deltas[EXPRESSIONS.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
     head = region == REGIONS.index("head")
@@ -230,7 +230,7 @@ def _skin(name: str) -> np.ndarray:
 
 
 def tucked(body: np.ndarray, triangles: np.ndarray, clothes: Proxy) -> np.ndarray:
-    """The body ``[19158, 3]`` drawn in by some millimetres where its skin runs under clothes or through them."""
+    """Move the body ``[19158, 3]`` inwards by some millimetres where skin is below clothes or close to them."""
     from scipy.spatial import cKDTree
 
     normals = vertex_normals(body, triangles)
@@ -243,14 +243,14 @@ def tucked(body: np.ndarray, triangles: np.ndarray, clothes: Proxy) -> np.ndarra
 
 
 def _eye_center(rest: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre ``[3]`` and radius of the eyeball whose front hemisphere is given."""
+    """Return centre ``[3]`` and radius of the eyeball whose front hemisphere is given."""
     low, high = rest.min(axis=0), rest.max(axis=0)
     radius = float((high[:2] - low[:2]).max() / 2)
     return np.array([*(low + high)[:2] / 2, high[2]]), radius
 
 
 def part_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """Camera-from-rest rotations ``[3, 3, 3]`` and translations ``[3, 3]`` of torso, neck and head."""
+    """Compute camera-from-rest rotations ``[3, 3, 3]`` and translations ``[3, 3]`` of torso, neck and head."""
     from scipy.spatial.transform import Rotation
 
     body, neck, head = (
@@ -265,7 +265,7 @@ def part_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndar
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals ``[V, 3]``."""
+    """Compute area-weighted unit normals ``[V, 3]``."""
     a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
     cross = np.cross(b - a, c - a)
     corner = faces.T.reshape(-1)

@@ -1,4 +1,4 @@
-"""An endless supply of aligned heads for priors: ``python -m factory.studio.supply --help``."""
+"""Render any number of aligned heads for priors: ``python -m factory.studio.supply --help``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class BankPlan:
-    """What a bank holds: pictures of ``people`` people, ``POSES_PER_PERSON`` each, ``size_px`` wide, by ``seed``."""
+    """Content of a bank: pictures of ``people`` people, ``POSES_PER_PERSON`` each, ``size_px`` wide, by ``seed``."""
 
     people: int
     size_px: int
@@ -45,16 +45,16 @@ class BankPlan:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the array of pictures."""
+        """The shape of the array of pictures."""
         return (self.people * POSES_PER_PERSON, self.size_px, self.size_px, 3)
 
     def person_seed(self, person: int) -> int:
-        """The seed of all that is drawn for one person."""
+        """Return the seed of all random draws for one person."""
         return self.seed * 1_000_003 + person
 
 
 def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tuple[np.ndarray, list[Row]]:
-    """Render one random person in ``count`` poses, expressions, lights and places.
+    """Render one random person in ``count`` poses, expressions, lights and surroundings.
 
     Returns:
         FFHQ-aligned pictures, uint8 ``[count, S, S, 3]``, and their attributes (docs/studio.md).
@@ -78,7 +78,7 @@ def render_person(seed: int, size_px: int, count: int = POSES_PER_PERSON) -> tup
 
 
 def draw_person(seed: int, count: int) -> tuple[Traits, list[tuple[PersonSpec, Moment]]]:
-    """One random person, and ``count`` times where they are and what they do there."""
+    """Draw one random person, and ``count`` times the surroundings and the moment."""
     from factory.studio.casting import elsewhere, random_person
     from factory.studio.moments import random_moment
 
@@ -128,18 +128,18 @@ def _spec_row(spec: PersonSpec) -> Row:
 def _work(task: tuple[int, int]) -> tuple[np.ndarray, list[Row]]:
     import torch
 
-    torch.set_num_threads(1)  # the shapes' bits must not depend on how many threads summed them
+    torch.set_num_threads(1)  # the shapes' bits must not depend on the number of threads that sum them
     return render_person(*task)
 
 
 def make_bank(out: Path, plan: BankPlan, processes: int) -> None:
-    """Write a bank: ``out`` (``.npy``, uint8 ``[N, S, S, 3]``) and its attributes beside it (``.parquet``).
+    """Write a bank: ``out`` (``.npy``, uint8 ``[N, S, S, 3]``) and its attributes next to it (``.parquet``).
 
-    The same plan gives the same bytes whatever the number of processes. Both files appear when they are complete;
-    after a kill the same call goes on with the people that are missing.
+    The same plan gives the same bytes for any number of processes. Both files appear when they are complete; after an
+    interruption the same call continues with the missing people.
 
     Raises:
-        UserError: the unfinished bank beside ``out`` has another plan.
+        UserError: the unfinished bank at ``out`` has another plan.
     """
     import pandas as pd
 
@@ -169,7 +169,7 @@ def make_bank(out: Path, plan: BankPlan, processes: int) -> None:
 
 
 def _resume(pictures: Path, rows: Path, plan: BankPlan) -> list[Row]:
-    """The attributes of the people whose pictures are there; starts the file of attributes when there is none."""
+    """Return the attributes of the people whose pictures exist; create the file of attributes if there is none."""
     header = json.dumps({**asdict(plan), "poses": POSES_PER_PERSON})
     if not (pictures.exists() and rows.exists()):
         pictures.unlink(missing_ok=True)
@@ -178,7 +178,9 @@ def _resume(pictures: Path, rows: Path, plan: BankPlan) -> list[Row]:
     text = rows.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if not lines or lines[0] != header:
-        raise UserError(f"{rows} is the beginning of another bank: delete it and {pictures.name}, or change --out")
+        raise UserError(
+            f"{rows} belongs to an unfinished bank of another plan: delete it and {pictures.name}, or change --out"
+        )
     rows.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return [row for line in lines[1:] for row in json.loads(line)]
 
@@ -189,10 +191,10 @@ def _results(tasks: list[tuple[int, int]], processes: int) -> Iterator[tuple[np.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line; the exit code is 2 for a user error."""
     parser = argparse.ArgumentParser(prog="python -m factory.studio.supply", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the .npy file to write")
-    parser.add_argument("--count", type=int, default=24000, help=f"pictures, {POSES_PER_PERSON} a person")
+    parser.add_argument("--count", type=int, default=24000, help=f"pictures, {POSES_PER_PERSON} per person")
     parser.add_argument("--size", type=int, default=128, help="side in pixels")
     parser.add_argument("--seed", type=parse_seed, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)

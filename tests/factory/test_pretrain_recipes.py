@@ -161,5 +161,5 @@ def test_mistakes_get_one_line(bank_path: Path, tmp_path: Path, capsys: pytest.C
     assert main([*flags, "--minutes", "0"]) == 2
     assert "300 numbers: more than z_dim=256" in capsys.readouterr().err
     np.savez(tmp_path / "discs.recipe.npz", recipe=content["recipe"][:5], code=content["code"][:5])
-    with pytest.raises(UserError, match="describes 5 images, the bank beside it holds 96"):
+    with pytest.raises(UserError, match="describes 5 images, but the bank has 96"):
         open_bank(bank_path, SIZE)
