@@ -1,6 +1,5 @@
 """``emo-bench ablate``: the variants of a method, compared."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,6 @@ from emo_bench.cli.output import print_columns, print_json
 from emo_bench.cli.run import parse_settings
 
 if TYPE_CHECKING:
-    from emo_bench.ablation.runs import AblationRequest, VariantResult
     from protocols.ablation import Ablation
     from reports.ablation.tables import AblationReport
 
@@ -70,12 +68,13 @@ def ablate(
         from emo_bench.ablation.runs import AblationRequest
         from emo_bench.runs.runner import RunRequest
         from protocols.styles import DEFAULT_STYLE
+        from reports.ablation.making import make_ablation
 
         chosen = parse_settings(settings or [])
         of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
         base = RunRequest(ablation.method, actor, protocol, split, profile, seed, chosen, runs_dir=runs, device=device)
         request = AblationRequest(base, style or DEFAULT_STYLE, of_edit, tuple(only or ()), not skip_edit)
-        report, written = _make(ablation, request, config)
+        report, written = make_ablation(ablation, request, config)
     if as_json:
         print(written.with_suffix(".json").read_text(encoding="utf-8"), end="")
         return
@@ -83,38 +82,6 @@ def ablate(
     print(f"report   {written}")
     for figure in sorted(written.parent.glob("*.png")):
         print(f"figure   {figure}")
-
-
-def _make(ablation: "Ablation", request: "AblationRequest", config: Path | None) -> tuple["AblationReport", Path]:
-    """Run the variants; the report is written again after each, so that a long ablation can be watched."""
-    from emo_bench.ablation.figures import draw_figures
-    from emo_bench.ablation.runs import ablation_folder, run_ablation
-    from reports.ablation.tables import AblationReport
-    from reports.ablation.writing import write_ablation
-
-    out = ablation_folder(ablation, request)
-    command = _command(request, config)
-    results: list[VariantResult] = []
-    for result in run_ablation(ablation, request):
-        results.append(result)
-        report = AblationReport(ablation, results)
-        write_ablation(report, out, command)
-    draw_figures(ablation, results, out)
-    return report, write_ablation(report, out, command)
-
-
-def _command(request: "AblationRequest", config: Path | None) -> str:
-    """The command line that makes the same again."""
-    base = request.base
-    given = {
-        "--actor": base.actor, "--profile": base.profile, "--protocol": base.protocol, "--split": base.split,
-        "--style": request.style, "--config": config, "--runs": base.runs_dir, "--device": base.device,
-    }  # fmt: skip
-    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    words += ["--seed", str(base.seed), *(word for name in request.only for word in ("--only", name))]
-    pairs = [*base.settings.items(), *((f"edit.{key}", value) for key, value in request.edit_settings.items())]
-    words += [word for key, value in pairs for word in ("--set", f"{key}={value}")]
-    return shlex.join(["emo-bench", "ablate", *words, *([] if request.edits else ["--skip-edit"])])
 
 
 def _show(report: "AblationReport") -> None:

@@ -109,21 +109,12 @@ def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
 
 
 def _update(file: "ThresholdFile", groups: "list[ScoredRuns]", place: Path | None, as_json: bool) -> None:
-    """Store the scores of the runs that a threshold matches; other stored scores stay."""
-    from reports.gate.checks import matched
-    from reports.gate.stored_scores import load_stored_scores, write_stored_scores
-    from reports.gate.writing import update_lines
+    """Store scores, and print what changed."""
+    from reports.gate.updating import update_stored_scores
 
     if place is None or place.is_dir():
         raise typer.BadParameter("must name a file that --update can write", param_hint="--baseline")
-    chosen = {
-        group.key: group
-        for number, threshold in enumerate(file.threshold, start=1)
-        for group in matched(groups, threshold, number)
-    }
-    before = load_stored_scores(place) if place.exists() else {}
-    lines = update_lines(before, chosen.values())
-    write_stored_scores(place, {**before, **chosen}.values())
+    lines = update_stored_scores(place, file, groups)
     if as_json:
         names = ("runs", "metric", "before", "after", "change", "verdict")
         changes = [dict(zip(names, line, strict=True)) for line in lines]

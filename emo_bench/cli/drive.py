@@ -1,16 +1,11 @@
 """``emo-bench drive``: an avatar moved by another person."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from emo_bench.cli.options import Device, examples
-from emo_bench.errors import UserError
-
-if TYPE_CHECKING:
-    from emo_bench.actors import Capture
 
 EXAMPLE = examples(
     "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by 2",
@@ -46,31 +41,15 @@ def drive(
     """
     from emo_bench import actors
     from emo_bench.cli import status
-    from emo_bench.runs.driving import render_driven
+    from emo_bench.runs.driving import load_driver, render_driven
     from emo_bench.runs.editing import open_edit, open_method
 
     with status.log_on_stderr():
         base, manifest = open_method(run, device, trust=trust)
         method = base if style is None else open_edit(base, style)
-        driver = _driver(by)
+        driver = load_driver(by)
         method.load()
         own = actors.load(manifest["identity"]["actor"]["name"])
         path = out or method.workspace.folder / f"driven-by-{driver.name}.mp4"
         count = render_driven(method, own, driver, frames, path)
     print(f"video    {path} ({count} frames)")
-
-
-def _driver(by: str) -> "Capture":
-    """The capture of an actor's name, or of a video file, which becomes an actor of the file's name."""
-    from emo_bench import actors
-    from emo_bench.actors.add import add_video
-    from emo_bench.actors.names import check_name
-
-    video = Path(by)
-    if not video.is_file():
-        return actors.load(by)
-    name = check_name(video.stem)
-    if name in {info.name for info in actors.list_actors()}:
-        raise UserError(f"there is an actor {name} already: give --by {name}, or rename the video")
-    print(add_video(video, name), file=sys.stderr)
-    return actors.load(name)

@@ -8,7 +8,6 @@ from emo_bench.cli.options import Json, examples
 from emo_bench.cli.output import group, print_columns, print_fields, print_json
 
 if TYPE_CHECKING:
-    from emo_bench.methods.interface import Method
     from emo_bench.metrics import MetricState
 
 methods = group("List, describe and check methods.")
@@ -37,10 +36,11 @@ def show_method(
     as_json: Json = False,
 ) -> None:
     """Describe a method: paper, licence, profiles and settings."""
+    from emo_bench.methods.described import profile_configs, settings_of
     from emo_bench.methods.registry import method_class
 
     cls = method_class(name)
-    configs, problems = _configs(cls)
+    configs, problems = profile_configs(cls)
     if as_json:
         print_json({"info": cls.info, "profiles": configs, "problems": problems})
         return
@@ -58,7 +58,7 @@ def show_method(
         ]
     )
     # A command method's configuration holds more than what --set reaches.
-    reached = {profile: _settings(config) for profile, config in configs.items()}
+    reached = {profile: settings_of(config) for profile, config in configs.items()}
     settings = list(dict.fromkeys(key for config in reached.values() for key in config))
     if settings:
         print()
@@ -161,32 +161,6 @@ def _described(state: "MetricState") -> tuple[str, str, str, str, str, str]:
         return (state.id, "-", "-", "-", "-", "-")
     needs = info.needs or ("a reference" if info.needs_reference else "-")
     return (info.id, info.version, info.direction, info.unit, needs, state.backend.name if state.backend else "-")
-
-
-def _configs(cls: "type[Method]") -> tuple[dict[str, dict[str, object]], dict[str, str]]:
-    """The resolved configuration of each profile, as the method describes it, and what each profile lacks here."""
-    from pathlib import Path
-
-    from emo_bench.errors import UserError
-    from emo_bench.methods.interface import Workspace
-    from emo_bench.methods.registry import profiles_of
-    from emo_bench.methods.watched import build_watched
-
-    configs: dict[str, dict[str, object]] = {}
-    problems: dict[str, str] = {}
-    for profile in profiles_of(cls):
-        try:
-            config = build_watched(cls, Workspace(Path(), profile, seed=0)).describe().get("config", {})
-        except UserError as error:
-            problems[profile] = str(error)
-        else:
-            configs[profile] = dict(config) if isinstance(config, dict) else {}
-    return configs, problems
-
-
-def _settings(config: dict[str, object]) -> dict[str, object]:
-    settings = config.get("settings", config)
-    return settings if isinstance(settings, dict) else config
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from emo_bench.actors import Capture, Track
+from emo_bench.actors import Capture, Track, list_actors, load
+from emo_bench.actors.add import add_video
 from emo_bench.actors.capture import resize_area
+from emo_bench.actors.names import check_name
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Method
 from emo_bench.progress import track_progress
@@ -17,6 +20,27 @@ from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.video.writing import H264, write_video
 
 SHOWN_PX = 256
+
+log = logging.getLogger("emo_bench")
+
+
+def load_driver(by: str) -> Capture:
+    """The capture of the driving person.
+
+    Args:
+        by: the name of an actor, or a video file. A video is tracked and kept as an actor with the name of the file.
+
+    Raises:
+        UserError: there is no such actor or video, the video cannot be tracked, or the name belongs to an actor.
+    """
+    video = Path(by)
+    if not video.is_file():
+        return load(by)
+    name = check_name(video.stem)
+    if name in {info.name for info in list_actors()}:
+        raise UserError(f"there is already an actor {name}: give --by {name}, or rename the video")
+    log.info("%s", add_video(video, name))
+    return load(name)
 
 
 def driven_capture(own: Capture, driver: Capture, indices: np.ndarray) -> Capture:

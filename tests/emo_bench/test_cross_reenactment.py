@@ -9,7 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emo_bench import actors
-from emo_bench.runs.driving import driven_capture, driven_track, projected_landmarks, write_mp4
+from emo_bench.errors import UserError
+from emo_bench.runs.driving import driven_capture, driven_track, load_driver, projected_landmarks, write_mp4
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,16 @@ def test_the_driven_capture_has_no_readable_frame(indices: np.ndarray) -> None:
         driven.frames([0])
     uv, mask = driven.track.uv(3, 32)
     assert uv.shape == (32, 32, 2) and 0.1 < mask.mean() < 0.9
+
+
+def test_the_driver_is_an_actor_or_a_video_with_a_new_name(tmp_path: Path) -> None:
+    assert load_driver("2").sha256 == actors.load("2").sha256
+    with pytest.raises(UserError, match="there is no actor 'nobody'"):
+        load_driver("nobody")
+    taken = tmp_path / "2.mp4"
+    taken.touch()
+    with pytest.raises(UserError, match="there is already an actor 2: give --by 2, or rename the video"):
+        load_driver(str(taken))
 
 
 def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
