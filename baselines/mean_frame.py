@@ -62,7 +62,7 @@ class MeanFrame(Method):
 
     def load(self) -> None:
         """Read the mean; a UserError says when there is none."""
-        from emo_bench.methods.training.state import load_array
+        from emo_bench.methods.training.fitted import load_array
 
         shape = (self.resolution_px, self.resolution_px, 3)
         self._mean = load_array(self.workspace.folder, "mean", np.dtype(np.uint8), shape)

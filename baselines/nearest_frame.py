@@ -82,7 +82,7 @@ class NearestFrame(Method):
         return {"config": {"resolution_px": self.resolution_px}}
 
     def _train(self) -> np.ndarray:
-        from emo_bench.methods.training.state import load_array
+        from emo_bench.methods.training.fitted import load_array
 
         return load_array(self.workspace.folder, "train", np.dtype(np.int64), (None,))
 

@@ -14,7 +14,7 @@ from emo_avatar.rosinality import read_rosinality
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.exact import build_exactly
 from emo_bench.errors import UserError
-from emo_bench.methods.training.checkpointing import save_tensors
+from emo_bench.methods.training.fitted import save_tensors
 from emo_bench.untrusted.refusal import Unreadable, reading, short
 from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
 

@@ -27,11 +27,11 @@ from emo_bench.clip.model import ClipSource, find_clip
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.methods.reference_editors import open_editor
-from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_tensors
+from emo_bench.methods.training.fitted import CHECKPOINT, REMEDY, save_tensors
 from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8, to_unit_range
-from emo_bench.methods.training.loss_log import LossLog
+from emo_bench.methods.training.loop import run_steps
+from emo_bench.methods.training.state_file import load_state
 from emo_bench.perceptual import perceptual_loss
-from emo_bench.progress import track_progress
 from emo_bench.untrusted.refusal import reading
 from emo_bench.untrusted.safetensors_file import read_safetensors
 from emo_bench.video.sheets import save_sheet
@@ -110,7 +110,7 @@ class EditedAvatar(Method):
         avatar = copy.deepcopy(base)
         stage = self._stage(avatar, EditFrames.of(avatar, batches), reference, capture, indices)
         clock.lap("preparation")
-        self._train(stage)
+        run_steps(stage, folder, self.config.steps, f"emo-avatar: edit, {self.style.name}", shown=("l1",))
         clock.lap("training")
         self._avatar = avatar.eval()
         _save_skips(avatar, folder / CHECKPOINT)
@@ -182,16 +182,6 @@ class EditedAvatar(Method):
             return None
         encoder = ClipEncoder(self._clip, self.workspace.device)
         return encoder, encoder.size_px
-
-    def _train(self, stage: EditStage | DatasetUpdateStage) -> None:
-        log_path = self.workspace.folder / "train.csv"
-        losses = LossLog(log_path, 0)
-        with track_progress(self.config.steps, f"emo-avatar: edit, {self.style.name}") as advance:
-            for step in range(self.config.steps):
-                values = stage.run_step()
-                losses.add(step, values)
-                advance(1, l1=values["l1"])
-        losses.close()
 
     @torch.inference_mode()
     def _save_sheet(

@@ -18,8 +18,8 @@ from emo_avatar.stylegan2 import Generator
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Workspace
-from emo_bench.methods.training.checkpointing import load_state, save_state
 from emo_bench.methods.training.frames import to_frames_u8, to_unit_range
+from emo_bench.methods.training.state_file import load_state, save_state
 from emo_bench.progress import track_progress
 from emo_bench.video.sheets import difference, save_sheet
 

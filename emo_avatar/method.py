@@ -25,18 +25,18 @@ from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
-from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_state, save_tensors
+from emo_bench.methods.training.fitted import CHECKPOINT, REMEDY, save_tensors
 from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8
-from emo_bench.methods.training.loss_log import LossLog
+from emo_bench.methods.training.loop import run_training
 from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
 from emo_bench.methods.training.stage_clock import StageClock, read_seconds
 from emo_bench.perceptual import DISTANCES, perceptual_loss
-from emo_bench.progress import track_progress
 from emo_bench.untrusted.refusal import Unreadable, reading
 from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
 from emo_bench.video.sheets import difference, save_sheet
 
 PLATE_FRAMES = 64
+RENDER_STATE = "render.pt"
 
 
 class EmoAvatar(Method):
@@ -87,10 +87,16 @@ class EmoAvatar(Method):
         signals = DrivingSignals(capture, self.config, init.pivot_poses_deg)
         avatar = self._build(init, frames.background_plate(capture.track.foreground, PLATE_FRAMES))
         stage = RenderStage(avatar, frames, signals, self.config, perceptual, self.workspace.seed)
-        state = load_state(folder / "render.pt")
-        if state is not None:
-            stage.restore(state)
-        self._train(stage, clock)
+        run_training(
+            stage,
+            folder,
+            self.config.steps,
+            self.config.checkpoint_every_steps,
+            "emo-avatar: render stage",
+            state_name=RENDER_STATE,
+            shown=("l1", "perceptual"),
+            on_checkpoint=clock.save,
+        )
         self._avatar = stage.averaged_avatar()
         self._pivot_poses_deg = init.pivot_poses_deg
         self._save_checkpoint(folder / CHECKPOINT)
@@ -112,22 +118,6 @@ class EmoAvatar(Method):
         torch.manual_seed(self.workspace.seed)
         avatar = AvatarRenderer(self.config, init.generator, init.pivots, plate)
         return avatar.to(self.workspace.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _train(self, stage: RenderStage, clock: StageClock) -> None:
-        config, folder = self.config, self.workspace.folder
-        log = LossLog(folder / "train.csv", stage.step)
-        with track_progress(config.steps, "emo-avatar: render stage") as advance:
-            if stage.step:
-                advance(stage.step)
-            while stage.step < config.steps:
-                values = stage.run_step()
-                log.add(stage.step - 1, values)
-                advance(1, l1=values["l1"], perceptual=values["perceptual"])
-                if stage.step % config.checkpoint_every_steps == 0 or stage.step == config.steps:
-                    log.flush()
-                    save_state(folder / "render.pt", stage.state())
-                    clock.save()
-        log.close()
 
     @torch.inference_mode()
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,14 @@ from emo_avatar.driving import DrivingSignals, WeightedFrames
 from emo_avatar.motion_flow import total_variation
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Rendering
-from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
+from emo_bench.methods.training.learning_rate import cosine_share, set_rates, warm_up_share
+from emo_bench.methods.training.loop import Resumable
+from emo_bench.methods.training.weight_average import WeightAverage, half_life_decay
 from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
+WARM_UP_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class RenderLosses:
         )
 
 
-class RenderStage:
+class RenderStage(Resumable):
     """Trains an avatar step by step; its whole state can be saved and restored between any two steps.
 
     Every step draws its frames from the seed and the step's number alone, so that a run which was killed and went
@@ -70,7 +73,6 @@ class RenderStage:
         seed: int,
     ) -> None:
         self.avatar = avatar
-        self.step = 0
         self._frames, self._signals, self._config = frames, signals, config
         self._perceptual, self._seed = perceptual, seed
         self._device = str(avatar.pivots.device)
@@ -81,7 +83,14 @@ class RenderStage:
         self._d_optimizer = torch.optim.Adam(
             self._discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
         )
-        self._ema = {name: p.detach().clone() for name, p in trainable(avatar).items()}
+        self._average = WeightAverage(trainable(avatar))
+        self.parts = {
+            "avatar": avatar,
+            "discriminator": self._discriminator,
+            "optimizer": self._optimizer,
+            "discriminator_optimizer": self._d_optimizer,
+            "ema": self._average,
+        }
 
     def run_step(self) -> dict[str, float]:
         """Take one optimisation step and return its losses by name.
@@ -104,14 +113,14 @@ class RenderStage:
             losses = self._losses(rendering, target, weights, mouths, batch, with_gan)
         total = losses.total(config)
         values = {name: float(getattr(losses, name).detach()) for name in losses.__dataclass_fields__}
-        self._refuse_non_finite(values)
+        self._require_finite(values)
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(list(trainable(self.avatar).values()), 10.0)
-        self._refuse_non_finite({"gradient": float(norm)})
+        self._require_finite({"gradient": float(norm)})
         self._optimizer.step()
         values["discriminator"] = self._discriminator_step(rendering.image.detach(), target, batch, with_gan)
-        self._update_ema()
+        self._average.update(half_life_decay(self.step, config.batch, config.ema_half_life_images))
         self.step += 1
         return values
 
@@ -157,55 +166,18 @@ class RenderStage:
 
     def _set_learning_rate(self) -> None:
         config = self._config
-        warm = min((self.step + 1) / 30.0, 1.0)
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
-        factor = warm * (config.final_lr_share + (1.0 - config.final_lr_share) * cosine)
-        for group, base in zip(self._optimizer.param_groups, self._base_lr, strict=True):
-            group["lr"] = base * factor
+        share = cosine_share(self.step, config.steps, config.final_lr_share)
+        set_rates(self._optimizer, self._base_lr, warm_up_share(self.step, WARM_UP_STEPS) * share)
 
-    @torch.no_grad()
-    def _update_ema(self) -> None:
-        seen = (self.step + 1) * self._config.batch
-        half_life = min(self._config.ema_half_life_images, 0.1 * seen)
-        decay = 0.5 ** (self._config.batch / max(half_life, 1e-8))
-        for name, parameter in trainable(self.avatar).items():
-            self._ema[name].lerp_(parameter.detach(), 1.0 - decay)
-
-    def _refuse_non_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"training stopped at step {self.step}: {', '.join(bad)} is not finite; the last good checkpoint "
-                "is kept. Try a lower rate (--set lr=...) or --set bf16=false"
-            )
+    def _require_finite(self, values: dict[str, float]) -> None:
+        remedy = "the last good checkpoint is kept. Try a lower rate (--set lr=...) or --set bf16=false"
+        require_finite(values, "emo-avatar: training", self.step, remedy)
 
     def averaged_avatar(self) -> AvatarRenderer:
         """A copy of the avatar with the averaged weights, for rendering."""
         avatar = copy.deepcopy(self.avatar)
-        with torch.no_grad():
-            for name, parameter in trainable(avatar).items():
-                parameter.copy_(self._ema[name])
+        avatar.load_state_dict(self._average.merged(avatar.state_dict()))
         return avatar.eval()
-
-    def state(self) -> dict[str, Any]:
-        """Everything the next step depends on, as tensors, numbers and containers of them."""
-        return {
-            "step": self.step,
-            "avatar": self.avatar.state_dict(),
-            "discriminator": self._discriminator.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "discriminator_optimizer": self._d_optimizer.state_dict(),
-            "ema": self._ema,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
-        self.step = int(state["step"])
-        self.avatar.load_state_dict(state["avatar"])
-        self._discriminator.load_state_dict(state["discriminator"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._d_optimizer.load_state_dict(state["discriminator_optimizer"])
-        self._ema = {name: tensor.to(self._device, copy=True) for name, tensor in state["ema"].items()}
 
 
 def trainable(avatar: AvatarRenderer) -> dict[str, nn.Parameter]:

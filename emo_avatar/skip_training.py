@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.edit_config import EditConfig
 from emo_avatar.renderer import AvatarRenderer, Encoding
-from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
+from emo_bench.methods.training.learning_rate import cosine_share, set_rates, warm_up_share
 from emo_bench.system.devices import mixed_precision
+
+WARM_UP_STEPS = 10
 
 
 class SkipTraining:
@@ -47,13 +48,12 @@ class SkipTraining:
             terms = {**terms, "anchor": (self.config.anchor_weight, torch.stack(moved).sum())}
         total = torch.stack([weight * value for weight, value in terms.values()]).sum()
         values = {name: float(value.detach()) for name, (_, value) in terms.items()}
-        self._refuse_non_finite(values)
+        self._require_finite(values)
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self._skips, 10.0)
-        self._refuse_non_finite({"gradient": float(norm)})
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.config.lr * self._rate_share()
+        self._require_finite({"gradient": float(norm)})
+        set_rates(self._optimizer, self.config.lr, self._rate_share())
         self._optimizer.step()
         return values
 
@@ -62,15 +62,9 @@ class SkipTraining:
         return mixed_precision(self.avatar.pivots.device, self.fit_config.bf16)
 
     def _rate_share(self) -> float:
-        warm = min((self.step + 1) / 10.0, 1.0)
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / self.config.steps)
-        last = self.config.final_lr_share
-        return warm * (last + (1.0 - last) * cosine)
+        share = cosine_share(self.step, self.config.steps, self.config.final_lr_share)
+        return warm_up_share(self.step, WARM_UP_STEPS) * share
 
-    def _refuse_non_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"the edit stopped at step {self.step}: {', '.join(bad)} is not finite; nothing of it is kept. "
-                "Try a lower rate (--set edit.lr=...) or a fit with --set bf16=false"
-            )
+    def _require_finite(self, values: dict[str, float]) -> None:
+        remedy = "nothing of it is kept. Try a lower rate (--set edit.lr=...) or a fit with --set bf16=false"
+        require_finite(values, "emo-avatar: the edit", self.step, remedy)

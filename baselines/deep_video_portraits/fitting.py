@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,12 +10,14 @@ from torch import Tensor, nn
 from baselines.deep_video_portraits.conditioning import CHANNELS, Conditioning
 from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
 from baselines.deep_video_portraits.networks import PatchCritic
-from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.frames import TrainingFrames
+from emo_bench.methods.training.learning_rate import cosine_share, set_rates
+from emo_bench.methods.training.loop import Resumable
 from emo_bench.system.devices import mixed_precision
 
 
-class DeepVideoPortraitsFit:
+class DeepVideoPortraitsFit(Resumable):
     """Trains the translation network against a conditional patch discriminator, step by step.
 
     A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
@@ -41,7 +40,7 @@ class DeepVideoPortraitsFit:
         seed: int,
         device: str,
     ) -> None:
-        self.network, self.step = network, 0
+        self.network = network
         self._frames, self._conditioning, self._config = frames, conditioning, config
         self._seed, self._device = seed, device
         self._seen = CHANNELS * config.discriminator_window
@@ -51,6 +50,12 @@ class DeepVideoPortraitsFit:
         self._critic_optimizer = torch.optim.Adam(
             self._critic.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999)
         )
+        self.parts = {
+            "network": network,
+            "critic": self._critic,
+            "optimizer": self._optimizer,
+            "critic_optimizer": self._critic_optimizer,
+        }
 
     def run_step(self) -> dict[str, float]:
         """Take one optimisation step; its losses by name, before weighting.
@@ -74,7 +79,7 @@ class DeepVideoPortraitsFit:
                 self._critic.requires_grad_(False)
                 losses["adversarial"] = F.softplus(-self._critic(image, condition)).mean()
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        self._refuse_non_finite(values)
+        require_finite(values, "deep-video-portraits: training", self.step, "try --set lr=... or --set bf16=false")
         self._set_rates()
         self._optimizer.zero_grad(set_to_none=True)
         (config.l1_weight * losses["l1"] + config.gan_weight * losses["adversarial"]).backward()
@@ -100,33 +105,6 @@ class DeepVideoPortraitsFit:
 
     def _set_rates(self) -> None:
         config = self._config
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
-        share = config.final_lr_share + (1.0 - config.final_lr_share) * cosine
-        self._optimizer.param_groups[0]["lr"] = config.lr * share
-        self._critic_optimizer.param_groups[0]["lr"] = config.discriminator_lr * share
-
-    def _refuse_non_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"deep-video-portraits: training stopped at step {self.step}: {', '.join(bad)} is not finite; "
-                "try --set lr=... or --set bf16=false"
-            )
-
-    def state(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "critic": self._critic.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "critic_optimizer": self._critic_optimizer.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
-        self.step = int(state["step"])
-        self.network.load_state_dict(state["network"])
-        self._critic.load_state_dict(state["critic"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._critic_optimizer.load_state_dict(state["critic_optimizer"])
+        share = cosine_share(self.step, config.steps, config.final_lr_share)
+        set_rates(self._optimizer, config.lr, share)
+        set_rates(self._critic_optimizer, config.discriminator_lr, share)

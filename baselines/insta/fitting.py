@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -13,13 +10,16 @@ from baselines.insta.config import InstaConfig
 from baselines.insta.rays import RayBatch, TrainingRays
 from baselines.insta.renderer import InstaAvatar
 from baselines.insta.volume import RayColours
-from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
+from emo_bench.methods.training.learning_rate import cosine_share, set_rates
+from emo_bench.methods.training.loop import Resumable
+from emo_bench.methods.training.weight_average import WeightAverage, warmed_decay
 
 # Every so many steps all samples are shaded, so that the occupancy grid learns of cells it held for empty.
 OBSERVE_EVERY = 8
 
 
-class InstaFit:
+class InstaFit(Resumable):
     """Trains an avatar step by step.
 
     A step draws its rays from the seed and its number alone, so that a fit which was killed and went on from a
@@ -37,12 +37,12 @@ class InstaFit:
         self, avatar: InstaAvatar, rays: TrainingRays, expression: np.ndarray, config: InstaConfig, seed: int
     ) -> None:
         self.avatar = avatar
-        self.step = 0
         self._rays, self._config, self._seed = rays, config, seed
         self._expression = torch.from_numpy(np.asarray(expression, np.float32))
         self._device = avatar.plate.device
         self._optimizer = torch.optim.Adam(avatar.parameters(), lr=config.lr, betas=(0.9, 0.99), eps=1e-15, fused=True)
-        self._average = [p.detach().clone() for p in avatar.parameters()]
+        self._average = WeightAverage(avatar.named_parameters())
+        self.parts = {"avatar": avatar, "optimizer": self._optimizer, "average": self._average}
 
     def run_step(self) -> dict[str, float]:
         """Take one optimisation step; its losses by name, before weighting.
@@ -60,19 +60,12 @@ class InstaFit:
         losses = self._losses(avatar.shade(samples, expression, skip, observe), batches, rng)
         total = losses["colour"] + config.depth_weight * losses["depth"] + config.mask_weight * losses["mask"]
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"insta: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
-            )
-        for group in self._optimizer.param_groups:
-            group["lr"] = config.lr * self._rate()
+        require_finite(values, "insta: training", self.step, "try --set lr=...")
+        set_rates(self._optimizer, config.lr, cosine_share(self.step, config.steps, config.final_lr_share))
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
         self._optimizer.step()
-        with torch.no_grad():
-            decay = min(config.ema_decay, (1.0 + self.step) / (10.0 + self.step))
-            torch._foreach_lerp_(self._average, list(avatar.parameters()), 1.0 - decay)
+        self._average.update(warmed_decay(self.step, config.ema_decay))
         self.step += 1
         return values
 
@@ -103,29 +96,6 @@ class InstaFit:
         depth = ((seen.depth - prior).abs() * known).sum() / known.sum().clamp_min(1e-6)
         return {"colour": colour, "depth": depth / self.avatar.field.side, "mask": mask}
 
-    def _rate(self) -> float:
-        config = self._config
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
-        return config.final_lr_share + (1.0 - config.final_lr_share) * cosine
-
     def averaged(self) -> dict[str, Tensor]:
         """The avatar's state with averaged weights."""
-        state = dict(self.avatar.state_dict())
-        names = [name for name, _ in self.avatar.named_parameters()]
-        return {**state, **dict(zip(names, self._average, strict=True))}
-
-    def state(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
-        return {
-            "step": self.step,
-            "avatar": self.avatar.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "average": self._average,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
-        self.step = int(state["step"])
-        self.avatar.load_state_dict(state["avatar"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._average = [tensor.to(self._device).clone() for tensor in state["average"]]
+        return self._average.merged(self.avatar.state_dict())

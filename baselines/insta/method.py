@@ -21,10 +21,10 @@ from baselines.plate import clean_plate
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
-from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.frames import evenly_spaced
+from emo_bench.methods.training.loop import run_training
 from emo_bench.methods.training.settings import resolve_settings
-from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.tracking.head_rig import load_head_rig
 
 PLATE_FRAMES = 64

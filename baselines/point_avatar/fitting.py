@@ -18,7 +18,9 @@ from baselines.point_avatar.rig_surface import FrameDrive, RigSurface, frame_dri
 from emo_bench.actors.capture import Capture
 from emo_bench.actors.track import Track
 from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.frames import evenly_spaced
+from emo_bench.methods.training.learning_rate import cosine_share, halved_share, set_rates
 from emo_bench.tracking.head_rig import EXPRESSIONS, HeadRig, load_head_rig
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -113,11 +115,7 @@ class PointAvatarFit:
         for optimizer in (self._networks, self._points):
             optimizer.zero_grad(set_to_none=True)
         values, hidden = self._backward(rng)
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"point-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; try --set lr=..."
-            )
+        require_finite(values, "point-avatar: training", self.step, "try --set lr=...")
         self._set_rates()
         self._networks.step()
         self._step_points(hidden)
@@ -138,7 +136,7 @@ class PointAvatarFit:
             drawing = self.model(drive, self._camera)
             losses = self._losses(drawing, picture, mask)
             weights = {name: getattr(config, f"{name}_weight") for name in losses}
-            weights["rig"] *= 0.5 ** sum(self.step >= share * config.steps for share in RIG_HALVED_AT)
+            weights["rig"] *= halved_share(self.step, config.steps, RIG_HALVED_AT)
             total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
             (total / config.batch).backward()
             seen = torch.maximum(seen, drawing.seen)
@@ -193,12 +191,10 @@ class PointAvatarFit:
 
     def _set_rates(self) -> None:
         config = self._config
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
-        share = config.final_lr_share + (1.0 - config.final_lr_share) * cosine
-        share *= 0.5 ** sum(self.step >= at * config.steps for at in config.lr_halved_at)
-        self._networks.param_groups[0]["lr"] = config.lr * share
-        for group, rate in zip(self._points.param_groups, (config.point_lr, config.albedo_lr), strict=True):
-            group["lr"] = rate * share
+        share = cosine_share(self.step, config.steps, config.final_lr_share)
+        share *= halved_share(self.step, config.steps, config.lr_halved_at)
+        set_rates(self._networks, config.lr, share)
+        set_rates(self._points, (config.point_lr, config.albedo_lr), share)
 
     def state(self) -> dict[str, Any]:
         """Everything the next step depends on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -18,8 +17,11 @@ from baselines.style_avatar.driving import DrivingSignals, moved, window_shifts,
 from baselines.style_avatar.wavelet import haar
 from emo_avatar.stylegan2.config import DiscriminatorConfig
 from emo_avatar.stylegan2.discriminator import Discriminator
-from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.frames import TrainingFrames
+from emo_bench.methods.training.learning_rate import cosine_share, set_rates
+from emo_bench.methods.training.loop import Resumable
+from emo_bench.methods.training.weight_average import WeightAverage, half_life_decay
 from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -27,7 +29,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 SEEN_BANDS = 24
 
 
-class StyleAvatarFit:
+class StyleAvatarFit(Resumable):
     """Trains an avatar against a wavelet discriminator, step by step.
 
     A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
@@ -53,7 +55,7 @@ class StyleAvatarFit:
         seed: int,
         device: str,
     ) -> None:
-        self.model, self.step = model, 0
+        self.model = model
         self._frames, self._masks, self._signals, self._config = frames, masks, signals, config
         self._perceptual, self._seed, self._device = perceptual, seed, device
         shape = DiscriminatorConfig(
@@ -66,7 +68,14 @@ class StyleAvatarFit:
         self._discriminator = Discriminator(shape).to(device)
         self._optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(config.momentum, 0.99))
         self._d_optimizer = torch.optim.AdamW(self._discriminator.parameters(), lr=config.lr, betas=(0.0, 0.99))
-        self._average = [p.detach().clone() for p in model.parameters()]
+        self._average = WeightAverage(model.named_parameters())
+        self.parts = {
+            "model": model,
+            "discriminator": self._discriminator,
+            "optimizer": self._optimizer,
+            "discriminator_optimizer": self._d_optimizer,
+            "average": self._average,
+        }
         self._frozen: Textures | None = None
 
     def run_step(self) -> dict[str, float]:
@@ -92,14 +101,14 @@ class StyleAvatarFit:
             losses = self._losses(image, target, inside, batch)
             losses["mask"] = ((opacity - person).abs() * known).sum() / known.sum()
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        self._refuse_non_finite(values)
+        require_finite(values, "style-avatar: training", self.step, "try --set lr=... or --set bf16=false")
         self._set_rates()
         self._optimizer.zero_grad(set_to_none=True)
         torch.stack([self._weight(name) * loss for name, loss in losses.items()]).sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
         self._optimizer.step()
         values["discriminator"] = self._discriminator_step(image.detach(), target, batch)
-        self._update_average()
+        self._average.update(half_life_decay(self.step, config.batch, config.ema_half_life_images))
         self.step += 1
         return values
 
@@ -162,51 +171,17 @@ class StyleAvatarFit:
 
     def _set_rates(self) -> None:
         config = self._config
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.step / config.steps)
-        share = config.final_lr_share + (1.0 - config.final_lr_share) * cosine
         for optimizer in (self._optimizer, self._d_optimizer):
-            optimizer.param_groups[0]["lr"] = config.lr * share
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        seen = (self.step + 1) * self._config.batch
-        half_life = min(self._config.ema_half_life_images, 0.1 * seen)
-        decay = 0.5 ** (self._config.batch / half_life)
-        torch._foreach_lerp_(self._average, list(self.model.parameters()), 1.0 - decay)
-
-    def _refuse_non_finite(self, values: dict[str, float]) -> None:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise UserError(
-                f"style-avatar: training stopped at step {self.step}: {', '.join(bad)} is not finite; "
-                "try --set lr=... or --set bf16=false"
-            )
-
-    def averaged(self) -> dict[str, Tensor]:
-        """The model's state with averaged weights."""
-        names = [name for name, _ in self.model.named_parameters()]
-        return {**self.model.state_dict(), **dict(zip(names, self._average, strict=True))}
-
-    def state(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "discriminator": self._discriminator.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "discriminator_optimizer": self._d_optimizer.state_dict(),
-            "average": self._average,
-        }
+            set_rates(optimizer, config.lr, cosine_share(self.step, config.steps, config.final_lr_share))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
-        self.step = int(state["step"])
-        self.model.load_state_dict(state["model"])
-        self._discriminator.load_state_dict(state["discriminator"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._d_optimizer.load_state_dict(state["discriminator_optimizer"])
-        self._average = [tensor.to(self._device).clone() for tensor in state["average"]]
+        super().restore(state)
         self._frozen = None
+
+    def averaged(self) -> dict[str, Tensor]:
+        """The model's state with averaged weights."""
+        return self._average.merged(self.model.state_dict())
 
 
 def _seen(image: Tensor, batch: DrivingBatch) -> Tensor:

@@ -18,10 +18,10 @@ from baselines.style_avatar.fitting import StyleAvatarFit
 from emo_bench import assets
 from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
-from emo_bench.methods.training.checkpointing import CHECKPOINT
+from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, to_frames_u8
+from emo_bench.methods.training.loop import run_training
 from emo_bench.methods.training.settings import resolve_settings
-from emo_bench.methods.training.state import load_checkpoint, restoring, run_training, save_checkpoint
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.system.devices import mixed_precision
 

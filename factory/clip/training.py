@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from emo_bench.errors import UserError
-from emo_bench.methods.training import checkpointing
+from emo_bench.methods.training import state_file
 from emo_bench.methods.training.loss_log import cut_rows
 from emo_bench.system.devices import mixed_precision
 from emo_bench.untrusted.torch_archive import read_torch
@@ -240,7 +240,7 @@ def save_state(path: Path, state: ClipState) -> None:
         "step": state.step,
         "seconds": state.seconds,
     }
-    checkpointing.save_state(path, content)
+    state_file.save_state(path, content)
 
 
 def load_state(path: Path, config: ClipConfig, device: str = "cpu") -> ClipState:

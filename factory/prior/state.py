@@ -14,7 +14,7 @@ from emo_avatar.checkpoints import load_stylegan2
 from emo_avatar.stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig
 from emo_avatar.stylegan2.growth import grow_discriminator, grow_generator
 from emo_bench.errors import UserError
-from emo_bench.methods.training import checkpointing
+from emo_bench.methods.training import state_file
 from emo_bench.perceptual import PerceptualDistance
 from emo_bench.untrusted.torch_archive import read_torch
 from factory.prior.adversarial import AdversarialConfig, FeatureJudge, lazy_adam
@@ -191,7 +191,7 @@ def save_state(path: Path, state: PretrainState) -> None:
     for name in (*NETWORKS, *OPTIMIZERS):
         part = getattr(state, name)
         content[name] = None if part is None else part.state_dict()
-    checkpointing.save_state(path, content)
+    state_file.save_state(path, content)
 
 
 def load_state(path: Path, config: PretrainConfig, device: str) -> PretrainState:

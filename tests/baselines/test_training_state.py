@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from emo_bench.errors import UserError
-from emo_bench.methods.training.checkpointing import load_state
-from emo_bench.methods.training.state import load_array, load_checkpoint, restoring, run_training, save_checkpoint
+from emo_bench.methods.training.fitted import load_array, load_checkpoint, restoring, save_checkpoint
+from emo_bench.methods.training.loop import run_training
+from emo_bench.methods.training.state_file import load_state
 
 
 class Descent:

@@ -22,7 +22,7 @@ from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench import actors
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Workspace
-from emo_bench.methods.training.checkpointing import load_state
+from emo_bench.methods.training.state_file import load_state
 from protocols.ablation import load_ablation
 
 TRAIN = list(range(0, 200, 10))

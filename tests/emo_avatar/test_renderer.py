@@ -156,7 +156,7 @@ def test_training_learns() -> None:
 
 @pytest.mark.parametrize("stop_after", [1, 3, 7])
 def test_resuming_equals_not_stopping(stop_after: int, tmp_path: Any) -> None:
-    from emo_bench.methods.training.checkpointing import load_state, save_state
+    from emo_bench.methods.training.state_file import load_state, save_state
 
     config = small_config()
     whole = small_stage(config)

@@ -19,7 +19,7 @@ import torch
 
 from emo_bench.cli import main
 from emo_bench.errors import MethodError, Terminated, UserError
-from emo_bench.methods.training.checkpointing import save_state
+from emo_bench.methods.training.state_file import save_state
 from emo_bench.runs.runner import RunRequest, run
 from emo_bench.system.endings import ending, exit_code
 

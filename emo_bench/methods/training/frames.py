@@ -12,12 +12,22 @@ from emo_bench.actors.capture import Capture
 
 
 class TrainingFrames:
-    """The training frames of an image network, read once.
+    """The training frames of an image network, read once and kept in memory.
 
     Args:
         capture: a capture in which at least ``indices`` are readable.
         indices: the training frames.
         size_px: side to which they are resized.
+
+    Attributes:
+        indices: ``[N]`` int64, as they were given.
+
+    Example::
+
+        frames = TrainingFrames(capture, evenly_spaced(train, 1000), 128)
+        rows = rng.integers(len(frames), size=8)
+        images = frames.images(rows)  # [8, 3, 128, 128] in [-1, 1]
+        expression = capture.track.expression[frames.indices[rows]]
     """
 
     def __init__(self, capture: Capture, indices: Sequence[int] | np.ndarray, size_px: int) -> None:
@@ -43,7 +53,7 @@ def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
 
 
 def to_unit_range(images_u8: np.ndarray | Tensor) -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
+    """uint8 of any shape, 0 to 255, to float32 in [-1, 1]."""
     return torch.as_tensor(images_u8).float().div_(127.5).sub_(1.0)
 
 

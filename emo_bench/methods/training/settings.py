@@ -1,4 +1,4 @@
-"""A baseline's choices: profiles laid over its defaults, the user's ``--set`` over both."""
+"""The settings of a method: a profile over the defaults, and the user's ``--set`` over both."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from emo_bench import __version__
 from emo_bench.errors import UserError, one_line
 from emo_bench.files import file_sha256, write_json
 from emo_bench.methods.interface import Workspace
-from emo_bench.methods.training.checkpointing import link_file
 from emo_bench.methods.training.stage_clock import read_seconds, write_seconds
+from emo_bench.methods.training.state_file import link_file
 from emo_bench.untrusted.regular_file import read_regular
 
 # Beside the other files of a fit: which of its stages came from the cache, and which run had made them.

@@ -1,69 +1,32 @@
-"""Training that may be killed at any moment and goes on to the same result: states, losses, progress."""
+"""The file of a fitted avatar, ``checkpoint.safetensors``: tensors, and the configuration that they belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
+from safetensors.torch import save
 from torch import Tensor
 
 from emo_bench.errors import UserError
-from emo_bench.methods.training.checkpointing import CHECKPOINT, REMEDY, load_state, save_state, save_tensors
-from emo_bench.methods.training.loss_log import LossLog
-from emo_bench.progress import track_progress
+from emo_bench.files import write_bytes
 from emo_bench.untrusted.refusal import Unreadable, reading, refusing
 from emo_bench.untrusted.safetensors_file import read_safetensors
 
+# The file of a fitted avatar, and of an edit.
+CHECKPOINT = "checkpoint.safetensors"
 AVATAR = "fitted avatar"
-STATE, LOSSES = "train.pt", "train.csv"
+# The command that made a damaged file makes it again.
+REMEDY = "; give its emo-bench run command again"
 
 
-class Training(Protocol):
-    """Steps whose every random number comes from the seed and the step's number.
-
-    ``state`` holds everything the next step depends on, in tensors, plain values and containers of them, and
-    ``restore`` goes back to it.
-    """
-
-    step: int
-
-    def run_step(self) -> Mapping[str, float]: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    def restore(self, state: dict[str, Any]) -> None: ...
-
-
-def run_training(training: Training, folder: Path, steps: int, checkpoint_every: int, label: str) -> None:
-    """Run ``training`` up to ``steps``, from the state in ``folder`` if there is one.
-
-    Leaves the state (``train.pt``) and a row of losses a step (``train.csv``) in ``folder``.
-
-    Args:
-        training: at its start.
-        folder: of the run.
-        steps: in all.
-        checkpoint_every: steps between two states on disk.
-        label: of the progress display.
-    """
-    state = load_state(folder / STATE)
-    if state is not None:
-        training.restore(state)
-    log = LossLog(folder / LOSSES, training.step)
-    with track_progress(steps, label) as advance:
-        if training.step:
-            advance(training.step)
-        while training.step < steps:
-            values = training.run_step()
-            log.add(training.step - 1, values)
-            advance(1, **dict(list(values.items())[:2]))
-            if training.step % checkpoint_every == 0 or training.step == steps:
-                log.flush()
-                save_state(folder / STATE, training.state())
-    log.close()
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors and texts as a safetensors file, whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # By way of bytes: save_file would put a file of its own, with mode 0600, in the place of ours.
+    write_bytes(path, save(plain, dict(metadata) if metadata else None))
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: str) -> None:

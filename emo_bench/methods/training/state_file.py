@@ -1,26 +1,18 @@
-"""Files a fit goes on from, and what it leaves: written whole or not at all."""
+"""The state that a fit resumes from: written whole or not at all, and read without executing anything."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
-from torch import Tensor
 
 from emo_bench.errors import UserError
-from emo_bench.files import replacing, write_bytes
+from emo_bench.files import replacing
 from emo_bench.untrusted.torch_archive import read_torch
-
-# The file of a fitted avatar, and of an edit.
-CHECKPOINT = "checkpoint.safetensors"
-# The command that made a damaged file makes it again.
-REMEDY = "; give its emo-bench run command again"
 
 log = logging.getLogger("emo_bench")
 
@@ -40,13 +32,6 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors and texts as a safetensors file, whole or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    # By way of bytes: save_file would put a file of its own, with mode 0600, in the place of ours.
-    write_bytes(path, save(plain, dict(metadata) if metadata else None))
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
