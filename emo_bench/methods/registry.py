@@ -12,7 +12,7 @@ from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
-# The stand-ins that every report shows.
+# The trivial methods, which every report shows.
 TRIVIAL = ("mean-frame", "nearest-frame")
 _BUILT_IN = {
     "emo-avatar": "emo_avatar.method:EmoAvatar",

@@ -105,8 +105,8 @@ def run(
 
     Returns the folders, the asked-for run first. Held-out frames are out of the method's reach. ``cls`` is the class
     of a method that ``request.method`` does not lead to, ``style`` the edit that its frames show, ``clip`` the model of
-    that edit's CLIP scores. Another process may be at work on the stand-ins: this one waits for it and uses them; on
-    the asked-for run it is refused, unless ``wait`` is set.
+    that edit's CLIP scores. Another process may be at work on the trivial methods: this one waits for it and uses
+    them; on the asked-for run it is refused, unless ``wait`` is set.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
@@ -119,7 +119,7 @@ def run(
     for name in methods.TRIVIAL if trivial else ():
         if name != plan.cls.info.name:
             beside = _trivial_plan(plan, name, resolution_px)
-            # Another method's command makes the same stand-ins, perhaps at this moment.
+            # Another method's command makes the same trivial methods, perhaps at this moment.
             _make(beside, wait=True)
             folders.append(beside.folder)
     return folders

@@ -1,4 +1,4 @@
-"""Commands at work at the same time: they share the stand-ins of an actor, and the second never loses its own
+"""Commands at work at the same time: they share the trivial methods of an actor, and the second never loses its own
 result.
 """
 
@@ -18,7 +18,7 @@ from emo_bench.runs.finished import load_run
 from emo_bench.runs.store import LOCK, lock_folder, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Both come to the stand-ins at the same time: each waits at the end of its render until the other is there.
+# Both come to the trivial methods at the same time: each waits at the end of its render until the other is there.
 METHOD = """
 import time
 from pathlib import Path
