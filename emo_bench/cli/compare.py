@@ -10,7 +10,7 @@ from emo_bench.cli.defaults import RUNS, announce
 from emo_bench.cli.options import Json, examples, finite
 from emo_bench.cli.output import print_json
 
-EXAMPLE = examples("compare", "compare RUN_A RUN_B", "compare before after --method emo-avatar")
+EXAMPLE = examples("compare", "compare before after", "compare before after --method emo-avatar")
 
 
 def compare(

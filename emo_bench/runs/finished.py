@@ -180,12 +180,12 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if numbers.dtype != np.int64 or not _ascending(numbers, captured):
-        raise ValueError(f"frame numbers are not ascending ones of {captured} frames")
+        raise ValueError(f"its frame numbers do not ascend, or the video of {captured} frames does not have them")
     if any((np.isfinite(values) & (np.abs(values) > LARGEST)).any() for values in columns.values()):
-        raise ValueError("it holds numbers that are not scores")
+        raise ValueError("it has numbers that cannot be scores")
     rendered = stages["render"]["frames_sha256"]
     if isinstance(said, dict) and said.get("frames_sha256", rendered) != rendered:
-        raise ValueError("its frames are not those that were rendered")
+        raise ValueError("its scores belong to other frames than the rendered ones")
     scores = pandas.DataFrame(columns, index=pandas.Index(numbers, name=INDEX))
     scores.attrs["records"] = stages["score"]["records"]
     return scores

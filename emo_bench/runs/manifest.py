@@ -32,7 +32,7 @@ def _frame_list(text: str) -> str:
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
         if not all(number.isdecimal() and len(number) < 9 for number in (first, last or first)):
-            raise ValueError("no list of frames")
+            raise ValueError("not a list of frames")
         if not before < int(first) <= int(last or first) < MOST_FRAMES:
             raise ValueError("frames out of order")
         before = int(last or first)
@@ -76,7 +76,7 @@ class Style(_Entry):
 
 
 class Identity(_Entry):
-    """All that the frames of a run depend on; ``style`` is there for an edit only."""
+    """Everything that the frames of a run depend on. Only an edit has a ``style``."""
 
     protocol: Protocol
     split: Named
@@ -186,7 +186,7 @@ class ScoreInputs(_Entry):
 def _by_metric(records: dict[str, Record]) -> dict[str, Record]:
     for name, record in records.items():
         if record.metric != name:
-            raise ValueError(f"the record of {name} is of {record.metric}")
+            raise ValueError(f"the record of {name} belongs to metric {record.metric}")
     return records
 
 
@@ -230,7 +230,7 @@ class Manifest(_Entry):
 
 
 def problem(model: type[BaseModel], value: Any) -> str | None:
-    """Where a value does not fit a schema and why, in one line; None where it fits."""
+    """One line that says where and why a value does not fit a schema; None if it fits."""
     try:
         model.model_validate(value)
     except ValidationError as error:

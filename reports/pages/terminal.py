@@ -1,4 +1,4 @@
-"""A run on one screen of a terminal."""
+"""One run on one screen of a terminal: ``emo-bench show``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUMBER_WIDTHS = {"n": 3, "95 % interval": 16, "over the frames": SPARK_WIDTH}
 
 
 def show_run(folder: Path, console: Console) -> None:
-    """Print what the run in ``folder`` is, how far it got, its scores beside the stand-ins', its losses and its files.
+    """Print a run: its stages, its scores beside those of the trivial methods, its losses and its files.
 
     Raises:
         UserError: there is no run.
@@ -53,7 +53,7 @@ def show_run(folder: Path, console: Console) -> None:
         parts.append(_scores(row, beside))
         closing = command(row)
     else:
-        closing = "not finished: its emo-bench run command goes on where it stopped"
+        closing = "not finished: give its emo-bench run command again to continue it"
     flags = _notes([*manifest["flags"], *notes])
     parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
     parts.append(f"[dim]{unmarked(closing)}[/]")
@@ -61,7 +61,7 @@ def show_run(folder: Path, console: Console) -> None:
 
 
 def print_tables(groups: Sequence[Group], console: Console) -> None:
-    """The tables of a report: best of each actor bold, second underlined."""
+    """Print the tables of a report. The best value of each actor is bold, the second best is underlined."""
     from rich.table import Table
 
     marks = {1: "bold green", 2: "underline"}
@@ -155,7 +155,7 @@ def _stages(manifest: dict[str, Any]) -> RenderableType:
         memory = state.get("memory_mib")
         table.add_row(
             name,
-            "[green]done[/]" if state["done"] else "[yellow]begun[/]" if state["attempts"] else "[dim]not begun[/]",
+            "[green]done[/]" if state["done"] else "[yellow]started[/]" if state["attempts"] else "[dim]not started[/]",
             "" if state["seconds"] is None else duration(state["seconds"]),
             str(state.get("frames") or ""),
             "" if memory is None else f"{memory / 1024:.1f} GiB",
@@ -177,9 +177,7 @@ def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
 
 
 def _beside(row: Row) -> tuple[list[Row], list[str]]:
-    """The finished stand-ins of the same actor, profile and seed that may be compared with the row, and what is
-    damaged.
-    """
+    """The finished runs of trivial methods that may be compared with the row, and a line for each damaged run."""
     place = row.run.path
     folders = [path.parent for path in sorted(place.parent.parent.glob(f"*/*/{MANIFEST}"))]
     opened = open_runs([place, *(folder for folder in folders if folder != place)])

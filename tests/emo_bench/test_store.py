@@ -223,7 +223,7 @@ def test_a_record_of_another_metric_is_damage(tmp_path: Path) -> None:
         run.finish(stage, **DONE[stage])
     text = (tmp_path / MANIFEST).read_text().replace('"metric": "psnr"', '"metric": "ssim"')
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(UserError, match=r"stages\.score\.records: the record of psnr is of ssim"):
+    with pytest.raises(UserError, match=r"stages\.score\.records: the record of psnr belongs to metric ssim"):
         read_manifest(tmp_path)
 
 

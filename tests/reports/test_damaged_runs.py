@@ -231,7 +231,7 @@ def test_links_in_a_received_folder_lead_nowhere(runs: Path, call: Call, tmp_pat
 
 def test_scores_of_another_run_are_refused(runs: Path) -> None:
     shutil.copy(place(runs, NEAREST) / "frames.parquet", place(runs, MEAN) / "frames.parquet")
-    with pytest.raises(UserError, match="not those that were rendered"):
+    with pytest.raises(UserError, match="belong to other frames than the rendered ones"):
         load_run(place(runs, MEAN))
 
 
@@ -241,4 +241,4 @@ def test_a_record_under_the_name_of_another_metric_is_refused(runs: Path, call: 
     manifest["stages"]["score"]["records"]["ssim"]["metric"] = "0"
     file.write_text(json.dumps(manifest))
     code, _, errors = call("show", place(runs, MEAN))
-    assert code == 2 and "the record of ssim is of 0" in errors
+    assert code == 2 and "the record of ssim belongs to metric 0" in errors

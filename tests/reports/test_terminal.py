@@ -60,7 +60,7 @@ def test_an_unfinished_run(runs_dir: Path, tmp_path: Path) -> None:
     manifest["stages"] = {"fit": manifest["stages"]["fit"], "render": {"attempts": 1}}
     (folder / "run.json").write_text(json.dumps(manifest))
     text = shown(folder)
-    assert ("begun" in text, "not begun" in text, "not finished" in text) == (True, True, True)
+    assert ("started" in text, "not started" in text, "not finished" in text) == (True, True, True)
     record = run_record(folder)
     assert (record["finished"], record["stages"]["render"]["done"]) == (False, False)
 
