@@ -5,12 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.schema import read_toml_as
+from protocols.frame_lists import Range, checked_list, first_common, ranges_of
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
@@ -19,6 +29,7 @@ NO_PROTOCOLS = ("ablation",)
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
+FrameList = Annotated[str, BeforeValidator(checked_list)]
 
 
 class _Model(BaseModel):
@@ -29,28 +40,64 @@ class SplitRule(_Model):
     """How frames are divided.
 
     Attributes:
-        kind: ``tail`` holds out the last frames, ``random`` draws them uniformly by ``seed``.
-        held_out_frames: how many.
+        kind: ``tail`` holds out the last frames, ``random`` draws them uniformly by ``seed``, ``frames`` lists them.
+        held_out_frames: how many are held out; of ``tail`` and ``random``.
         guard_frames: a training frame is further than this from every held-out one.
         seed: of ``random``.
-        train_frames_at_most: keep so many of the training frames, evenly spread; None keeps all.
+        train_frames_at_most: keep so many of the training frames, evenly spread; None keeps all. Not of ``frames``.
+        train, held_out: of ``frames``: the frame numbers, as :func:`protocols.frame_lists.format_frames` writes them.
     """
 
-    kind: Literal["tail", "random"]
-    held_out_frames: int = Field(ge=1)
+    kind: Literal["tail", "random", "frames"]
+    held_out_frames: int | None = Field(default=None, ge=1)
     guard_frames: int = Field(ge=0)
     seed: int | None = Field(default=None, ge=0)
     train_frames_at_most: int | None = Field(default=None, ge=1)
+    train: FrameList | None = None
+    held_out: FrameList | None = None
 
     @model_validator(mode="after")
-    def _seed_goes_with_random(self) -> Self:
+    def _fields_go_with_kind(self) -> Self:
         if (self.kind == "random") != (self.seed is not None):
             raise ValueError("a random split has a seed, any other has none")
+        if self.kind != "frames":
+            if self.held_out_frames is None:
+                raise ValueError(f"a {self.kind} split says how many frames it holds out: give held_out_frames")
+            if self.train is not None or self.held_out is not None:
+                raise ValueError(f"a {self.kind} split lists no frames: leave out train and held_out")
+            return self
+        if self.held_out_frames is not None or self.train_frames_at_most is not None:
+            raise ValueError("a split that lists its frames has no held_out_frames and no train_frames_at_most")
+        if self.train is None or self.held_out is None:
+            raise ValueError('a split of kind "frames" lists train and held_out')
+        self._require_apart(ranges_of(self.train), ranges_of(self.held_out))
         return self
+
+    def _require_apart(self, train: list[Range], held_out: list[Range]) -> None:
+        """A ValueError where a frame is in both lists, or trains within ``guard_frames`` of a held-out one."""
+        near = first_common(train, held_out, closer_than=self.guard_frames + 1)
+        if near is None:
+            return
+        if near[0] == near[1]:
+            raise ValueError(f"frame {near[0]} is in train and in held_out")
+        raise ValueError(
+            f"frame {near[0]} trains, but it is only {abs(near[0] - near[1])} from held-out frame {near[1]}: "
+            f"guard_frames is {self.guard_frames}"
+        )
+
+    @model_serializer(mode="wrap")
+    def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the lists where there are none: other splits keep the hash that they had before lists were known."""
+        fields: dict[str, Any] = whole(self)
+        return {key: value for key, value in fields.items() if value is not None or key not in ("train", "held_out")}
 
 
 class Scoring(_Model):
-    """What is scored: the metrics' ids and how the recorded frames become reference frames."""
+    """What is scored: the metrics and how the recorded frames become reference frames.
+
+    Attributes:
+        metrics: ids, or ``path/to/file.py:Class``; a relative path starts in the protocol file's folder.
+    """
 
     metrics: tuple[str, ...] = Field(min_length=1)
     reference_resize: Literal["area"]
@@ -73,6 +120,8 @@ class Protocol(_Model):
     short_share: float = Field(gt=0.0, lt=1.0)
     splits: dict[Name, SplitRule] = Field(min_length=1)
     scoring: Scoring
+    # The metrics as the file names them, where ``scoring`` holds absolute paths instead.
+    _metrics_as_written: tuple[str, ...] | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _splits_fit(self) -> Self:
@@ -81,15 +130,27 @@ class Protocol(_Model):
         if self.short_below_frames < self.minimum_frames:
             raise ValueError("short_below_frames is below minimum_frames")
         for name, rule in self.splits.items():
-            if rule.held_out_frames >= self.short_below_frames:
+            if rule.held_out_frames is not None and rule.held_out_frames >= self.short_below_frames:
                 raise ValueError(f"split {name!r} holds out more than short_below_frames leaves")
         return self
 
     def hash(self) -> str:
-        """SHA-256 over every field, as canonical JSON."""
+        """SHA-256 over every field as the file has it, as canonical JSON; it does not depend on the file's folder."""
         fields = self.model_dump(mode="json")
+        if self._metrics_as_written is not None:
+            fields["scoring"]["metrics"] = list(self._metrics_as_written)
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def placed(self, folder: Path) -> Self:
+        """This protocol with the files of its metrics found from the folder of the protocol's file."""
+        written = self.scoring.metrics
+        metrics = tuple(str(folder.absolute() / name) if _names_file(name) else name for name in written)
+        if metrics == written:
+            return self
+        placed = self.model_copy(update={"scoring": self.scoring.model_copy(update={"metrics": metrics})})
+        placed._metrics_as_written = written
+        return placed
 
     def rule(self, split_name: str | None) -> tuple[str, SplitRule]:
         """The named split, or the default one for None.
@@ -132,4 +193,8 @@ def _files() -> list[Path]:
 
 
 def _read(path: Path) -> Protocol:
-    return read_toml_as(Protocol, path, "protocol")
+    return read_toml_as(Protocol, path, "protocol").placed(path.parent)
+
+
+def _names_file(metric: str) -> bool:
+    return metric.endswith(".py") or metric.rpartition(":")[0].endswith(".py")

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emo_bench.errors import UserError
+from protocols.frame_lists import format_frames as format_frames
+from protocols.frame_lists import frames_of, ranges_of
+from protocols.frame_lists import parse_frames as parse_frames
 from protocols.loader import Protocol, SplitRule
 
 
@@ -20,7 +23,7 @@ class Split:
         name: of the rule, e.g. ``tail-500``.
         train, test: what a method may learn from, and what it is scored on.
         guard: kept out of training because a held-out frame is near.
-        unused: left out of training because the rule takes only so many.
+        unused: left out of training because the rule takes only so many, or does not list them.
         faceless: frames without a face, in no other list.
         flags: what a reader must know, e.g. that the capture was too short for the rule.
     """
@@ -55,7 +58,7 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
         name: of the split; None takes the protocol's default.
 
     Raises:
-        UserError: no such split, or too few frames with a face.
+        UserError: no such split, too few frames with a face, or the split lists frames that the capture does not have.
     """
     name, rule = protocol.rule(name)
     valid = sorted({int(i) for i in valid_indices})
@@ -66,6 +69,11 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
             f"the video has {len(valid)} frames with a face; protocol {protocol.name} needs at least "
             f"{protocol.minimum_frames}: use a longer video"
         )
+    faceless = sorted(set(range(capture_length)) - set(valid))
+    no_face = [f"{len(faceless)} of {capture_length} frames have no face and are left out"] if faceless else []
+    if rule.kind == "frames":
+        return _listed(protocol, name, rule, capture_length, valid, no_face)
+    assert rule.held_out_frames is not None
     flags = []
     held_out = rule.held_out_frames
     if len(valid) < protocol.short_below_frames:
@@ -74,9 +82,7 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
             f"short capture: {held_out} frames held out ({protocol.short_share:.0%} of {len(valid)}) "
             f"instead of {rule.held_out_frames}"
         )
-    faceless = sorted(set(range(capture_length)) - set(valid))
-    if faceless:
-        flags.append(f"{len(faceless)} of {capture_length} frames have no face and are left out")
+    flags += no_face
     test = _held_out(rule, valid, held_out)
     train, guard = _guarded(valid, test, rule.guard_frames)
     if not train:
@@ -86,24 +92,34 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
     return Split(name, tuple(kept), tuple(test), tuple(guard), tuple(unused), tuple(faceless), tuple(flags))
 
 
-def format_frames(frames: Sequence[int]) -> str:
-    """Ascending frame numbers as text, runs shortened: ``0-3,7``."""
-    parts: list[list[int]] = []
-    for frame in frames:
-        if parts and frame == parts[-1][1] + 1:
-            parts[-1][1] = frame
-        else:
-            parts.append([frame, frame])
-    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in parts)
-
-
-def parse_frames(text: str) -> tuple[int, ...]:
-    """What :func:`format_frames` wrote."""
-    frames: list[int] = []
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        frames.extend(range(int(first), int(last or first) + 1))
-    return tuple(frames)
+def _listed(
+    protocol: Protocol, name: str, rule: SplitRule, length: int, valid: Sequence[int], flags: list[str]
+) -> Split:
+    """The frames that the protocol lists, held against the capture."""
+    assert rule.train is not None and rule.held_out is not None
+    listed = {"train": ranges_of(rule.train), "held_out": ranges_of(rule.held_out)}
+    for field, ranges in listed.items():
+        if ranges[-1][1] >= length:
+            raise UserError(
+                f"protocol {protocol.name}: {field} of split {name} names frame {ranges[-1][1]}, and the video has "
+                f"{length} frames (0 to {length - 1}): use another video or split, or change the list"
+            )
+    seen = set(valid)
+    test = frames_of(listed["held_out"])
+    faceless = [frame for frame in test if frame not in seen]
+    if faceless:
+        rest = format_frames([frame for frame in test if frame in seen])
+        raise UserError(
+            f"protocol {protocol.name}: held-out frames {format_frames(faceless)} of split {name} have no face; write "
+            f'held_out = "{rest}"'
+        )
+    train = tuple(frame for frame in frames_of(listed["train"]) if frame in seen)
+    if not train:
+        raise UserError(f"protocol {protocol.name}: no training frame of split {name} has a face: list others")
+    _, guard = _guarded(list(valid), list(test), rule.guard_frames)
+    unused = sorted(seen.difference(train, test, guard))
+    hidden = sorted(set(range(length)) - seen)
+    return Split(name, train, test, tuple(guard), tuple(unused), tuple(hidden), tuple(flags))
 
 
 def _held_out(rule: SplitRule, valid: list[int], count: int) -> list[int]:

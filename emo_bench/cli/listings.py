@@ -6,9 +6,16 @@ import typer
 
 from emo_bench.cli.options import Json, examples
 from emo_bench.cli.output import group, print_columns, print_fields, print_json
+from emo_bench.text.plain_text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from emo_bench.metrics import MetricState
+    from emo_bench.plug_ins.check import Check
+
+# Frames that a metric is tried on: enough for several batches, large enough for every built-in metric.
+CHECK_FRAMES, CHECK_PX = 6, 192
 
 methods = group("List, describe and check methods.")
 metrics = group("List the metrics and the scoring conventions.")
@@ -77,13 +84,7 @@ def check_method(
     """
     from emo_bench.methods.contract.checks import check_method as check
 
-    failed = False
-    for result in check(name, actor):
-        failed |= result.ok is False
-        mark = {True: "ok", False: "FAILED", None: "-"}[result.ok]
-        print(f"{mark:<7} {result.name}{f': {result.detail}' if result.detail else ''}", flush=True)
-    if failed:
-        raise typer.Exit(1)
+    _print_checks(check(name, actor))
 
 
 @metrics.command("list", epilog=examples("metrics list"))
@@ -100,6 +101,24 @@ def list_metrics(as_json: Json = False) -> None:
         return
     rows = [(*_described(state), state.missing or "ready", state.info.title if state.info else "") for state in found]
     print_columns(("metric", "version", "better", "unit", "needs", "backend", "state", "title"), rows)
+
+
+@metrics.command("check", epilog="Example: emo-bench metrics check my_metric.py:MyMetric")
+def check_metric(
+    name: Annotated[str, typer.Argument(help="A metric's id, or path/to/file.py:Class.")],
+    actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",
+) -> None:
+    """Check on a few frames what every metric must do; one line per check, exit code 1 if one fails."""
+    import numpy as np
+
+    from emo_bench import actors
+    from emo_bench.metrics.contract import check_metric as check
+    from emo_bench.metrics.registry import metric_class
+
+    # A wrong name is told before a video is decoded.
+    metric_class(name)
+    frames = np.stack(list(actors.load(actor).frames(range(CHECK_FRAMES), size=CHECK_PX)))
+    _print_checks(check(name, frames))
 
 
 @metrics.command("conventions", epilog=examples("metrics conventions"))
@@ -152,6 +171,17 @@ def show_protocol(
         print_json({"hash": protocol.hash(), **fields})
     else:
         print_fields([("hash", protocol.hash()), *_flat(fields)])
+
+
+def _print_checks(checks: "Iterable[Check]") -> None:
+    """Print one line per check while they are made; exit code 1 if one fails."""
+    failed = False
+    for check in checks:
+        failed |= check.ok is False
+        mark = {True: "ok", False: "FAILED", None: "-"}[check.ok]
+        print(printable(f"{mark:<7} {check.name}{f': {check.detail}' if check.detail else ''}"), flush=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _described(state: "MetricState") -> tuple[str, str, str, str, str, str]:

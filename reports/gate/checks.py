@@ -12,6 +12,7 @@ from scipy import stats
 from emo_bench.errors import UserError
 from emo_bench.metrics.comparability import difference
 from emo_bench.statistics.differences import LEVEL, ROUNDING, SubjectScores, between_seed_spread, compare_scores
+from emo_bench.text.closest import closest
 from reports.gate.stored_scores import Key, MetricScores, ScoredRuns
 from reports.gate.thresholds import Threshold, ThresholdFile
 from reports.ground import differing_fact, is_measured
@@ -103,7 +104,9 @@ def _outcomes(group: ScoredRuns, metric: str, threshold: Threshold, stored: Mapp
 def _no_value(group: ScoredRuns, metric: str, share: float) -> str | None:
     """Why there is no value to compare with a limit; None if there is one."""
     if metric not in group.metrics:
-        return f"was not measured; the run has {', '.join(group.metrics)}"
+        near = closest(metric, group.metrics)
+        guess = f"; did you mean {near}?" if near else ""
+        return f"was not measured; the run has {', '.join(group.metrics)}{guess}"
     known = group.metrics[metric]
     if not is_measured(known.record):
         return f"n/a: {known.record['backend']['detail']}"

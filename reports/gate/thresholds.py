@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from emo_bench.untrusted.schema import read_toml_as
 from reports.rows import Row
@@ -21,6 +21,18 @@ SELECTORS = ("method", "settings", "profile", "actor", "protocol", "style")
 Globs = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value), Field(min_length=1)
 ]
+
+
+def _metric_ids(globs: tuple[str, ...]) -> tuple[str, ...]:
+    """The globs, if each can match an id: runs know a metric by its id, not by its file."""
+    for glob in globs:
+        if not glob.strip():
+            raise ValueError("a metric's id is empty: name a metric (see: emo-bench metrics list), or give '*' for all")
+        if glob.endswith(".py") or ".py:" in glob:
+            raise ValueError(f"{glob!r} is a file: give the id of its metric, which stands in its info")
+    return globs
+
+
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 Allowance = Annotated[Limit, Field(ge=0)]
 
@@ -41,7 +53,7 @@ class Threshold(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metric: Globs
+    metric: Annotated[Globs, AfterValidator(_metric_ids)]
     method: Globs = ("*",)
     settings: Globs = ("",)
     profile: Globs = ("*",)

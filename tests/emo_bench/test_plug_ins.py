@@ -186,7 +186,7 @@ def test_a_child_of_a_method_ends_as_it_likes(run_with: Any) -> None:
     [
         ("return", 1, "method own forked, and the child process returned from the plug-in; it is ended"),
         ("raise ValueError('lost')", 1, "forked, and the child process failed: ValueError: lost; it is ended"),
-        ("raise KeyboardInterrupt", 1, "forked, and the child process failed: KeyboardInterrupt: ; it is ended"),
+        ("raise KeyboardInterrupt", 1, "forked, and the child process failed: KeyboardInterrupt"),
         ("sys.exit(7)", 7, ""),
         ("sys.exit()", 0, ""),
     ],

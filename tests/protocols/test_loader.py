@@ -103,7 +103,7 @@ def test_a_wrong_field_is_one_clear_line(
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
-    monkeypatch.setattr("protocols.loader.read_toml", lambda path: fields)
+    monkeypatch.setattr("emo_bench.untrusted.schema.read_toml", lambda path: fields)
     file = tmp_path / "self_reenactment.toml"
     file.write_text("")
     with pytest.raises(UserError, match=message) as caught:

@@ -54,6 +54,30 @@ def test_absolute_limits_are_on_the_mean(runs: Path, call: Any, thresholds: Any)
     assert "0.25 below" in failed["reason"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("''", "threshold.0.metric: Value error, a metric's id is empty"),
+        ("['psnr', ' ']", "threshold.0.metric: Value error, a metric's id is empty"),
+        ("'mine/own.py:Mean'", "'mine/own.py:Mean' is a file: give the id of its metric"),
+        ("[]", "threshold.0.metric: "),
+        ("7", "threshold.0.metric: "),
+    ],
+)
+def test_a_metric_that_no_run_can_have_is_one_line(
+    metric: str, said: str, runs: Path, call: Any, thresholds: Any
+) -> None:
+    file = thresholds(f"{HEADER}[[threshold]]\nmetric = {metric}\nat_least = 1\n")
+    code, _, err = call("check", "--thresholds", file, runs / RUN)
+    assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_a_misspelt_metric_gets_a_suggestion(runs: Path, call: Any, thresholds: Any) -> None:
+    file = thresholds(f"{HEADER}[[threshold]]\nmetric = 'psnrr'\nat_least = 1\n")
+    code, out, _ = call("check", "--thresholds", file, runs / RUN, "--json")
+    assert code == 1 and json.loads(out)["outcomes"][0]["reason"].endswith("; did you mean psnr?")
+
+
 def test_all_files_tell_the_same(runs: Path, call: Any, thresholds: Any, tmp_path: Path) -> None:
     file = thresholds(absolute("at_least = 900", method="mean-*") + "[[threshold]]\nmetric = 'sd'\nat_most = 900\n")
     junit, markdown = tmp_path / "out" / "check.xml", tmp_path / "out" / "check.md"

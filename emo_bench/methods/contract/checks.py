@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from emo_bench.methods.contract.fit import (
 )
 from emo_bench.methods.contract.withholding import home_without
 from emo_bench.methods.interface import SMOKE_PROFILE, Method, Workspace
+from emo_bench.plug_ins.check import Check
 
 # Below this an interruption cannot be placed inside the fit.
 SHORTEST_FIT_S = 0.5
@@ -36,15 +37,6 @@ SHORTEST_FIT_S = 0.5
 SLOWEST = 10
 CAPABILITIES = frozenset({"render", "edit"})
 UNKNOWN_SETTING = "no-such-setting"
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one promise: ``ok`` is None where it could not be tried; ``detail`` says why or what."""
-
-    name: str
-    ok: bool | None
-    detail: str = ""
 
 
 def check_method(name: str, actor: str = "1") -> Iterator[Check]:
