@@ -181,6 +181,7 @@ class ClipModel:
             torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (towers.mean, towers.deviation)
         )
         self._captions: dict[str, Embeddings] = {}
+        self.source = source
         self.key = (source, device)
         self.detail = (
             f"open_clip {version('open_clip_torch')}, fp32, bicubic squash to "

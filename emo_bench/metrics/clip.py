@@ -40,7 +40,7 @@ class _ClipMetric(Metric):
         super().__init__(device)
         self._model = model or load_clip(find_clip(), device)
         self._given_captions = captions
-        source = self._model.key[0]
+        source = self._model.source
         self.backend = Backend(f"clip-{source.name.lower()}", source.sha256, self._model.detail)
 
     @property

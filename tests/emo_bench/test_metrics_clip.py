@@ -33,7 +33,6 @@ from emo_bench.metrics.clip import (
     cosines,
 )
 from emo_bench.metrics.comparability import require_comparable
-from emo_bench.metrics.metric import Backend
 
 ALL = ("clip_d", "clip_dv", "clip_dv_in2n", "clip_consistency", "clip_text")
 CAPTIONS = Captions("a photo of a man", "a bronze statue of a man")
@@ -49,7 +48,8 @@ class TableModel:
     """Stands in for a CLIP model: the embedding of a frame is looked up by its first pixel."""
 
     key = "table"
-    backend = Backend("table")
+    source = ClipSource("table", "none", Path("none"), "")
+    detail = ""
 
     def __init__(self, rows: NDArray[np.float64]) -> None:
         self.rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -180,7 +180,7 @@ def test_embeddings_are_those_of_open_clip_after_the_recorded_preprocessing(tiny
     np.testing.assert_allclose(found.of_frames(frames), images_expected, atol=1e-6)
     np.testing.assert_allclose(found.of_caption(CAPTIONS.target), text_expected, atol=1e-6)
     assert np.linalg.norm(found.of_frames(frames), axis=1) == pytest.approx(1.0)
-    assert "bicubic squash to 32x32 px without antialias" in found.backend.detail
+    assert "bicubic squash to 32x32 px without antialias" in found.detail
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
@@ -380,7 +380,7 @@ def test_without_weights_the_remedy_comes_at_once_and_no_connection_is_opened(
     assert all("assets fetch" in record["backend"]["detail"] for record in table.attrs["records"].values())
     with pytest.raises(UserError, match="CLIP needs asset clip-vit-b-32"):
         find_clip("ViT-B-32")
-    with pytest.raises(UserError, match=r"clip-portraits; run: python -m emo_avatar\.portrait_clip"):
+    with pytest.raises(UserError, match=r"clip-portraits; run: python -m factory\.clip"):
         find_clip("portraits")
 
 
