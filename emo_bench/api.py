@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emo_bench.errors import UserError
-from emo_bench.runs.finished import FinishedRun
+from emo_bench.runs.finished import FinishedRun, find_runs
 from emo_bench.runs.finished import load_run as open_run
-from emo_bench.runs.settings import Value, sorted_settings
+from emo_bench.runs.settings import ANY_CLIP, Value, sorted_settings
 
 if TYPE_CHECKING:
-    from emo_bench.runs.editing import EditRequest
+    import pandas
 
-__all__ = ["RunResult", "load_run", "run"]
+    from emo_bench.runs.plan import EditRequest
+    from emo_bench.runs.runner import MadeRuns
+    from reports.comparison import Group
 
-log = logging.getLogger("emo_bench")
+__all__ = ["FrameScores", "Report", "RunResult", "edit", "file_frames", "load_run", "report", "run", "score"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,71 @@ class RunResult(FinishedRun):
     def folders(self) -> list[Path]:
         """The folders of the run, of the trivial methods and of the edit."""
         return [self.path, *(run.path for run in self.trivial), *([self.edit.path] if self.edit else [])]
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """Scores of frames.
+
+    Attributes:
+        scores: one row per frame, one column per metric, float64; NaN where a frame has no score.
+    """
+
+    scores: pandas.DataFrame
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """How each metric was measured: version, unit, direction, backend, region and more, by the metric's id."""
+        found: dict[str, dict[str, Any]] = self.scores.attrs["records"]
+        return found
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The score of the whole video, by the metric's id; NaN where no frame has a score."""
+        from emo_bench.metrics.registry import metric_class
+
+        return {name: metric_class(name).aggregate(self.scores[name].to_numpy()) for name in self.records}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the scores should know, one sentence each."""
+        found: list[str] = self.scores.attrs["notes"]
+        return found
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write the scores as Parquet and CSV, one row per frame and one row per score, and the records as JSON.
+
+        Args:
+            folder: where the files go; it is made.
+
+        Returns:
+            The files.
+        """
+        from emo_bench.runs.frame_scoring import write_scores
+
+        return write_scores(self.scores, Path(folder))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        files: all files, ``report.html`` first.
+        scores: one row per run and metric: mean, interval, unit, backend and more.
+        tables: the runs of each table; runs of different tables must not be compared.
+        left_out: why runs were left out because they are damaged, one line each.
+    """
+
+    files: tuple[Path, ...]
+    scores: pandas.DataFrame
+    tables: tuple[Group, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file ``report.html``."""
+        return self.files[0]
 
 
 def run(
@@ -95,36 +161,186 @@ def run(
         >>> made = emo_bench.run("emo-avatar", "1", profile="smoke")
         >>> made.scores["psnr"].mean(), made.report
     """
-    from emo_bench.methods.registry import method_class
-    from emo_bench.runs.editing import check_edit, edit
-    from emo_bench.runs.runner import RunRequest, planned
-    from emo_bench.runs.runner import run as make_runs
-    from reports import write_report
+    from emo_bench.runs.plan import RunRequest
+    from emo_bench.runs.runner import make_runs
 
     chosen = sorted_settings(settings or {})
-    wanted = _edit_request(skip_edit, style, reference, prompt, source_prompt, chosen.edit, chosen.clip)
+    edit = _edit_request(skip_edit, style, reference, prompt, source_prompt, chosen.edit)
     request = RunRequest(
         method=method,
         actor=actor,
-        protocol=None if protocol is None else str(protocol),
+        protocol=_text(protocol),
         split=split,
         profile=profile,
         seed=seed,
         settings=chosen.method,
         runs_dir=Path(runs),
         device=device,
+        clip=chosen.clip,
+        edit=edit,
     )
-    if wanted is not None and (wanted.asked_for or "edit" in method_class(method).info.capabilities):
-        left_out = check_edit(*planned(request), wanted)
-        if left_out:
-            log.info("edit: will be left out: %s", left_out)
-            wanted = None
-    else:
-        wanted = None
-    folders = make_runs(request, trivial=trivial)
-    edited = edit(folders[0], wanted, device, method) if wanted is not None else None
-    report = write_report([*folders, *([edited] if edited else [])], folders[0])
-    return _result(folders, edited, report)
+    return _finished(make_runs(request, trivial=trivial))
+
+
+def edit(
+    run: str | Path,
+    *,
+    style: str | Path | None = None,
+    reference: str | Path | None = None,
+    prompt: str | None = None,
+    source_prompt: str | None = None,
+    settings: Mapping[str, Value] | None = None,
+    device: str | None = None,
+    method: str | None = None,
+    trust: bool = False,
+) -> FinishedRun:
+    """Edit the avatar of a finished run, render the edited clip and score it under protocol ``editing``.
+
+    ``emo-bench run`` makes the same edit with the same files. A finished stage is not done again.
+
+    Args:
+        run: the folder of a run whose fit is finished.
+        style: a style's name or TOML file; None is ``bronze-statue``.
+        reference: your own edit of the reference frame, a picture; it replaces the style.
+        prompt, source_prompt: captions of the video after and before the edit; they go with ``reference``.
+        settings: ``edit.KEY`` for a setting of the edit, and ``clip`` for the CLIP model of the CLIP scores and of the
+            training.
+        device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
+        method: the method's file, as it was given to :func:`run`; not needed for a method that is installed.
+        trust: execute the file that the run names as its method's, if ``method`` is not given.
+
+    Returns:
+        The finished edit, with its ``path``, ``manifest`` and ``scores``.
+
+    Raises:
+        UserError: there is no finished run, or a style, a setting or a model is not there; before any work.
+        MethodError: a method or a metric that is not ours fails.
+
+    Example:
+        >>> emo_bench.edit("runs/self_reenactment/1/emo-avatar/cpu-s0", style="van-gogh").scores["clip_d"].mean()
+    """
+    from emo_bench.runs.editing import edit as make_edit
+    from emo_bench.runs.plan import EditRequest
+    from emo_bench.runs.styles import choose_style
+
+    chosen = sorted_settings(settings or {})
+    for key in chosen.method:
+        raise UserError(f"{key} is a setting of the method, and the run is fitted: settings of the edit are edit.KEY")
+    request = EditRequest(
+        choose_style(_text(style), _path(reference), prompt, source_prompt), chosen.edit, clip=chosen.clip
+    )
+    return open_run(make_edit(Path(run), request, device, method, trust=trust))
+
+
+def score(
+    frames: str | Path,
+    reference: str | Path | None = None,
+    *,
+    metrics: Sequence[str] = (),
+    convention: str | None = None,
+    masks: str | Path | None = None,
+    mask_labels: Sequence[int] = (),
+    region: str | None = None,
+    background: str | None = None,
+    source_prompt: str | None = None,
+    prompt: str | None = None,
+    detector: str = "auto",
+    clip: str = ANY_CLIP,
+    device: str | None = None,
+) -> FrameScores:
+    """Score frames that were made anywhere. ``emo-bench score`` calls this function.
+
+    Args:
+        frames: a folder of pictures, a video, or the folder of a finished run, which brings its own reference.
+        reference: what the frames should look like, a folder or a video; None for metrics that need none.
+        metrics: ids of metrics; empty takes the metrics of the convention, or the default ones.
+        convention: score as others did, see ``emo-bench metrics conventions``; None scores the frames as they are.
+        masks: masks of the person in the reference, a folder or a video.
+        mask_labels: the person's labels, 0 to 255, if the masks are label maps.
+        region: ``"full frame"``, ``"foreground"`` or ``"face"``; None is the convention's.
+        background: ``"as filmed"``, ``"white"`` or ``"black"``; None is the convention's.
+        source_prompt, prompt: captions of the person before and after an edit, for CLIP direction; both or none.
+        detector: landmark detector: ``"auto"``, ``"fan"``, ``"mediapipe"`` or ``"dlib"``.
+        clip: CLIP model of the CLIP scores, as ``settings["clip"]`` in :func:`run`; ``"auto"`` is the first one here.
+        device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
+
+    Returns:
+        The scores: one row per frame, one column per metric.
+
+    Raises:
+        UserError: the frames, the reference and the masks do not fit together, a name is unknown, or something that a
+            metric needs is not here.
+        MethodError: a metric that is not ours fails.
+
+    Example:
+        >>> emo_bench.score("mine/", "truth.mp4", metrics=["psnr", "ssim"]).means
+    """
+    from emo_bench.metrics import Captions, Settings
+    from emo_bench.runs.frame_scoring import ScoreRequest, score_request
+    from emo_bench.system.devices import chosen_device
+
+    if (prompt is None) != (source_prompt is None):
+        raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
+    captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
+    request = ScoreRequest(
+        frames=Path(frames),
+        reference=_path(reference),
+        masks=_path(masks),
+        mask_labels=tuple(mask_labels),
+        metrics=tuple(metrics),
+        convention=convention,
+        background=background,
+        region=region,
+        settings=Settings(chosen_device(device), detector, clip, captions),
+    )
+    return FrameScores(score_request(request))
+
+
+def file_frames(
+    frames: str | Path,
+    name: str,
+    actor: str,
+    *,
+    protocol: str | Path | None = None,
+    split: str | None = None,
+    source_prompt: str | None = None,
+    prompt: str | None = None,
+    runs: str | Path = "runs",
+    device: str | None = None,
+    clip: str = ANY_CLIP,
+    trivial: bool = True,
+) -> RunResult:
+    """File frames that were made anywhere as a run: they are checked against the protocol's held-out frames and scored.
+
+    ``emo-bench score FRAMES --actor ACTOR --name NAME`` calls this function.
+
+    Args:
+        frames: a folder of pictures or a video, with one frame for each held-out frame.
+        name: name of the method that made them: lower case, digits, dash and underscore.
+        actor: the actor whose held-out frames they show.
+        protocol: a protocol's name or TOML file; None is ``self_reenactment``.
+        split: one of the protocol's splits; None is the protocol's default.
+        source_prompt, prompt: captions of the video before and after the edit, for an editing protocol; both or none.
+        runs: the folder that keeps the runs.
+        device: device of the metrics, ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
+        clip: CLIP model of the CLIP scores, as ``settings["clip"]`` in :func:`run`.
+        trivial: also run ``mean-frame`` and ``nearest-frame``; an edit has none.
+
+    Returns:
+        The run of the frames, with the runs of the trivial methods and the report.
+
+    Raises:
+        UserError: the name is taken, or the frames do not fit the protocol; nothing is left behind.
+
+    Example:
+        >>> emo_bench.file_frames("mine/", "my-method", "1", split="tail-500").scores["psnr"].mean()
+    """
+    from emo_bench.runs import given_frames
+
+    request = given_frames.GivenRequest(
+        Path(frames), name, actor, _text(protocol), split, source_prompt, prompt, Path(runs), device, clip
+    )
+    return _finished(given_frames.file_frames(request, trivial=trivial))
 
 
 def load_run(folder: str | Path) -> FinishedRun:
@@ -134,7 +350,7 @@ def load_run(folder: str | Path) -> FinishedRun:
         folder: the folder that holds ``run.json``.
 
     Returns:
-        The run, with its ``manifest`` and its ``scores``.
+        The run, with its ``path``, ``manifest``, ``scores`` and ``edits``.
 
     Raises:
         UserError: there is no run, it is not finished, or it is damaged.
@@ -145,10 +361,52 @@ def load_run(folder: str | Path) -> FinishedRun:
     return open_run(Path(folder))
 
 
-def _result(folders: Sequence[Path], edited: Path | None, report: Path) -> RunResult:
-    first, *others = map(open_run, folders)
-    made = None if edited is None else open_run(edited)
-    return RunResult(first.path, first.manifest, first.scores, made, tuple(others), report)
+def report(
+    runs: str | Path | Sequence[str | Path] = "runs",
+    out: str | Path | None = None,
+    *,
+    videos: bool = True,
+    video_px: int = 256,
+) -> Report:
+    """Write the report of finished runs: HTML, Markdown, CSV, LaTeX and JSON. ``emo-bench report`` calls this function.
+
+    Args:
+        runs: folders of runs, or folders above them.
+        out: the folder of the report; None is the first of ``runs``.
+        videos: embed clips of the recorded and the rendered video in ``report.html``.
+        video_px: the greatest height of an embedded clip, in pixels.
+
+    Returns:
+        The files, and the scores of all runs as a table.
+
+    Raises:
+        UserError: a folder is not there or holds no run, or no run is finished and whole.
+
+    Example:
+        >>> emo_bench.report("runs", "report").path
+    """
+    from reports.pages.html import PageOptions
+    from reports.publishing import publish_groups
+    from reports.tables import long_rows, read_groups
+
+    given = [Path(runs)] if isinstance(runs, (str, Path)) else [Path(folder) for folder in runs]
+    if not given:
+        raise UserError("there is no run to report: name a folder of runs")
+    groups, left_out = read_groups(find_runs(given))
+    options = PageOptions(clips=videos, panel_px=video_px)
+    files = publish_groups(groups, left_out, given[0] if out is None else Path(out), options)
+    return Report(tuple(files), long_rows(groups), tuple(groups), tuple(left_out.damaged.values()))
+
+
+def _finished(made: MadeRuns) -> RunResult:
+    """The finished runs, opened, and their report in the folder of the first."""
+    from reports import write_report
+
+    folders = [made.run, *made.trivial, *([made.edit] if made.edit else [])]
+    written = write_report(folders, made.run)
+    first, edited = open_run(made.run), None if made.edit is None else open_run(made.edit)
+    trivial = tuple(open_run(folder) for folder in made.trivial)
+    return RunResult(first.path, first.manifest, first.scores, edited, trivial, written)
 
 
 def _edit_request(
@@ -158,10 +416,10 @@ def _edit_request(
     prompt: str | None,
     source_prompt: str | None,
     settings: Mapping[str, str],
-    clip: str,
 ) -> EditRequest | None:
-    """What the arguments ask for; None if the edit is to be skipped."""
-    from emo_bench.runs.editing import EditRequest, choose_style
+    """The edit that the arguments of :func:`run` ask for; None if it is to be skipped."""
+    from emo_bench.runs.plan import EditRequest
+    from emo_bench.runs.styles import choose_style
 
     given = [name for name, value in (("--style", style), ("--reference", reference)) if value is not None]
     given += ["--set edit.*"] if settings else []
@@ -169,6 +427,13 @@ def _edit_request(
         if given:
             raise UserError(f"--skip-edit and {given[0]} exclude each other")
         return None
-    picture = None if reference is None else Path(reference)
-    chosen = choose_style(None if style is None else str(style), picture, prompt, source_prompt)
-    return EditRequest(chosen, settings, asked_for=bool(given), clip=clip)
+    chosen = choose_style(_text(style), _path(reference), prompt, source_prompt)
+    return EditRequest(chosen, settings, asked_for=bool(given))
+
+
+def _text(given: str | Path | None) -> str | None:
+    return None if given is None else str(given)
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -14,10 +14,11 @@ FOLDER = Path(__file__).parent / "styles"
 DEFAULT_STYLE = "bronze-statue"
 
 
-class Style(BaseModel):
-    """An edit to make; its name is that of its file.
+class StyleFile(BaseModel):
+    """The content of a style file: an edit to make, as methods get it in an ``EditStyle``.
 
     Attributes:
+        name: of the style; the name of its file, unless the file gives another.
         title: for tables.
         source_caption, target_caption: what the frames show before and after; CLIP-D compares with their difference.
         instruction: for editors that are told what to do.
@@ -36,12 +37,12 @@ class Style(BaseModel):
     editor_settings: dict[str, Any] = {}
 
 
-def list_styles() -> list[Style]:
+def list_styles() -> list[StyleFile]:
     """The styles that come with the toolkit, by name."""
     return [_read(path) for path in sorted(FOLDER.glob("*.toml"))]
 
 
-def load_style(name: str) -> Style:
+def load_style(name: str) -> StyleFile:
     """A style by name, or from the TOML file at a path.
 
     Raises:
@@ -53,5 +54,5 @@ def load_style(name: str) -> Style:
     return _read(path)
 
 
-def _read(path: Path) -> Style:
-    return read_toml_as(Style, path, "style", name=path.stem)
+def _read(path: Path) -> StyleFile:
+    return read_toml_as(StyleFile, path, "style", name=path.stem)

@@ -10,12 +10,13 @@ from pathlib import Path
 from emo_bench.files import write_bytes
 from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import json_text
+from reports.comparison import Group
 from reports.figures.lineup import line_up_all
 from reports.pages.content import report_content
 from reports.pages.html import PageOptions, render_page
 from reports.pages.latex import latex_report
 from reports.pages.writing import write_tables
-from reports.tables import long_rows, read_groups, wide_table
+from reports.tables import LeftOut, long_rows, read_groups, wide_table
 
 WIDE, LATEX, JSON, HTML = "report_wide.csv", "report.tex", "report.json", "report.html"
 
@@ -27,6 +28,13 @@ def publish(folders: Sequence[Path], out: Path, options: PageOptions | None = No
         UserError: none is finished and whole.
     """
     groups, left_out = read_groups(folders)
+    return publish_groups(groups, left_out, out, options)
+
+
+def publish_groups(
+    groups: Sequence[Group], left_out: LeftOut, out: Path, options: PageOptions | None = None
+) -> list[Path]:
+    """As :func:`publish`, of runs that have been read."""
     content = report_content(groups, left_out)
     lineups = line_up_all(groups)
     page = render_page(groups, content, options or PageOptions(), lineups)

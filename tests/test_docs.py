@@ -11,7 +11,7 @@ import pytest
 from emo_bench.cli import main
 from emo_bench.runs import runner
 from emo_bench.runs.finished import load_run
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

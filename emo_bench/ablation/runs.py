@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emo_bench.errors import UserError
-from emo_bench.runs.editing import EditRequest, check_edit, edit
-from emo_bench.runs.runner import RunRequest, planned, run
+from emo_bench.methods.interface import EditStyle
+from emo_bench.runs.editing import make_edit
+from emo_bench.runs.plan import EditRequest, Plan, RunRequest, device_and_profile, plan_edit, plan_run
+from emo_bench.runs.runner import make
+from emo_bench.runs.styles import named_style
 from protocols.ablation import Ablation, Variant
-from protocols.styles import DEFAULT_STYLE, Style, load_style
+from protocols.styles import DEFAULT_STYLE
 
 FOLDER = "ablation"
 # In the ablation's folder: results of stages that its runs share.
@@ -63,7 +66,7 @@ def ablation_folder(ablation: Ablation, request: AblationRequest) -> Path:
     Raises:
         UserError: actor, protocol or profile are not there.
     """
-    place = _folder(_run_request(ablation, request, _reference(ablation)))
+    place = plan_run(_run_request(ablation, request, _reference(ablation))).folder
     return place.parent.parent / FOLDER / place.name
 
 
@@ -78,7 +81,7 @@ def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[Varia
         UserError: a variant or style is not there, or the reference itself cannot be run.
     """
     chosen = ablation.chosen(request.only)
-    style = load_style(request.style)
+    style = named_style(request.style)
     requests = {variant.name: _run_request(ablation, request, variant) for variant in chosen}
     cache = ablation_folder(ablation, request).absolute() / CACHE
     finished: set[Path] = set()
@@ -86,10 +89,10 @@ def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[Varia
         log.info("ablation: %s (%d of %d)", variant.title, number, len(chosen))
         wanted = replace(requests[variant.name], cache=cache)
         try:
-            folder = _folder(wanted)
-            if folder not in finished:
-                run(wanted, trivial=False, wait=True)
-                finished.add(folder)
+            plan = plan_run(wanted)
+            if plan.folder not in finished:
+                make(plan, wait=True)
+                finished.add(plan.folder)
         except UserError as error:
             if variant.name == ablation.reference:
                 raise
@@ -97,37 +100,32 @@ def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[Varia
             yield VariantResult(variant, missing={"run": str(error)})
             continue
         if variant.edit is None or not request.edits:
-            yield VariantResult(variant, folder)
+            yield VariantResult(variant, plan.folder)
         else:
-            yield _edited(wanted, folder, variant, _edit_request(variant, style, request.edit_settings))
+            yield _edited(plan, variant, _edit_request(variant, style, request))
 
 
-def _edit_request(variant: Variant, style: Style, settings: Mapping[str, str]) -> EditRequest:
+def _edit_request(variant: Variant, style: EditStyle, request: AblationRequest) -> EditRequest:
     if variant.editor is not None:
-        changed = {"editor": variant.editor, "editor_settings": variant.editor_settings}
-        style = style.model_copy(update=changed)
-    return EditRequest(style, {**settings, **(variant.edit or {})})
+        style = replace(style, editor=variant.editor, editor_settings=variant.editor_settings)
+    return EditRequest(style, {**request.edit_settings, **(variant.edit or {})}, clip=request.base.clip)
 
 
-def _edited(request: RunRequest, run_folder: Path, variant: Variant, wanted: EditRequest) -> VariantResult:
-    """The variant with its edit, or with what stands in its way."""
+def _edited(plan: Plan, variant: Variant, wanted: EditRequest) -> VariantResult:
+    """The variant with its edit, or with the reason why there is none."""
     try:
-        check_edit(*planned(request), wanted)
-        made = edit(run_folder, wanted, request.device, request.method, wait=True)
-        return VariantResult(variant, run_folder, made)
+        capture, split = plan.applied.capture, plan.applied.split
+        edit = plan_edit(plan.method, capture, split.name, split.train, smoke=plan.is_smoke, request=wanted)
+        return VariantResult(variant, plan.folder, make_edit(edit, wait=True))
     except UserError as error:
         log.info("ablation: edit of %s left out: %s", variant.title, error)
-        return VariantResult(variant, run_folder, missing={"edit": str(error)})
+        return VariantResult(variant, plan.folder, missing={"edit": str(error)})
 
 
 def _run_request(ablation: Ablation, request: AblationRequest, variant: Variant) -> RunRequest:
     base = replace(request.base, method=ablation.method)
-    profile = planned(base)[0].workspace.profile
+    _, profile = device_and_profile(base)
     return replace(base, settings={**base.settings, **variant.settings_of(profile)})
-
-
-def _folder(request: RunRequest) -> Path:
-    return planned(request)[0].workspace.folder
 
 
 def _reference(ablation: Ablation) -> Variant:

@@ -66,14 +66,17 @@ def ablate(
         announce(f"method {ablation.method}, actor {actor} (the default; choose with --actor)")
     with status.log_on_stderr():
         from emo_bench.ablation.runs import AblationRequest
-        from emo_bench.runs.runner import RunRequest
+        from emo_bench.runs.plan import RunRequest
+        from emo_bench.runs.settings import sorted_settings
         from protocols.styles import DEFAULT_STYLE
         from reports.ablation.making import make_ablation
 
-        chosen = parse_settings(settings or [])
-        of_edit = {key.removeprefix("edit."): chosen.pop(key) for key in list(chosen) if key.startswith("edit.")}
-        base = RunRequest(ablation.method, actor, protocol, split, profile, seed, chosen, runs_dir=runs, device=device)
-        request = AblationRequest(base, style or DEFAULT_STYLE, of_edit, tuple(only or ()), not skip_edit)
+        chosen = sorted_settings(parse_settings(settings or []))
+        base = RunRequest(
+            ablation.method, actor, protocol, split, profile, seed, chosen.method,
+            runs_dir=runs, device=device, clip=chosen.clip,
+        )  # fmt: skip
+        request = AblationRequest(base, style or DEFAULT_STYLE, chosen.edit, tuple(only or ()), not skip_edit)
         report, written = make_ablation(ablation, request, config)
     if as_json:
         print(written.with_suffix(".json").read_text(encoding="utf-8"), end="")

@@ -31,28 +31,24 @@ def report(
     Runs with different protocols, splits, resolutions or backends are put into separate tables. A damaged run is left
     out with a warning. Exit codes: 0: at least one run is in the report; 2: wrong input, or no undamaged run.
     """
-    from emo_bench.runs.finished import find_runs
-    from reports import long_table, summary
-    from reports.pages.html import PageOptions
-    from reports.publishing import publish
-    from reports.tables import read_groups
+    import emo_bench
 
-    given = all_runs(runs, "reporting every run")
-    folders = find_runs(given)
-    groups, left_out = read_groups(folders)
-    for reason in left_out.damaged.values():
+    written = emo_bench.report(all_runs(runs, "reporting every run"), out, videos=videos, video_px=video_px)
+    for reason in written.left_out:
         print(f"warning: left out: {reason}", file=sys.stderr)
-    written = publish(folders, out or given[0], PageOptions(clips=videos, panel_px=video_px))
     if as_json:
-        print_json({"report": written[0], "files": written, "rows": long_table(folders).to_dict("records")})
+        rows = written.scores.to_dict("records")
+        print_json({"report": written.path, "files": written.files, "rows": rows})
         return
     if sys.stdout.isatty():
         from rich.console import Console
 
         from reports.pages.terminal import print_tables
 
-        print_tables(groups, Console(highlight=False))
+        print_tables(written.tables, Console(highlight=False))
     else:
-        print(summary(folders))
-    for path in written:
+        from reports.pages.writing import summary_of
+
+        print(summary_of(written.tables))
+    for path in written.files:
         say(f"report   {path}")

@@ -99,16 +99,24 @@ def score(
         if name is None:
             raise UserError("frames filed as a run need the --name of the method that made them")
         with status.log_on_stderr():
-            from emo_bench.runs.given_frames import GivenRequest, file_frames
-            from reports import summary, write_report
+            import emo_bench
+            from reports import summary
 
-            wanted = GivenRequest(
-                made, name, actor, protocol, split, source_prompt, prompt, runs or Path("runs"), device, clip
+            filed = emo_bench.file_frames(
+                made,
+                name,
+                actor,
+                protocol=protocol,
+                split=split,
+                source_prompt=source_prompt,
+                prompt=prompt,
+                runs=runs or Path("runs"),
+                device=device,
+                clip=clip,
+                trivial=trivial is not False,
             )
-            folders = file_frames(wanted, trivial=trivial is not False)
-            written_report = write_report(folders, folders[0])
-        print(summary(folders))
-        print(f"report   {written_report}")
+        print(summary(filed.folders))
+        print(f"report   {filed.report}")
         return
     of_runs = {
         "--protocol": protocol,
@@ -118,31 +126,27 @@ def score(
         "--trivial/--no-trivial": trivial,
     }
     _refuse("needs --actor", of_runs)
-    if (prompt is None) != (source_prompt is None):
-        raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
-    if background not in (None, "as filmed", "white", "black"):
-        raise UserError(f"unknown background {background!r}; known: as filmed, white, black")
     with status.log_on_stderr():
-        from emo_bench.metrics import Captions, Settings
-        from emo_bench.runs.frame_scoring import ScoreRequest, score_request, write_scores
-        from emo_bench.system.devices import chosen_device
+        import emo_bench
 
-        captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
-        request = ScoreRequest(
-            frames=made,
-            reference=reference,
+        scored = emo_bench.score(
+            made,
+            reference,
+            metrics=[name.strip() for name in metrics.split(",") if name.strip()],
+            convention=convention,
             masks=masks,
             mask_labels=_labels(mask_labels, masks),
-            metrics=tuple(name.strip() for name in metrics.split(",") if name.strip()),
-            convention=convention,
-            background=background,  # type: ignore[arg-type]
             region=region,
-            settings=Settings(chosen_device(device), detector, clip, captions),
+            background=background,
+            source_prompt=source_prompt,
+            prompt=prompt,
+            detector=detector,
+            clip=clip,
+            device=device,
         )
-        table = score_request(request)
-        written = [] if out is None else write_scores(table, out)
-    _show(table)
-    for note in table.attrs["notes"]:
+        written = [] if out is None else scored.write(out)
+    _show(scored.scores)
+    for note in scored.notes:
         say(f"note: {note}")
     for path in written:
         say(f"wrote  {path}")

@@ -123,6 +123,7 @@ class EditStyle:
         instruction: for editors that are told what to do.
         editor: of the reference picture, a name of ``emo_bench.methods.reference_editors.EDITORS``.
         editor_settings: its settings.
+        title: for tables; no frame depends on it.
     """
 
     name: str
@@ -131,6 +132,7 @@ class EditStyle:
     instruction: str
     editor: str
     editor_settings: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
 
 
 class Method(ABC):

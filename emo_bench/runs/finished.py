@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas
 
 INDEX = "frame"
+# Folder of a run that holds its edits.
+EDITS = "edit"
 # Greatest size of frames.parquet, on disk and unpacked.
 LIMIT_BYTES = 2**29
 AGAIN = "give its emo-bench run command again"
@@ -37,6 +39,16 @@ class FinishedRun:
     path: Path
     manifest: dict[str, Any]
     scores: pandas.DataFrame
+
+    @property
+    def edits(self) -> dict[str, FinishedRun]:
+        """The finished edits of the run, by the names of their folders, opened anew each time.
+
+        Raises:
+            UserError: an edit is damaged.
+        """
+        folders = sorted(path.parent for path in (self.path / EDITS).glob(f"*/{MANIFEST}"))
+        return {folder.name: load_run(folder) for folder in folders if is_finished(folder)}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from emo_bench.metrics.watched import aggregated
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import AGAIN, load_run
+from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.text.csv_text import csv_text
 from emo_bench.video.frame_source import FrameSource, in_batches, match, open_frames
@@ -53,7 +54,7 @@ class ScoreRequest:
     masks: Path | None = None
     metrics: tuple[str, ...] = ()
     convention: str | None = None
-    background: Background | None = None
+    background: str | None = None
     region: str | None = None
     settings: Settings = field(default_factory=Settings)
     mask_labels: tuple[int, ...] = ()
@@ -67,9 +68,12 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
         UserError: the sources do not go together, or something that the convention needs is missing.
     """
     convention = _convention(request)
+    metrics = request.metrics or convention.metrics
+    if request.settings.clip != ANY_CLIP and not any(metric.startswith("clip_") for metric in metrics):
+        raise UserError(f"none of the metrics {', '.join(metrics)} uses CLIP: leave the CLIP model out")
     sources = _sources(request, convention)
     scorer = Scorer(
-        request.metrics or convention.metrics,
+        metrics,
         settings=request.settings,
         resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
         background=convention.background,
@@ -174,7 +178,13 @@ def _convention(request: ScoreRequest) -> Convention:
         chosen = find_convention(request.convention)
     if request.region is not None and request.region not in REGIONS:
         raise UserError(f"unknown region {request.region!r}; known: {', '.join(REGIONS)}")
-    return replace(chosen, background=request.background or chosen.background, region=request.region or chosen.region)
+    background: Background = chosen.background
+    if request.background is not None:
+        known = {name: name for name in get_args(Background)}
+        if request.background not in known:
+            raise UserError(f"unknown background {request.background!r}; known: {', '.join(known)}")
+        background = known[request.background]
+    return replace(chosen, background=background, region=request.region or chosen.region)
 
 
 def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource | None]:

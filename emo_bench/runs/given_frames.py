@@ -18,6 +18,8 @@ from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import GIVEN_PROFILE, LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
 from emo_bench.runs import runner
+from emo_bench.runs.plan import EDITING, RunRequest, apply_protocol
+from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.style_names import name_of
 from emo_bench.video.lossless import FrameDigest
 from emo_bench.video.numbered_frames import NumberedFrames, open_numbered
@@ -31,7 +33,7 @@ class GivenRequest:
     Attributes:
         frames: a folder of pictures or a video, one frame for each held-out frame.
         name: of the method that made them; lower case, digits, dash, underscore.
-        actor, protocol, split: as in ``runner.RunRequest``.
+        actor, protocol, split: as in ``RunRequest``.
         source_caption, target_caption: both or none; what the frames show before and after an edit.
         device: of the metrics.
         clip: model of an edit's CLIP scores; "auto" is the first at hand.
@@ -46,13 +48,15 @@ class GivenRequest:
     target_caption: str | None = None
     runs_dir: Path = Path("runs")
     device: str | None = None
-    clip: str = "auto"
+    clip: str = ANY_CLIP
 
 
-def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
-    """File the frames as a run, and make those of the trivial methods beside it.
+def file_frames(request: GivenRequest, *, trivial: bool = True) -> runner.MadeRuns:
+    """File the frames as a run, and make the runs of the trivial methods beside it.
 
-    Returns the folders, that of the frames first.
+    Args:
+        request: what is filed.
+        trivial: also make the runs of the trivial methods; an edit has none.
 
     Raises:
         UserError: the name is taken, the captions or the CLIP model do not fit the protocol or are not here, or the
@@ -64,17 +68,21 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> list[Path]:
         raise UserError(f"{request.name} is the name of a method of this toolkit: give the frames another --name")
     protocol = protocols.load_protocol(request.protocol or DEFAULT_PROTOCOL)
     style = _style(request, protocol)
-    if request.clip != "auto":
-        if not any(metric.startswith("clip_") for metric in protocol.scoring.metrics):
-            raise UserError(f"protocol {protocol.name} has no CLIP scores: leave --clip out")
+    applied = apply_protocol(protocol, actors.load(request.actor), request.split)
+    if request.clip != ANY_CLIP:
+        applied.require_clip_scores()
         find_clip(request.clip)
-    capture = actors.load(request.actor)
-    split = protocols.split(protocol, len(capture), capture.valid_indices, request.split)
-    cls = _class(request.name, open_numbered(request.frames, split.test))
-    run = runner.RunRequest(
-        request.name, request.actor, request.protocol, request.split, runs_dir=request.runs_dir, device=request.device
+    cls = _class(request.name, open_numbered(request.frames, applied.split.test))
+    run = RunRequest(
+        request.name,
+        request.actor,
+        request.protocol,
+        request.split,
+        runs_dir=request.runs_dir,
+        device=request.device,
+        clip=request.clip,
     )
-    return runner.run(run, trivial=trivial and style is None, cls=cls, style=style, clip=request.clip)
+    return runner.make_runs(run, trivial=trivial and style is None, applied=applied, cls=cls, style=style)
 
 
 def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | None:
@@ -82,11 +90,11 @@ def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | N
     before, after = request.source_caption, request.target_caption
     if (before is None) != (after is None):
         raise UserError("an edit has two captions: give --source-prompt and --prompt")
-    if protocol.task == "editing" and (before is None or after is None):
+    if protocol.task == EDITING and (before is None or after is None):
         raise UserError(f"protocol {protocol.name} scores an edit: give --source-prompt and --prompt")
     if before is None or after is None:
         return None
-    if protocol.task != "editing":
+    if protocol.task != EDITING:
         raise UserError(f"protocol {protocol.name} scores no edit: leave the prompts out, or --protocol editing")
     described = EditStyle("", before, after, after, "given")
     return dataclasses.replace(described, name=name_of(after, described, longest=40))

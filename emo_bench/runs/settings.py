@@ -19,7 +19,7 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True)
 class SortedSettings:
-    """Settings by what they reach, as text.
+    """Settings by what they change, as text.
 
     Attributes:
         method: settings of the method.
@@ -33,7 +33,7 @@ class SortedSettings:
 
 
 def sorted_settings(given: Mapping[str, Value]) -> SortedSettings:
-    """Sort settings by what they reach.
+    """Sort settings by what they change.
 
     Args:
         given: settings as a user gives them, e.g. ``{"preset": "literal", "edit.steps": 80, "clip": "portraits"}``.
@@ -42,11 +42,9 @@ def sorted_settings(given: Mapping[str, Value]) -> SortedSettings:
         The settings of each part. A value becomes the text that one would type after ``--set KEY=``.
     """
     text = {key: as_text(value) for key, value in given.items()}
-    clip = text.pop(CLIP, None)
+    clip = text.pop(CLIP, ANY_CLIP)
     edit = {key.removeprefix(EDIT_PREFIX): text.pop(key) for key in list(text) if key.startswith(EDIT_PREFIX)}
-    if clip is not None:
-        edit.setdefault(CLIP, clip)
-    return SortedSettings(text, edit, clip or ANY_CLIP)
+    return SortedSettings(text, edit, clip)
 
 
 def as_text(value: Value) -> str:

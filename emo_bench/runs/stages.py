@@ -55,6 +55,13 @@ class Job:
         return self.method.info.name
 
 
+def do_all(job: Job) -> None:
+    """Do the stages that are left, in order."""
+    fit(job)
+    render(job)
+    score(job)
+
+
 def fit(job: Job) -> None:
     """Fit the method on the training frames; no other frame can be read."""
     if _done(job, "fit", job.method.fit_files):

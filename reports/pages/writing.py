@@ -43,6 +43,11 @@ def write_tables(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups:
 def summary(folders: Sequence[Path]) -> str:
     """The tables as aligned text, for a terminal."""
     groups, _ = read_groups(folders)
+    return summary_of(groups)
+
+
+def summary_of(groups: Sequence[Group]) -> str:
+    """:func:`summary` of runs that have been read."""
     blocks = []
     for group in groups:
         metrics = group.metrics

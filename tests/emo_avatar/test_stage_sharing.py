@@ -20,7 +20,7 @@ from emo_bench.runs import runner
 from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.manifest import read_manifest
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest, plan_run
 
 QUICK = {
     "resolution_px": "32", "skip_resolutions": "8,16,32", "projection_steps": "6", "tuning_steps": "4", "steps": "4",
@@ -158,7 +158,7 @@ def test_an_edit_by_dataset_update_goes_through_the_method(
 
 
 def test_dataset_update_needs_an_editor_that_can(request_of, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    base, _, _, _ = runner.planned(request_of("shared", {}))
+    base = plan_run(request_of("shared", {})).method
     workspace = Workspace(tmp_path, "smoke", 0, "cpu", {"supervision": "dataset-update"})
     style = EditStyle("x", "a", "b", "c", "styletransfer")
     with pytest.raises(UserError, match="whose editor is instruct-pix2pix"):

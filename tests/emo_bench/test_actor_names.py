@@ -24,7 +24,8 @@ from emo_bench.actors.library import require_free
 from emo_bench.actors.names import check_name, is_name, same_name
 from emo_bench.cli import main
 from emo_bench.errors import UserError
-from emo_bench.runs.runner import RunRequest, run
+from emo_bench.runs.plan import RunRequest
+from emo_bench.runs.runner import run
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = [

@@ -14,7 +14,8 @@ from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Workspace
 from emo_bench.runs.editing import open_edit
 from emo_bench.runs.frame_scoring import ScoreRequest, score_request
-from emo_bench.runs.runner import RunRequest, run
+from emo_bench.runs.plan import RunRequest
+from emo_bench.runs.runner import run
 
 STYLE = {"name": "s", "source_caption": "a", "target_caption": "b", "instruction": "c", "editor": "file"}
 

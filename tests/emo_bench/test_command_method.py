@@ -18,7 +18,7 @@ from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import EditStyle, Workspace
 from emo_bench.runs import runner
 from emo_bench.runs.finished import load_run
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest
 from emo_bench.video.lossless import read_lossless
 
 FIT = """

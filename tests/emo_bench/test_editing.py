@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle
-from emo_bench.runs.editing import choose_style
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.manifest import read_manifest
 from emo_bench.runs.style_names import name_of
+from emo_bench.runs.styles import choose_style
 from emo_bench.video.lossless import read_lossless
 from protocols.splitting import parse_frames
 

@@ -20,7 +20,8 @@ import torch
 from emo_bench.cli import main
 from emo_bench.errors import MethodError, Terminated, UserError
 from emo_bench.methods.training.state_file import save_state
-from emo_bench.runs.runner import RunRequest, run
+from emo_bench.runs.plan import RunRequest
+from emo_bench.runs.runner import run
 from emo_bench.system.endings import ending, exit_code
 
 ROOT = Path(__file__).resolve().parents[2]

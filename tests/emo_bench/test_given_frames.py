@@ -32,7 +32,7 @@ def answer() -> list[np.ndarray]:
 def file(actor: str, protocol_file: str, tmp_path: Path) -> Any:
     def start(frames: Path, **changes: Any) -> Path:
         request = {"name": "elsewhere", "actor": actor, "protocol": protocol_file, "runs_dir": tmp_path / "runs"}
-        return file_frames(GivenRequest(frames, **{**request, "device": "cpu", **changes}), trivial=False)[0]
+        return file_frames(GivenRequest(frames, **{**request, "device": "cpu", **changes}), trivial=False).run
 
     return start
 

@@ -27,7 +27,8 @@ from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import Workspace
 from emo_bench.methods.seeds import GREATEST
 from emo_bench.methods.settings import MethodSettings, resolve
-from emo_bench.runs.runner import RunRequest, run
+from emo_bench.runs.plan import RunRequest
+from emo_bench.runs.runner import run
 
 VALUES = ["", " ", ",", ",,1", "1,,2", "nan", "inf", "-inf", "-1", "0", "1e999", "1e-999", "9" * 30, "9" * 5000,
     "1e300", "word",

@@ -12,7 +12,7 @@ import pytest
 from emo_bench.errors import UserError
 from emo_bench.runs import runner
 from emo_bench.runs.manifest import read_manifest
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest
 
 # Videos hold random numbers of their own.
 SAME = ("checkpoint.safetensors", "frames.parquet")

@@ -17,7 +17,7 @@ from emo_bench.runs import runner
 from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.manifest import read_manifest
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest
 from emo_bench.system.devices import chosen_device
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from protocols.splitting import parse_frames

@@ -35,6 +35,7 @@ def finished_runs(folder: Path) -> Path:
     Returns the second run.
     """
     from emo_bench.runs import runner
+    from emo_bench.runs.plan import RunRequest
     from reports.gate.stored_scores import group_seeds, write_stored_scores
     from reports.rows import read_rows
     from tests.conftest import QUICK_PROTOCOL, write_actor
@@ -45,7 +46,7 @@ def finished_runs(folder: Path) -> Path:
     write_actor(actor)
     (folder / "quick.toml").write_text(QUICK_PROTOCOL)
     (folder / "thresholds.toml").write_text(THRESHOLDS)
-    request = runner.RunRequest(
+    request = RunRequest(
         "mean-frame", "dot", str(folder / "quick.toml"), profile="smoke", runs_dir=folder / "runs", device="cpu"
     )
     runner.run(request)

@@ -16,7 +16,7 @@ from emo_bench.cli import main
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import Method, MethodInfo, Workspace, gpu_resolution_px
 from emo_bench.runs import runner
-from emo_bench.runs.runner import MINI_PROTOCOL, RunRequest, default_profile, planned
+from emo_bench.runs.plan import MINI_PROTOCOL, RunRequest, default_profile, plan_run
 from emo_bench.system.devices import chosen_device
 from tests.gpu.test_fits import TINY
 
@@ -74,7 +74,7 @@ def test_the_device_has_a_number(one_gpu: None, tmp_path: Path) -> None:
 def test_without_a_gpu_the_default_is_cpu(
     name: str, no_gpu: None, capture: Capture, tmp_path: Path, protocol_file: str
 ) -> None:
-    method = planned(RunRequest(name, "face", protocol=protocol_file, runs_dir=tmp_path))[0]
+    method = plan_run(RunRequest(name, "face", protocol=protocol_file, runs_dir=tmp_path)).method
     assert (method.workspace.profile, method.workspace.device) == ("cpu", "cpu")
     assert method.resolution_px == 128
 
@@ -83,7 +83,7 @@ def test_without_a_gpu_the_default_is_cpu(
 def test_on_a_gpu_the_default_runs_with_what_is_here_at_the_captures_size(
     name: str, one_gpu: None, capture: Capture, tmp_path: Path, protocol_file: str
 ) -> None:
-    method = planned(RunRequest(name, "face", protocol=protocol_file, runs_dir=tmp_path))[0]
+    method = plan_run(RunRequest(name, "face", protocol=protocol_file, runs_dir=tmp_path)).method
     assert (method.workspace.profile, method.workspace.device) == ("gpu", "cuda:0")
     assert method.resolution_px == capture.size_px == 64
     assert all(assets.locate(asset) for asset in type(method).required_assets("gpu"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from emo_bench.runs import runner
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest
 
 
 @pytest.fixture(scope="session")

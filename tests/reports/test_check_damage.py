@@ -17,7 +17,7 @@ from emo_avatar.skip_fusion import TextureEncoder
 from emo_bench.actors.capture import Capture
 from emo_bench.runs import runner
 from emo_bench.runs.finished import load_run
-from emo_bench.runs.runner import RunRequest
+from emo_bench.runs.plan import RunRequest
 
 # Enough to follow the head, in seconds.
 SETTINGS = {

@@ -28,6 +28,7 @@ from emo_bench.methods import registry as methods
 from emo_bench.metrics import Scorer
 from emo_bench.runs import runner, stages, store
 from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.plan import RunRequest
 
 METHOD = f"{Path(__file__).with_name('steps.py')}:Steps"
 
@@ -130,12 +131,10 @@ def main(actor: str, protocol: str, runs_dir: Path) -> None:
     found = {}
     for number, place in enumerate(("undisturbed", *PLACES)):
         # One identity, so that the same outcome is owed; one runs folder a place, so that nothing is shared.
-        request = runner.RunRequest(
-            METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir / str(number), device="cpu"
-        )
+        request = RunRequest(METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir / str(number), device="cpu")
         killed = 0
 
-        def disturbed(place: str = place, request: runner.RunRequest = request) -> None:
+        def disturbed(place: str = place, request: RunRequest = request) -> None:
             arm(place)
             runner.run(request, trivial=False)
 

@@ -17,7 +17,8 @@ from types import FrameType
 
 from emo_bench.runs import editing, runner
 from emo_bench.runs.finished import find_runs, load_run
-from protocols.styles import load_style
+from emo_bench.runs.plan import EditRequest, RunRequest
+from emo_bench.runs.styles import named_style
 from reports.pages.html import PageOptions
 from reports.publishing import publish
 from tests.emo_bench.interruption.kill_and_rerun import METHOD, in_child
@@ -25,9 +26,9 @@ from tests.emo_bench.interruption.kill_and_rerun import METHOD, in_child
 
 def make(actor: str, protocol: str, runs_dir: Path) -> None:
     """What ``emo-bench run --style comic`` and ``emo-bench report`` do."""
-    request = runner.RunRequest(METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir, device="cpu")
+    request = RunRequest(METHOD, actor, protocol, profile="smoke", runs_dir=runs_dir, device="cpu")
     (run,) = runner.run(request, trivial=False)
-    editing.edit(run, editing.EditRequest(load_style("comic")), "cpu", METHOD)
+    editing.edit(run, EditRequest(named_style("comic")), "cpu", METHOD)
     publish(find_runs([runs_dir]), runs_dir / "report", PageOptions(clips=False))
 
 

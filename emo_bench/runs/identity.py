@@ -1,0 +1,139 @@
+"""What a run is: the identity that its frames depend on, and the facts that a reader of ``run.json`` wants to know.
+
+One law makes the identity of runs and of edits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from emo_bench.assets import sha256_of
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import SMOKE_PROFILE, EditStyle, Method
+from emo_bench.runs.plan import AppliedProtocol, EditPlan, Plan
+from emo_bench.runs.settings import EDIT_PREFIX
+from emo_bench.runs.style_names import REFERENCE
+
+SMOKE_FLAG = "smoke profile: for trying things out, its numbers are not results"
+MINI_FLAG = "mini protocol: for trying things out, its numbers are not results"
+# For tables; no frame depends on it.
+_STYLE_TITLE = "title"
+
+
+def identity_of_run(plan: Plan) -> dict[str, Any]:
+    """The identity of a run, plain JSON values."""
+    fit = {
+        "actor": {"name": plan.request.actor, "sha256": plan.applied.capture.sha256},
+        "method": plan.cls.info.name,
+        "profile": plan.profile,
+        "seed": plan.request.seed,
+        "resolution_px": plan.method.resolution_px,
+    }
+    identity = _identity(fit, plan.applied, plan.request.settings, plan.method, plan.style)
+    file = methods.method_file(plan.request.method)
+    if file is not None and file.suffix == ".py":
+        identity["method_file_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return identity
+
+
+def identity_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of an edit, plain JSON values.
+
+    Args:
+        plan: of the edit.
+        manifest: of the fitted run that is edited.
+    """
+    fit = manifest["identity"]
+    settings = {**fit["settings"], **{f"{EDIT_PREFIX}{key}": value for key, value in plan.settings.items()}}
+    identity = _identity(fit, plan.applied, settings, plan.method, plan.style)
+    identity["assets"] = {**_own_picture(plan.style), **identity["assets"]}
+    return identity
+
+
+def facts_of_run(plan: Plan) -> dict[str, Any]:
+    """Entries of a run's manifest besides its identity."""
+    info, applied = plan.cls.info, plan.applied
+    capture = applied.capture
+    flags = list(applied.split.flags)
+    if plan.profile == SMOKE_PROFILE:
+        flags.insert(0, SMOKE_FLAG)
+    elif applied.protocol.mini:
+        flags.insert(0, MINI_FLAG)
+    if plan.method.resolution_px > capture.size_px:
+        flags.append(f"reference frames are enlarged from {capture.size_px} to {plan.method.resolution_px} px")
+    flags += [str(flag) for flag in plan.method.describe().get("flags", [])]  # type: ignore[attr-defined]
+    return {
+        "title": info.title,
+        "smoke": plan.is_smoke,
+        "flags": flags,
+        "protocol_title": applied.protocol.title,
+        "split": applied.split.as_dict(),
+        "capture": {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px},
+        "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
+        **_method_place(plan.request.method),
+    }
+
+
+def facts_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of an edit's manifest besides its identity; ``manifest`` is that of the run that is edited."""
+    applied = plan.applied
+    return {
+        **{key: manifest[key] for key in ("title", "smoke", "capture", "method")},
+        "style_title": plan.style.title,
+        "flags": list(dict.fromkeys([*manifest["flags"], *applied.split.flags])),
+        "protocol_title": applied.protocol.title,
+        "split": applied.split.as_dict(),
+    }
+
+
+def _identity(
+    fit: Mapping[str, Any],
+    applied: AppliedProtocol,
+    settings: Mapping[str, str],
+    method: Method,
+    style: EditStyle | None,
+) -> dict[str, Any]:
+    """Everything that the frames of a run or an edit depend on; with another value it is another run.
+
+    Args:
+        fit: actor, method, profile, seed and resolution of the fit.
+        applied: protocol and split.
+        settings: all settings, as the user gives them.
+        method: what renders the frames; it describes its configuration and its assets.
+        style: the edit that the frames show.
+    """
+    protocol, split = applied.protocol, applied.split
+    described: dict[str, Any] = method.describe()
+    identity = {
+        "protocol": {"name": protocol.name, "version": protocol.version, "hash": protocol.hash()},
+        "split": {"name": split.name, "sha256": split.digest()},
+        "actor": fit["actor"],
+        "method": fit["method"],
+        "profile": fit["profile"],
+        "seed": fit["seed"],
+        "settings": dict(settings),
+        "resolution_px": fit["resolution_px"],
+        "config": described.get("config", {}),
+        "assets": described.get("assets", {}),
+    }
+    if style is not None:
+        identity["style"] = {key: value for key, value in dataclasses.asdict(style).items() if key != _STYLE_TITLE}
+    return identity
+
+
+def _method_place(method: str) -> dict[str, str]:
+    """Where the file of an unregistered method lies, for whoever opens the run later."""
+    file = methods.method_file(method)
+    if file is None:
+        return {}
+    named = "" if file.suffix == ".toml" else f":{method.rpartition(':')[2]}"
+    return {"method_place": f"{file.resolve()}{named}"}
+
+
+def _own_picture(style: EditStyle) -> dict[str, str]:
+    """SHA-256 of the user's own picture, under the name that :mod:`emo_bench.runs.style_names` looks for."""
+    return {REFERENCE: sha256_of(Path(style.editor_settings["image"]))} if style.editor == "file" else {}

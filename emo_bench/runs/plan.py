@@ -1,0 +1,396 @@
+"""The plan of a run: every choice is made and checked once, before there is a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import protocols
+from emo_bench import actors
+from emo_bench.actors.capture import Capture
+from emo_bench.clip.model import find_clip
+from emo_bench.errors import MethodError, UserError
+from emo_bench.methods import registry as methods
+from emo_bench.methods.interface import GPU_PROFILE, SMOKE_PROFILE, EditStyle, Method, Workspace
+from emo_bench.methods.seeds import require_seed
+from emo_bench.methods.watched import WatchedMethod, build_watched
+from emo_bench.metrics.registry import metric_class
+from emo_bench.runs.finished import EDITS
+from emo_bench.runs.settings import ANY_CLIP, CLIP
+from emo_bench.runs.store import RunPlace, variant_name
+from emo_bench.runs.style_names import told_apart
+from emo_bench.system.devices import chosen_device, on_gpu
+from protocols.loader import DEFAULT_PROTOCOL
+
+MINI_PROTOCOL = "self_reenactment-mini"
+EDIT_PROTOCOL, MINI_EDIT_PROTOCOL = "editing", "editing-mini"
+EDITING = "editing"
+
+log = logging.getLogger("emo_bench")
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """The edit that the user asks for.
+
+    Attributes:
+        style: what to make.
+        settings: settings of the edit, without the prefix ``edit.``.
+        asked_for: False for the edit that a run makes by default; if it cannot be made, the run only notes why.
+        clip: the CLIP model of the CLIP scores, and of the training if ``settings`` name no other.
+    """
+
+    style: EditStyle
+    settings: Mapping[str, str] = field(default_factory=dict)
+    asked_for: bool = True
+    clip: str = ANY_CLIP
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The run that the user asks for; None leaves a choice to the machine, the profile and the protocol.
+
+    Attributes:
+        method: a name, ``path/to/file.py:Class`` or ``path/to/file.toml``.
+        actor, protocol, split, profile, seed: as in ``emo_bench.run``.
+        settings: settings of the method.
+        runs_dir: the folder that keeps the runs.
+        device: ``cpu`` or ``cuda``.
+        cache: folder in which the runs of one study share the results of stages; the result is the same.
+        clip: the CLIP model of all CLIP scores, also those of the edit.
+        edit: the edit; None makes no edit.
+    """
+
+    method: str
+    actor: str
+    protocol: str | None = None
+    split: str | None = None
+    profile: str | None = None
+    seed: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    runs_dir: Path = Path("runs")
+    device: str | None = None
+    cache: Path | None = None
+    clip: str = ANY_CLIP
+    edit: EditRequest | None = None
+
+
+@dataclass(frozen=True)
+class AppliedProtocol:
+    """A protocol on a capture: which frames train, which are held out, and by which metrics they are scored."""
+
+    protocol: protocols.Protocol
+    capture: Capture
+    split: protocols.Split
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Ids of the metrics, all of them known."""
+        return self.protocol.scoring.metrics
+
+    @property
+    def has_clip_scores(self) -> bool:
+        """Whether a metric of the protocol uses a CLIP model."""
+        return any(metric.startswith("clip_") for metric in self.metrics)
+
+    def require_clip_scores(self) -> None:
+        """Refuse a CLIP model that nothing would use, where no edit is made.
+
+        Raises:
+            UserError: the protocol has no CLIP scores.
+        """
+        if not self.has_clip_scores:
+            raise UserError(
+                f"protocol {self.protocol.name} has no CLIP scores and no edit is made: leave the CLIP model out"
+            )
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """An edit with every choice made.
+
+    Attributes:
+        run: folder of the run that is edited.
+        style: the style, under a name that no other edit of the run has.
+        settings: settings of the edit, without the prefix ``edit.``.
+        applied: the editing protocol on the run's capture, with the training frames of the run.
+        method: the edit as a method, over its folder inside the run's.
+        clip: the CLIP model of the CLIP scores.
+    """
+
+    run: Path
+    style: EditStyle
+    settings: Mapping[str, str]
+    applied: AppliedProtocol
+    method: Method
+    clip: str
+
+    @property
+    def folder(self) -> Path:
+        """The edit's folder."""
+        return self.method.workspace.folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run with every choice made.
+
+    Attributes:
+        request: what was asked for; its actor has the name that the actor gives itself.
+        cls: class of the method.
+        applied: the protocol on the actor's capture.
+        profile: one of the method's profiles.
+        device: as torch names it.
+        method: the method over the run's folder, which need not exist yet.
+        clip: the CLIP model of the CLIP scores.
+        style: the edit that given frames show; None for a fit.
+        edit: the edit that is made of the fit.
+    """
+
+    request: RunRequest
+    cls: type[Method]
+    applied: AppliedProtocol
+    profile: str
+    device: str
+    method: WatchedMethod
+    clip: str = ANY_CLIP
+    style: EditStyle | None = None
+    edit: EditPlan | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.method.workspace.folder
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether the run is for trying things out, so that its numbers are not results."""
+        return _is_smoke(self.profile, self.applied.protocol)
+
+
+def plan_run(
+    request: RunRequest,
+    *,
+    applied: AppliedProtocol | None = None,
+    cls: type[Method] | None = None,
+    style: EditStyle | None = None,
+) -> Plan:
+    """Make every choice of a run and check it. Nothing is written, and the method is built once.
+
+    Args:
+        request: what is asked for.
+        applied: the protocol on the actor's capture, where a caller has loaded them already.
+        cls: class of the method, where ``request.method`` does not lead to it.
+        style: the edit that given frames show.
+
+    Raises:
+        UserError: a name is wrong, the video is too short, or the choices do not go together.
+    """
+    cls = cls or methods.method_class(request.method)
+    if request.method != cls.info.name and cls.info.name in methods.known_methods():
+        raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
+    require_seed(request.seed)
+    device, profile = device_and_profile(request, cls)
+    # A wrong list is the method's fault on any machine, and is reported before there is a folder.
+    methods.assets_of(cls, profile)
+    if applied is None:
+        applied = _applied_protocol_of(request, profile)
+    protocol = applied.protocol
+    if profile == SMOKE_PROFILE and not protocol.mini:
+        raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: leave out --protocol")
+    if protocol.task == EDITING and style is None:
+        raise UserError(
+            f"protocol {protocol.name} scores edits, and a run scores the avatar before its edit: leave out "
+            "--protocol; the edit of a run is scored under the editing protocol anyway"
+        )
+    request = dataclasses.replace(request, actor=applied.capture.name)
+    if request.clip != ANY_CLIP:
+        find_clip(request.clip)
+    folders = _Folders(request, cls.info.name, profile, applied)
+    if style is not None:
+        style = told_apart(style, folders.of_style)
+    folder = folders.of_style(style.name if style else None)
+    size_px = applied.capture.size_px
+    workspace = Workspace(folder, profile, request.seed, device, request.settings, size_px, request.cache)
+    clip = request.clip if applied.has_clip_scores else ANY_CLIP
+    plan = Plan(request, cls, applied, profile, device, build_watched(cls, workspace), clip, style)
+    return dataclasses.replace(plan, edit=_edit_of(plan))
+
+
+def device_and_profile(request: RunRequest, cls: type[Method] | None = None) -> tuple[str, str]:
+    """The device and the profile of a run.
+
+    Args:
+        request: what is asked for.
+        cls: class of the method, where a caller has it already.
+
+    Raises:
+        UserError: this machine has no such device, or the method no such profile.
+    """
+    cls = cls or methods.method_class(request.method)
+    device = chosen_device(request.device)
+    profile = request.profile or default_profile(cls, device)
+    offered = methods.profiles_of(cls)
+    if profile not in offered:
+        raise UserError(f"method {cls.info.name} has no profile {profile!r}; its profiles: {', '.join(offered)}")
+    return device, profile
+
+
+def default_profile(cls: type[Method], device: str) -> str:
+    """``gpu`` with a GPU, ``cpu`` without one or where there is no ``gpu``; else the first that is not ``smoke``.
+
+    It is never ``paper`` where there is another one: ``paper`` needs downloaded weights and takes days.
+    """
+    offered = methods.profiles_of(cls)
+    wanted = (GPU_PROFILE, "cpu") if on_gpu(device) else ("cpu",)
+    others = (profile for profile in offered if profile != SMOKE_PROFILE)
+    return next((profile for profile in wanted if profile in offered), None) or next(others, offered[0])
+
+
+def plan_trivial(name: str, request: RunRequest, applied: AppliedProtocol, resolution_px: int) -> Plan:
+    """The plan of a trivial method on the same frames, at the same resolution.
+
+    Args:
+        name: of the trivial method.
+        request: of the run that it stands beside, with the profile and the device of its plan.
+        applied: the protocol on the capture, as in that plan.
+        resolution_px: side of that run's frames.
+    """
+    offered = methods.profiles_of(methods.method_class(name))
+    profile = request.profile if request.profile in offered else "cpu"
+    beside = dataclasses.replace(request, method=name, profile=profile, settings={}, edit=None)
+    plan = plan_run(beside, applied=applied)
+    if plan.method.resolution_px == resolution_px:
+        return plan
+    sized = dataclasses.replace(beside, settings={"resolution_px": str(resolution_px)})
+    return plan_run(sized, applied=applied)
+
+
+def apply_protocol(protocol: protocols.Protocol, capture: Capture, split: str | None = None) -> AppliedProtocol:
+    """Divide the frames of a capture, and check that the protocol's metrics are known.
+
+    Args:
+        protocol: the protocol.
+        capture: the capture.
+        split: name of one of the protocol's splits; None takes its default.
+
+    Raises:
+        UserError: there is no such metric or split, or the video is too short.
+    """
+    for name in protocol.scoring.metrics:
+        try:
+            metric_class(name)
+        except MethodError:
+            raise
+        except UserError as error:
+            raise UserError(f"protocol {protocol.name}: {error}") from error
+    return AppliedProtocol(protocol, capture, protocols.split(protocol, len(capture), capture.valid_indices, split))
+
+
+def plan_edit(
+    method: Method, capture: Capture, split: str, train: tuple[int, ...], *, smoke: bool, request: EditRequest
+) -> EditPlan:
+    """Make every choice of an edit and check it; nothing is written, and the edit is built once.
+
+    Args:
+        method: the method over the run's folder, fitted or not.
+        capture: what it is fitted on.
+        split, train: name of the split that it is fitted on, and its training frames.
+        smoke: whether the run is for trying things out.
+        request: what is asked for.
+
+    Raises:
+        UserError: the method cannot edit, a setting, an asset or a model is not there, or the fit trains on the frames
+            that the edit is scored on.
+    """
+    if request.clip != ANY_CLIP:
+        find_clip(request.clip)
+    settings = dict(request.settings)
+    if request.clip != ANY_CLIP:
+        settings.setdefault(CLIP, request.clip)
+    run = method.workspace.folder
+    style = request.style
+    if style.editor == "file":
+        style = told_apart(style, lambda name: _edit_folder(run, name, settings))
+    workspace = dataclasses.replace(method.workspace, folder=_edit_folder(run, style.name, settings), settings=settings)
+    applied = _editing_protocol(capture, split, train, smoke)
+    return EditPlan(run, style, settings, applied, method.edit(style, workspace), request.clip)
+
+
+def _edit_of(plan: Plan) -> EditPlan | None:
+    """The plan of the run's edit; None if there is none to make, and the log says why one cannot be made."""
+    wanted = plan.request.edit
+    if wanted is None:
+        return None
+    # A CLIP model that no score of the fit uses was given for the edit.
+    required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
+    if not required and "edit" not in plan.cls.info.capabilities:
+        return None
+    try:
+        wanted = dataclasses.replace(wanted, clip=plan.request.clip)
+        capture, split = plan.applied.capture, plan.applied.split
+        return plan_edit(plan.method, capture, split.name, split.train, smoke=plan.is_smoke, request=wanted)
+    except UserError as error:
+        if required:
+            raise
+        log.info("edit: will be left out: %s", error)
+        return None
+
+
+def _applied_protocol_of(request: RunRequest, profile: str) -> AppliedProtocol:
+    usual = MINI_PROTOCOL if profile == SMOKE_PROFILE else DEFAULT_PROTOCOL
+    protocol = protocols.load_protocol(request.protocol or usual)
+    return apply_protocol(protocol, actors.load(request.actor), request.split)
+
+
+def _editing_protocol(capture: Capture, split_name: str, train: tuple[int, ...], smoke: bool) -> AppliedProtocol:
+    """The clip to edit, which the fit has not seen, with the training frames of the fit."""
+    protocol = protocols.load_protocol(MINI_EDIT_PROTOCOL if smoke else EDIT_PROTOCOL)
+    applied = apply_protocol(protocol, capture)
+    clip = applied.split
+    if set(clip.test) & set(train):
+        raise UserError(
+            f"protocol {protocol.name} edits the end of the video, which split {split_name} trains on: "
+            "run with --split tail-500, or with --skip-edit"
+        )
+    flags = list(clip.flags)
+    if round(capture.fps) != 25:
+        flags.append(f"the clip has {capture.fps:g} frames a second, not 25")
+    split = dataclasses.replace(clip, train=train, unused=(), guard=(), flags=tuple(flags))
+    return dataclasses.replace(applied, split=split)
+
+
+def _edit_folder(run: Path, style: str, settings: Mapping[str, str]) -> Path:
+    variant = variant_name(settings)
+    return run / EDITS / (f"{style}+{variant}" if variant else style)
+
+
+def _is_smoke(profile: str, protocol: protocols.Protocol) -> bool:
+    return profile == SMOKE_PROFILE or protocol.mini
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """The folders that a run may have: one for each style of given frames, one for a fit."""
+
+    request: RunRequest
+    method: str
+    profile: str
+    applied: AppliedProtocol
+
+    def of_style(self, style: str | None) -> Path:
+        """The run's folder if its frames show the edit of that name; None for a fit."""
+        protocol, split = self.applied.protocol, self.applied.split
+        place = RunPlace(
+            protocol=protocol.name,
+            split=None if split.name == protocol.default_split else split.name,
+            actor=self.request.actor,
+            method=self.method,
+            settings={**self.request.settings, **({"style": style} if style else {})},
+            profile=self.profile,
+            seed=self.request.seed,
+        )
+        return place.folder(self.request.runs_dir)
