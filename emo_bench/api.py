@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from emo_bench.runs.plan import EditRequest
     from emo_bench.runs.runner import MadeRuns
-    from reports.comparison import Group
+    from reports.ranking import Group
 
 __all__ = ["FrameScores", "Report", "RunResult", "edit", "file_frames", "load_run", "report", "run", "score"]
 

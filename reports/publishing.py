@@ -10,12 +10,12 @@ from pathlib import Path
 from emo_bench.files import write_bytes
 from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import json_text
-from reports.comparison import Group
 from reports.figures.lineup import line_up_all
 from reports.pages.content import report_content
 from reports.pages.html import PageOptions, render_page
 from reports.pages.latex import latex_report
 from reports.pages.writing import write_tables
+from reports.ranking import Group
 from reports.tables import LeftOut, long_rows, read_groups, wide_table
 
 WIDE, LATEX, JSON, HTML = "report_wide.csv", "report.tex", "report.json", "report.html"
