@@ -55,5 +55,6 @@ def ablate_command(request: AblationRequest, config: Path | None) -> str:
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     words += ["--seed", str(base.seed), *(word for name in request.only for word in ("--only", name))]
     pairs = [*base.settings.items(), *((f"edit.{key}", value) for key, value in request.edit_settings.items())]
+    pairs += [] if base.clip == "auto" else [("clip", base.clip)]
     words += [word for key, value in pairs for word in ("--set", f"{key}={value}")]
     return shlex.join(["emo-bench", "ablate", *words, *([] if request.edits else ["--skip-edit"])])
