@@ -10,8 +10,9 @@ import numpy as np
 from emo_bench.actors.track import Track
 from emo_bench.tracking.fit import TrackFit, with_shape
 from emo_bench.tracking.fit_hair import change_hair, fit_hair
+from emo_bench.tracking.fit_outline import Outline
 from emo_bench.tracking.fit_shoulders import fit_shoulders, smooth_shoulders
-from emo_bench.tracking.fit_torso import Outline, change_torso, fit_torso
+from emo_bench.tracking.fit_torso import change_torso, fit_torso
 from emo_bench.tracking.head_rig import load_head_rig
 
 CHIN, NOSE_TIP, EARS = 8, 33, (0, 16)

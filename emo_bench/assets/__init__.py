@@ -3,7 +3,7 @@
 from emo_bench.assets.catalogue import PRIOR, Asset, Carrier, find_asset, list_assets
 from emo_bench.assets.checksums import sha256_of
 from emo_bench.assets.fetching import add, fetch
-from emo_bench.assets.location import MISSING, AssetFile, locate, require
+from emo_bench.assets.location import MISSING, AssetFile, lacking, locate, require
 
 __all__ = [
     "MISSING",
@@ -14,6 +14,7 @@ __all__ = [
     "add",
     "fetch",
     "find_asset",
+    "lacking",
     "list_assets",
     "locate",
     "require",

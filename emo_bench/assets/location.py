@@ -74,6 +74,14 @@ def require(name: str) -> AssetFile:
     raise UserError(f"asset {asset.name} ({asset.file}) is not on this machine; run: {asset.remedy()}")
 
 
+def lacking(*names: str) -> str | None:
+    """Return which of some assets is not on this machine and how to get it, in one line; None if all are here."""
+    for name in names:
+        if locate(name) is None:
+            return f"needs asset {name}; run: {find_asset(name).remedy()}"
+    return None
+
+
 def problem(asset: Asset, path: Path) -> str | None:
     """Return why the file or folder is not the asset ("is ..."), or None if no problem is found."""
     if asset.is_folder:

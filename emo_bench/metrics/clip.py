@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,11 @@ from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 
 # A difference of unit embeddings below this value is fp32 noise (measured: below 1e-6), not a direction.
 NO_DIRECTION = 1e-5
+PAIRS = "mean over neighbouring pairs"
+
+
+def _info(name: str, title: str, **others: Any) -> MetricInfo:
+    return MetricInfo(name, "1", title, "higher", "1", value_range="[0, 1]", **others)
 
 
 class _ClipMetric(Metric):
@@ -87,15 +92,8 @@ class ClipDirection(_ClipMetric):
     unedited, and for all frames if the model embeds both captions identically.
     """
 
-    info = MetricInfo(
-        "clip_d",
-        "1",
-        "CLIP directional similarity",
-        "higher",
-        "1",
-        value_range="[0, 1]",
-        needs="a reference, captions",
-        undefined="the frame is not edited",
+    info = _info(
+        "clip_d", "CLIP directional similarity", needs="a reference, captions", undefined="the frame is not edited"
     )
     needs_captions = True
 
@@ -113,14 +111,10 @@ class ClipDirectionOverTime(_ClipMetric):
     either frame is unedited.
     """
 
-    info = MetricInfo(
+    info = _info(
         "clip_dv",
-        "1",
         "CLIP direction over time, of the edit",
-        "higher",
-        "1",
-        value_range="[0, 1]",
-        averaging="mean over neighbouring pairs",
+        averaging=PAIRS,
         undefined="it is the first frame, or a frame that is not edited",
     )
 
@@ -139,14 +133,10 @@ class ClipDirectionOverTimeIN2N(_ClipMetric):
     if either video has no motion.
     """
 
-    info = MetricInfo(
+    info = _info(
         "clip_dv_in2n",
-        "1",
         "CLIP direction over time, of the motion",
-        "higher",
-        "1",
-        value_range="[0, 1]",
-        averaging="mean over neighbouring pairs",
+        averaging=PAIRS,
         undefined="it is the first frame, or nothing moves",
     )
 
@@ -157,15 +147,11 @@ class ClipDirectionOverTimeIN2N(_ClipMetric):
 class ClipConsistency(_ClipMetric):
     """Cosine of the embeddings of each frame and the previous frame; NaN at the first frame."""
 
-    info = MetricInfo(
+    info = _info(
         "clip_consistency",
-        "1",
         "CLIP consistency of neighbouring frames",
-        "higher",
-        "1",
         needs_reference=False,
-        value_range="[0, 1]",
-        averaging="mean over neighbouring pairs",
+        averaging=PAIRS,
         undefined="it is the first frame",
     )
 
@@ -177,16 +163,7 @@ class ClipConsistency(_ClipMetric):
 class ClipText(_ClipMetric):
     """Cosine of a frame's embedding and the target caption's; not multiplied by 100 or 2.5, not clipped at 0."""
 
-    info = MetricInfo(
-        "clip_text",
-        "1",
-        "CLIP similarity to the target caption",
-        "higher",
-        "1",
-        needs_reference=False,
-        value_range="[0, 1]",
-        needs="captions",
-    )
+    info = _info("clip_text", "CLIP similarity to the target caption", needs_reference=False, needs="captions")
     needs_captions = True
 
     def score_batch(self, batch: Batch) -> Scores:

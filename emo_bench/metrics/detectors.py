@@ -82,10 +82,7 @@ class _Kind:
     def missing(self) -> str | None:
         if any(importlib.util.find_spec(package) is None for package in self.packages):
             return f"needs package {self.distribution}; run: pip install {self.distribution}"
-        for name in self.assets:
-            if assets.locate(name) is None:
-                return f"needs asset {name}; run: {assets.find_asset(name).remedy()}"
-        return self.libraries()
+        return assets.lacking(*self.assets) or self.libraries()
 
 
 def _missing_mediapipe() -> str | None:

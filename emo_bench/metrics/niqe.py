@@ -37,9 +37,7 @@ class NIQE(Metric):
 
     @classmethod
     def missing(cls) -> str | None:
-        if assets.locate(ASSET) is None:
-            return f"needs asset {ASSET}; run: {assets.find_asset(ASSET).remedy()}"
-        return cv2.missing()
+        return assets.lacking(ASSET) or cv2.missing()
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)

@@ -1,5 +1,6 @@
 """Metrics of learned features: LPIPS, and shift-tolerant LPIPS as its fallback; both with two trunks."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from emo_bench import assets
 from emo_bench.metrics.batch import FramesU8
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
-from emo_bench.perceptual import DISTANCES, PerceptualDistance, missing_assets
+from emo_bench.perceptual import DISTANCES, PerceptualDistance
 
 __all__ = ["LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDistance"]
 
@@ -22,10 +23,7 @@ class _PerceptualMetric(Metric):
 
     @classmethod
     def missing(cls) -> str | None:
-        lacking = missing_assets(cls.distance)
-        if not lacking:
-            return None
-        return f"needs asset {lacking[0]}; run: {assets.find_asset(lacking[0]).remedy()}"
+        return assets.lacking(*DISTANCES[cls.distance].assets)
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)
@@ -69,16 +67,7 @@ class STLPIPS(_PerceptualMetric):
 class LPIPSVGG(_PerceptualMetric):
     """LPIPS v0.1 with VGG-16; needs torchvision's VGG-16 weights on disk. Its values are larger than with AlexNet."""
 
-    info = MetricInfo(
-        "lpips-vgg",
-        "1",
-        "LPIPS v0.1, VGG-16",
-        "lower",
-        "1",
-        value_range="[-1, 1]",
-        fallback="st-lpips-vgg",
-        least_px=16,
-    )
+    info = replace(LPIPS.info, id="lpips-vgg", title="LPIPS v0.1, VGG-16", fallback="st-lpips-vgg", least_px=16)
     distance = "lpips-vgg"
 
 

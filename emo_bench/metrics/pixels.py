@@ -1,5 +1,7 @@
 """Peak signal-to-noise ratio: per frame with the mean over a video, and from the mean squared error of a video."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,15 +34,11 @@ class PSNRGlobal(PSNR):
     frames' PSNR (Jensen).
     """
 
-    info = MetricInfo(
-        "psnr_global",
-        "1",
-        "PSNR of the video's mean squared error",
-        "higher",
-        "dB",
+    info = replace(
+        PSNR.info,
+        id="psnr_global",
+        title="PSNR of the video's mean squared error",
         averaging="PSNR of the mean of the frames' MSE",
-        undefined="the region is empty",
-        takes_region=True,
     )
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -39,28 +41,16 @@ class _FedUnitRange(LPIPS):
 class LPIPSFedUnitRange(_FedUnitRange):
     """LPIPS with AlexNet on inputs in [0, 1], as in GaussianAvatars' train.py."""
 
-    info = MetricInfo(
-        "lpips-01",
-        "1",
-        "LPIPS v0.1, AlexNet, fed [0, 1]",
-        "lower",
-        "1",
-        value_range="[0, 1]",
-        least_px=LPIPS.info.least_px,
+    info = replace(
+        LPIPS.info, id="lpips-01", title="LPIPS v0.1, AlexNet, fed [0, 1]", value_range="[0, 1]", fallback=None
     )
 
 
 class LPIPSVGGFedUnitRange(_FedUnitRange):
     """LPIPS with VGG16 on inputs in [0, 1], as in GaussianAvatars' metrics.py."""
 
-    info = MetricInfo(
-        "lpips-vgg-01",
-        "1",
-        "LPIPS v0.1, VGG16, fed [0, 1]",
-        "lower",
-        "1",
-        value_range="[0, 1]",
-        least_px=LPIPSVGG.info.least_px,
+    info = replace(
+        LPIPSVGG.info, id="lpips-vgg-01", title="LPIPS v0.1, VGG16, fed [0, 1]", value_range="[0, 1]", fallback=None
     )
     distance = "lpips-vgg"
 

@@ -4,7 +4,7 @@ G(y,x) = |I(y,x) - I(y-1,x)| + |I(y,x) - I(y,x-1)| in 8-bit levels, for y, x >= 
 the resolution.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,8 @@ class SharpnessDifference(Metric):
 class SharpnessDifferenceDecibels(Metric):
     """10 log10(255^2 / sd), as in Mathieu et al. 2016, section 3.1; infinite for equal gradients."""
 
-    info = MetricInfo(
-        "sd_db",
-        "1",
-        "Sharpness difference, Mathieu's dB",
-        "higher",
-        "dB",
-        takes_region=True,
-        undefined="the region is empty",
+    info = replace(
+        SharpnessDifference.info, id="sd_db", title="Sharpness difference, Mathieu's dB", direction="higher", unit="dB"
     )
     backend = SharpnessDifference.backend
 
@@ -57,15 +51,7 @@ class SharpnessDifferenceDecibels(Metric):
 class GlobalSharpnessDifference(Metric):
     """|mean gradient sum of the frame - that of the reference|: sensitive to blur, not to misalignment."""
 
-    info = MetricInfo(
-        "sd_global",
-        "1",
-        "Difference of mean sharpness",
-        "lower",
-        "8-bit levels",
-        takes_region=True,
-        undefined="the region is empty",
-    )
+    info = replace(SharpnessDifference.info, id="sd_global", title="Difference of mean sharpness")
     backend = SharpnessDifference.backend
 
     def score_batch(self, batch: Batch) -> Scores:

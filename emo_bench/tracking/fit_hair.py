@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import partial
 
 import numpy as np
 
 from emo_bench.tracking.fit_motion import BodyMotion
-from emo_bench.tracking.fit_torso import Outline
-from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig, pose_points
+from emo_bench.tracking.fit_outline import Camera, Outline, fit_change
+from emo_bench.tracking.head_rig import Head, HeadRig, load_head_rig
 from emo_bench.tracking.silhouette import silhouette
 
 HEIGHTS = tuple(0.05 * k for k in range(13))
 WIDTHS = tuple(0.05 * k for k in range(13))
-# A change must reduce the outline's error by at least this share; otherwise the skull stays bald.
-LEAST_GAIN = 0.1
-SWEEPS = 2
 # The face ends at this distance from the nearest landmark; beyond it the scalp moves fully.
 FACE_M, SCALP_M = 0.006, 0.035
 HEAD_WEIGHT = 0.5
@@ -65,41 +62,10 @@ def fit_hair(
         ``height`` and ``width`` for :func:`change_hair`; (0, 0) if no change is clearly better.
     """
     rig = load_head_rig()
-    inside = rig.skin_weights[:, 2] > HEAD_WEIGHT
-    corners = rig.faces[inside[rig.faces].all(axis=1)]
-
-    def gather(values: np.ndarray) -> np.ndarray:
-        return np.concatenate((values[inside], values[corners].mean(axis=1)))
-
-    @cache
-    def score(change: tuple[float, float]) -> float:
-        changed = change_hair(rig, head, *change)
-        points = gather(changed.rest_vertices), gather(rig.skin_weights)
-        pixels = (_pixels(points, head, motion, o.row, focal_px, center_px) for o in outlines)
-        return float(np.mean([_error(at, o) for at, o in zip(pixels, outlines, strict=True)]))
-
-    best = (0.0, 0.0)
-    for _ in range(SWEEPS):
-        best = min(((height, best[1]) for height in HEIGHTS), key=score)
-        best = min(((best[0], width) for width in WIDTHS), key=score)
-    return best if score(best) < (1.0 - LEAST_GAIN) * score((0.0, 0.0)) else (0.0, 0.0)
-
-
-def _pixels(
-    points: tuple[np.ndarray, np.ndarray],
-    head: Head,
-    motion: BodyMotion,
-    row: int,
-    focal_px: float,
-    center_px: tuple[float, float],
-) -> np.ndarray:
-    import torch
-
-    arrays = (*points, head.joints)
-    rest, weights, joints = (torch.from_numpy(np.asarray(a, dtype=np.float64)) for a in arrays)
-    poses = [torch.from_numpy(getattr(motion, n)[row : row + 1]) for n in BodyMotion.__dataclass_fields__]
-    camera = pose_points(rest, weights, joints, *poses)[0].numpy()
-    return np.asarray(camera[:, :2] / camera[:, 2:] * focal_px + np.array(center_px))
+    part = rig.skin_weights[:, 2] > HEAD_WEIGHT
+    changed = partial(change_hair, rig, head)
+    camera = Camera(focal_px, center_px)
+    return fit_change(rig, changed, part, _error, (HEIGHTS, WIDTHS), (0.0, 0.0), motion, outlines, camera)
 
 
 def _error(pixels: np.ndarray, outline: Outline) -> float:

@@ -17,6 +17,7 @@ from PIL import Image
 from skimage import data
 
 from emo_bench import assets
+from emo_bench.assets import location
 from emo_bench.errors import UserError
 from emo_bench.metrics import score
 from emo_bench.metrics.brisque import BIQ, BRISQUE, RANGES, features, read_libsvm, scaled
@@ -197,6 +198,6 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_the_model_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "locate", lambda name: None)
+    monkeypatch.setattr(location, "locate", lambda name: None)
     missing = BRISQUE.missing()
     assert missing is not None and missing.startswith("needs asset brisque-live")

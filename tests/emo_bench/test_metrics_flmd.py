@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from skimage import data
 
 from emo_bench import assets
+from emo_bench.assets import location
 from emo_bench.errors import UserError
 from emo_bench.metrics import Scorer, Settings, detectors, score
 from emo_bench.metrics.batch import Batch
@@ -123,7 +124,7 @@ def test_landmarks_are_found_once_for_all_metrics(monkeypatch: pytest.MonkeyPatc
 
 def test_detector_is_the_first_at_hand_and_a_missing_one_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"dlib-68", "face-landmarker"}
-    monkeypatch.setattr(detectors.assets, "locate", lambda name: name if name in here else None)
+    monkeypatch.setattr(location, "locate", lambda name: name if name in here else None)
     monkeypatch.setattr(detectors.importlib.util, "find_spec", lambda package: ModuleSpec(package, None))
     assert detectors.detector_name() == "mediapipe"
     assert detectors.detector_name("dlib") == "dlib"

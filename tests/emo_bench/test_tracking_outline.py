@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 from emo_bench.actors.foreground import ForegroundCutter
 from emo_bench.tracking.fit_hair import change_hair, fit_hair, scalp_weights
 from emo_bench.tracking.fit_motion import BodyMotion, split_motion
+from emo_bench.tracking.fit_outline import Outline
 from emo_bench.tracking.fit_shoulders import fit_shoulders, match_shoulders, shoulder_line
 from emo_bench.tracking.fit_solver import HeadFit
-from emo_bench.tracking.fit_torso import Outline
 from emo_bench.tracking.head_rig import Head, load_head_rig, pose_head, shift_torso
 from emo_bench.tracking.uv import rasterise_uv
 

@@ -8,8 +8,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from emo_bench.tracking.fit_motion import BodyMotion, split_motion
+from emo_bench.tracking.fit_outline import Outline
 from emo_bench.tracking.fit_solver import HeadFit
-from emo_bench.tracking.fit_torso import Outline, change_torso, fit_torso
+from emo_bench.tracking.fit_torso import change_torso, fit_torso
 from emo_bench.tracking.head_rig import Head, load_head_rig, pose_head
 from emo_bench.tracking.silhouette import silhouette
 from emo_bench.tracking.uv import rasterise_uv
