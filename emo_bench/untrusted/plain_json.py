@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.errors import UserError
+from emo_bench.untrusted.refusal import Unreadable
 from emo_bench.untrusted.regular_file import read_regular
 
 # Maximum depth of nested lists; Python's own parser fails at about a thousand.
 DEEPEST = 100
+# Greatest length of JSON in the metadata of a file.
+MOST_CHARACTERS = 1 << 20
 
 
 def read_json(path: Path, limit_bytes: int) -> Any:
@@ -29,6 +32,25 @@ def read_json(path: Path, limit_bytes: int) -> Any:
     except (ValueError, RecursionError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{path} cannot be read ({said})") from error
+
+
+def parse_json(text: str, what: str) -> dict[str, Any]:
+    """Parse the object in ``text``.
+
+    Raises:
+        Unreadable: it is not a JSON object, is too long, or is nested too deeply.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise Unreadable(f"{what} has {len(text):,} characters")
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise Unreadable(f"{what} is nested too deeply") from error
+    except ValueError as error:
+        raise Unreadable(f"{what} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Unreadable(f"{what} is not a JSON object")
+    return found
 
 
 def plain(value: Any) -> Any:

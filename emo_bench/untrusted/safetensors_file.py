@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from emo_bench.untrusted.json_text import parse_json
+from emo_bench.untrusted.plain_json import parse_json
 from emo_bench.untrusted.refusal import Unreadable, reading
 
 

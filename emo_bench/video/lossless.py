@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.video.container import open_video
-from emo_bench.video.writing import LOSSLESS, VideoWriter
+from emo_bench.video.writing import LOSSLESS, FrameU8, VideoWriter
 
 if TYPE_CHECKING:
     import av
 
-FrameU8 = NDArray[np.uint8]
 
 # Matroska's time stamps are in milliseconds; a whole number of them per frame keeps frame numbers exact.
 FPS = 25

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emo_bench.video.writing import H264, VideoWriter
+from emo_bench.video.writing import H264, FrameU8, VideoWriter
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-FrameU8 = NDArray[np.uint8]
 
 DIFFERENCE_GAIN = 4.0
 EDIT_GAIN = 0.5

@@ -12,11 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emo_bench.files import replacing
-
-FrameU8 = NDArray[np.uint8]
+from emo_bench.pictures.reading import FrameU8
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,14 @@ import io
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun
 from emo_bench.runs.store import PREVIEW
 from emo_bench.video.container import open_video
 from emo_bench.video.preview import LABEL_PX
-from emo_bench.video.writing import Encoding, write_video
+from emo_bench.video.writing import Encoding, FrameU8, write_video
 
-FrameU8 = NDArray[np.uint8]
 PANELS = 3
 DEFAULT_PANEL_PX = 256
 # VP9 at constant quality, at its quickest: a fifth of the time of the next setting for a third more bytes.

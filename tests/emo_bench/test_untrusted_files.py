@@ -16,8 +16,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as np_st
 
-from emo_bench.untrusted.json_text import parse_json
 from emo_bench.untrusted.npy import map_npy, read_npy, read_npz
+from emo_bench.untrusted.plain_json import parse_json
 from emo_bench.untrusted.refusal import Unreadable
 from emo_bench.untrusted.safetensors_file import read_safetensors
 from emo_bench.untrusted.torch_archive import read_torch
