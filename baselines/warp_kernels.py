@@ -12,9 +12,7 @@ _PRIME_Y, _PRIME_Z = 2654435761, 805459861
 
 
 class Kernels(NamedTuple):
-    """``look_up`` and ``scatter`` of :mod:`baselines.insta.hash_grid`, ``carry`` of ``canonical``, ``nearest``
-    place.
-    """
+    """Kernels: ``look_up``, ``scatter`` (:mod:`baselines.insta.hash_grid`), ``carry`` (``canonical``), ``nearest``."""
 
     look_up: Any
     scatter: Any

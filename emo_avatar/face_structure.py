@@ -58,9 +58,7 @@ def local_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def landmark_weights(landmarks68_px: Tensor, size_px: int) -> Tensor:
-    """``[B, 1, S, S]``: 1 at a landmark of ``[B, 68, 2]`` px, falling off as a Gaussian; 0 for frames without
-    landmarks.
-    """
+    """``[B, 1, S, S]``: 1 at a landmark of ``[B, 68, 2]`` px, falling off as a Gaussian; 0 without landmarks."""
     centers = torch.arange(size_px, dtype=torch.float32) + 0.5
     reach = REACH_SHARE * size_px
     falls = torch.exp(-(((centers - landmarks68_px.float()[..., None]) / reach) ** 2) / 2)

@@ -156,9 +156,7 @@ class EmoAvatar(Method):
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the SHA-256 of prior and perceptual weights, and, once fitted, size and
-        seconds.
-        """
+        """The resolved configuration, the SHA-256 of prior and perceptual weights; once fitted, size and seconds."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json"), "assets": self._assets()}
         if self._avatar is not None:
             parameters = list(self._avatar.parameters())

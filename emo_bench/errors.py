@@ -36,9 +36,7 @@ class UserError(Exception):
 
 
 class MethodError(UserError):
-    """A method or metric that is not as it promised: one line; its own traceback, if any, is in the log. Exit code
-    1.
-    """
+    """A method or metric broke its promise: one line; its own traceback, if any, is in the log. Exit code 1."""
 
     exit_code: ClassVar[int] = FAILED
 

@@ -1,6 +1,4 @@
-"""Contact sheets of finished runs, with a page that says what each shows: ``python -m reports.gallery RUNS --out
-DIR``.
-"""
+"""Contact sheets of finished runs with a page that explains each: ``python -m reports.gallery RUNS --out DIR``."""
 
 from __future__ import annotations
 

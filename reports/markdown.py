@@ -1,6 +1,4 @@
-"""Markdown: text of others escaped once, here; tables, links and code, and the paper's tables with the marks of their
-errata.
-"""
+"""Markdown: text of others is escaped here; tables, links, code, and the paper's tables with marks of their errata."""
 
 from __future__ import annotations
 
@@ -79,9 +77,7 @@ def mean_text(mean: float, best: bool) -> Markdown:
 
 
 def published_table(table: PaperTable) -> list[str]:
-    """The lines of a published table, values as printed, ``[n]`` where the n-th line of :func:`errata` speaks of
-    one.
-    """
+    """The lines of a published table, values as printed; ``[n]`` marks what line n of :func:`errata` is about."""
     marks = {name: f"[{n}]" for n, name in enumerate(table.errata, start=1)}
     rows = []
     for row in table.rows:

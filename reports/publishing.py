@@ -1,6 +1,4 @@
-"""A whole report into a folder: Markdown, CSV long and wide, LaTeX, JSON, HTML, and the figures of the qualitative
-comparison.
-"""
+"""A whole report in a folder: Markdown, CSV long and wide, LaTeX, JSON, HTML, and figures of the comparison."""
 
 from __future__ import annotations
 

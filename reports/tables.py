@@ -63,9 +63,7 @@ def long_rows(groups: Sequence[Group]) -> pandas.DataFrame:
 
 
 def wide_table(table: pandas.DataFrame) -> pandas.DataFrame:
-    """One row a run of a :func:`long_table`; of each metric the columns ``<metric>``, ``_ci95_low``, ``_ci95_high``,
-    ``_n``.
-    """
+    """A row per run of a :func:`long_table`; columns by metric ``<metric>``, ``_ci95_low``, ``_ci95_high``, ``_n``."""
     import pandas
 
     values = {"mean": "", "ci95_low": "_ci95_low", "ci95_high": "_ci95_high", "n": "_n"}

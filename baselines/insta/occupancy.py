@@ -1,6 +1,4 @@
-"""Which cells of canonical space hold anything (Mueller et al. 2022, appendix C), learned from the training rays
-alone.
-"""
+"""Which cells of canonical space hold anything (Mueller et al. 2022, appendix C), learned from the training rays."""
 
 from __future__ import annotations
 

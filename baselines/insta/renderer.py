@@ -21,9 +21,7 @@ from emo_bench.tracking.head_rig import HeadRig
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of R rays, N a ray, carried to canonical space: what the field needs, flat, and what compositing
-    needs.
-    """
+    """Samples of R rays, N per ray, carried to canonical space: the flat input of the field, and of compositing."""
 
     unit: Tensor
     directions: Tensor

@@ -56,9 +56,7 @@ def weights_by_nerfacc(package: ModuleType, density: Tensor, lengths: Tensor) ->
 
 
 def composite(density: Tensor, lengths: Tensor, colours: Tensor, depths: Tensor, far: Tensor) -> RayColours:
-    """Add up samples ``[R, N]`` with colours ``[R, N, 3]`` at depths ``[R, N]``; what passes all of them ends at
-    ``far``.
-    """
+    """Add up samples ``[R, N]`` with colours ``[R, N, 3]`` at depths ``[R, N]``; the rest of a ray ends at ``far``."""
     weights = transmittance_weights(density, lengths)
     opacity = weights.sum(dim=1)
     depth = (weights * depths).sum(dim=1) + (1.0 - opacity) * far

@@ -71,9 +71,7 @@ class PointCloud(nn.Module):
 
     @torch.no_grad()
     def doubled(self, most: int, jitter_m: float, rng: np.random.Generator) -> PointCloud:
-        """With a second point of the same albedo near each and smaller discs; itself where that is more than
-        ``most``.
-        """
+        """Add a second, smaller point of the same albedo near each; unchanged if there would be more than ``most``."""
         if 2 * len(self) > most:
             return self
         shift = rng.uniform(-jitter_m, jitter_m, (len(self), 3)).astype(np.float32)

@@ -124,9 +124,7 @@ class PointAvatarFit:
         return {**values, "points": float(len(self.model.cloud))}
 
     def _backward(self, rng: np.random.Generator) -> tuple[dict[str, float], Tensor]:
-        """Add up the gradients of a batch, frame by frame; the means of its losses, and ``[N]`` bool which points
-        wait.
-        """
+        """Add up the gradients of a batch, frame by frame; return mean losses and ``[N]`` bool: waiting points."""
         config = self._config
         values: dict[str, float] = {}
         self.model.train()

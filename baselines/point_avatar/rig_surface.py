@@ -116,9 +116,7 @@ class RigSurface(nn.Module):
         return (values[self.faces[at.face]] * at.barycentric[..., None]).sum(dim=1)
 
     def displacement(self, expression: Tensor, at: Attachment) -> Tensor:
-        """Anny's expression displacement ``[N, 3]`` at attached points, for coefficients ``[1, 52]``; metres, at
-        rest.
-        """
+        """Anny's expression displacement ``[N, 3]`` m at attached points, at rest, for coefficients ``[1, 52]``."""
         return self.blend((expression @ self.deltas).reshape(-1, 3), at)
 
     def turn(self, vertices: Tensor, at: Attachment, vectors: Tensor) -> Tensor:

@@ -32,9 +32,7 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Splatted:
-    """A picture: ``features [S, S, C]`` weighted by visibility, ``opacity [S, S]``, ``seen [N]`` greatest weight of a
-    point.
-    """
+    """A picture ``features [S, S, C]``, its ``opacity [S, S]``, and the greatest weight of each point, ``seen [N]``."""
 
     features: Tensor
     opacity: Tensor

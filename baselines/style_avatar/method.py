@@ -134,9 +134,7 @@ class StyleAvatar(Method):
         )
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the SHA-256 of the perceptual weights and, once fitted, the number of
-        parameters.
-        """
+        """The resolved configuration, the SHA-256 of the perceptual weights and, once fitted, how many parameters."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json")}
         if self.config.perceptual_weight > 0:
             weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]

@@ -102,9 +102,7 @@ class StyleUNet(nn.Module):
                 nn.init.zeros_(layer.affine.weight)
 
     def forward(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Input ``[B, C, input, input]`` and style ``[B, D]`` to features at the top size and wavelets ``[B, 12,
-        ...]``.
-        """
+        """Map input ``[B, C, input, input]`` and style ``[B, D]`` to features at the top size and ``[B, 12, ...]``."""
         x = self.enter(x)
         skips = {self.input_px: x}
         for level in self.encoder:

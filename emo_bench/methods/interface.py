@@ -164,9 +164,7 @@ class Method(ABC):
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """Names of the catalogue's assets that a profile needs when no setting chooses others; see ``emo-bench assets
-        list``.
-        """
+        """Names of the assets (``emo-bench assets list``) that a profile needs when no setting chooses others."""
         return ()
 
     @abstractmethod

@@ -234,9 +234,7 @@ class InstructPix2PixEditor(DiffusersEditor):
         self._train_timesteps = 0
 
     def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
-        """Noise the rendering to a random strength, as in2n does, and denoise it by DDIM, guided by the recorded
-        frame.
-        """
+        """Add noise of random strength to the rendering, as in2n does, and denoise it by DDIM, guided by the frame."""
         if not self.can_update:
             return super().update(rendering_u8, recorded_u8, instruction, seed)
         import torch

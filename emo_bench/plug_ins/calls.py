@@ -1,6 +1,4 @@
-"""Calls of code that is not ours: its errors are told apart from our bugs, its prints and its working directory are
-contained.
-"""
+"""Call code that is not ours: its errors are told apart from our bugs; its prints and working directory stay apart."""
 
 from __future__ import annotations
 
@@ -249,9 +247,7 @@ def _write_to_stderr(text: str) -> None:
 
 
 def _leave_as_failed(status: int) -> NoReturn:
-    """In place of ``os._exit``, which a child process may call: for this one it would end a run that is not finished
-    with 0.
-    """
+    """Replaces ``os._exit``, which a child process may call; in this process it would end an unfinished run with 0."""
     if os.getpid() != _process:
         _leave(status)
     _write_to_stderr(f"a method or metric ended the process with os._exit({status!r})")

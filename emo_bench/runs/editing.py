@@ -128,9 +128,7 @@ def open_method(
 
 
 def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[Method]:
-    """The class of a run's method: the registered one of its name, else, trusted, that of the place that the run was
-    made from.
-    """
+    """The class of a run's method: the registered one of its name, or, if trusted, the one at the run's own place."""
     identity, place = manifest["identity"], manifest.get("method_place")
     name = identity["method"]
     again = "give its emo-bench run command again, with --method as the file lies now"

@@ -181,9 +181,7 @@ def _metric_states(protocol: Protocol) -> dict[str, Any]:
 
 
 def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:
-    """Whether a stage is already done with the same inputs and undamaged files; the log says so, or names the
-    damage.
-    """
+    """Whether a stage was done with the same inputs and its files are whole; the log says so or names the damage."""
     if not job.folder.finished(name, inputs):
         return False
     damage = job.folder.damage(name, files)

@@ -51,9 +51,7 @@ def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | Non
 
 
 def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str] = OPTIONS) -> bytes:
-    """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; ``options`` are libvpx's. ValueError without a
-    frame.
-    """
+    """VP9 in WebM of frames uint8 ``[H, W, 3]`` with even sides; ``options`` are libvpx's. ValueError if no frame."""
     file = io.BytesIO()
     # Without bitexact the container gets a random number, and the same clip another SHA-256 each time.
     webm = Encoding("webm", "libvpx-vp9", "yuv420p", options, {"fflags": "+bitexact"}, threads=1)

@@ -71,9 +71,7 @@ def angle_chart(rows: Sequence[Row], metric: str, angles: dict[str, Floats], axi
 
 
 def head_angles(row: Row) -> dict[str, Floats] | None:
-    """Yaw and pitch ``[T]`` in degrees of every frame of the row's actor; None where that actor is not on this
-    machine.
-    """
+    """Yaw and pitch ``[T]`` in degrees of every frame of the row's actor; None if that actor is not here."""
     from emo_bench import actors
 
     actor = row.identity["actor"]
@@ -90,9 +88,7 @@ def head_angles(row: Row) -> dict[str, Floats] | None:
 
 
 def loss_charts(row: Row) -> list[Markup]:
-    """A chart a column of the run's ``train.csv``, averaged to at most ``LOSS_POINTS`` points; none where there is
-    none.
-    """
+    """A chart per column of the run's ``train.csv``, averaged to at most ``LOSS_POINTS`` points; none without it."""
     path = row.run.path / LOSSES
     if not path.exists():
         return []

@@ -24,9 +24,7 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Lineup:
-    """A figure of one subject: its place among the tables and their subjects (both from 1), its file's name and
-    bytes.
-    """
+    """A figure of one subject: the numbers of its table and subject (both from 1), its file's name and bytes."""
 
     table: int
     subject: int

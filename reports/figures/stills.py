@@ -18,9 +18,7 @@ FrameU8 = NDArray[np.uint8]
 
 
 def spread_panels(run: FinishedRun, panel_px: int, count: int) -> tuple[list[int], list[FrameU8]]:
-    """Positions of ``count`` frames spread evenly over the held-out ones, and their panels as :func:`read_panels` has
-    them.
-    """
+    """Positions of ``count`` evenly spaced held-out frames, and their panels as :func:`read_panels` returns them."""
     positions = sorted({int(p) for p in np.linspace(0, len(run.scores) - 1, count)})
     wanted = set(positions)
     return positions, [pair for n, pair in enumerate(read_panels(run, panel_px)) if n in wanted]

@@ -111,9 +111,7 @@ def run_command(
 
 
 def _end(supervisor: subprocess.Popen[bytes], token: str) -> None:
-    """Have the supervisor end its command, and end what is left where it was killed; also when interrupted
-    meanwhile.
-    """
+    """Have the supervisor end its command, and end what remains if it was killed; also if interrupted meanwhile."""
     try:
         if supervisor.poll() is None:
             supervisor.terminate()

@@ -73,7 +73,5 @@ def load_array(folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None
 
 
 def restoring(folder: Path) -> AbstractContextManager[None]:
-    """Around the building of an avatar from its checkpoint: whatever does not fit is one UserError that names the
-    file.
-    """
+    """Around the building of an avatar from its checkpoint: what does not fit is one UserError that names the file."""
     return refusing(folder / CHECKPOINT, AVATAR, REMEDY)

@@ -51,9 +51,7 @@ def uv_picture(uv: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def shaded_mesh(capture: Capture, i: int, size_px: int) -> np.ndarray:
-    """The tracked mesh in frame ``i``, uint8 ``[S, S, 3]`` RGB on black: Lambert's law, one light, interpolated
-    normals.
-    """
+    """The tracked mesh in frame ``i``, uint8 ``[S, S, 3]`` RGB on black: Lambert's law, one light, smooth normals."""
     from emo_bench.tracking.raycast import RayCaster
 
     track, rig = capture.track, load_head_rig()
