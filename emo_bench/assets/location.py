@@ -8,7 +8,8 @@ from pathlib import Path
 
 from emo_bench import paths
 from emo_bench.assets import checksums
-from emo_bench.assets.catalogue import Asset, find_asset
+from emo_bench.assets.asset import Asset
+from emo_bench.assets.catalogue import find_asset
 from emo_bench.errors import UserError
 
 MISSING = "missing"

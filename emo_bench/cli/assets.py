@@ -8,6 +8,7 @@ import typer
 
 from emo_bench.cli.options import Json, examples
 from emo_bench.cli.output import group, print_columns, print_json, say
+from emo_bench.text.plain_text import printable
 
 if TYPE_CHECKING:
     from emo_bench.assets import Asset, AssetFile
@@ -24,9 +25,11 @@ def list_all(as_json: Json = False) -> None:
     State "bundled": the file is part of the installation. State "cached": it was fetched or added. "unverified": its
     publisher gives no SHA-256, so it could not be checked. With --json the list also has the path of each file.
     """
-    from emo_bench.assets import MISSING, list_assets, locate
+    from emo_bench.assets import MISSING, broken_plug_ins, list_assets, locate
 
     found = [(asset, locate(asset.name)) for asset in list_assets()]
+    for problem in broken_plug_ins():
+        print(f"note: left out: {printable(problem)}", file=sys.stderr)
     if as_json:
         print_json(
             [
@@ -119,9 +122,13 @@ def _print_table(found: "list[tuple[Asset, AssetFile | None]]") -> None:
         table.add_column(title, ratio=share, overflow="fold")
     for asset, file in found:
         state = file.state if file else f"{MISSING}; run: {asset.remedy()}"
-        cells = (asset.name, _size(asset, file), state, asset.licence, ", ".join(asset.needed_by), asset.source)
+        cells = (asset.name, _size(asset, file), state, asset.licence, ", ".join(asset.needed_by), _source(asset))
         table.add_row(*map(escape, cells), style=None if file else "dim")
     Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table)
+
+
+def _source(asset: "Asset") -> str:
+    return f"{asset.source} (plug-in {asset.plug_in})" if asset.plug_in else asset.source
 
 
 def _size(asset: "Asset", file: "AssetFile | None") -> str:

@@ -103,7 +103,7 @@ def list_metrics(as_json: Json = False) -> None:
     print_columns(("metric", "version", "better", "unit", "needs", "backend", "state", "title"), rows)
 
 
-@metrics.command("check", epilog="Example: emo-bench metrics check my_metric.py:MyMetric")
+@metrics.command("check", epilog=examples("metrics check psnr", "metrics check contrast.py:ContrastError"))
 def check_metric(
     name: Annotated[str, typer.Argument(help="A metric's id, or path/to/file.py:Class.")],
     actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",

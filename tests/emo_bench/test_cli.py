@@ -154,7 +154,7 @@ def test_no_line_of_a_help_breaks_a_command(path: tuple[str, ...], help_of: Any)
         (["rnu"], "No such command 'rnu'"),
         (["methods", "show", "emo-avatr"], "did you mean emo-avatar"),
         (["protocols", "show", "none"], "there is no protocol 'none'"),
-        (["assets", "fetch", "none"], "unknown asset 'none'"),
+        (["assets", "fetch", "none"], "there is no asset 'none'"),
         (["actors", "show", "nobody"], "there is no actor 'nobody'"),
         (["actors", "add", "absent.mp4"], "absent.mp4"),
         (["report", "absent"], "absent: no such folder"),

@@ -1,4 +1,4 @@
-"""TOML files that users write: protocols, styles, thresholds, command methods, ablations."""
+"""TOML files that users write: protocols, styles, thresholds, command methods, ablations, assets of plug-ins."""
 
 from __future__ import annotations
 
@@ -25,6 +25,27 @@ command = "cp {here}/a.png {out}/00000.png"
 frames = "{out}"
 timeout_s = 10
 """
+# A split that lists its frames.
+LISTED_FRAMES = """
+[splits.listed]
+kind = "frames"
+train = ["0-49", 60, "70-79"]
+held_out = ["100-109", 115]
+guard_frames = 5
+"""
+PLUG_IN_ASSETS = """
+[[asset]]
+name = "mine"
+file = "mine.safetensors"
+kind = "segmentation"
+licence = "MIT"
+size_bytes = 4
+sha256 = "3fd30542fe3f61b14bd4a4b2dc0b6fb30fa6f63ebce52dd1778aaa8c4dc02cff"
+needed_by = ["method mine"]
+source = "us"
+urls = ["https://example.org/mine.safetensors"]
+carriers = [{ distribution = "mine", file = "mine/weights/mine.safetensors" }]
+"""
 
 
 def settings_files(folder: Path) -> Sequence[bytes]:
@@ -34,13 +55,16 @@ def settings_files(folder: Path) -> Sequence[bytes]:
 
     own = Path(protocols.__file__).parent
     files = (own / "styles" / "comic.toml", own / "thresholds" / "smoke.toml", own / "ablation.toml")
-    return [QUICK_PROTOCOL.encode(), COMMAND_METHOD.encode(), *(file.read_bytes() for file in files)]
+    listed = QUICK_PROTOCOL.replace("[scoring]", f"{LISTED_FRAMES}[scoring]")
+    texts = (QUICK_PROTOCOL, listed, COMMAND_METHOD, PLUG_IN_ASSETS)
+    return [*(text.encode() for text in texts), *(file.read_bytes() for file in files)]
 
 
 def open_settings(prepared: Path, scratch: Path) -> Place:
     """The same file as each kind, and what follows from a protocol."""
     import numpy as np
 
+    from emo_bench.assets.catalogue import read_catalogue
     from emo_bench.methods.command.file import read_command_file
     from protocols.ablation import load_ablation
     from protocols.loader import load_protocol
@@ -64,6 +88,7 @@ def open_settings(prepared: Path, scratch: Path) -> Place:
             lambda: load_thresholds(file),
             lambda: read_command_file(file),
             lambda: load_ablation(file),
+            lambda: read_catalogue(file),
         )
 
     return place
