@@ -22,8 +22,9 @@ from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
-from emo_bench.video.lossless import FrameDigest, FrameU8, read_lossless, write_lossless
+from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from emo_bench.video.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
+from emo_bench.video.writing import FrameU8
 from protocols import Protocol, Split
 
 SCORE_BATCH = 16

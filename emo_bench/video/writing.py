@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_bench.files import replacing
-from emo_bench.pictures.reading import FrameU8
+
+FrameU8 = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

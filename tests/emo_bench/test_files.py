@@ -15,7 +15,7 @@ import pytest
 
 from emo_bench import files
 from emo_bench.errors import UserError
-from emo_bench.files import TEMPORARY, open_in_place, remove_left_over, replacing, write_bytes
+from emo_bench.files import TEMPORARY, open_in_place, remove_if_dead, remove_left_over, replacing, try_lock, write_bytes
 from emo_bench.runs.log import log_file
 from emo_bench.runs.store import lock_folder
 
@@ -195,3 +195,22 @@ def test_a_device_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError, match="device"):
         write_bytes(device, b"x")
     assert stat.S_ISCHR(device.stat().st_mode)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFREG, stat.S_IFDIR])
+def test_what_is_left_half_made_goes_unless_somebody_holds_it(kind: int, tmp_path: Path) -> None:
+    left, other = tmp_path / "left", tmp_path / "other"
+    for path, is_folder in ((left, kind == stat.S_IFDIR), (other, kind != stat.S_IFDIR)):
+        path.mkdir() if is_folder else path.touch()
+    descriptor = os.open(left, os.O_RDONLY)
+    assert try_lock(descriptor)
+    second = os.open(left, os.O_RDONLY)
+    assert not try_lock(second)
+    os.close(second)
+    remove_if_dead(left, kind)
+    assert left.exists()
+    os.close(descriptor)
+    remove_if_dead(other, kind)
+    assert other.exists()
+    remove_if_dead(left, kind)
+    assert not left.exists()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from emo_bench.cli.output import print_columns, print_fields, print_json, say
-from emo_bench.errors import LONGEST, UserError
+from emo_bench.errors import LONGEST, UserError, unknown_name
+from emo_bench.text.closest import closest
 from emo_bench.text.csv_text import FORMULA, csv_text, read_csv
 from emo_bench.text.plain_text import UNPRINTABLE, json_text, printable, unmarked
 
@@ -101,3 +102,14 @@ def test_every_error_is_one_line_of_bounded_length(text: str) -> None:
     line = str(UserError(f"the file {text} is damaged"))
     assert len(line) <= LONGEST and not UNPRINTABLE.search(line)
     assert line.startswith("the file ") and line.endswith(" is damaged")
+
+
+def test_an_unknown_name_lists_the_known_ones_and_the_closest() -> None:
+    known = ("clay", "bronze")
+    assert closest("clya", known) == "clay" and closest("zzz", known) is None
+    assert str(unknown_name("style", "clya", known)) == (
+        "there is no style 'clya' (known: clay, bronze); did you mean clay?"
+    )
+    assert str(unknown_name("style", "zzz", iter(known), ", a file")) == (
+        "there is no style 'zzz' (known: clay, bronze, a file)"
+    )
