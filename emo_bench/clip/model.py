@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emo_bench import assets
 from emo_bench.clip.config import check_clip_config
 from emo_bench.errors import UserError
-from emo_bench.untrusted.refusal import one_line
+from emo_bench.untrusted.refusal import reason_of
 
 Embeddings = NDArray[np.float64]
 FramesU8 = NDArray[np.uint8]
@@ -146,7 +146,7 @@ def load_towers(source: ClipSource, device: str) -> Towers:
             ).eval()
     # open_clip and torch raise many kinds of errors for a file that does not fit its config.
     except Exception as error:
-        raise UserError(f"{source.weights} does not fit the CLIP model {source.name}: {one_line(error)}") from error
+        raise UserError(f"{source.weights} does not fit the CLIP model {source.name}: {reason_of(error)}") from error
     size = model.visual.image_size
     preprocessing: dict[str, Any] = model.visual.preprocess_cfg
     return Towers(

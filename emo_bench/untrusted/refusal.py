@@ -48,10 +48,10 @@ def refusing(path: Path, what: str, remedy: str = "") -> Iterator[None]:
             raise
         raise UserError(f"{path}: {error}") from None
     except Exception as error:
-        raise UserError(f"{path} cannot be read as a {what} ({one_line(error)}){remedy}") from error
+        raise UserError(f"{path} cannot be read as a {what} ({reason_of(error)}){remedy}") from error
 
 
-def one_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the first line of an exception's message, short and printable, or the exception's type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

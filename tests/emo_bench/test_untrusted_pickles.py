@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
 from emo_bench.errors import UserError
-from emo_bench.untrusted.refusal import one_line, reading, short, shown
+from emo_bench.untrusted.refusal import reading, reason_of, short, shown
 from emo_bench.untrusted.torch_archive import read_torch
 from tests.emo_bench.pickle_opcodes import PROTO, STOP, bombs, lying_values, payloads, pickled
 from tests.emo_bench.untrusted_doors import (
@@ -187,9 +187,9 @@ def test_lines_are_short_and_printable() -> None:
     assert len(short(hostile)) < 200 and short(hostile).isprintable()
     for value in (hostile, hostile.encode(), 10**6000, [[hostile]], {hostile: 1}, float("nan"), "\ud800"):
         assert len(shown(value)) < 200 and shown(value).isprintable()
-        assert len(one_line(ValueError(value))) < 200 and one_line(ValueError(value)).isprintable()
-    assert one_line(ValueError("")) == "ValueError"
-    assert one_line(KeyError("x")) == "it refers to something that the file does not hold"
+        assert len(reason_of(ValueError(value))) < 200 and reason_of(ValueError(value)).isprintable()
+    assert reason_of(ValueError("")) == "ValueError"
+    assert reason_of(KeyError("x")) == "it refers to something that the file does not hold"
 
 
 @pytest.mark.parametrize("error", [
