@@ -53,8 +53,7 @@ def main() -> None:
     rates = measured(chosen, loads, given.seconds, given.rounds, given.threads, given.actor)
     print(
         f"Steps a second of Emo-Avatar's render stage (profile cpu, actor {given.actor}) with {given.threads} threads "
-        f"on "
-        f"{os.cpu_count()} cores; median of {given.rounds} rounds of {given.seconds:g} s, by `python "
+        f"on {os.cpu_count()} cores; median of {given.rounds} rounds of {given.seconds:g} s, by `python "
         f"benchmarks/contention.py`:\n"
     )
     print(table(rates, chosen, loads))

@@ -86,8 +86,7 @@ def resolved_hash_grid(wanted: HashGridKind, device: str) -> HashGridKind:
     if wanted == "tiny-cuda-nn" and not usable:
         raise UserError(
             f"insta: hash_grid=tiny-cuda-nn needs a GPU and the package tinycudann, which device {device} does not "
-            f"have; "
-            "use --set hash_grid=warp, for which the avatar is fitted anew"
+            f"have; use --set hash_grid=warp, for which the avatar is fitted anew"
         )
     if wanted == "auto":
         return "tiny-cuda-nn" if usable else "warp"

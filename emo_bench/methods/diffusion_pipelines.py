@@ -49,8 +49,7 @@ def editing_pipeline(name: str) -> type:
     if missing:
         raise UserError(
             f"the pipeline {name} takes no {' and no '.join(missing)}, so it does not edit a picture by an "
-            f"instruction; "
-            f"{_closest(name, [each for each in known if each != name])}"
+            f"instruction; {_closest(name, [each for each in known if each != name])}"
         )
     return found
 

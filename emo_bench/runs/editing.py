@@ -147,8 +147,7 @@ def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[M
         what = "runs the shell commands of" if file.suffix == ".toml" else "executes the Python file"
         raise UserError(
             f"{run} names its method's file: opening it {what} {file.resolve()}; look at that file, and give --trust "
-            f"if "
-            "you trust it"
+            f"if you trust it"
         )
     cls = methods.method_class(place)
     if cls.info.name != name:

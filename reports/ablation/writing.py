@@ -107,8 +107,7 @@ def _about(report: AblationReport, command: str) -> list[str]:
         identity, protocol = report.reference.run.identity, report.reference.run.identity["protocol"]
         lines.append(
             f"{escaped(report.reference.run.run.manifest['title'])} on actor {escaped(identity['actor']['name'])}, "
-            f"profile "
-            f"{escaped(identity['profile'])}, seed {identity['seed']}; {escaped(protocol['name'])} "
+            f"profile {escaped(identity['profile'])}, seed {identity['seed']}; {escaped(protocol['name'])} "
             f"v{protocol['version']} (hash "
             f"{code(protocol['hash'][:12])}), split {escaped(identity['split']['name'])}, {identity['resolution_px']} "
             f"px."

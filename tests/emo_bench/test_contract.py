@@ -47,12 +47,10 @@ BREACHES = {
         " time.sleep(0.8)\n        super().fit(capture, train)"
     )),
     "Small": ("frames:", (
-        "def render(self, capture, indices):\n        yield from (np.zeros((64, 64, 3), np.uint8) "
-        "for _ in indices)"
+        "def render(self, capture, indices):\n        yield from (np.zeros((64, 64, 3), np.uint8) for _ in indices)"
     )),
     "Floats": ("frames:", (
-        "def render(self, capture, indices):\n        yield from (np.ones((128, 128, 3), np.uint8) "
-        "for _ in indices)"
+        "def render(self, capture, indices):\n        yield from (np.ones((128, 128, 3), np.uint8) for _ in indices)"
     )),
     "TakesAnySetting": ("an unknown setting", "def __init__(self, workspace):\n        self.workspace = workspace"),
     "OnlySaysEdit": ("capabilities", (

@@ -232,25 +232,20 @@ def assert_refused(code: object, err: str, named: str) -> None:
         (KeyboardInterrupt(), 130, "x: interrupted; the same command goes on from here"),
         (Terminated(143), 143, ""),
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, (
-            "x: /a/b: the disk is full: free some space, or "
-            "write elsewhere"
+            "x: /a/b: the disk is full: free some space, or write elsewhere"
         )),
         (OSError(errno.ENOSPC, "No space left on device"), 2, (
-            "x: the disk is full: free some space, or write "
-            "elsewhere"
+            "x: the disk is full: free some space, or write elsewhere"
         )),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "/a"), 2, (
-            "x: /a: it is a folder, but a file is needed: "
-            "give another path"
+            "x: /a: it is a folder, but a file is needed: give another path"
         )),
         (OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b"), 2, (
-            "x: /a -> /b: Invalid cross-device "
-            "link: choose another place"
+            "x: /a -> /b: Invalid cross-device link: choose another place"
         )),
         (OSError("of a library"), 2, "x: OSError: of a library"),
         (MemoryError(), 2, (
-            "x: out of memory: end other programs, or choose smaller settings (a lower resolution, a "
-            "smaller batch)"
+            "x: out of memory: end other programs, or choose smaller settings (a lower resolution, a smaller batch)"
         )),
         (SystemExit(0), 70, "x: sys.exit(0) was called before the work was done (place unknown)"),
         (ZeroDivisionError("one"), 70, "x: this is a bug of the program: please report it with the lines above"),

@@ -243,12 +243,10 @@ def test_a_run_whose_method_exits_is_not_finished(run_with: Any, tmp_path: Path)
     ("lines", "said"),
     [
         ({"describe": "return {'config': {'size': {1, 2}}}"}, (
-            "describe()['config']['size'] is set, which is not "
-            "plain"
+            "describe()['config']['size'] is set, which is not plain"
         )),
         ({"describe": "return {'config': {'a': float('nan')}}"}, (
-            "describe()['config']['a'] is nan, which JSON does "
-            "not"
+            "describe()['config']['a'] is nan, which JSON does not"
         )),
         ({"describe": "return {'config': {1: 2}}"}, "describe()['config'] has the key '1' (int)"),
         ({"describe": "return 7"}, "describe gives int; it must give a dictionary"),
@@ -256,8 +254,7 @@ def test_a_run_whose_method_exits_is_not_finished(run_with: Any, tmp_path: Path)
         ({"describe": "a = {}; a['config'] = a; return a"}, "is nested deeper than 40 levels"),
         ({"describe": "return {'config': {'a': 10**5000}}"}, "describe()['config']['a'] is a number of 16610 bits"),
         ({"describe": "return {'config': {'a': chr(0xdcff)}}"}, (
-            "describe()['config']['a'] is text with half a "
-            "character"
+            "describe()['config']['a'] is text with half a character"
         )),
         ({"describe": "return {'config': {chr(0xdcff): 1}}"}, "with half a character"),
         ({"describe": "return {'config': {'a': 'x' * 5_000_000}}"}, "describe gives 5.0 MB of JSON; at most 4 MB"),

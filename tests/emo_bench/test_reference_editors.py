@@ -207,13 +207,11 @@ def test_the_named_pipeline_edits_with_what_it_takes(
         ({"pipeline": "__version__"}, "__version__ of diffusers is not a pipeline"),
         ({"pipeline": "DiffusionPipeline"}, "takes no prompt and no image and no generator, so it does not edit"),
         ({"pipeline": "FluxPipeline"}, (
-            "FluxPipeline takes no image, so it does not edit .*; the closest pipelines "
-            "are FluxKontext"
+            "FluxPipeline takes no image, so it does not edit .*; the closest pipelines are FluxKontext"
         )),
         ({"pipeline": "NotInstalledPipeline"}, "needs no_such_package; run: pip install no_such_package"),
         ({"pipeline": "FluxKontextPipeline", "image_scale": 1.5}, (
-            "FluxKontextPipeline takes no image_guidance_scale: "
-            "remove image_scale"
+            "FluxKontextPipeline takes no image_guidance_scale: remove image_scale"
         )),
         ({"pipeline": 7}, "pipeline: "),
     ],

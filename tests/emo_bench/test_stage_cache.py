@@ -113,17 +113,13 @@ def test_a_damaged_record_is_left_aside(study: Path, caplog: pytest.LogCaptureFi
 
 def test_processes_may_fill_the_cache_at_the_same_time(study: Path) -> None:
     script = (
-        "import sys, pathlib\n"
-        "from emo_bench.methods.interface import Workspace\n"
+        "import sys, pathlib\nfrom emo_bench.methods.interface import Workspace\n"
         "from emo_bench.methods.training.stage_cache import keep_stage, take_stage\n"
-        "folder, cache, mine = map(pathlib.Path, sys.argv[1:])\n"
-        "for number in range(40):\n"
-        "    workspace = Workspace(folder, 'smoke', 0, cache=cache)\n"
-        "    inputs = {'number': number}\n"
+        "folder, cache, mine = map(pathlib.Path, sys.argv[1:])\nfor number in range(40):\n"
+        "    workspace = Workspace(folder, 'smoke', 0, cache=cache)\n    inputs = {'number': number}\n"
         "    (folder / 'init.pt').unlink(missing_ok=True)\n"
         "    (folder / 'init.pt').write_bytes(b'weights' + str(mine).encode() * 1000)\n"
-        "    keep_stage(workspace, 'init', inputs, ['init.pt'])\n"
-        "    (folder / 'init.pt').unlink()\n"
+        "    keep_stage(workspace, 'init', inputs, ['init.pt'])\n    (folder / 'init.pt').unlink()\n"
         "    assert take_stage(workspace, 'init', inputs, ['init.pt'])\n"
         "    assert (folder / 'init.pt').read_bytes()[:7] == b'weights'\n"
     )

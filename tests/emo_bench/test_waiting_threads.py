@@ -13,8 +13,7 @@ from emo_bench.system.threads import BLOCK_TIME_MS, CHOSEN_BY_USER, SPIN_COUNT, 
 
 BOUNDED = {"GOMP_SPINCOUNT": str(SPIN_COUNT), "KMP_BLOCKTIME": str(BLOCK_TIME_MS)}
 SCRIPT = (
-    "from importlib.metadata import entry_points\n"
-    "(script,) = entry_points(group='console_scripts', name='emo-bench')\n"
+    "from importlib.metadata import entry_points\n(script,) = entry_points(group='console_scripts', name='emo-bench')\n"
     "script.load()(['methods', 'show', 'emo-avatar'])"
 )
 # Ways into a process of ours that loads torch.
@@ -26,8 +25,7 @@ ENTRIES = {
     "python -m reports.results": [
         "-c",
         "import runpy, sys\nsys.argv = ['results', '--help']\n"
-        "try: runpy.run_module('reports.results', run_name='__main__')\n"
-        "except SystemExit: import torch",
+        "try: runpy.run_module('reports.results', run_name='__main__')\nexcept SystemExit: import torch",
     ],
     "import emo_bench": ["-c", "import emo_bench, torch"],
     "import protocols": ["-c", "import protocols, torch"],

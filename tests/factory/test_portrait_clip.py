@@ -273,10 +273,8 @@ def test_killed_training_ends_with_the_same_bits(
     bank: StyledBank, trained: tuple[ClipState, Path], tmp_path: Path
 ) -> None:
     script = (
-        "import sys, torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path\n"
-        "from factory.clip.styled_bank import open_styled_bank\n"
-        "from factory.clip.training import ClipConfig, train\n"
+        "import sys, torch; torch.set_num_threads(1)\nfrom pathlib import Path\n"
+        "from factory.clip.styled_bank import open_styled_bank\nfrom factory.clip.training import ClipConfig, train\n"
         f"train(open_styled_bank(Path(sys.argv[1])), Path(sys.argv[2]), {TINY!r}, checkpoint_s=0.0, log_every=1)\n"
     )
     out = tmp_path / "killed"

@@ -145,18 +145,14 @@ def test_killed_process_goes_on(bank_path: Path, tmp_path: Path) -> None:
     out.mkdir()
     save_state(out / "state.pt", state)
     script = (
-        "import sys, torch; torch.set_num_threads(1)\n"
-        "from pathlib import Path\n"
-        "from tests_pretrain_config import TINY\n"
-        "from factory.prior.train import train\n"
-        "from factory.prior.record import Pace\n"
-        "from factory.prior.bank import open_bank\n"
+        "import sys, torch; torch.set_num_threads(1)\nfrom pathlib import Path\n"
+        "from tests_pretrain_config import TINY\nfrom factory.prior.train import train\n"
+        "from factory.prior.record import Pace\nfrom factory.prior.bank import open_bank\n"
         "bank, out = map(Path, sys.argv[1:])\n"
         "train(open_bank(bank, 32), out, TINY, Pace(5, checkpoint_s=0.0, log_s=0.0))\n"
     )
     (tmp_path / "tests_pretrain_config.py").write_text(
-        "from factory.prior.adversarial import AdversarialConfig\n"
-        "from factory.prior.state import PretrainConfig\n"
+        "from factory.prior.adversarial import AdversarialConfig\nfrom factory.prior.state import PretrainConfig\n"
         f"TINY = {config!r}\n"
     )
     root = Path(__file__).resolve().parents[2]
