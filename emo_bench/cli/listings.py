@@ -108,7 +108,10 @@ def check_metric(
     name: Annotated[str, typer.Argument(help="A metric's id, or path/to/file.py:Class.")],
     actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",
 ) -> None:
-    """Check on a few frames what every metric must do; one line per check, exit code 1 if one fails."""
+    """Check on a few frames what every metric must do.
+
+    Each check prints one line. The exit code is 1 if one fails, and 2 if the metric cannot run on this machine.
+    """
     import numpy as np
 
     from emo_bench import actors
