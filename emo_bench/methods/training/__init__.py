@@ -9,6 +9,7 @@ loop                   :func:`train` takes a step function; :func:`run_training`
 learning rate          :func:`cosine_share`, :func:`warm_up_share`, :func:`halved_share`, :func:`set_rates`
 average of weights     :class:`WeightAverage`, :func:`half_life_decay`, :func:`warmed_decay`
 divergence             :func:`require_finite`
+base class             :class:`TrainedMethod`: settings, profiles, saving and loading of one network
 the fitted avatar      :data:`CHECKPOINT`, :func:`save_checkpoint`, :func:`load_checkpoint`, :func:`restoring`
 states and losses      :func:`save_state`, :func:`load_state`, :class:`LossLog`
 several stages         :class:`StageClock`, :func:`read_seconds`; :func:`take_stage`, :func:`keep_stage`
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
     from emo_bench.methods.training.stage_clock import StageClock, read_seconds
     from emo_bench.methods.training.state_file import load_state, save_state
+    from emo_bench.methods.training.trained_method import TrainedMethod
     from emo_bench.methods.training.weight_average import WeightAverage, half_life_decay, warmed_decay
 
 _NAMES = {
@@ -44,6 +46,7 @@ _NAMES = {
     "stage_cache": ["keep_stage", "stages_taken", "take_stage"],
     "stage_clock": ["StageClock", "read_seconds"],
     "state_file": ["load_state", "save_state"],
+    "trained_method": ["TrainedMethod"],
     "weight_average": ["WeightAverage", "half_life_decay", "warmed_decay"],
 }
 
@@ -55,6 +58,7 @@ __all__ = [
     "StageClock",
     "Stateful",
     "Steps",
+    "TrainedMethod",
     "Training",
     "TrainingFrames",
     "WeightAverage",
