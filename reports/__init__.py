@@ -1,4 +1,4 @@
-"""Tables and pages from finished runs. Importing the package is cheap."""
+"""Tables and pages from finished runs. Importing this package is fast."""
 
 from typing import TYPE_CHECKING
 

@@ -31,17 +31,17 @@ PAGE = "README.md"
 
 
 def make_gallery(folders: Sequence[Path], out: Path) -> Path:
-    """One sheet (JPEG) of every finished run among ``folders`` that is not a stand-in, and a page; returns the page.
+    """Write one sheet (JPEG) for each finished run of a method that is not trivial, and a page. Returns the page.
 
     Raises:
-        UserError: none is finished, or the preview of one is missing.
+        UserError: no run is finished, or the preview of one is missing.
     """
     groups, _ = read_groups(find_runs(folders))
     out.mkdir(parents=True, exist_ok=True)
     blocks = [
         "# Gallery",
         "",
-        "Real output, made by `nox -s gallery`. Frames are spread evenly over the held-out ones.",
+        "Real output, made by `nox -s gallery`. The frames are spread evenly over the held-out frames.",
     ]
     for group in groups:
         blocks += [
@@ -66,10 +66,10 @@ def make_gallery(folders: Sequence[Path], out: Path) -> Path:
 
 
 def sheet(row: Row) -> FrameU8:
-    """The run at a glance, uint8 ``[H, W, 3]``.
+    """A contact sheet of a run, uint8 ``[H, W, 3]``.
 
-    Of a reenactment: recorded frames, the rendered ones, their difference about grey. Of an edit: the frame that was
-    edited by hand or by an editor and the result, then recorded frames above edited ones.
+    A reenactment has recorded frames, rendered frames, and their difference around grey. An edit has the frame that
+    was edited by hand or by an editor, then recorded frames; below are its edit and the edited frames.
     """
     _, pairs = spread_panels(row.run, PANEL_PX, COLUMNS)
     side = pairs[0].shape[0]
@@ -85,12 +85,12 @@ def sheet(row: Row) -> FrameU8:
 
 def _rows(row: Row) -> str:
     if row.style:
-        return "above: the frame that was edited, recorded frames; below: its edit, edited frames"
-    return f"recorded, rendered, their difference x{DIFFERENCE_GAIN} about grey"
+        return "top row: the frame that was edited, then recorded frames; bottom row: its edit, then edited frames"
+    return f"recorded frames, rendered frames, and their difference x{DIFFERENCE_GAIN} around grey"
 
 
 def _caption(row: Row) -> str:
-    """Means of all metrics, and what made them."""
+    """The means of all metrics, and the command and commit that made the run."""
     scores = [f"{heading(cell)} {number(cell.interval.mean)}" for cell in row.cells.values()]
     machine = row.stages["fit"]["machine"]
     frames = row.stages["render"]["frames"]
@@ -132,7 +132,7 @@ def _jpeg(picture: FrameU8) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line. Returns the exit code; 2 means a mistake of the user."""
     parser = argparse.ArgumentParser(prog="python -m reports.gallery", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders with finished runs")
     parser.add_argument("--out", type=Path, required=True)

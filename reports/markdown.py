@@ -13,20 +13,20 @@ from reports.paper import PaperTable
 # What begins emphasis, code, links, pictures, HTML, entities, formulas or a cell. An underscore inside a word begins
 # nothing.
 SPECIAL = re.compile(r"[\\`*<\[\]|~$]|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])")
-# What begins a heading, a list, a quotation, a rule or the line under a heading, at the start of a line only.
+# What begins a heading, a list, a quotation, a rule or the underline of a heading; only at the start of a line.
 OPENING = re.compile(r"^(?:>|[#+=-]+(?=\s|$)|\d+(?=[.)](?:\s|$)))")
-# Addresses become links without any mark.
+# Markdown makes links of addresses even without a mark.
 ADDRESS = re.compile(r"(?<=:)//|(?i:\bwww)(?=\.)")
 
 
 class Markdown(str):
-    """Text that is Markdown already, of our own making: it is not escaped again."""
+    """Text that this program wrote as Markdown; it is not escaped again."""
 
     __slots__ = ()
 
 
 def escaped(text: str) -> Markdown:
-    """Text of others on one line, which Markdown shows as it is, wherever it stands."""
+    """Escape somebody else's text, so that Markdown shows it unchanged on one line."""
     if isinstance(text, Markdown):
         return text
     line = SPECIAL.sub(r"\\\g<0>", printable(text).strip())
@@ -39,7 +39,7 @@ def escaped(text: str) -> Markdown:
 
 
 def code(text: str) -> Markdown:
-    """Text of others as code: nothing in it is Markdown."""
+    """Somebody else's text as code, in which Markdown reads no marks."""
     line = printable(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     room = " " if len(fence) > 1 or line != line.strip() else ""
@@ -47,12 +47,12 @@ def code(text: str) -> Markdown:
 
 
 def link(label: str, target: str) -> Markdown:
-    """A link to a file beside the page; the target has no scheme and no host, whatever its name is."""
+    """A link to a file beside the page; the target never has a scheme or a host, whatever the name of the file is."""
     return Markdown(f"[{escaped(label)}]({_file(target)})")
 
 
 def image(description: str, target: str) -> Markdown:
-    """A picture that lies beside the page."""
+    """A picture whose file lies beside the page."""
     return Markdown(f"![{escaped(description)}]({_file(target)})")
 
 
@@ -61,23 +61,23 @@ def _file(target: str) -> str:
 
 
 def pipe_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table; cells are escaped unless they are :class:`Markdown`."""
+    """The lines of a table; a cell is escaped unless it is :class:`Markdown`."""
     lines = [[_cell(name) for name in header], ["---"] * len(header), *([_cell(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _cell(text: str) -> str:
-    """A pipe ends a cell inside code, too."""
+    """Escape a cell, and its pipes: a pipe ends a cell even inside code."""
     return re.sub(r"(?<!\\)\|", r"\\|", escaped(text))
 
 
 def mean_text(mean: float, best: bool) -> Markdown:
-    """A mean as a table prints it, bold where it is the best."""
+    """A mean as text, bold if it is the best."""
     return Markdown(f"**{number(mean)}**" if best else number(mean))
 
 
 def published_table(table: PaperTable) -> list[str]:
-    """The lines of a published table, values as printed; ``[n]`` marks what line n of :func:`errata` is about."""
+    """The lines of a published table with the values as printed; ``[n]`` refers to the n-th line of :func:`errata`."""
     marks = {name: f"[{n}]" for n, name in enumerate(table.errata, start=1)}
     rows = []
     for row in table.rows:
@@ -88,5 +88,5 @@ def published_table(table: PaperTable) -> list[str]:
 
 
 def errata(table: PaperTable) -> list[Markdown]:
-    """What is wrong with a published table, numbered."""
+    """The errata of a published table, numbered."""
     return [Markdown(f"[{n}] {text}") for n, text in enumerate(table.errata.values(), start=1)]

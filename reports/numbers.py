@@ -1,4 +1,4 @@
-"""How a report prints numbers: digits, intervals, durations, headings with arrows."""
+"""Print numbers as reports do: digits, intervals, durations, headings with arrows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SMALL = 0.001
 
 
 def group_title(group: Group) -> str:
-    """``self_reenactment v1, split tail-500, 128 px``, with a warning before smoke."""
+    """The title of a table, as in ``self_reenactment v1, split tail-500, 128 px``. Smoke runs have a warning."""
     first = group.rows[0]
     identity = first.identity
     smoke = "SMOKE, not a result: " if first.run.manifest["smoke"] else ""
@@ -36,33 +36,36 @@ def group_title(group: Group) -> str:
 
 
 def metric_label(metric: str) -> str:
-    """``PSNR`` of ``psnr``; an id without a label stands for itself."""
+    """The label of a metric, such as ``PSNR`` for ``psnr``; the id itself if the metric has no label."""
     return LABELS.get(metric, metric)
 
 
 def heading(cell: Cell) -> str:
-    """``PSNR ↑ dB``."""
+    """The heading of a metric's column, as in ``PSNR ↑ dB``."""
     record = cell.record
     unit = "" if record["unit"] == UNITLESS else f" {record['unit']}"
     return f"{metric_label(record['metric'])} {ARROWS[record['direction']]}{unit}"
 
 
 def times(row: Row) -> list[str]:
-    """Fit time and rendering speed."""
+    """The time of the fit and the speed of rendering, as text; a + means that the fit was resumed."""
     fit, render = row.stages["fit"], row.stages["render"]
     resumed = "+" if fit["attempts"] > 1 else ""
     return [f"{duration(fit['seconds'])}{resumed}", f"{render['frames'] / max(render['seconds'], 0.01):.0f} fps"]
 
 
 def duration(seconds: float) -> str:
-    """Seconds, or minutes from two on."""
+    """A duration in seconds, or in minutes if it is two minutes or more."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min"
 
 
 def number(value: float) -> str:
-    """Four significant digits, four decimals at most; below ``SMALL`` as a power of ten; NaN and infinity in words."""
+    """A number with four significant digits and at most four decimals.
+
+    A number below ``SMALL`` is printed as a power of ten, NaN as ``n/a`` and infinity as ``∞``.
+    """
     if math.isnan(value):
         return "n/a"
     if math.isinf(value):

@@ -1,4 +1,4 @@
-"""The published tables as data, verbatim, with their errata."""
+"""The tables of the paper as data, with the values as printed, and their errata."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Model(BaseModel):
 
 
 class PaperMetric(_Model):
-    """A column: ``id`` is the toolkit's metric of the same kind, ``label`` what the paper prints."""
+    """A column: ``id`` is the toolkit's metric of the same kind, ``label`` is the paper's heading."""
 
     id: str
     label: str
@@ -58,18 +58,18 @@ class PaperTable(_Model):
 
 @cache
 def load_paper_tables() -> dict[str, PaperTable]:
-    """The tables by id, ``table-1`` to ``table-4``."""
+    """Load the tables by id, ``table-1`` to ``table-4``."""
     content = tomllib.loads(Path(__file__).with_name("paper_tables.toml").read_text(encoding="utf-8"))
     return {entry["id"]: PaperTable(**entry) for entry in content["table"]}
 
 
 def paper_tables_for(groups: Iterable[Group]) -> list[PaperTable]:
-    """Those that measure what the groups do: Table 1 for reenactment, Table 2 for edits."""
+    """The tables that fit the groups: Table 1 for reenactment, Table 2 for edits."""
     edits = {bool(row.style) for group in groups for row in group.rows}
     tables = load_paper_tables()
     return [tables[name] for edit, name in ((False, "table-1"), (True, "table-2")) if edit in edits]
 
 
 def table_title(table: PaperTable) -> str:
-    """``Emo-Avatar, arXiv 2402.00827v1, Table 1``."""
+    """The title of a table, as in ``Emo-Avatar, arXiv 2402.00827v1, Table 1``."""
     return f"{SOURCE}, {table.id.replace('-', ' ').capitalize()}"

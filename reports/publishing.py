@@ -20,10 +20,10 @@ WIDE, LATEX, JSON, HTML = "report_wide.csv", "report.tex", "report.json", "repor
 
 
 def publish(folders: Sequence[Path], out: Path, options: PageOptions | None = None) -> list[Path]:
-    """Write every form of the report of the finished runs among ``folders`` into ``out``; returns the files.
+    """Write the report of the finished runs among ``folders`` into ``out`` in every format. Returns the files.
 
     Raises:
-        UserError: none is finished and whole.
+        UserError: no run is finished and undamaged.
     """
     groups, left_out = read_groups(folders)
     return publish_groups(groups, left_out, out, options)

@@ -1,4 +1,4 @@
-"""What makes a row again: its command, and the versions that it was made with."""
+"""How to make a row again: its command, and the versions of the packages and the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE_EDITOR = "file"
 
 
 def command(row: Row) -> str:
-    """The ``emo-bench`` command of a row; what the run does not know, such as the frames' folder, in capitals."""
+    """The ``emo-bench`` command of a row. Capitals stand for what the run does not record, such as a folder."""
     identity = row.identity
     clip = (row.stages["score"].get("inputs") or {}).get("clip")
     if identity["profile"] == GIVEN_PROFILE:
@@ -39,7 +39,7 @@ def command(row: Row) -> str:
 
 
 def versions(row: Row) -> dict[str, Any]:
-    """Package versions, commit and machine of the stage that scored, plain JSON values."""
+    """Package versions, commit and platform of the score stage, as plain JSON values."""
     machine = row.stages["score"]["machine"]
     return {key: machine.get(key) for key in ("emo_bench", "commit", "python", "packages", "platform")}
 
@@ -57,7 +57,10 @@ def _edit(style: dict[str, Any]) -> list[str]:
 
 
 def _base_identity(row: Row) -> dict[str, Any]:
-    """The command of the run that was edited, two folders above; the usual command if that run is gone or damaged."""
+    """The identity of the run that was edited, two folders above.
+
+    If that run is missing or damaged, the default protocol and split.
+    """
     try:
         return dict(read_manifest(row.run.path.parent.parent)["identity"])
     except UserError:

@@ -1,4 +1,4 @@
-"""Results to publish: scores and manifests of finished runs without their pictures, and a page with their table.
+"""Publish results: copy scores and manifests of finished runs without their pictures, and write a page of tables.
 
 ``python -m reports.results RUNS --out DIR`` takes the runs below RUNS into DIR, beside those that are there. DIR is
 read by ``emo-bench report`` and ``emo-bench compare`` as any folder of runs.
@@ -28,14 +28,15 @@ PAGE = "README.md"
 
 
 def publish_results(runs: Path, out: Path) -> Path:
-    """Copy ``run.json``, without the place of a method's own file, and ``frames.parquet`` of each finished run below
-    ``runs`` into ``out``; returns the page.
+    """Copy ``run.json`` and ``frames.parquet`` of each finished run below ``runs`` into ``out``. Returns the page.
 
-    A run keeps its place below ``runs`` and replaces an older one of that place. The page's tables are of all that is
-    in ``out``.
+    The copy of ``run.json`` does not have the path of a method's own file.
+
+    A run keeps its path below ``runs`` and replaces an older run of the same path. The page has tables of all runs in
+    ``out``.
 
     Raises:
-        UserError: none is finished, or one is damaged.
+        UserError: no run is finished, or one is damaged.
     """
     opened = open_runs(find_runs([runs]))
     if opened.damaged:
@@ -44,7 +45,7 @@ def publish_results(runs: Path, out: Path) -> Path:
         target = out / run.path.relative_to(runs)
         target.mkdir(parents=True, exist_ok=True)
         write_bytes(target / SCORES, (run.path / SCORES).read_bytes())
-        # Where a method's file lies on somebody's machine is theirs.
+        # The path of a method's file on somebody's machine is private.
         said = {key: value for key, value in run.manifest.items() if key != "method_place"}
         write_json(target / MANIFEST, said)
     groups, _ = read_groups(find_runs([out]))
@@ -53,7 +54,7 @@ def publish_results(runs: Path, out: Path) -> Path:
 
 
 def results_page(groups: Sequence[Group]) -> str:
-    """The page of a folder of results: a table for each kind of numbers."""
+    """The page of a folder of results, with one section for each table."""
     blocks = [
         "# Results",
         "",
@@ -87,7 +88,7 @@ def results_page(groups: Sequence[Group]) -> str:
 
 
 def _actors(group: Group) -> list[str]:
-    """``1 (studio, 1500 frames at 25 fps)``, each once."""
+    """Each actor once, as in ``1 (studio, 1500 frames at 25 fps)``."""
     found: dict[str, None] = {}
     for rows in group.subjects:
         capture = rows[0].run.manifest["capture"]
@@ -100,7 +101,7 @@ def _averages(group: Group) -> list[str]:
     table = average_table(group)
     if not table:
         return []
-    return [f"Means over the {len(group.subjects)} subjects, for what ran on all of them:", "", table, ""]
+    return [f"Means over the {len(group.subjects)} subjects, for the methods that ran on all of them:", "", table, ""]
 
 
 def _table(group: Group) -> list[str]:
@@ -117,7 +118,7 @@ def _table(group: Group) -> list[str]:
 
 
 def _costs(row: Row) -> list[str]:
-    """Peak memory of the fit, number of parameters where the method tells it, commit of the code that fitted."""
+    """Peak memory of the fit, number of parameters if the method tells it, and commit of the code that did the fit."""
     fit = row.stages["fit"]
     parameters = row.run.manifest.get("described", {}).get("parameters")
     counted = f"{parameters / 1e6:.2f} M" if parameters else ""
@@ -125,7 +126,7 @@ def _costs(row: Row) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; 2 is the exit code for a mistake of the user."""
+    """Run the command line. Returns the exit code; 2 means a mistake of the user."""
     parser = argparse.ArgumentParser(prog="python -m reports.results", description=__doc__)
     parser.add_argument("runs", type=Path, help="folder with finished runs")
     parser.add_argument("--out", type=Path, required=True)

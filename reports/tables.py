@@ -1,4 +1,4 @@
-"""Reports as tables for programs: long (a row a run and metric) and wide (a row a run)."""
+"""Reports as tables for programs: long (one row for each run and metric) and wide (one row for each run)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.rows import Row
 if TYPE_CHECKING:
     import pandas
 
-# Columns of the long table that belong to a metric, not to its run.
+# Columns of the long table that describe a metric and not the run.
 PER_METRIC = (
     "metric", "metric_version", "direction", "unit", "backend", "backend_sha256", "backend_detail", "resize_filter",
     "mean", "ci95_low", "ci95_high", "ci_block_frames", "n", "n_undefined", "n_infinite", "finite_mean",
@@ -23,33 +23,33 @@ PER_METRIC = (
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Runs that are in no table: not finished, or damaged, with the reason in one line."""
+    """Runs that are in no table: unfinished runs, and damaged runs with the reason in one line."""
 
     unfinished: tuple[Path, ...] = ()
     damaged: Mapping[Path, str] = field(default_factory=dict)
 
 
 def read_groups(folders: Sequence[Path]) -> tuple[list[Group], LeftOut]:
-    """The finished runs among ``folders``, sorted into tables, and those that are in none.
+    """Sort the finished runs among ``folders`` into tables. Also returns the runs that are in none.
 
     Raises:
-        UserError: none is finished and whole.
+        UserError: no run is finished and undamaged.
     """
     runs = open_runs(folders)
     return group_rows(runs.finished), LeftOut(runs.unfinished, runs.damaged)
 
 
 def long_table(folders: Sequence[Path]) -> pandas.DataFrame:
-    """One row a run and metric: what was measured, how, on what, and what it took.
+    """One row for each run and metric: the scores, how and on what they were measured, and what the run took.
 
-    ``mean`` counts infinite scores (it is infinite then); ``finite_mean`` leaves them out.
+    ``mean`` is infinite if a score is infinite; ``finite_mean`` leaves infinite scores out.
     """
     groups, _ = read_groups(folders)
     return long_rows(groups)
 
 
 def long_rows(groups: Sequence[Group]) -> pandas.DataFrame:
-    """:func:`long_table` of runs that have been read; column ``table`` counts the groups from 1."""
+    """As :func:`long_table`, for runs that are already read; the column ``table`` counts the groups from 1."""
     import pandas
 
     records = [

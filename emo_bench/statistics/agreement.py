@@ -1,4 +1,4 @@
-"""Krippendorff's alpha: how far raters agree beyond chance, with missing ratings."""
+"""Krippendorff's alpha: how much raters agree beyond chance; ratings may be missing."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ Level = Literal["nominal", "ordinal", "interval"]
 
 
 def krippendorff_alpha(ratings: ArrayLike, level: Level = "ordinal") -> float:
-    """Alpha by coincidences (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C to F).
+    """Compute alpha from coincidences (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, section C to F).
 
     Args:
         ratings: ``[raters, units]``, NaN where a rater did not rate a unit.
-        level: how far two values differ: at all, by the ranks between them, or by their squared difference.
+        level: how two different values count: ``nominal`` all the same, ``ordinal`` by the ratings between them,
+            ``interval`` by their squared difference.
 
     Returns:
-        1 for full agreement, 0 for what chance gives, below 0 for less; NaN where no two ratings of a unit can be
-        compared, or where all ratings are one value.
+        1 for full agreement, 0 for chance, below 0 for less than chance. NaN if no unit has two ratings, or if all
+        ratings are the same value.
     """
     values = np.asarray(ratings, dtype=np.float64)
     if values.ndim != 2:
@@ -46,6 +47,6 @@ def _distances(levels: NDArray[np.float64], totals: NDArray[np.float64], level: 
         return 1.0 - np.eye(len(levels))
     if level == "interval":
         return np.square(levels[:, None] - levels[None, :])
-    # Ordinal: ratings in and between the two values, the two themselves by half.
+    # Ordinal: the number of ratings between the two values, and half of those at the two values.
     middle = np.cumsum(totals) - totals / 2
     return np.square(middle[:, None] - middle[None, :])

@@ -1,4 +1,4 @@
-"""Confidence intervals of means over frames: moving-block bootstrap, because neighbouring frames are alike."""
+"""Confidence intervals of means over frames, by the moving-block bootstrap because neighbouring frames are similar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ DEFAULT_BLOCK_FRAMES = 25
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its interval: `n` frames counted (NaN left out), resampled in blocks of `block_frames`."""
+    """A mean and its interval over the `n` frames that have a score, resampled in blocks of `block_frames` frames."""
 
     mean: float
     low: float
@@ -30,11 +30,19 @@ def mean_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of the mean by the moving-block bootstrap (Kuensch 1989).
+    """The percentile interval of a mean by the moving-block bootstrap (Kuensch 1989).
 
-    scores: one number a frame in frame order; NaN (undefined) frames keep their place and are left out of
-    every mean. Blocks of `block_frames` neighbouring frames are drawn with replacement; a series shorter
-    than four blocks uses a quarter of its length. One frame, or none, has no interval (NaN).
+    Args:
+        scores: `[N]`, one for each frame in frame order. An undefined score (NaN) keeps its place, and no mean
+            counts it.
+        block_frames: length of the blocks of neighbouring frames, which are drawn with replacement. If the series is
+            shorter than four blocks, a block is a quarter of the series.
+        resamples: number of resampled means.
+        level: confidence level.
+        seed: seed of the resampling.
+
+    Returns:
+        The mean and its interval; the interval is NaN if fewer than two frames have a score.
     """
     values = np.asarray(scores, dtype=np.float64)
     defined = ~np.isnan(values)
@@ -45,7 +53,7 @@ def mean_interval(
         return Interval(mean, np.nan, np.nan, n, block, resamples, level)
     means = resampled_means(np.where(defined, values, 0.0), defined, block, resamples, seed)
     tail = (1.0 - level) / 2.0
-    # "nearest" because an infinite PSNR must not be interpolated.
+    # "nearest", because an infinite PSNR cannot be interpolated.
     low, high = np.nanquantile(means, [tail, 1.0 - tail], method="nearest")
     mean = float(values[defined].mean())
     return Interval(mean, float(low), float(high), n, block, resamples, level)
@@ -54,10 +62,17 @@ def mean_interval(
 def resampled_means(
     values: NDArray[np.float64], defined: NDArray[np.bool_], block: int, resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Means of `resamples` series of the same length, each of blocks of `block` neighbouring frames drawn at random.
+    """Means of `resamples` series of the same length, each made of random blocks of `block` neighbouring frames.
 
-    values [N], defined [N]: a frame that is not defined keeps its place and counts in no mean; its value is 0.
-    Returns float64 [resamples], NaN where a resample has no defined frame.
+    Args:
+        values: `[N]`; the value of an undefined frame is 0.
+        defined: `[N]`; an undefined frame keeps its place, and no mean counts it.
+        block: length of a block, in frames.
+        resamples: number of means.
+        seed: seed of the resampling.
+
+    Returns:
+        float64 `[resamples]`; NaN if a resample has no defined frame.
     """
     length = len(values)
     blocks = -(-length // block)

@@ -1,4 +1,4 @@
-"""Is one set of scores better than another on the same frames: paired block bootstrap, actors as clusters, seeds."""
+"""Decide whether scores are better than others on the same frames, by a paired block bootstrap."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from emo_bench.statistics.confidence import DEFAULT_BLOCK_FRAMES, resampled_mean
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 LEVEL = 0.95
 RESAMPLES = 4000
-# A comparison that most frames cannot take part in decides nothing.
+# Share of the frames that must have a score on both sides; with fewer there is no verdict.
 PAIRED_SHARE = 0.5
 LENGTHENED = 2.0
-# Scores that agree to this share of their size differ by rounding.
+# Two scores whose relative difference is below this differ by rounding only.
 ROUNDING = 1e-9
 
 FloatArray = NDArray[np.float64]
@@ -26,9 +26,9 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SubjectScores:
-    """Scores of both sides on the frames of one subject: ``a [S_A, N]`` and ``b [S_B, N]``, one row a seed.
+    """Scores of both sides on one subject: ``a [S_A, N]`` and ``b [S_B, N]``, one row for each seed.
 
-    Frames are in frame order and the same on both sides; NaN is undefined.
+    Both sides have the same frames, in frame order; an undefined score is NaN.
     """
 
     a: FloatArray
@@ -41,20 +41,24 @@ class SubjectScores:
 
 @dataclass(frozen=True)
 class Difference:
-    """A minus B over the frames that both have a score for.
+    """A minus B, over the frames for which both have a score.
 
     Attributes:
         mean_a, mean_b: means over those frames, and over subjects with equal weight.
-        difference: their difference; ``low``, ``high``: its interval at ``level``. NaN where there is none.
-        effect_size: difference / standard deviation of the frames' differences (Cohen's d_z); infinite where
-            all frames differ by the same amount.
-        wins: share of the frames on which A is better, a tie counting one half.
-        n, n_frames: frames compared, of how many; infinite on one side only: ``n_infinite`` of those left out.
-        subjects: clusters. One: the interval is over its frames; several: over subjects.
-        block_frames: the blocks' length, the longest of the subjects'.
-        seeds_a, seeds_b: fewest seeds of a subject; ``spread_a``, ``spread_b``: standard deviation of a run's mean
-            between seeds, NaN where no subject has two.
-        verdict: of A: better, worse or undecided.
+        difference: the difference of the means.
+        low, high: its interval at ``level``; NaN if there is none.
+        level: confidence level of the interval.
+        effect_size: the difference divided by the standard deviation of the frames' differences (Cohen's d_z). It is
+            infinite if all frames differ by the same amount.
+        wins: share of the frames on which A is better; a tie counts one half.
+        n: number of frames compared.
+        n_frames: number of frames in all.
+        n_infinite: number of frames that are left out because one side is infinite.
+        subjects: number of subjects. With one, the interval is over its frames; with several, it is over subjects.
+        block_frames: length of the blocks, the longest of all subjects.
+        seeds_a, seeds_b: the smallest number of seeds of a subject.
+        spread_a, spread_b: standard deviation of a run's mean between seeds; NaN if no subject has two seeds.
+        verdict: A is better, worse or undecided.
     """
 
     mean_a: float
@@ -87,16 +91,18 @@ def compare_scores(
 ) -> Difference:
     """Compare side A with side B, frame by frame.
 
-    One subject: moving blocks of frames of the paired differences are resampled (Kuensch 1989); the uncertainty
-    between seeds, where a side has several, is added. Several subjects: subjects are drawn with replacement, then
-    blocks within each, so that the interval is about subjects like these. Percentile deviations are stretched by
-    ``sqrt(k / (k - 1)) t_{k-1} / z`` for k blocks or subjects, which the percentile interval lacks where k is small
-    (Hesterberg 2015, The American Statistician 69, section 5.3).
+    With one subject, moving blocks of the frames' differences are resampled (Kuensch 1989), and the uncertainty between
+    seeds is added if a side has several seeds. With several subjects, subjects are drawn with replacement, and then
+    blocks within each; the interval is about subjects like these. The deviations of the percentiles are multiplied by
+    ``sqrt(k / (k - 1)) t_{k-1} / z`` for k blocks or subjects, because a percentile interval is too narrow for small k
+    (Hesterberg 2015, The American Statistician 69, section 5.3). docs/statistics.md explains the method.
 
     Args:
         subjects: at least one.
-        direction: ``higher`` or ``lower`` is better.
-        level: of the interval.
+        direction: which is better, ``higher`` or ``lower``.
+        level: confidence level of the interval.
+        resamples: number of resamples.
+        seed: seed of the resampling.
     """
     if not subjects:
         raise ValueError("nothing to compare")
@@ -137,21 +143,20 @@ def compare_scores(
 
 
 def block_length(series: FloatArray, shortest: int = DEFAULT_BLOCK_FRAMES) -> int:
-    """Length of the blocks for a series: twice the optimal one, not below ``shortest``, at most a quarter of the
-    series.
+    """Length of the blocks: twice the optimal length, at least ``shortest``, and at most a quarter of the series.
 
-    Twice, because the optimum is that of the variance's error; an interval suffers more from blocks that are too short.
+    The length is doubled because the optimum is for the variance; blocks that are too short harm an interval more.
     """
     wanted = math.ceil(LENGTHENED * optimal_block_length(series))
     return max(1, min(max(shortest, wanted), len(series) // 4))
 
 
 def optimal_block_length(series: FloatArray) -> float:
-    """Length of moving blocks that estimates the variance of the mean best, from the autocovariances.
+    """The length of moving blocks that estimates the variance of the mean best, from the autocovariances.
 
     Politis and White 2004 (Econometric Reviews 23) with the correction of Patton, Politis and White 2009, for
-    circular blocks, whose bias and variance moving blocks share. Undefined frames count as the mean. 1 for a series
-    that is constant or shorter than 9 frames.
+    circular blocks; moving blocks have the same bias and variance. Undefined frames count as the mean. The length is
+    1 for a series that is constant or shorter than 9 frames.
     """
     defined = ~np.isnan(series)
     n = len(series)
@@ -178,9 +183,10 @@ def optimal_block_length(series: FloatArray) -> float:
 
 
 def between_seed_spread(scores: Sequence[FloatArray]) -> float:
-    """Standard deviation of a run's mean from seed to seed, pooled over subjects; NaN where none has two seeds.
+    """The standard deviation of a run's mean between seeds, pooled over subjects; NaN if no subject has two seeds.
 
-    scores: one ``[S, N]`` a subject. A frame counts where it is finite under every seed.
+    Args:
+        scores: one ``[S, N]`` for each subject. A frame counts if all seeds have a finite score.
     """
     variances = [
         (float(means.var(ddof=1)), len(means) - 1)
@@ -192,7 +198,7 @@ def between_seed_spread(scores: Sequence[FloatArray]) -> float:
 
 
 def _gaps(subject: SubjectScores) -> FloatArray:
-    """``[N]``: mean of A over its seeds minus that of B; NaN where a seed is undefined or one side is infinite."""
+    """``[N]``: the mean of A over its seeds minus that of B. NaN if a seed is undefined or one side is infinite."""
     with np.errstate(invalid="ignore"):
         a, b = subject.a.mean(axis=0), subject.b.mean(axis=0)
         gaps = np.where(a == b, 0.0, a - b)
@@ -221,7 +227,7 @@ def _interval(
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Of the mean over subjects."""
+    """The interval of the mean over subjects."""
     means = np.stack(
         [
             resampled_means(np.nan_to_num(gap), ~np.isnan(gap), block, resamples, int(rng.integers(2**32)))
@@ -230,7 +236,7 @@ def _interval(
     )
     count = len(gaps)
     if count > 1:
-        # A subject that is drawn twice brings two resamples of its frames.
+        # If a subject is drawn twice, each draw uses another resample of its frames.
         drawn, resample = (rng.integers(0, high, size=(count, resamples)) for high in (count, resamples))
         means = np.nanmean(means[drawn, resample], axis=0, keepdims=True)
     tail = (1.0 - level) / 2.0
@@ -241,7 +247,7 @@ def _interval(
 
 
 def _stretch(units: float, level: float) -> float:
-    """What the percentile interval of a mean of ``units`` independent values is too narrow by."""
+    """The factor by which the percentile interval of a mean of ``units`` independent values is too narrow."""
     if units <= 1:
         return math.nan
     tail = (1.0 + level) / 2.0
@@ -251,7 +257,7 @@ def _stretch(units: float, level: float) -> float:
 def _with_seeds(subject: SubjectScores, mean: float, low: float, high: float, level: float) -> tuple[float, float]:
     """Widen the interval over frames by the error of the means over seeds, in quadrature.
 
-    Several subjects need no such term: what seeds do is part of what differs between subjects.
+    With several subjects this is not needed, because the effect of seeds is a part of the differences between subjects.
     """
     sides = [means for means in map(_seed_means, (subject.a, subject.b)) if len(means) > 1]
     sides = [means for means in sides if np.isfinite(means).all()]
@@ -263,13 +269,13 @@ def _with_seeds(subject: SubjectScores, mean: float, low: float, high: float, le
 
 
 def _seed_means(scores: FloatArray) -> FloatArray:
-    """``[S]``: a run's mean by seed, over the frames that are finite under every seed."""
+    """``[S]``: the mean of each seed, over the frames for which all seeds have a finite score."""
     finite = np.isfinite(scores).all(axis=0)
     return scores[:, finite].mean(axis=1) if finite.any() else np.full(len(scores), np.nan)
 
 
 def _effect_size(gaps: Sequence[FloatArray], mean: float) -> float:
-    """Cohen's d_z with subjects weighted alike."""
+    """Cohen's d_z; subjects have equal weight."""
     if mean == 0 or math.isnan(mean):
         return mean
     deviation = math.sqrt(_mean([float(((gap - mean) ** 2).mean()) for gap in gaps]))

@@ -1,4 +1,4 @@
-"""What an ablation gave: its variants against the reference, metric by metric, as tables for programs."""
+"""The result of an ablation: each variant compared with the reference, metric by metric, as tables for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from protocols.ablation import Ablation, Table, Variant
 from reports.ground import differing_fact
 from reports.rows import Row
 
-# The columns of table 4 by metric, the first of each that was measured; F-LMD is added, as in table 1.
+# The metrics of table 4's columns: the first of each tuple that was measured. F-LMD is added, as in table 1.
 OF_RUN = (("lpips", "st-lpips"), ("psnr",), ("sd",), ("flmd",))
 OF_EDIT = (("clip_d",), ("clip_dv",))
 PENDING = "not run yet"
@@ -26,7 +26,7 @@ PENDING = "not run yet"
 
 @dataclass(frozen=True)
 class Entry:
-    """A variant with its finished run and edit as rows of scores; None where there is none."""
+    """A variant, with its finished run and edit as rows; None if there is none, and ``missing`` says why."""
 
     variant: Variant
     run: Row | None
@@ -35,7 +35,7 @@ class Entry:
 
     @cached_property
     def seconds(self) -> dict[str, float]:
-        """Of ``init``, ``render_stage``, both as ``stage_1``, and ``edit``; those that are known."""
+        """The known seconds of ``init``, ``render_stage``, ``stage_1`` (their sum) and ``edit``."""
         found: dict[str, float] = {}
         if self.run is not None:
             parts = self.run.run.manifest.get("described", {}).get("stage_seconds", {})
@@ -57,11 +57,11 @@ class Entry:
         return found
 
     def row_of(self, part: str) -> Row | None:
-        """The run, or the edit."""
+        """The row of a part: ``run`` or ``edit``."""
         return self.run if part == "run" else self.edit
 
     def reason(self, part: str) -> str:
-        """Why there is no such row; empty where there is one, or where none is wanted."""
+        """Why there is no row; empty if there is one, or if the variant has no such part."""
         if self.row_of(part) is not None or (part == "edit" and self.variant.edit is None):
             return ""
         return self.missing.get(part) or self.missing.get("run", PENDING)
@@ -71,8 +71,8 @@ class AblationReport:
     """The finished variants of an ablation, compared with its reference.
 
     Args:
-        ablation: tables and variants.
-        results: what became of those that were run so far.
+        ablation: the tables and the variants.
+        results: the results of the variants that were run so far.
     """
 
     def __init__(self, ablation: Ablation, results: Iterable[VariantResult]) -> None:
@@ -84,20 +84,20 @@ class AblationReport:
 
     @property
     def reference(self) -> Entry:
-        """What the others are compared with."""
+        """The variant that the others are compared with."""
         return self.entries[self.ablation.reference]
 
     def rows(self, table: Table) -> list[tuple[str, Entry]]:
-        """Titles and entries of a table, without the variants that were not asked for."""
+        """Titles and entries of a table, for the variants that were run."""
         listed = [name for name in table.variants if name in self.chosen]
         return [(table.labels.get(name, self.entries[name].variant.title), self.entries[name]) for name in listed]
 
     def tables(self) -> list[Table]:
-        """Those that have a row besides the reference."""
+        """The tables that have a row besides the reference."""
         return [t for t in self.ablation.table if any(e is not self.reference for _, e in self.rows(t))]
 
     def columns(self, table: Table) -> list[tuple[str, str]]:
-        """Part and metric of a table's columns, in table 4's order; those of edits only where one is edited."""
+        """Part and metric of each column, in table 4's order. It has edits only if a variant has one."""
         entries = [entry for _, entry in self.rows(table)]
         found: list[tuple[str, str]] = []
         for part, wanted in (("run", OF_RUN), ("edit", OF_EDIT)):
@@ -108,7 +108,7 @@ class AblationReport:
         return found
 
     def compared(self, entry: Entry, part: str, metric: str) -> Difference | None:
-        """The entry against the reference; None for the reference itself, and where the two do not compare."""
+        """The entry compared with the reference; None for the reference itself, or if the two cannot be compared."""
         key = (entry.variant.name, part, metric)
         if key not in self._compared:
             self._compared[key] = self._compare(entry, part, metric)
@@ -130,7 +130,7 @@ class AblationReport:
 
 
 def long_table(report: AblationReport) -> pandas.DataFrame:
-    """One row a table, variant, part and metric; a part that is missing has one row with the reason."""
+    """One row for each table, variant, part and metric; a missing part has one row with the reason."""
     records: list[dict[str, Any]] = []
     for table in report.tables():
         for title, entry in report.rows(table):
@@ -148,7 +148,7 @@ def long_table(report: AblationReport) -> pandas.DataFrame:
 
 
 def as_json(report: AblationReport) -> dict[str, Any]:
-    """Tables, variants, metrics, differences and times as plain values; NaN and infinity as None."""
+    """Tables, variants, metrics, differences and times as plain values; NaN and infinity become None."""
     identity = report.reference.run.identity if report.reference.run else {}
     keys = ("protocol", "split", "actor", "method", "profile", "seed", "resolution_px")
     return _plain(
@@ -211,7 +211,7 @@ def _json_row(report: AblationReport, title: str, entry: Entry) -> dict[str, Any
 
 
 def is_smoke(report: AblationReport) -> bool:
-    """Whether the runs are for trying things out."""
+    """Whether the ablation has smoke runs."""
     return any(entry.run.run.manifest["smoke"] for entry in report.entries.values() if entry.run)
 
 

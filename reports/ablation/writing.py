@@ -1,4 +1,4 @@
-"""Pages of an ablation: Markdown with CSV and JSON beside it, and the tables on a terminal."""
+"""Write an ablation as Markdown, CSV and JSON, and print its tables on a terminal."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from reports.paper import SOURCE, load_paper_tables
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Columns of a terminal from which on all times are shown.
+# Width of a terminal, in characters, from which on all times are shown.
 WIDE = 130
 COLOURS = {BETTER: "green", WORSE: "red", UNDECIDED: "dim"}
 REPORT, TABLE, DATA = "ablation.md", "ablation.csv", "ablation.json"
 
 
 def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path:
-    """Write ablation.md, ablation.csv and ablation.json into ``out``; returns ablation.md.
+    """Write ablation.md, ablation.csv and ablation.json into ``out``. Returns the path of ablation.md.
 
     Args:
-        report: what was made.
-        out: a folder, made where it is missing.
-        command: that makes the same again.
+        report: the variants and their results.
+        out: a folder; it is made if it is missing.
+        command: the command that makes the ablation again.
     """
     out.mkdir(parents=True, exist_ok=True)
     figures = [figure for figure in report.ablation.figure if (out / f"{figure.id}.png").is_file()]
@@ -41,7 +41,7 @@ def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path
     write_json(out / DATA, as_json(report) | {"command": command, "figures": [f"{f.id}.png" for f in figures]})
     lines = ["# Ablation", ""]
     if is_smoke(report):
-        lines += ["> **Smoke: runs for trying things out. Their numbers are not results.**", ""]
+        lines += ["> **Smoke: these are smoke runs, for trying things out. Their numbers are not results.**", ""]
     lines += _about(report, command)
     for table in report.tables():
         lines += ["", f"## {escaped(table.title)}", "", *_markdown_tables(report, table)]
@@ -54,9 +54,9 @@ def write_ablation(report: AblationReport, out: Path, command: str = "") -> Path
 
 
 def print_ablation(report: AblationReport, console: Console) -> None:
-    """Show the tables on a terminal: value, and below it the difference to the reference.
+    """Print the tables on a terminal: each value, and below it the difference from the reference.
 
-    A narrow one shows the time of stage 1 as a whole.
+    A narrow terminal shows the time of stage 1 as a whole.
     """
     from rich import box
     from rich.table import Table as RichTable
@@ -88,7 +88,7 @@ def print_ablation(report: AblationReport, console: Console) -> None:
 
 
 def _two_lines(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
-    """The value, and in rich's markup the difference, green where better."""
+    """The value, and below it in rich's markup the difference, green if it is better."""
     value, gap = _value(entry, part, metric), report.compared(entry, part, metric)
     if gap is None or np.isnan(gap.difference):
         return value
@@ -114,8 +114,8 @@ def _about(report: AblationReport, command: str) -> list[str]:
         )
     title = escaped(report.reference.variant.title)
     lines.append(
-        f"Differences are variant minus {title} on the same frames, with a 95 % interval of a paired moving-block "
-        f"bootstrap; *{UNDECIDED}* where it holds zero."
+        f"A difference is variant minus {title} on the same frames, with a 95 % interval of a paired moving-block "
+        f"bootstrap. It is *{UNDECIDED}* if the interval contains zero."
     )
     lines.append(
         "Times are the seconds that a stage takes; a stage that variants share was computed once and is charged to "
@@ -183,9 +183,9 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
 def _reasons(
     report: AblationReport, table: Table, as_code: Callable[[str], str], as_text: Callable[[str], str]
 ) -> list[str]:
-    """Notes under a table: what variants change, what is missing and why, what was shared; equal notes once.
+    """The notes below a table: what variants change, what is missing and why, what was shared. Equal notes stand once.
 
-    ``as_code`` and ``as_text`` write settings and the words of others by the rules of the page.
+    ``as_code`` and ``as_text`` write settings and other people's words by the rules of the page.
     """
     notes: dict[str, list[str]] = {}
     parts = dict.fromkeys(part for part, _ in report.columns(table))
@@ -203,12 +203,12 @@ def _reasons(
 
 
 def _quoted(text: str) -> str:
-    """Code on a terminal."""
+    """Code as a terminal shows it."""
     return f"`{printable(text)}`"
 
 
 def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
-    """Why metrics of a finished run or edit have no value, those with one reason together."""
+    """Why metrics of a finished run or edit have no value; metrics with the same reason stand together."""
     names: dict[str, list[str]] = {}
     for part, metric in columns:
         row = entry.row_of(part)
@@ -220,7 +220,7 @@ def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:
-    """Those in which a variant differs from the reference, the edit's with their prefix."""
+    """The settings in which a variant differs from the reference; those of the edit have the prefix ``edit.``."""
     own: dict[str, str] = dict(entry.run.identity["settings"]) if entry.run else dict(entry.variant.settings)
     base = report.reference.run.identity["settings"] if report.reference.run else {}
     edits = {f"edit.{key}": value for key, value in (entry.variant.edit or {}).items()}
@@ -228,7 +228,7 @@ def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:
 
 
 def _paper_lines() -> list[str]:
-    """Table 4 as printed, with its errata."""
+    """The paper's table 4 as printed, with its errata."""
     table = load_paper_tables()["table-4"]
     about = (
         f"{SOURCE}, Table 4, as its authors measured it on their own videos: not ranked with ours, and no gain is "

@@ -1,4 +1,4 @@
-"""Comparisons of two sides on a terminal."""
+"""Print comparisons of two sides on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {BETTER: "green", WORSE: "red", UNDECIDED: "yellow"}
 
 
 def print_comparison(comparison: Comparison, console: Console, per_actor: bool = False) -> None:
-    """Show a comparison: one line a metric, and with ``per_actor`` one a metric and actor."""
+    """Print a comparison: one line for each metric, and with ``per_actor`` also one for each metric and actor."""
     from rich.table import Table
     from rich.text import Text
 
@@ -49,18 +49,18 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What a reader of the table must know: metrics left out, what the interval is about, seeds, lost frames."""
+    """The notes below the table: metrics left out, what the interval is about, seeds, frames left out."""
     compared = [result for result in comparison.results if result.overall is not None]
     lines = [f"{r.metric}: {r.reason}" for r in comparison.results if r.overall is None]
     first = next(result.overall for result in compared if result.overall is not None)
     if first.subjects > 1:
-        lines.append(f"the interval is about actors like these {first.subjects}, which are its clusters")
+        lines.append(f"the interval is about actors like these {first.subjects}; each actor is one cluster")
     sides = (("A", comparison.a, first.seeds_a), ("B", comparison.b, first.seeds_b))
-    # A stand-in draws no random number.
+    # A trivial method draws no random numbers, so its seed means nothing.
     single = [name for name, side, seeds in sides if seeds < 2 and not all(row.trivial for row in side.rows)]
     if single:
-        of_side = " and ".join(single)
-        lines.append(f"one seed of {of_side}: the verdict is about these fitted avatars, not yet about the methods")
+        have = "have one seed each" if len(single) > 1 else "has one seed"
+        lines.append(f"{' and '.join(single)} {have}: the verdict is about these fitted avatars, not about the methods")
     spreads = [
         f"{r.metric} {name} {number(spread)}"
         for r in compared
@@ -73,11 +73,11 @@ def notes(comparison: Comparison) -> list[str]:
     for result in compared:
         found = result.overall
         if found is not None and found.n < found.n_frames:
-            infinite = f", {found.n_infinite} of them infinite on one side" if found.n_infinite else ""
-            undecided = ": too few to decide" if math.isnan(found.low) else ""
+            infinite = f", {found.n_infinite} because one side is infinite" if found.n_infinite else ""
+            undecided = "; the other frames are too few for a verdict" if math.isnan(found.low) else ""
             lines.append(
-                f"{result.metric}: {found.n_frames - found.n} of {found.n_frames} frames lack a score on a side"
-                f"{infinite}{undecided}"
+                f"{result.metric}: {found.n_frames - found.n} of {found.n_frames} frames are left out, because a side "
+                f"has no score that can be compared{infinite}{undecided}"
             )
     return lines
 

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: the lines stretch with the page, the text around them stays readable."""
+"""Line charts as inline SVG: the lines stretch with the page, and the text keeps its size."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Series:
-    """A line: ``x`` and ``y`` ``[N]``, a gap where ``y`` is not finite; ``low`` and ``high`` ``[N]`` make a band.
+    """A line: ``x`` and ``y`` ``[N]``, with a gap where ``y`` is not finite. ``band`` has two edges ``[N]``.
 
-    ``tone`` is the line's colour, a number of the page's palette; 0 is the grey one of stand-ins. ``dash`` 0 is a whole
+    ``tone`` is the line's colour, a number of the page's palette; 0 is grey, for trivial methods. ``dash`` 0 is a whole
     line, 1 a dashed and 2 a dotted one.
     """
 
@@ -36,7 +36,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """What a chart is of."""
+    """The labels of a chart's axes, and how it is drawn."""
 
     x_label: str
     y_label: str
@@ -47,7 +47,7 @@ class Axes:
 
 
 def line_chart(series: Sequence[Series], axes: Axes) -> Markup:
-    """A figure with ticks, lines and what a script needs to read values back; empty where nothing is finite."""
+    """A figure with ticks and lines, and the data that report.js reads; empty if no value is finite."""
     shown = [line for line in series if np.isfinite(line.y).any()]
     if not shown:
         return Markup("")
@@ -78,12 +78,12 @@ def line_chart(series: Sequence[Series], axes: Axes) -> Markup:
         axes.classes, attributes, axes.y_label, axes.x_label, WIDTH, HEIGHT, axes.y_label, axes.x_label, grid,
         shapes, x_ticks, y_ticks,
     )  # fmt: skip
-    # Names of losses are as somebody's train.csv has them.
+    # The names of losses come from a train.csv that anybody may have written.
     return Markup(printable(str(chart)))
 
 
 def nice_ticks(low: float, high: float, at_most: int) -> list[float]:
-    """Round numbers in [low, high]: multiples of 1, 2 or 5 times a power of ten, at most ``at_most``."""
+    """At most ``at_most`` round numbers in [low, high]: multiples of 1, 2 or 5 times a power of ten."""
     if not high > low:
         return [low]
     rough = (high - low) / at_most
@@ -110,7 +110,7 @@ def _shapes(line: Series, x_range: tuple[float, float], y_range: tuple[float, fl
         run.start for run in runs if run.stop - run.start == 1 and not axes.markers
     ]
     for i in alone:
-        # A stroke without length is a round dot that stays round when the picture is stretched.
+        # A stroke without length is drawn as a dot, which stays round if the picture is stretched.
         shapes += Markup('<path class="dot t{}" d="M{:.1f} {:.1f}h.01"/>').format(line.tone, x[i], y[i])
     return shapes
 
@@ -152,7 +152,7 @@ def _places(values: Floats, between: tuple[float, float]) -> Floats:
 
 
 def _y_ticks(between: tuple[float, float], log: bool) -> tuple[Markup, Markup]:
-    """Grid lines, and the text beside them."""
+    """The grid lines, and their labels."""
     ticks = nice_ticks(*between, 5)
     if log:
         whole = [float(i) for i in range(math.ceil(between[0]), math.floor(between[1]) + 1)]

@@ -1,4 +1,4 @@
-"""Clips for pages: source and ours side by side as WebM, which every browser plays, small enough to embed."""
+"""Clips for pages: recorded and rendered frames side by side as WebM, small enough to embed in a page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from emo_bench.video.writing import Encoding, FrameU8, write_video
 
 PANELS = 3
 DEFAULT_PANEL_PX = 256
-# VP9 at constant quality, at its quickest: a fifth of the time of the next setting for a third more bytes.
+# VP9 at constant quality and its fastest setting: a fifth of the time of the next setting, and a third more bytes.
 OPTIONS = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8"}
 
 
 def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | None = None) -> Iterator[FrameU8]:
-    """Stream source and ours of the run's preview, uint8 ``[P, 2P, 3]`` with an even ``P`` of at most ``panel_px``.
+    """Read the recorded and the rendered frames of a run's preview, uint8 ``[P, 2P, 3]``, one pair at a time.
 
-    Frames small enough to be shown magnified in the preview come back at their own size.
+    ``P`` is even and at most ``panel_px``. Small frames that the preview magnifies are returned at their own size.
 
     Raises:
         UserError: the preview is missing or damaged.
@@ -60,13 +60,13 @@ def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str
 
 
 def _two_panels(picture: FrameU8, size: int) -> FrameU8:
-    """The first two of the preview's panels, without its header, each ``size`` wide."""
+    """The first two panels of a preview's frame without its header, each ``size`` pixels wide."""
     from PIL import Image
 
     row = picture[2 * LABEL_PX :]
     width = row.shape[1] // PANELS
     height = row.shape[0] // 2 * 2
-    # A preview shows frames at their own size or larger.
+    # A preview shows frames at their own size or magnified.
     size = min(size, width // 2 * 2)
     panels = [row[:height, i * width : i * width + width] for i in range(2)]
     resized = [Image.fromarray(panel).resize((size, size), Image.Resampling.BOX) for panel in panels]

@@ -1,4 +1,4 @@
-"""What the charts of a report show: scores by frame and by head angle, losses by step."""
+"""The charts of a report: scores by frame and by head angle, and losses by step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger("emo_bench")
 
 
 def strokes(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Colour and dash a row: grey for stand-ins, dashed, then dotted; colours 1 to ``TONES`` for the others."""
+    """Colour and dash of each row. Trivial methods are grey, dashed or dotted; others have colours 1 to ``TONES``."""
     found: list[tuple[int, int]] = []
     for row in rows:
         alike = sum((tone == 0) == row.trivial for tone, _ in found)
@@ -42,7 +42,7 @@ def strokes(rows: Sequence[Row]) -> list[tuple[int, int]]:
 
 
 def frame_chart(rows: Sequence[Row], metric: str) -> Markup:
-    """Scores of one subject's rows against the frame's number; an infinite score is a gap."""
+    """A chart of the scores of one subject's rows against the frame number; an infinite score is a gap."""
     series = [
         Series(label(row, rows), row.run.scores.index.to_numpy(dtype=np.float64), row.scores(metric), tone, dash=dash)
         for row, (tone, dash) in zip(rows, strokes(rows), strict=True)
@@ -52,10 +52,10 @@ def frame_chart(rows: Sequence[Row], metric: str) -> Markup:
 
 
 def angle_chart(rows: Sequence[Row], metric: str, angles: dict[str, Floats], axis: str) -> Markup:
-    """Means and quartiles in bins of ``BIN_DEG`` degrees with at least ``FRAMES_IN_BIN`` scored frames.
+    """A chart of means and quartiles in bins of ``BIN_DEG`` degrees with at least ``FRAMES_IN_BIN`` scored frames.
 
     Args:
-        rows: of one subject.
+        rows: the rows of one subject.
         metric: its id.
         angles: :func:`head_angles` of the subject.
         axis: ``yaw`` or ``pitch``.
@@ -113,13 +113,13 @@ def loss_charts(row: Row) -> list[Markup]:
 
 
 def label(row: Row, rows: Sequence[Row]) -> str:
-    """The title, with profile and seed where another of the rows has the same."""
+    """The title of a row, with profile and seed if another of the rows has the same title."""
     alike = sum(other.title == row.title for other in rows) > 1
     return f"{row.title}, {row.identity['profile']}, seed {row.identity['seed']}" if alike else row.title
 
 
 def _binned(degrees: Floats, scores: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Bin centres, means and quartiles; NaN in a bin with too few frames."""
+    """Bin centres, means and quartiles; NaN for a bin with too few frames."""
     finite = np.isfinite(degrees) & np.isfinite(scores)
     if not finite.any():
         return (np.empty(0),) * 4
@@ -134,7 +134,7 @@ def _binned(degrees: Floats, scores: Floats) -> tuple[Floats, Floats, Floats, Fl
 
 
 def read_losses(path: Path) -> tuple[list[str], Floats]:
-    """Names of the columns and ``[N, columns]``; the first column counts steps.
+    """Read the losses of a training: names of the columns, and values ``[N, columns]``. The first column counts steps.
 
     Raises:
         UserError: the file is damaged.

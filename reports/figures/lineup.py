@@ -24,7 +24,7 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Lineup:
-    """A figure of one subject: the numbers of its table and subject (both from 1), its file's name and bytes."""
+    """The figure of one subject: the numbers of its table and subject, both from 1, and its file's name and bytes."""
 
     table: int
     subject: int
@@ -34,10 +34,10 @@ class Lineup:
 
 
 def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
-    """A figure of each subject that two or more methods rendered and whose frames are in the run folders.
+    """Draw a figure of each subject that two or more methods rendered. The run folders must have the frames.
 
-    Stand-ins are left out: they show other frames of the same recording. A damaged video leaves its figure out, with a
-    warning.
+    Trivial methods are left out, because they show other frames of the same recording. If a video is damaged, its
+    figure is left out with a warning.
     """
     found = []
     for table, group in enumerate(groups, start=1):
@@ -58,9 +58,9 @@ def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
 
 
 def line_up(rows: Sequence[Row], columns: int = COLUMNS) -> tuple[list[Strip], list[str]]:
-    """Strips of one subject, the recorded frames first, and a heading a column.
+    """The strips of one subject, recorded frames first, and a heading for each column.
 
-    Frames are spread evenly over the held-out ones, so that nobody chooses them.
+    The frames are spread evenly over the held-out frames, so that nobody chooses them.
     """
     first = rows[0].run
     positions, panels = spread_panels(first, int(rows[0].identity["resolution_px"]), columns)

@@ -1,4 +1,4 @@
-"""Stills of a run for pages: frames spread over its preview, JPEG, names of files."""
+"""Stills of a run for pages: evenly spread frames, JPEG files, and names of files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def spread_panels(run: FinishedRun, panel_px: int, count: int) -> tuple[list[int
 
 
 def encode_jpeg(picture: Image, quality: int) -> bytes:
-    """The bytes of a JPEG file."""
+    """Encode a picture as a JPEG file."""
     file = io.BytesIO()
     picture.save(file, format="JPEG", quality=quality, optimize=True)
     return file.getvalue()
 
 
 def file_name(words: str) -> str:
-    """Words as part of a file's name: what is no letter, digit, hyphen, underscore or dot becomes a hyphen."""
+    """Make part of a file name of words: other characters than letters, digits, -, _ and . become a hyphen."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in words)

@@ -1,4 +1,4 @@
-"""All that a report says, as plain JSON values: what report.json holds and report.html shows."""
+"""The content of a report as plain JSON values: report.json stores it and report.html shows it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FORMAT = 1
 
 
 def report_content(groups: Sequence[Group], left_out: LeftOut) -> dict[str, Any]:
-    """The report of tables that are ranked each by itself.
+    """The content of a report.
 
-    NaN is null and an infinite number the text ``inf``. ``rank`` is 1 for the best of a subject's rows in that table,
-    null for a row that is not ranked.
+    NaN becomes None, and an infinite number becomes the text ``inf``. ``rank`` is the rank among the rows of one
+    subject in one table, from 1; None for a row that is not ranked.
     """
     return {
         "format": FORMAT,
@@ -71,7 +71,7 @@ def _row(row: Row, ranks: dict[str, int | None]) -> dict[str, Any]:
         "style": row.style or None,
         "method": identity["method"],
         "title": row.title,
-        "stand_in": row.trivial,
+        "trivial": row.trivial,
         "profile": identity["profile"],
         "seed": identity["seed"],
         "settings": identity["settings"],
@@ -139,7 +139,7 @@ def _mean(average: Average) -> dict[str, Any]:
     return {
         "title": row.title,
         "method": row.identity["method"],
-        "stand_in": row.trivial,
+        "trivial": row.trivial,
         "profile": row.identity["profile"],
         "seeds": average.seeds,
         "subjects": len(average.rows),
@@ -155,7 +155,7 @@ def _mean(average: Average) -> dict[str, Any]:
 
 
 def _spread(rows: Sequence[Row]) -> dict[str, Any]:
-    """Mean over seeds, and the standard deviation between them (n - 1)."""
+    """The mean over seeds, and the standard deviation between seeds (with n - 1)."""
     first = rows[0]
     return {
         "actor": first.identity["actor"]["name"],
@@ -188,7 +188,7 @@ def _published(table: PaperTable) -> dict[str, Any]:
 
 
 def plain(value: float) -> float | str | None:
-    """A number as JSON has it: NaN is null, an infinite one ``inf`` or ``-inf``."""
+    """A number that JSON can hold: NaN becomes None, an infinite number ``inf`` or ``-inf``."""
     if math.isnan(value):
         return None
     return str(float(value)) if math.isinf(value) else float(value)

@@ -1,4 +1,4 @@
-"""report.html: one file with tables, charts and clips that opens from disk and fetches nothing."""
+"""Write report.html: one file with tables, charts and clips that opens from disk and loads nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class PageOptions:
-    """What to embed: clips at most ``panel_px`` high, or none."""
+    """Whether the page has clips, and their largest height in pixels."""
 
     clips: bool = True
     panel_px: int = DEFAULT_PANEL_PX
@@ -36,7 +36,7 @@ class PageOptions:
 def render_page(
     groups: Sequence[Group], content: dict[str, Any], options: PageOptions, lineups: Sequence[Lineup] = ()
 ) -> str:
-    """The page of :func:`reports.pages.content.report_content` and the groups it was made of."""
+    """The page of ``content``, which :func:`reports.pages.content.report_content` made of ``groups``."""
     figures = {(x.table, x.subject): base64.b64encode(x.jpeg).decode("ascii") for x in lineups}
     wanted = _rows_with_clips(groups) if options.clips else []
     clips: dict[Path, dict[str, Any]] = {}
@@ -75,7 +75,7 @@ def render_page(
 
 
 def render_template(name: str, **context: Any) -> str:
-    """A page of ``reports/pages`` with its style and script inside."""
+    """Render a page of ``reports/pages``; its style and script are inside the page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -94,7 +94,7 @@ def render_template(name: str, **context: Any) -> str:
 
 
 def _rows_with_clips(groups: Sequence[Group]) -> list[Row]:
-    """One of each subject's methods; stand-ins only where nothing else is."""
+    """The rows that get a clip: those with a preview. Trivial methods get one only if a subject has no other."""
     chosen: list[Row] = []
     for group in groups:
         for rows in group.subjects:
@@ -140,7 +140,7 @@ def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) 
 
 
 def _environments(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The distinct sets of versions and machines, with the number of rows that each made."""
+    """Each different set of versions and machine, with the number of rows that were made with it."""
     found: dict[str, dict[str, Any]] = {}
     for table in content["tables"]:
         for row in table["rows"]:
@@ -155,7 +155,7 @@ def _number(value: float | str | None) -> str:
 
 
 def _span(ends: Sequence[float | str | None]) -> str:
-    """Empty where an end is undefined or infinite."""
+    """The interval in brackets; empty if an end is undefined or infinite."""
     return "" if any(end is None or isinstance(end, str) for end in ends) else span(*ends)  # type: ignore[arg-type]
 
 

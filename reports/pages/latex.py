@@ -1,4 +1,4 @@
-r"""LaTeX tables of a report: booktabs, best bold, second underlined; a file for ``\input``."""
+r"""Write a report as LaTeX: booktabs tables with the best score bold and the second underlined, for ``\input``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from reports.ranking import Group, rank_rows
 from reports.rows import Row
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
-% Names in other scripts than Latin want XeLaTeX or LuaLaTeX, and a font that has them.
-% Intervals are 95 % moving-block bootstrap; to leave them out: \renewcommand{\ci}[2]{} behind this line.
+% Names that are not in Latin script need XeLaTeX or LuaLaTeX, and a font that has their letters.
+% Intervals are 95 % moving-block bootstrap intervals. To leave them out, write \renewcommand{\ci}[2]{} after this line.
 \providecommand{\ci}[2]{{\scriptsize\,[#1, #2]}}
 """
 SPECIAL = {
@@ -30,7 +30,7 @@ MATH = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 
 def latex_report(groups: Sequence[Group], lineups: Sequence[Lineup] = ()) -> str:
-    """Tables per actor, of means over actors, and the published ones; figures that lie beside the file."""
+    """The tables of all groups, the means over actors, the published tables, and figures that lie beside the file."""
     blocks = [HEAD]
     for position, group in enumerate(groups, start=1):
         blocks.append(_group_table(group, position))
@@ -42,7 +42,7 @@ def latex_report(groups: Sequence[Group], lineups: Sequence[Lineup] = ()) -> str
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX prints it; ``CLIP-D^v`` with a raised v."""
+    """Escape plain text for LaTeX; the v of ``CLIP-D^v`` is raised."""
     pieces = SUPERSCRIPT.split(printable(text))
     plain = ["".join(SPECIAL.get(letter, MATH.get(letter, letter)) for letter in piece) for piece in pieces]
     return "".join(f"$^{{{piece}}}$" if i % 2 else piece for i, piece in enumerate(plain))
@@ -60,7 +60,7 @@ def _group_table(group: Group, position: int) -> str:
     lines += [r"\bottomrule", r"\end{tabular}"]
     if len(group.metrics) > FULL_WIDTH_METRICS:
         lines = [r"\resizebox{\linewidth}{!}{%", *lines, "}"]
-    caption = f"{group_title(group)}. Best of an actor bold, second underlined."
+    caption = f"{group_title(group)}. For each actor, the best score is bold and the second best is underlined."
     return _float(lines, caption, f"tab:emo-bench-{position}")
 
 
@@ -76,7 +76,7 @@ def _average_table(group: Group, position: int) -> str:
 
 
 def _paper_table(table: PaperTable) -> str:
-    """Verbatim, unranked; a superscript leads to the errata under the table."""
+    """A published table as printed, without ranks; a superscript refers to the errata in the caption."""
     marks = {name: str(i) for i, name in enumerate(table.errata, start=1)}
     lines = [r"\begin{tabular}{l" + "r" * len(table.metrics) + "}", r"\toprule"]
     lines += [_line(["Method", *(escape(f"{m.label} {ARROWS[m.direction]}") for m in table.metrics)])]
@@ -90,13 +90,14 @@ def _paper_table(table: PaperTable) -> str:
         lines.append(_line([escape(row.method), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     notes = " ".join(f"[{marks[name]}] {text}" for name, text in table.errata.items())
-    caption = f"{table_title(table)}, as published: other videos, not to be ranked with ours. {notes}"
+    about = "as published. It was measured on other videos and is not ranked with our scores."
+    caption = f"{table_title(table)}, {about} {notes}"
     return _float(lines, caption, f"tab:emo-bench-published-{table.id}")
 
 
 def _figure(lineup: Lineup) -> str:
     head = [r"\begin{figure*}", r"\centering", rf"\includegraphics[width=\linewidth]{{{lineup.name}}}"]
-    caption = f"{lineup.title}. Frames are spread evenly over the held-out ones."
+    caption = f"{lineup.title}. The frames are spread evenly over the held-out frames."
     label = rf"\label{{fig:emo-bench-{lineup.table}-{lineup.subject}}}"
     return "\n".join([*head, rf"\caption{{{escape(caption)}}}", label, r"\end{figure*}", ""])
 

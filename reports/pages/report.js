@@ -3,7 +3,7 @@
 const all = (root, selector) => Array.from(root.querySelectorAll(selector));
 const SVG = "http://www.w3.org/2000/svg";
 
-/* Tables: sort by a heading, filter by words, hide stand-ins and intervals. */
+/* Tables: sort by a heading, filter by words, hide trivial methods and intervals. */
 
 function valueOf(row, column) {
   const cell = row.cells[column];
@@ -58,17 +58,16 @@ all(document, "[data-filter]").forEach((input) => {
   const table = document.getElementById(input.dataset.filter);
   input.addEventListener("input", () => filterTable(table, input.value));
 });
-for (const [name, hides] of [["standIns", "no-stand-ins"], ["intervals", "no-intervals"]]) {
-  const attribute = name === "standIns" ? "data-stand-ins" : "data-intervals";
-  all(document, `[${attribute}]`).forEach((box) => {
+for (const name of ["trivial", "intervals"]) {
+  all(document, `[data-${name}]`).forEach((box) => {
     const table = document.getElementById(box.dataset[name]);
-    const apply = () => table.classList.toggle(hides, !box.checked);
+    const apply = () => table.classList.toggle(`no-${name}`, !box.checked);
     box.addEventListener("change", apply);
     apply();
   });
 }
 
-/* Clips: one video holds source and ours side by side, so that they never drift apart. */
+/* Clips: one video has the recorded and the rendered frames side by side, so that they stay in step. */
 
 const sources = new Map();
 
@@ -179,13 +178,13 @@ class Player {
     pen.globalCompositeOperation = "difference";
     pen.drawImage(this.video, size, 0, size, size, 0, 0, edge, edge);
     pen.globalCompositeOperation = "lighter";
-    // Doubled twice is four times.
+    // Adding the picture to itself twice multiplies the difference by four.
     for (let i = 0; i < 2; i++) pen.drawImage(this.canvas, 0, 0);
     pen.globalCompositeOperation = "source-over";
   }
 }
 
-/* Charts: values under the pointer, a line at the clip's frame, a click that seeks. */
+/* Charts: show the values under the pointer, mark the clip's frame, and go to a frame on a click. */
 
 function lineData(chart) {
   const { x0, x1, y0, y1, log } = chart.dataset;
@@ -257,7 +256,7 @@ class Chart {
   }
 }
 
-/* Subjects: tabs, a metric at a time, one player. */
+/* Subjects: each has a tab, one chosen metric and one player. */
 
 function setUpSubject(article) {
   const frameCharts = all(article, ".chart.by-frame").map((root) => new Chart(root));
@@ -306,7 +305,7 @@ function setUpTabs(list) {
 all(document, "[role=tablist]").forEach(setUpTabs);
 all(document, "#training .chart").forEach((root) => new Chart(root));
 
-/* Commands: copy. */
+/* Commands: copy one with a click. */
 
 all(document, ".copy").forEach((button) => button.addEventListener("click", async () => {
   const command = button.parentElement.querySelector(".command");

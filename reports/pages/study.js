@@ -8,7 +8,7 @@ let state = null;
 let shownAt = 0;
 let current = 0;
 
-/* What is kept: after every step, so that a reload goes on where it was. */
+/* The state is saved after every step, so that a reload continues from there. */
 
 function trouble(text) {
   byId("trouble").textContent = text;
@@ -27,11 +27,11 @@ function save() {
   try {
     localStorage.setItem(storageKey, JSON.stringify(state));
   } catch {
-    trouble("This browser keeps nothing of this page: please answer all clips without a reload.");
+    trouble("This browser does not save your answers. Please answer all clips without reloading the page.");
   }
 }
 
-/* A participant's order: Fisher-Yates by a generator that the study and the participant seed. */
+/* The order of the clips: a Fisher-Yates shuffle, with a generator seeded by the study and the participant. */
 
 function generator(text) {
   let seed = 2166136261;
@@ -51,7 +51,7 @@ function drawOrder(participant) {
     const j = Math.floor(random() * (i + 1));
     [order[i], order[j]] = [order[j], order[i]];
   }
-  // Never first, so that nobody meets a check before a clip.
+  // A check is never first, so that participants see a clip before it.
   for (const check of study.checks) order.splice(1 + Math.floor(random() * order.length), 0, check);
   return order;
 }
@@ -140,7 +140,7 @@ function next() {
   showTrial();
 }
 
-/* The end: a file, and its text where no file can be saved. */
+/* The end: a file of answers, and its text if the browser cannot save a file. */
 
 function showEnd() {
   only("end");
@@ -157,7 +157,7 @@ function showEnd() {
 byId("begin").addEventListener("submit", (event) => { event.preventDefault(); begin(byId("participant").value); });
 byId("show").addEventListener("click", play);
 video.addEventListener("ended", showQuestions);
-video.addEventListener("error", () => trouble("This browser cannot play the clip. Please open the page in another browser; what you answered here is kept here."));
+video.addEventListener("error", () => trouble("This browser cannot play the clip. Please open the page in another browser; your answers are kept in this browser."));
 video.addEventListener("contextmenu", (event) => event.preventDefault());
 byId("questions").addEventListener("change", (event) => {
   current = Math.max(current, study.statements.findIndex(({ id }) => id === event.target.name) + 1);

@@ -1,4 +1,4 @@
-"""One run on one screen of a terminal: ``emo-bench show``."""
+"""Show a run on one screen of a terminal, and print the tables of a report."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ NUMBER_WIDTHS = {"n": 3, "95 % interval": 16, "over the frames": SPARK_WIDTH}
 
 
 def show_run(folder: Path, console: Console) -> None:
-    """Print a run: its stages, its scores beside those of the trivial methods, its losses and its files.
+    """Print the run in ``folder``: stages, scores beside those of the trivial methods, losses and files.
 
     Raises:
-        UserError: there is no run.
+        UserError: the folder has no run.
     """
     from rich.console import Group as Lines
     from rich.panel import Panel
 
     if not (folder / MANIFEST).is_file():
         raise UserError(
-            f"{folder} is not a run: give the folder with {MANIFEST}, as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED"
+            f"{folder} is not a run: give a folder with {MANIFEST}, such as runs/PROTOCOL/ACTOR/METHOD/PROFILE-sSEED"
         )
     manifest = read_manifest(folder)
     notes: list[str] = []
@@ -53,7 +53,7 @@ def show_run(folder: Path, console: Console) -> None:
         parts.append(_scores(row, beside))
         closing = command(row)
     else:
-        closing = "not finished: give its emo-bench run command again to continue it"
+        closing = "not finished: give its emo-bench run command again to resume it"
     flags = _notes([*manifest["flags"], *notes])
     parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
     parts.append(f"[dim]{unmarked(closing)}[/]")
@@ -61,7 +61,7 @@ def show_run(folder: Path, console: Console) -> None:
 
 
 def print_tables(groups: Sequence[Group], console: Console) -> None:
-    """Print the tables of a report. The best value of each actor is bold, the second best is underlined."""
+    """Print the tables of a report; for each actor, the best score is bold and the second best is underlined."""
     from rich.table import Table
 
     marks = {1: "bold green", 2: "underline"}
@@ -73,7 +73,7 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
             ("method", [printable(row.title) for row in group.rows]),
         ):
             table.add_column(name, no_wrap=True, min_width=min(NAME_WIDTH, max(map(len, texts))))
-        # Headings break between words, numbers stay whole.
+        # A heading may break between words; a number stays on one line.
         for metric in group.metrics:
             name = unmarked(heading(group.rows[0].cells[metric]))
             means = [number(row.cells[metric].interval.mean) for row in group.rows]
@@ -96,13 +96,13 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
                     style="dim" if row.trivial else None,
                 )
             table.add_section()
-        # A terminal too narrow for the numbers breaks the lines; none is left out.
+        # If the terminal is too narrow, it breaks the lines, so that no number is lost.
         least = console.measure(table).minimum
         console.print(table, width=max(console.width, least), crop=False, soft_wrap=True)
 
 
 def run_record(folder: Path) -> dict[str, Any]:
-    """The run as in report.json, with the state of its stages."""
+    """The run's entry of report.json, and the state of its stages."""
     from reports.pages.content import report_content
 
     manifest = read_manifest(folder)
@@ -116,7 +116,7 @@ def run_record(folder: Path) -> dict[str, Any]:
 
 
 def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
-    """Means of ``width`` equal parts as bars from the lowest to the highest; a blank where nothing is finite."""
+    """Draw the means of ``width`` equal parts as bars; a part without a finite value is a blank."""
     if not len(values):
         return ""
     parts = np.array_split(values, min(width, len(values)))
@@ -177,7 +177,7 @@ def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
 
 
 def _beside(row: Row) -> tuple[list[Row], list[str]]:
-    """The finished runs of trivial methods that may be compared with the row, and a line for each damaged run."""
+    """The finished runs of trivial methods that share a table and a subject with the row, and notes on damaged runs."""
     place = row.run.path
     folders = [path.parent for path in sorted(place.parent.parent.glob(f"*/*/{MANIFEST}"))]
     opened = open_runs([place, *(folder for folder in folders if folder != place)])
@@ -187,10 +187,10 @@ def _beside(row: Row) -> tuple[list[Row], list[str]]:
         for group in group_rows([row.run, *(r.run for r in rows if r.trivial)])
         if any(other.run.path == place for other in group.rows)
     )
-    stand_ins = [
+    beside = [
         other for other in group.rows if other.trivial and other.run.path != place and other.subject == row.subject
     ]
-    return stand_ins, [f"left out: {reason}" for reason in opened.damaged.values()]
+    return beside, [f"left out: {reason}" for reason in opened.damaged.values()]
 
 
 def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
@@ -259,7 +259,7 @@ def _table(*columns: str) -> Any:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         right = column in ("mean", "n", "time", "frames", "memory")
-        # Names give way on a narrow terminal, numbers never.
+        # A narrow terminal shortens names, but not numbers.
         least = None if column in ("actor", "method", "metric", "backend", "device") else NUMBER_WIDTHS.get(column, 7)
         table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
     return table

@@ -1,4 +1,4 @@
-"""Reports written: report.md for people, report.csv for programs, a summary for the terminal."""
+"""Write report.md for people, report.csv for programs, and a summary for the terminal."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ METRIC_COLUMNS = ("metric", "version", "better", "unit", "backend")
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
-    """Write report.md and report.csv of the finished runs among ``folders`` into ``out``; returns report.md.
+    """Write report.md and report.csv of the finished runs among ``folders`` into ``out``. Returns report.md.
 
     Raises:
-        UserError: none is finished and whole.
+        UserError: no run is finished and undamaged.
     """
     return write_tables(*read_groups(folders), out)
 
 
 def write_tables(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()) -> Path:
-    """:func:`write_report` of runs that have been read, with links to figures that lie in ``out``."""
+    """As :func:`write_report`, for runs that are already read; the figures lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / TABLE, csv_text(long_rows(groups)).encode())
     write_bytes(out / REPORT, _markdown(groups, left_out, out, lineups).encode())
@@ -41,7 +41,7 @@ def write_tables(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups:
 
 
 def summary(folders: Sequence[Path]) -> str:
-    """The tables as aligned text, for a terminal."""
+    """The tables of a report as aligned text, for a terminal."""
     groups, _ = read_groups(folders)
     return summary_of(groups)
 
@@ -93,7 +93,7 @@ def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Se
 
 
 def _view(group: Group, out: Path) -> dict[str, Any]:
-    """What the template needs of a table."""
+    """The values that the template needs for a table."""
     first = group.rows[0]
     protocol = first.identity["protocol"]
     return {
@@ -129,16 +129,16 @@ def _group_table(group: Group, out: Path) -> Markdown:
 
 
 def _preview_link(row: Row, out: Path) -> str:
-    """Empty where a run came without its videos."""
+    """A link to the run's preview; empty if there is none."""
     preview = row.run.path / PREVIEW
     if not preview.is_file():
         return ""
-    # os.path.relpath, because Path.relative_to cannot climb before Python 3.12.
+    # Path.relative_to cannot go up before Python 3.12; os.path.relpath can.
     return link("video", Path(os.path.relpath(preview, out)).as_posix())
 
 
 def average_table(group: Group) -> Markdown:
-    """Means over the actors' means, the best bold; empty where nothing ran on all of several actors."""
+    """The table of means over the actors, with the best one bold; empty if no method ran on all of several actors."""
     if not group.averages:
         return Markdown("")
     header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in group.metrics)]
@@ -151,7 +151,7 @@ def average_table(group: Group) -> Markdown:
 
 
 def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
-    """``**29.41** [28.90, 29.90]``, with what is undefined or infinite said in words."""
+    """The text of a cell, as in ``**29.41** [28.90, 29.90]``; it says in words what is undefined or infinite."""
     interval = cell.interval
     if not interval.n:
         return Markdown("n/a")
@@ -169,18 +169,18 @@ def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
 
 
 def group_notes(group: Group) -> list[str]:
-    """What a reader must know of the rows: flags of the runs, broken-off fits, machines."""
+    """The notes below a table: flags of the runs, interrupted fits, machines."""
     notes: dict[str, None] = {}
     for row in group.rows:
         for flag in row.run.manifest["flags"]:
             notes[f"Actor {row.subject.actor}: {flag}."] = None
         split = row.run.manifest["split"]
         if split["faceless"]:
-            notes[f"Actor {row.subject.actor}: frames without a face: {split['faceless']}."] = None
+            notes[f"Actor {row.subject.actor}: these frames show no face: {split['faceless']}."] = None
     for row in group.rows:
         if row.stages["fit"]["attempts"] > 1:
             notes[
-                f"Actor {row.subject.actor}, {row.title}: the fit was interrupted and went on; its time is that of "
+                f"Actor {row.subject.actor}, {row.title}: the fit was interrupted and resumed; its time is that of "
                 "the last part."
             ] = None
     machines = {row.stages["fit"]["machine"]["device"] for row in group.rows}

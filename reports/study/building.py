@@ -1,4 +1,4 @@
-"""User studies as the paper's Table 3: a page that shows each clip once, and the key that says what was shown."""
+"""Build a user study like the paper's: a page that shows each clip once, and a key that says what each clip is."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from reports.rows import Row
 KEY_LIMIT_BYTES = 2**26
 FORMAT = 1
 PAGE, KEY = "study.html", "study.json"
-# Nobody should rate the codec: nearly transparent at these sizes.
+# Participants should rate the edit and not the codec. At this quality its errors can hardly be seen.
 QUALITY = {"crf": "14", "b": "0", "deadline": "good", "cpu-used": "5"}
 PANEL_PX = 512
 CLIPS_A_CHECK = 12
 CHECK_SECONDS, CHECK_FPS = 4, 10
-# The middle and what people press without reading are no proof of attention.
+# 3 and 5 are not used: people who do not read often press the middle or the end.
 CHECK_ANSWERS = (1, 2, 4)
 
 
@@ -43,18 +43,16 @@ class _Model(BaseModel):
 
 def _study_id(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
-        raise ValueError(
-            f"{text[:80]!r} is not an id: ids have 1 to 64 letters of ASCII, digits, dashes and underscores"
-        )
+        raise ValueError(f"{text[:80]!r} is not an id: use 1 to 64 ASCII letters, digits, dashes and underscores")
     return text
 
 
-# Ids of studies, clips, checks and statements: we make them, so few characters are allowed.
+# The ids of studies, clips, checks and statements. This program makes them, so only few characters are allowed.
 StudyId = Annotated[str, AfterValidator(_study_id)]
 
 
 class Statement(_Model):
-    """A question to be answered from 1 to 5."""
+    """A question that participants answer from 1 to 5."""
 
     id: StudyId
     text: str
@@ -70,7 +68,7 @@ SCALE = ("Bad", "Poor", "Fair", "Good", "Excellent")
 
 
 class StudyClip(_Model):
-    """What participants know by ``id`` only: frames ``first`` to ``last`` of a run's edit."""
+    """A clip: the frames ``first`` to ``last`` of a run's edit. Participants see only its ``id``."""
 
     id: StudyId
     run: str
@@ -85,14 +83,14 @@ class StudyClip(_Model):
 
 
 class AttentionCheck(_Model):
-    """A clip that says what to answer to all statements."""
+    """A clip that tells participants what to answer to all statements."""
 
     id: StudyId
     answer: int
 
 
 class StudyKey(_Model):
-    """The content of study.json, which participants do not get."""
+    """The content of study.json. Participants do not get it."""
 
     format: int = FORMAT
     study: StudyId
@@ -106,7 +104,13 @@ class StudyKey(_Model):
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """``seconds`` of each edit are shown, the same ones of all methods; ``seed`` draws them and the checks."""
+    """How to build a study.
+
+    Attributes:
+        seconds: length of each clip. The clips of one subject show the same frames for all methods.
+        seed: chooses these frames and the checks.
+        title: title of the page.
+    """
 
     seconds: float = 3.0
     seed: int = 0
@@ -117,10 +121,12 @@ def build_study(folders: Sequence[Path], out: Path, request: StudyRequest) -> St
     """Write study.html, for the participants, and study.json, the key, into ``out``.
 
     Args:
-        folders: of runs; finished edits among them are shown, each once.
+        folders: folders of runs; the study shows each finished edit among them once.
+        out: folder of the study; it is made if it is missing.
+        request: how to build the study.
 
     Raises:
-        UserError: there is no finished edit, or ``out`` holds another study.
+        UserError: there is no finished edit, or ``out`` has another study.
     """
     opened = open_runs(folders)
     rows = [row for row in map(Row, opened.finished) if row.style]
@@ -166,7 +172,7 @@ def build_study(folders: Sequence[Path], out: Path, request: StudyRequest) -> St
 
 
 def read_key(folder: Path) -> StudyKey:
-    """The key of the study in a folder.
+    """Read the key of the study in a folder.
 
     Raises:
         UserError: it is missing or damaged.
@@ -175,13 +181,13 @@ def read_key(folder: Path) -> StudyKey:
     try:
         return StudyKey.model_validate_json(read_regular(path, KEY_LIMIT_BYTES))
     except OSError as error:
-        raise UserError(f"{path} is not here: give the folder of emo-bench study build with --study") from error
+        raise UserError(f"{path} is missing: give the folder that emo-bench study build wrote with --study") from error
     except ValidationError as error:
         raise UserError(f"{path} is damaged: {error.errors()[0]['msg']}") from error
 
 
 def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip, ...], dict[str, bytes], list[str]]:
-    """The clips, their WebM by id, and a line for each that is left out because its video is damaged."""
+    """The clips, their WebM files by id, and a note for each clip that is left out because its video is damaged."""
     clips, videos, notes = [], {}, []
     with track_progress(len(rows), "clips") as advance:
         for row in rows:
@@ -195,7 +201,7 @@ def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip,
                 continue
             name = _hidden(request.seed, row.identity, first)
             if name in videos:
-                raise UserError(f"{row.run.path} is there twice: a participant sees each clip once")
+                raise UserError(f"{row.run.path} was given twice, but a participant sees each clip once: leave one out")
             videos[name] = webm
             clips.append(
                 StudyClip(
@@ -210,7 +216,7 @@ def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip,
 
 
 def _segment(row: Row, wanted: int, seed: int) -> tuple[int, int]:
-    """First and last place in the rendered frames; the same for all methods on one actor, frames and style."""
+    """The first and last position in the rendered frames; it is the same for all methods on one subject."""
     there = int(row.stages["render"]["frames"])
     length = min(there, max(1, wanted))
     drawn = np.random.default_rng([seed, *hashlib.sha256(repr(tuple(row.subject)).encode()).digest()[:8]])
@@ -219,7 +225,7 @@ def _segment(row: Row, wanted: int, seed: int) -> tuple[int, int]:
 
 
 def _hidden(seed: int, identity: Any, first: int) -> str:
-    """A name that does not tell which method it is."""
+    """A name from which nobody can tell the method."""
     text = json.dumps([seed, identity, first], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -250,14 +256,14 @@ def _check_frames(answer: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def _imbalance(clips: Sequence[StudyClip]) -> list[str]:
-    """A note a method that is not shown on the subjects of the others."""
+    """A note for each method that is shown on fewer subjects than the others."""
     subjects: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for clip in clips:
         subjects[clip.method].add((clip.actor, clip.style))
     every = set().union(*subjects.values())
     return [
-        f"{method} is shown on {len(own)} of {len(every)} actors and styles: its scores are of other clips than the "
-        f"others'"
+        f"{method} is shown on {len(own)} of {len(every)} actors and styles, so its scores are of other "
+        "clips than those of the other methods"
         for method, own in sorted(subjects.items())
         if own != every
     ]
@@ -266,5 +272,5 @@ def _imbalance(clips: Sequence[StudyClip]) -> list[str]:
 def _refuse_another(out: Path, key: StudyKey) -> None:
     if (out / KEY).exists() and read_key(out).study != key.study:
         raise UserError(
-            f"{out} holds another study, whose answers would lose their key: give another folder with --out"
+            f"{out} holds another study, and its answers need the key that is there: give another folder with --out"
         )

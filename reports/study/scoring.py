@@ -1,4 +1,4 @@
-"""Scores of a user study: mean opinions with intervals, agreement of the raters, the paper's Table 3 beside them."""
+"""Score a user study: mean opinions with intervals, and the agreement of the raters."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 RESAMPLES, LEVEL = 2000, 0.95
 Rating = Annotated[int, Field(ge=1, le=5)]
-# Nobody begins a clip more often than this.
+# Limit for the number of times that a participant started a clip.
 MOST_STARTS = 1_000_000
 
 
 def _participant(text: str) -> str:
-    """What study.html makes of a code: nothing that a table, a file name or a terminal reads as something else."""
+    """Check a participant's id: no table, file name or terminal gives its characters a meaning."""
     if not (1 <= len(text) <= 64 and all(letter.isalnum() or letter in "_.-" for letter in text)):
         raise ValueError(
             f"{text[:80]!r} is not a participant's id: use letters, digits, dots, dashes and underscores, at most 64"
@@ -43,7 +43,7 @@ class _Model(BaseModel):
 
 
 class Answer(_Model):
-    """Ratings in the order of the statements; ``starts`` above 1 says that the clip was broken off and began again."""
+    """The ratings of a clip in the order of the statements; ``starts`` is above 1 if the clip was interrupted."""
 
     ratings: tuple[Rating, ...]
     seconds: float = Field(ge=0, allow_inf_nan=False)
@@ -51,7 +51,7 @@ class Answer(_Model):
 
 
 class Answers(_Model):
-    """A participant's file."""
+    """The content of a participant's file."""
 
     format: Literal[1]
     study: StudyId
@@ -64,7 +64,7 @@ class Answers(_Model):
 
 @dataclass(frozen=True)
 class Opinion:
-    """Mean of a method's ratings of one statement, with its interval over participants and clips."""
+    """The mean of a method's ratings for one statement, with its interval over participants and clips."""
 
     method: str
     statement: str
@@ -77,15 +77,15 @@ class Opinion:
 
 @dataclass(frozen=True)
 class StudyScores:
-    """What a study found.
+    """The result of a study.
 
     Attributes:
-        ratings: one row a participant, clip and statement, of those who passed the checks.
-        opinions: by method and statement.
+        ratings: one row for each counted participant, clip and statement.
+        opinions: mean opinions by method and statement.
         alpha: Krippendorff's ordinal alpha by statement.
-        participants: who counts.
-        excluded: who does not, and why.
-        notes: what a reader must know.
+        participants: the participants who count.
+        excluded: the reason for each participant who does not count.
+        notes: notes for the reader.
     """
 
     ratings: pandas.DataFrame
@@ -97,36 +97,36 @@ class StudyScores:
 
 
 def read_answers(paths: Sequence[Path], key: StudyKey) -> list[Answers]:
-    """Answer files, or folders of them, checked against the study.
+    """Read answer files, or folders of them, and check them against the study.
 
     Raises:
-        UserError: a file is damaged, of another study, or of a participant who is there already.
+        UserError: a file is damaged, belongs to another study, or has the same participant as another file.
     """
-    # Reading a pipe that lies in a folder would never end.
+    # Only regular files: reading a named pipe would never end.
     lists = [[file for file in path.glob("*.json") if file.is_file()] if path.is_dir() else [path] for path in paths]
     files = sorted({file for found in lists for file in found if file.name != KEY})
     if not files:
-        raise UserError(f"{paths[0]} holds no answers: they are the JSON files that participants save")
+        raise UserError(f"{paths[0]} holds no answers: give the JSON files that participants saved")
     read: dict[str, tuple[Path, Answers]] = {}
     for file in files:
         answers = _read(file, key)
         if answers.participant in read:
             other = read[answers.participant][0]
-            raise UserError(f"{file} and {other} are both of participant {answers.participant}: keep one")
+            raise UserError(f"{file} and {other} are both of participant {answers.participant}: give only one of them")
         read[answers.participant] = file, answers
     return [answers for _, answers in read.values()]
 
 
 def score_study(key: StudyKey, answers: Sequence[Answers], *, keep_failed: bool = False) -> StudyScores:
-    """Score those who passed the attention checks; ``keep_failed`` counts the others too.
+    """Score the participants who passed the attention checks; with ``keep_failed`` the others count too.
 
     Raises:
-        UserError: nobody is left.
+        UserError: no participant counts.
     """
     failed = {one.participant: reason for one in answers if (reason := _failure(key, one))}
     counted = [one for one in answers if keep_failed or one.participant not in failed]
     if not counted:
-        raise UserError("no participant passed the attention checks; to count them all the same: --keep-failed")
+        raise UserError("no participant passed the attention checks: use --keep-failed to count them all the same")
     ratings = _long(key, counted)
     statements = [statement.id for statement in key.statements]
     methods = list(dict.fromkeys(ratings["method"]))
@@ -143,14 +143,14 @@ def score_study(key: StudyKey, answers: Sequence[Answers], *, keep_failed: bool 
 
 
 def mean_opinion_interval(ratings: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean rating, over participants and clips (Owen 2007, The pigeonhole bootstrap).
+    """The 95 % interval of the mean rating, over participants and clips (Owen 2007, The pigeonhole bootstrap).
 
     Args:
-        ratings: ``[participants, clips]``, NaN where there is none.
-        seed: of the resampling.
+        ratings: ``[participants, clips]``, NaN where a participant did not rate a clip.
+        seed: seed of the resampling.
 
     Returns:
-        NaN twice where there are not two participants.
+        The ends of the interval; both are NaN if there are fewer than two participants.
     """
     people, clips = ratings.shape
     if people < 2:
@@ -176,17 +176,17 @@ def _read(file: Path, key: StudyKey) -> Answers:
     except ValidationError as error:
         raise UserError(f"{file} is not a file of answers ({first_problem(error)})") from error
     if answers.study != key.study:
-        raise UserError(f"{file} answers study {answers.study}, not {key.study}")
+        raise UserError(f"{file} has answers to study {answers.study}, not to {key.study}")
     known = {clip.id for clip in key.clips} | {check.id for check in key.checks}
     if sorted(answers.order) != sorted(known) or not answers.answers.keys() <= known:
-        raise UserError(f"{file} holds other clips than study {key.study}")
+        raise UserError(f"{file} has answers to other clips than those of study {key.study}")
     if any(len(answer.ratings) != len(key.statements) for answer in answers.answers.values()):
-        raise UserError(f"{file} has a clip without an answer to each of {len(key.statements)} questions")
+        raise UserError(f"{file} has a clip that lacks an answer to one of the {len(key.statements)} questions")
     return answers
 
 
 def _failure(key: StudyKey, answers: Answers) -> str:
-    """Why a participant does not count; empty for one who does."""
+    """Why a participant does not count; empty if the participant counts."""
     for check in key.checks:
         given = answers.answers.get(check.id)
         if given is None:
@@ -215,12 +215,12 @@ def _long(key: StudyKey, answers: Sequence[Answers]) -> pandas.DataFrame:
                     }
                 )  # fmt: skip
     if not records:
-        raise UserError("no clip was answered yet")
+        raise UserError("there are no answers yet: no participant answered a clip")
     return pandas.DataFrame(records)
 
 
 def _labels(key: StudyKey) -> dict[str, str]:
-    """Method by clip, with profile and seed where one method is shown with several."""
+    """The method of each clip, with profile and seed if the study shows a method with several."""
     variants: dict[str, set[tuple[str, int]]] = {}
     for clip in key.clips:
         variants.setdefault(clip.method, set()).add((clip.profile, clip.seed))
@@ -231,7 +231,7 @@ def _labels(key: StudyKey) -> dict[str, str]:
 
 
 def _matrix(ratings: pandas.DataFrame, statement: str, method: str | None = None) -> NDArray[np.float64]:
-    """``[participants, clips]`` of a statement."""
+    """The ratings ``[participants, clips]`` of a statement; NaN where there is none."""
     chosen = ratings[ratings["statement"] == statement]
     if method is not None:
         chosen = chosen[chosen["method"] == method]
@@ -255,7 +255,7 @@ def _remarks(key: StudyKey, answers: Sequence[Answers]) -> list[str]:
             notes.append(f"Participant {one.participant} answered {len(one.answers)} of {wanted} clips.")
         again = sum(answer.starts > 1 for answer in one.answers.values())
         if again:
-            notes.append(f"Participant {one.participant} saw {again} clips begin more than once.")
+            notes.append(f"Participant {one.participant} started {again} clips more than once.")
     return notes
 
 
@@ -264,7 +264,7 @@ def _kept(failed: dict[str, str]) -> list[str]:
 
 
 def as_json(key: StudyKey, scores: StudyScores) -> str:
-    """The scores as JSON text; NaN is null."""
+    """The scores as JSON text; NaN becomes null."""
     content = {
         "format": FORMAT,
         "study": key.study,

@@ -1,4 +1,4 @@
-"""The scores of a user study as the paper's Table 3: Markdown, LaTeX, CSV, JSON."""
+"""Write the scores of a user study in the form of the paper's Table 3: Markdown, LaTeX, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAPER_TABLE = "table-3"
 
 
 def write_scores(key: StudyKey, scores: StudyScores, out: Path) -> list[Path]:
-    """Write the table in every form, and all ratings, into ``out``; returns the files, the Markdown first."""
+    """Write the table in every format, and all ratings, into ``out``. Returns the files, Markdown first."""
     import pandas
 
     opinions = pandas.DataFrame([vars(opinion) for opinion in scores.opinions])
@@ -35,12 +35,12 @@ def write_scores(key: StudyKey, scores: StudyScores, out: Path) -> list[Path]:
 
 
 def study_markdown(key: StudyKey, scores: StudyScores) -> str:
-    """Mean opinions, agreement, who counts, and the published table."""
+    """The Markdown page: mean opinions, agreement, notes, and the published table."""
     labels = [f"{label} ↑" for label in _labels()]
     lines = ["# User study", "", escaped(_about(key, scores)), ""]
     rows = [[*row[:3], *map(Markdown, row[3:])] for row in _rows(key, scores, "**{}**")]
     lines += pipe_table(["method", "clips", "ratings", *labels], rows)
-    lines += ["", "Agreement of the participants, Krippendorff's ordinal alpha (1: full, 0: chance):", ""]
+    lines += ["", "Agreement of the participants: Krippendorff's ordinal alpha. 1 is full agreement, 0 is chance.", ""]
     lines += pipe_table(_labels(), [[_two(scores.alpha[statement.id]) for statement in key.statements]])
     notes = [f"Participant {name} does not count: {reason}." for name, reason in scores.excluded.items()]
     lines += ["", *(f"- {escaped(note)}" for note in (*notes, *scores.notes))]
@@ -49,7 +49,7 @@ def study_markdown(key: StudyKey, scores: StudyScores) -> str:
 
 
 def study_latex(key: StudyKey, scores: StudyScores) -> str:
-    """Table 3 by booktabs, best bold."""
+    """The LaTeX table for booktabs, with the best mean bold."""
     rows = [[escape(row[0]), *row[3:]] for row in _rows(key, scores, r"\textbf{{{}}}", r"{{\scriptsize\,[{}, {}]}}")]
     heads = ["Method", *(escape(f"{label} ↑") for label in _labels())]
     body = [" & ".join(cells) + r" \\" for cells in rows]
@@ -66,12 +66,13 @@ def study_latex(key: StudyKey, scores: StudyScores) -> str:
 def _about(key: StudyKey, scores: StudyScores) -> str:
     return (
         f"Mean opinion scores from 1 (Bad) to 5 (Excellent): {len(scores.participants)} participants, "
-        f"{len(key.clips)} clips, study {key.study}. Brackets are 95 % bootstrap intervals over participants and clips."
+        f"{len(key.clips)} clips, study {key.study}. "
+        "The brackets are 95 % bootstrap intervals over participants and clips."
     )
 
 
 def _rows(key: StudyKey, scores: StudyScores, bold: str, span: str = " [{}, {}]") -> list[list[str]]:
-    """Method, clips, ratings, and a mean a statement."""
+    """The rows of the table: method, number of clips, number of ratings, and a mean for each statement."""
     best = {
         statement.id: max(opinion.mean for opinion in scores.opinions if opinion.statement == statement.id)
         for statement in key.statements
@@ -107,7 +108,7 @@ def _published() -> list[str]:
     return [
         f"## {table_title(table)}",
         "",
-        "12 participants and 25 clips of the authors' own: not ranked with ours.",
+        "The authors asked 12 participants about 25 clips of their own. These numbers are not ranked with ours.",
         "",
         *published_table(table),
         "",

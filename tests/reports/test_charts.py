@@ -75,7 +75,7 @@ def test_bins_hold_means_and_quartiles() -> None:
     np.testing.assert_allclose([low[1], high[1]], np.percentile(np.arange(8.0), [25, 75]))
 
 
-def test_stand_ins_are_grey_and_told_apart() -> None:
+def test_trivial_methods_are_grey_and_told_apart() -> None:
     rows = [Row(run(changes={"identity.method": name})) for name in ("a", "b", "mean-frame", "nearest-frame")]
     assert strokes(rows) == [(1, 0), (2, 0), (0, 1), (0, 2)]
     assert len(set(strokes(rows[:1] * 18))) == 18

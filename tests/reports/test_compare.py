@@ -55,7 +55,7 @@ def test_one_seed_says_so_unless_nothing_is_drawn(runs: Path, call: Any, derived
 
     mine = derived(runs / QUICK / "nearest-frame/smoke-s0", runs.parent / "mine", fitted)
     _, out, _ = call("compare", mine, runs / QUICK / "mean-frame/smoke-s0")
-    assert "one seed of A: the verdict is about these fitted avatars" in out
+    assert "A has one seed: the verdict is about these fitted avatars" in out
 
 
 def test_folders_pair_namesakes(runs: Path, call: Any, derived: Any) -> None:

@@ -40,7 +40,7 @@ VALUES = st.one_of(
 
 
 def place(runs: Path, method: str) -> Path:
-    """The folder of a stand-in's run."""
+    """The folder of a trivial method's run."""
     return next(path for path in runs.rglob("smoke-s0") if path.parent.name == method)
 
 

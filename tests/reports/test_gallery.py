@@ -37,7 +37,7 @@ def test_a_sheet_shows_recorded_frames_above_rendered_ones(
     assert np.abs(shown - expected).max() <= 1.0
 
 
-def test_the_page_names_each_method_but_no_stand_in(edits_dir: Path, tmp_path: Path) -> None:
+def test_the_page_names_each_method_but_no_trivial_one(edits_dir: Path, tmp_path: Path) -> None:
     edits = Path(shutil.copytree(edits_dir, tmp_path / "edits"))
     for path in find_runs([edits]):
         for name in ("source.png", "reference.png"):

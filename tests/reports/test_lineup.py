@@ -20,7 +20,7 @@ from reports.tables import read_groups
 
 @pytest.fixture
 def rivals(runs: Path, tmp_path: Path, derived: Callable[..., Path]) -> Path:
-    """Two methods (copies of the stand-ins under other names) on one subject."""
+    """Two methods (copies of the trivial methods under other names) on one subject."""
     folder = tmp_path / "rivals"
     for path in find_runs([runs]):
         if "resolution" not in path.as_posix():
@@ -69,7 +69,7 @@ def test_the_report_shows_it_in_all_its_forms(rivals: Path, tmp_path: Path) -> N
     assert "data:image/jpeg;base64," in (out / "report.html").read_text()
 
 
-def test_one_method_stand_ins_or_runs_without_videos_have_none(runs: Path, rivals: Path, tmp_path: Path) -> None:
+def test_one_method_trivial_ones_or_runs_without_videos_have_none(runs: Path, rivals: Path, tmp_path: Path) -> None:
     assert line_up_all(read_groups(find_runs([runs]))[0]) == []
     groups, _ = read_groups(find_runs([rivals]))
     (lineup,) = line_up_all(groups)

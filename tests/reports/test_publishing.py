@@ -156,5 +156,5 @@ def test_a_run_without_its_preview_is_reported_all_the_same(runs_dir: Path, tmp_
     for preview in copied.rglob("preview.mp4"):
         preview.unlink()
     page = publish(find_runs([copied]), tmp_path / "out")[0].read_text()
-    assert "No clip: preview.mp4 is not in the folder of the run." in page
+    assert "There is no clip, because the run folder has no preview.mp4." in page
     assert 'class="player"' not in page

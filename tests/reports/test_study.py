@@ -62,7 +62,7 @@ def test_methods_on_other_subjects_are_noted(edits_dir: Path, tmp_path: Path) ->
     folders = [path for path in find_runs([edits_dir]) if path.name != "mean-frame-ink"]
     key = build_study(folders, tmp_path, StudyRequest(seconds=0.4))
     assert key.notes == (
-        "Mean frame is shown on 1 of 2 actors and styles: its scores are of other clips than the others'",
+        "Mean frame is shown on 1 of 2 actors and styles, so its scores are of other clips than those of the other methods",
     )
 
 

@@ -22,7 +22,7 @@ def test_report_has_a_table_a_resolution_and_the_papers_own(runs_dir: Path, tmp_
         "## SMOKE, not a result: quick v1, split tail-12, 64 px",
         "## Emo-Avatar, arXiv 2402.00827v1, Table 1",
     ]
-    assert "Measured by its authors on their own videos: not ranked with ours." in text
+    assert "The authors measured these numbers on their own videos. They are not ranked with our scores." in text
     assert "| StyleAvatar | 2.64 | 27.83 | 4.78 | 0.075 |" in text
     assert text.count("| Nearest frame |") == 2
     for line in text.splitlines():
