@@ -78,12 +78,10 @@ def mean_text(mean: float, best: bool) -> Markdown:
 
 def published_table(table: PaperTable) -> list[str]:
     """The lines of a published table with the values as printed; ``[n]`` refers to the n-th line of :func:`errata`."""
-    marks = {name: f"[{n}]" for n, name in enumerate(table.errata, start=1)}
-    rows = []
-    for row in table.rows:
-        flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
-        cells = [Markdown(f"{value} {flag}".strip()) for value, flag in zip(row.values, flags, strict=True)]
-        rows.append([row.method, *cells])
+    rows = [
+        [method, *(Markdown(value if mark is None else f"{value} [{mark}]") for value, mark in values)]
+        for method, values in table.marked_rows
+    ]
     return pipe_table(["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)], rows)
 
 

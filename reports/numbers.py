@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from reports.ranking import Group
 from reports.rows import Cell, Row
@@ -61,6 +63,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
+def gib(mib: float | None) -> str:
+    """Memory in GiB as text, from MiB; empty if it is unknown."""
+    return "" if mib is None else f"{mib / 1024:.1f} GiB"
+
+
 def number(value: float) -> str:
     """A number with four significant digits and at most four decimals.
 
@@ -79,3 +86,12 @@ def number(value: float) -> str:
 def span(low: float, high: float) -> str:
     """An interval in brackets."""
     return f"[{number(low)}, {number(high)}]"
+
+
+def finite(value: Any) -> Any:
+    """A copy of plain values for JSON, in which NaN and infinity are None."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

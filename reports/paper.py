@@ -45,6 +45,18 @@ class PaperTable(_Model):
     rows: tuple[PaperRow, ...]
     errata: dict[str, str] = {}
 
+    @property
+    def marked_rows(self) -> list[tuple[str, list[tuple[str, int | None]]]]:
+        """Each method with its values as printed, and the number of the erratum of each value, from 1."""
+        numbers = {name: number for number, name in enumerate(self.errata, start=1)}
+        return [
+            (
+                row.method,
+                [(v, numbers.get(row.flags.get(m.id, ""))) for v, m in zip(row.values, self.metrics, strict=True)],
+            )
+            for row in self.rows
+        ]
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         columns = {metric.id for metric in self.metrics}

@@ -67,6 +67,15 @@ class Group:
         """Metric ids of all rows."""
         return list(self.rows[0].cells)
 
+    @property
+    def ranked(self) -> list[list[tuple[Row, dict[str, int | None]]]]:
+        """The rows of each subject with their ranks by metric, see :func:`rank_rows`; None for a row without a rank."""
+        found = []
+        for rows in self.subjects:
+            ranks = {metric: rank_rows(rows, metric) for metric in self.metrics}
+            found.append([(row, {m: ranks[m].get(i) for m in ranks}) for i, row in enumerate(rows)])
+        return found
+
     @cached_property
     def averages(self) -> list[Average]:
         """The contestants that ran on every subject, if there are several subjects.

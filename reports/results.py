@@ -18,9 +18,9 @@ from emo_bench.runs.manifest import MANIFEST
 from emo_bench.runs.store import SCORES
 from emo_bench.system.endings import exit_code
 from reports.markdown import code, escaped, mean_text, pipe_table
-from reports.numbers import group_title, heading, metric_label, times
+from reports.numbers import gib, group_title, heading, metric_label, times
 from reports.pages.writing import average_table, group_notes
-from reports.ranking import Group, best_rows
+from reports.ranking import Group
 from reports.rows import Row
 from reports.tables import read_groups
 
@@ -108,10 +108,9 @@ def _table(group: Group) -> list[str]:
     headings = [heading(group.rows[0].cells[metric]) for metric in group.metrics]
     header = ["actor", "method", "profile", "n", *headings, "fit", "render", "memory", "parameters", "commit"]
     lines = []
-    for rows in group.subjects:
-        best = {metric: best_rows(rows, metric) for metric in group.metrics}
-        for position, row in enumerate(rows):
-            means = [mean_text(row.cells[m].interval.mean, position in best[m]) for m in group.metrics]
+    for rows in group.ranked:
+        for row, ranks in rows:
+            means = [mean_text(row.cells[m].interval.mean, rank == 1) for m, rank in ranks.items()]
             profile, frames = row.identity["profile"], str(row.stages["score"]["frames"])
             lines.append([row.subject_title, row.title, profile, frames, *means, *times(row), *_costs(row)])
     return pipe_table(header, lines)
@@ -122,7 +121,7 @@ def _costs(row: Row) -> list[str]:
     fit = row.stages["fit"]
     parameters = row.run.manifest.get("described", {}).get("parameters")
     counted = f"{parameters / 1e6:.2f} M" if parameters else ""
-    return [f"{fit['memory_mib'] / 1024:.1f} GiB", counted, str(fit["machine"]["commit"] or "")[:7]]
+    return [gib(fit["memory_mib"]), counted, str(fit["machine"]["commit"] or "")[:7]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

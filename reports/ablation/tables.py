@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas
 
 from emo_bench.ablation.runs import VariantResult
@@ -16,6 +15,7 @@ from emo_bench.runs.finished import load_run
 from emo_bench.statistics.differences import Difference, SubjectScores, compare_scores
 from protocols.ablation import Ablation, Table, Variant
 from reports.ground import differing_fact
+from reports.numbers import finite
 from reports.rows import Row
 
 # The metrics of table 4's columns: the first of each tuple that was measured. F-LMD is added, as in table 1.
@@ -151,7 +151,7 @@ def as_json(report: AblationReport) -> dict[str, Any]:
     """Tables, variants, metrics, differences and times as plain values; NaN and infinity become None."""
     identity = report.reference.run.identity if report.reference.run else {}
     keys = ("protocol", "split", "actor", "method", "profile", "seed", "resolution_px")
-    return _plain(
+    return finite(
         {
             **{key: identity.get(key) for key in keys},
             "smoke": is_smoke(report),
@@ -213,13 +213,3 @@ def _json_row(report: AblationReport, title: str, entry: Entry) -> dict[str, Any
 def is_smoke(report: AblationReport) -> bool:
     """Whether the ablation has smoke runs."""
     return any(entry.run.run.manifest["smoke"] for entry in report.entries.values() if entry.run)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

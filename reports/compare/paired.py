@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from emo_bench.metrics.comparability import difference
 from emo_bench.statistics.differences import LEVEL, Difference, SubjectScores, compare_scores
 from reports.compare.sides import GROUND, Side
 from reports.ground import Subject, is_measured
+from reports.numbers import finite
 from reports.rows import Row
 
 
@@ -87,8 +87,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "unit": result.unit,
                 "backend": result.backend,
                 "reason": result.reason,
-                **({} if result.overall is None else _plain(result.overall)),
-                "by_actor": {actor: _plain(found) for actor, found in result.by_actor.items()},
+                **({} if result.overall is None else finite(dataclasses.asdict(result.overall))),
+                "by_actor": {actor: finite(dataclasses.asdict(found)) for actor, found in result.by_actor.items()},
             }
             for result in comparison.results
         ],
@@ -147,10 +147,3 @@ def _scores(a: Side, b: Side, subject: Subject, metric: str) -> SubjectScores:
                 raise UserError(f"{row.run.path} has scores of other frames than its split: make the run again")
         stacked.append(np.stack([row.scores(metric) for row in rows]))
     return SubjectScores(*stacked)
-
-
-def _plain(found: Difference) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in dataclasses.asdict(found).items()
-    }

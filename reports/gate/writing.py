@@ -15,7 +15,7 @@ from emo_bench.text.plain_text import printable
 from reports.gate.checks import Outcome
 from reports.gate.stored_scores import Key, ScoredRuns
 from reports.markdown import escaped, pipe_table
-from reports.numbers import ARROWS, metric_label, number, span
+from reports.numbers import ARROWS, finite, metric_label, number, span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,9 +90,8 @@ def junit(outcomes: Sequence[Outcome]) -> bytes:
 
 
 def plain_outcome(outcome: Outcome) -> dict[str, Any]:
-    """An outcome for ``--json``. JSON has no infinity, so an infinite value becomes None."""
-    values = {"baseline" if name == "stored" else name: value for name, value in vars(outcome).items()}
-    return {name: None if value in (math.inf, -math.inf) else value for name, value in values.items()}
+    """An outcome for ``--json``; NaN and infinity become None."""
+    return {"baseline" if name == "stored" else name: finite(value) for name, value in vars(outcome).items()}
 
 
 def update_lines(before: Mapping[Key, ScoredRuns], after: Iterable[ScoredRuns]) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from emo_bench import __version__
 from reports.numbers import ARROWS, UNITLESS, group_title, heading, metric_label
 from reports.pages.writing import group_notes
 from reports.paper import PaperTable, paper_tables_for, table_title
-from reports.ranking import Average, Group, rank_rows
+from reports.ranking import Average, Group
 from reports.reproduction import command, versions
 from reports.rows import Cell, Row
 from reports.tables import LeftOut
@@ -41,12 +41,6 @@ def report_content(groups: Sequence[Group], left_out: LeftOut) -> dict[str, Any]
 def _table(group: Group, position: int) -> dict[str, Any]:
     first = group.rows[0]
     identity = first.identity
-    rows = []
-    for subject_rows in group.subjects:
-        ranks = {metric: rank_rows(subject_rows, metric) for metric in group.metrics}
-        rows += [
-            _row(row, {metric: ranks[metric].get(i) for metric in group.metrics}) for i, row in enumerate(subject_rows)
-        ]
     return {
         "id": f"table-{position}",
         "title": group_title(group),
@@ -56,7 +50,7 @@ def _table(group: Group, position: int) -> dict[str, Any]:
         "resolution_px": identity["resolution_px"],
         "edit": bool(first.style),
         "metrics": [_metric(first.cells[metric]) for metric in group.metrics],
-        "rows": rows,
+        "rows": [_row(row, ranks) for rows in group.ranked for row, ranks in rows],
         "means": [_mean(average) for average in group.averages],
         "seeds": [_spread(rows) for rows in group.repeated()],
         "notes": group_notes(group),

@@ -10,7 +10,7 @@ from emo_bench.text.plain_text import printable
 from reports.figures.lineup import Lineup
 from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
 from reports.paper import PaperTable, paper_tables_for, table_title
-from reports.ranking import Group, rank_rows
+from reports.ranking import Group
 from reports.rows import Row
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
@@ -51,11 +51,10 @@ def escape(text: str) -> str:
 def _group_table(group: Group, position: int) -> str:
     lines = [r"\begin{tabular}{ll" + "r" * len(group.metrics) + "}", r"\toprule"]
     lines += [_line(["Actor", "Method", *_headings(group)])]
-    for rows in group.subjects:
+    for rows in group.ranked:
         lines.append(r"\midrule")
-        ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
-        for i, row in enumerate(rows):
-            cells = [_cell(row, metric, ranks[metric].get(i)) for metric in group.metrics]
+        for i, (row, ranks) in enumerate(rows):
+            cells = [_cell(row, metric, rank) for metric, rank in ranks.items()]
             lines.append(_line([escape(row.subject_title) if i == 0 else "", escape(_method(row, [row.seed])), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     if len(group.metrics) > FULL_WIDTH_METRICS:
@@ -77,19 +76,14 @@ def _average_table(group: Group, position: int) -> str:
 
 def _paper_table(table: PaperTable) -> str:
     """A published table as printed, without ranks; a superscript refers to the errata in the caption."""
-    marks = {name: str(i) for i, name in enumerate(table.errata, start=1)}
     lines = [r"\begin{tabular}{l" + "r" * len(table.metrics) + "}", r"\toprule"]
     lines += [_line(["Method", *(escape(f"{m.label} {ARROWS[m.direction]}") for m in table.metrics)])]
     lines.append(r"\midrule")
-    for row in table.rows:
-        flags = [marks.get(row.flags.get(metric.id, ""), "") for metric in table.metrics]
-        cells = [
-            f"{escape(value)}$^{{{flag}}}$" if flag else escape(value)
-            for value, flag in zip(row.values, flags, strict=True)
-        ]
-        lines.append(_line([escape(row.method), *cells]))
+    for method, values in table.marked_rows:
+        cells = [escape(value) if mark is None else f"{escape(value)}$^{{{mark}}}$" for value, mark in values]
+        lines.append(_line([escape(method), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
-    notes = " ".join(f"[{marks[name]}] {text}" for name, text in table.errata.items())
+    notes = " ".join(f"[{n}] {text}" for n, text in enumerate(table.errata.values(), start=1))
     about = "as published. It was measured on other videos and is not ranked with our scores."
     caption = f"{table_title(table)}, {about} {notes}"
     return _float(lines, caption, f"tab:emo-bench-published-{table.id}")

@@ -15,8 +15,8 @@ from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
 from emo_bench.runs.store import LOG, PREVIEW
 from emo_bench.text.plain_text import printable, unmarked
 from reports.figures.curves import LOSSES, read_losses
-from reports.numbers import duration, group_title, heading, number, span, times
-from reports.ranking import Group, best_rows, group_rows, rank_rows
+from reports.numbers import duration, gib, group_title, heading, number, span, times
+from reports.ranking import Group, best_rows, group_rows
 from reports.reproduction import command
 from reports.rows import Row
 from reports.tables import LeftOut
@@ -64,7 +64,7 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
     """Print the tables of a report; for each actor, the best score is bold and the second best is underlined."""
     from rich.table import Table
 
-    marks = {1: "bold green", 2: "underline"}
+    marks: dict[int | None, str] = {1: "bold green", 2: "underline"}
     for group in groups:
         title = unmarked(group_title(group))
         table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left")
@@ -80,13 +80,12 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
             table.add_column(name, min_width=max(map(len, [*means, *name.split()])), justify="right")
         for name in ("fit", "render"):
             table.add_column(name, no_wrap=True, min_width=8, justify="right")
-        for rows in group.subjects:
-            ranks = {metric: rank_rows(rows, metric) for metric in group.metrics}
-            for i, row in enumerate(rows):
+        for rows in group.ranked:
+            for row, ranks in rows:
                 cells = [
-                    f"[{marks[rank]}]{mean}[/]" if (rank := ranks[m].get(i, 0)) in marks else mean
-                    for m in group.metrics
-                    for mean in (number(row.cells[m].interval.mean),)
+                    f"[{marks[rank]}]{mean}[/]" if rank in marks else mean
+                    for metric, rank in ranks.items()
+                    for mean in (number(row.cells[metric].interval.mean),)
                 ]
                 table.add_row(
                     unmarked(row.subject_title),
@@ -152,13 +151,12 @@ def _stages(manifest: dict[str, Any]) -> RenderableType:
     table = _table("stage", "state", "time", "frames", "memory", "device")
     for name in STAGES:
         state = _state(manifest, name)
-        memory = state.get("memory_mib")
         table.add_row(
             name,
             "[green]done[/]" if state["done"] else "[yellow]started[/]" if state["attempts"] else "[dim]not started[/]",
             "" if state["seconds"] is None else duration(state["seconds"]),
             str(state.get("frames") or ""),
-            "" if memory is None else f"{memory / 1024:.1f} GiB",
+            gib(state.get("memory_mib")),
             unmarked(state.get("device") or ""),
         )
     return table

@@ -13,9 +13,9 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
 from reports.figures.lineup import Lineup
 from reports.markdown import Markdown, code, errata, escaped, image, link, mean_text, pipe_table, published_table
-from reports.numbers import group_title, heading, number, span, times
+from reports.numbers import gib, group_title, heading, number, span, times
 from reports.paper import paper_tables_for, table_title
-from reports.ranking import Group, best_rows
+from reports.ranking import Group
 from reports.rows import Cell, Row
 from reports.tables import LeftOut, long_rows, read_groups
 
@@ -115,14 +115,13 @@ def _group_table(group: Group, out: Path) -> Markdown:
     headings = [heading(group.rows[0].cells[metric]) for metric in metrics]
     header = ["actor", "method", "profile, seed", "n", *headings, "fit", "render", "memory", "preview"]
     lines = []
-    for rows in group.subjects:
-        best = {metric: best_rows(rows, metric) for metric in metrics}
-        for position, row in enumerate(rows):
+    for rows in group.ranked:
+        for row, ranks in rows:
             frames = row.stages["score"]["frames"]
-            cells = [_cell_text(row.cells[m], position in best[m], frames) for m in metrics]
+            cells = [_cell_text(row.cells[m], rank == 1, frames) for m, rank in ranks.items()]
             identity = row.identity
             about = f"{identity['profile']}, {identity['seed']}"
-            memory = f"{row.stages['fit']['memory_mib'] / 1024:.1f} GiB"
+            memory = gib(row.stages["fit"]["memory_mib"])
             about_run = [row.subject_title, row.title, about, str(frames)]
             lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
     return Markdown("\n".join(pipe_table(header, lines)))

@@ -37,7 +37,9 @@ CHECK_SECONDS, CHECK_FPS = 4, 10
 CHECK_ANSWERS = (1, 2, 4)
 
 
-class _Model(BaseModel):
+class StudyFile(BaseModel):
+    """A part of a study's files; unknown keys are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -51,7 +53,7 @@ def _study_id(text: str) -> str:
 StudyId = Annotated[str, AfterValidator(_study_id)]
 
 
-class Statement(_Model):
+class Statement(StudyFile):
     """A question that participants answer from 1 to 5."""
 
     id: StudyId
@@ -67,7 +69,7 @@ STATEMENTS = (
 SCALE = ("Bad", "Poor", "Fair", "Good", "Excellent")
 
 
-class StudyClip(_Model):
+class StudyClip(StudyFile):
     """A clip: the frames ``first`` to ``last`` of a run's edit. Participants see only its ``id``."""
 
     id: StudyId
@@ -82,14 +84,14 @@ class StudyClip(_Model):
     webm_sha256: str
 
 
-class AttentionCheck(_Model):
+class AttentionCheck(StudyFile):
     """A clip that tells participants what to answer to all statements."""
 
     id: StudyId
     answer: int
 
 
-class StudyKey(_Model):
+class StudyKey(StudyFile):
     """The content of study.json. Participants do not get it."""
 
     format: int = FORMAT

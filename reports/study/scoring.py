@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from emo_bench.errors import UserError
 from emo_bench.statistics.agreement import krippendorff_alpha
 from emo_bench.text.plain_text import json_text
 from emo_bench.untrusted.schema import first_problem
-from reports.study.building import FORMAT, KEY, StudyId, StudyKey
+from reports.numbers import finite
+from reports.study.building import FORMAT, KEY, StudyFile, StudyId, StudyKey
 
 if TYPE_CHECKING:
     import pandas
@@ -38,11 +39,7 @@ def _participant(text: str) -> str:
 Moment = Annotated[str, StringConstraints(pattern=r"^[0-9TZ:.+-]{1,40}$")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Answer(_Model):
+class Answer(StudyFile):
     """The ratings of a clip in the order of the statements; ``starts`` is above 1 if the clip was interrupted."""
 
     ratings: tuple[Rating, ...]
@@ -50,7 +47,7 @@ class Answer(_Model):
     starts: int = Field(ge=0, le=MOST_STARTS)
 
 
-class Answers(_Model):
+class Answers(StudyFile):
     """The content of a participant's file."""
 
     format: Literal[1]
@@ -270,11 +267,8 @@ def as_json(key: StudyKey, scores: StudyScores) -> str:
         "study": key.study,
         "participants": scores.participants,
         "excluded": scores.excluded,
-        "opinions": [
-            {name: None if value != value else value for name, value in vars(opinion).items()}
-            for opinion in scores.opinions
-        ],
-        "krippendorff_alpha_ordinal": {name: None if value != value else value for name, value in scores.alpha.items()},
+        "opinions": [finite(vars(opinion)) for opinion in scores.opinions],
+        "krippendorff_alpha_ordinal": finite(scores.alpha),
         "notes": scores.notes,
     }
     return json_text(content, indent=1) + "\n"

@@ -62,7 +62,8 @@ def test_methods_on_other_subjects_are_noted(edits_dir: Path, tmp_path: Path) ->
     folders = [path for path in find_runs([edits_dir]) if path.name != "mean-frame-ink"]
     key = build_study(folders, tmp_path, StudyRequest(seconds=0.4))
     assert key.notes == (
-        "Mean frame is shown on 1 of 2 actors and styles, so its scores are of other clips than those of the other methods",
+        "Mean frame is shown on 1 of 2 actors and styles, "
+        "so its scores are of other clips than those of the other methods",
     )
 
 
@@ -208,7 +209,7 @@ def test_who_fails_a_check_does_not_count(study: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"study": "other"}, "answers study other"),
+        ({"study": "other"}, "answers to study other"),
         ({"order": ["x"]}, "other clips"),
         ({"surprise": 1}, "not a file of answers"),
         ({"answers": {"x": {"ratings": [6, 1, 1], "seconds": 1, "starts": 1}}}, "not a file of answers"),
