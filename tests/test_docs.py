@@ -54,3 +54,21 @@ def test_the_example_method_runs(actor: str, protocol_file: str, tmp_path: Path)
     assert run.manifest["identity"]["resolution_px"] == 128
     assert load_run(folders[1]).manifest["identity"]["resolution_px"] == 128
     assert run.scores["psnr"].between(5, 60).all()
+
+
+def test_the_examples_of_the_python_page_run(
+    actor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In order and in one namespace, as a reader pastes them, on the small actor instead of actor 1."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    called = set(re.findall(r"emo_bench\.(\w+)\(", "".join(blocks)))
+    assert called == {"run", "edit", "score", "file_frames", "load_run", "report"}
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block.replace('"1"', repr(actor)), "docs/python.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "there is no protocol 'no-such-protocol'" in printed
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert (tmp_path / "scores" / "scores.csv").is_file()

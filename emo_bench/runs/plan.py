@@ -314,10 +314,14 @@ def plan_edit(
     run = method.workspace.folder
     style = request.style
     if style.editor == "file":
+        picture = Path(style.editor_settings["image"])
+        if not picture.is_file():
+            raise UserError(f"reference {picture} is not a file: give a picture with --reference")
         style = told_apart(style, lambda name: _edit_folder(run, name, settings))
     workspace = dataclasses.replace(method.workspace, folder=_edit_folder(run, style.name, settings), settings=settings)
+    edited = method.edit(style, workspace)
     applied = _editing_protocol(capture, split, train, smoke)
-    return EditPlan(run, style, settings, applied, method.edit(style, workspace), request.clip)
+    return EditPlan(run, style, settings, applied, edited, request.clip)
 
 
 def _edit_of(plan: Plan) -> EditPlan | None:
