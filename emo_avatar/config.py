@@ -10,7 +10,17 @@ from pydantic import Field, model_validator
 from emo_avatar.prior import SMALL, default_prior
 from emo_bench.errors import UserError, shortened
 from emo_bench.methods.interface import GPU_PROFILE, MethodInfo, gpu_resolution_px
-from emo_bench.methods.settings import MethodSettings, PerceptualName, resolve
+from emo_bench.methods.settings import (
+    BatchSize,
+    CheckpointInterval,
+    LearningRate,
+    LossWeight,
+    MethodSettings,
+    PerceptualName,
+    Share,
+    StepCount,
+    resolve,
+)
 
 _Width = Annotated[int, Field(ge=1, le=4096)]
 _Decay = Annotated[float, Field(ge=0, le=10)]
@@ -47,20 +57,18 @@ class EmoAvatarConfig(MethodSettings):
         "aligned", description="paper: aligned heads; whole frames are the ablation Unaligned-Inv"
     )
     projection_steps: int = Field(60, ge=1, le=1_000_000)
-    projection_lr: float = Field(0.05, gt=0, le=10)
-    projection_mse_weight: float = Field(
-        1.0, ge=0, le=1e6, description="pixel term beside the perceptual one; PTI has none"
-    )
+    projection_lr: LearningRate = 0.05
+    projection_mse_weight: LossWeight = Field(1.0, description="pixel term beside the perceptual one; PTI has none")
     tuning_steps: int = Field(130, ge=0, le=1_000_000)
-    tuning_lr: float = Field(2e-2, gt=0, le=10, description="a small prior bears and needs more than FFHQ's 3e-4")
-    tuning_mse_weight: float = Field(3.0, ge=0, le=1e6)
+    tuning_lr: LearningRate = Field(2e-2, description="a small prior bears and needs more than FFHQ's 3e-4")
+    tuning_mse_weight: LossWeight = 3.0
     base_code: Literal["mean", "pose"] = "mean"
 
     # neural texture (3.2.2)
     texture_channels: int = Field(12, ge=3, le=256, description="paper: 12")
     texture_levels: int = Field(4, ge=1, le=12)
     texture_px: int = Field(256, ge=32, le=4096)
-    texture_lr: float = Field(1e-2, gt=0, le=10)
+    texture_lr: LearningRate = 1e-2
     texture_decay: tuple[_Decay, ...] = Field(
         (1e-2, 1e-3, 1e-4, 0.0), description="decay of each texture level, the finest first"
     )
@@ -74,8 +82,8 @@ class EmoAvatarConfig(MethodSettings):
     )
     flow_mode: Literal["none", "warp", "warp+residual"] = "warp+residual"
     max_displacement: float = Field(0.1, ge=0, le=1)
-    flow_l1_weight: float = Field(1e-3, ge=0, le=1e6)
-    flow_tv_weight: float = Field(1e-3, ge=0, le=1e6)
+    flow_l1_weight: LossWeight = 1e-3
+    flow_tv_weight: LossWeight = 1e-3
 
     # encoder and skip fusion
     encoder_width: int = Field(32, ge=1, le=1024)
@@ -89,35 +97,33 @@ class EmoAvatarConfig(MethodSettings):
     freeze_stylegan: bool = Field(True, description="paper: frozen; False is the NE-Avatar ablation")
 
     # losses (3.2.3)
-    texture_weight: float = Field(1.0, ge=0, le=1e6)
-    l1_weight: float = Field(10.0, ge=0, le=1e6)
-    feature_weight: float = Field(
-        12.0, ge=0, le=1e6, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1"
-    )
-    perceptual_weight: float = Field(1.0, ge=0, le=1e6)
+    texture_weight: LossWeight = 1.0
+    l1_weight: LossWeight = 10.0
+    feature_weight: LossWeight = Field(12.0, description="extra L1 weight of mouth and eyes; 0 is the paper's plain L1")
+    perceptual_weight: LossWeight = 1.0
     perceptual: PerceptualName = "stlpips-alex"
     perceptual_share: float = Field(0.5, gt=0, le=1, description="share of a batch the perceptual loss looks at")
-    mouth_perceptual_weight: float = Field(
-        1.0, ge=0, le=1e6, description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss"
+    mouth_perceptual_weight: LossWeight = Field(
+        1.0, description="the perceptual loss of the mouth alone, enlarged; 0 is the paper's loss"
     )
     mouth_px: int = Field(64, ge=32, le=1024, description="side to which the mouth is enlarged for it")
-    gan_weight: float = Field(0.1, ge=0, le=1e6)
+    gan_weight: LossWeight = 0.1
     gan_loss: Literal["bce", "hinge", "lsgan"] = "bce"
     gan_start_step: int = Field(500, ge=0, le=100_000_000)
     discriminator_width: int = Field(32, ge=1, le=1024)
-    discriminator_lr: float = Field(2e-4, gt=0, le=10)
+    discriminator_lr: LearningRate = 2e-4
 
     # optimisation
-    steps: int = Field(950, ge=1, le=100_000_000)
-    batch: int = Field(4, ge=1, le=1024)
-    lr: float = Field(1.5e-3, gt=0, le=10)
-    final_lr_share: float = Field(0.05, gt=0, le=1)
+    steps: StepCount = 950
+    batch: BatchSize = 4
+    lr: LearningRate = 1.5e-3
+    final_lr_share: Share = 0.05
     ema_half_life_images: float = Field(400.0, gt=0, le=1e9)
     max_train_frames: int = Field(
         1200, ge=4, le=1_000_000, description="a fit takes so many of the training frames, evenly spread, and no other"
     )
     bf16: bool = True
-    checkpoint_every_steps: int = Field(50, ge=1, le=1_000_000)
+    checkpoint_every_steps: CheckpointInterval = 50
 
     @model_validator(mode="after")
     def _fits_together(self) -> EmoAvatarConfig:

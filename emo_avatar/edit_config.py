@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from emo_bench.errors import UserError, shortened
-from emo_bench.methods.settings import MethodSettings, resolve
+from emo_bench.methods.settings import LearningRate, LossWeight, MethodSettings, Share, StepCount, resolve
 
 
 class EditConfig(MethodSettings):
@@ -43,25 +43,25 @@ class EditConfig(MethodSettings):
     temperature: float = Field(0.07, gt=0, le=1e6)
     normalize: bool = True
     uv_limit: float = Field(0.02, gt=0, le=2, description="farthest that a matched spot may lie, in UV")
-    patch_weight: float = Field(0.05, ge=0, le=1e6, description="L_patch on the reference's frame")
-    matched_patch_weight: float = Field(0.05, ge=0, le=1e6, description="L_patch on other frames, matched through UV")
+    patch_weight: LossWeight = Field(0.05, description="L_patch on the reference's frame")
+    matched_patch_weight: LossWeight = Field(0.05, description="L_patch on other frames, matched through UV")
 
     # the other terms
-    l1_weight: float = Field(10.0, ge=0, le=1e6)
-    perceptual_weight: float = Field(1.0, ge=0, le=1e6)
-    gan_weight: float = Field(0.005, ge=0, le=1e6)
-    anchor_weight: float = Field(0.1, ge=0, le=1e6, description="squared distance to the unedited skips")
-    structure_weight: float = Field(
-        4.0, ge=0, le=1e6, description="facial features stay where the unedited frames have them; 0 is the paper's loss"
+    l1_weight: LossWeight = 10.0
+    perceptual_weight: LossWeight = 1.0
+    gan_weight: LossWeight = 0.005
+    anchor_weight: LossWeight = Field(0.1, description="squared distance to the unedited skips")
+    structure_weight: LossWeight = Field(
+        4.0, description="facial features stay where the unedited frames have them; 0 is the paper's loss"
     )
 
     # optimisation
-    steps: int = Field(80, ge=1, le=100_000_000)
+    steps: StepCount = 80
     other_frames: int = Field(1, ge=1, le=1024, description="frames of a step beside the reference's")
     frame_pool: int = Field(32, ge=1, le=100_000, description="frames to draw them from")
-    lr: float = Field(1e-3, gt=0, le=10)
-    final_lr_share: float = Field(0.05, gt=0, le=1)
-    discriminator_lr: float = Field(1e-4, gt=0, le=10)
+    lr: LearningRate = 1e-3
+    final_lr_share: Share = 0.05
+    discriminator_lr: LearningRate = 1e-4
 
     @model_validator(mode="after")
     def _enough_patches(self) -> EditConfig:

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from emo_avatar.stylegan2 import Generator
 from emo_bench.errors import UserError
+from emo_bench.methods.training.finite import require_finite
 from emo_bench.system.devices import mixed_precision
 
+REMEDY = "start again with a lower rate (--set projection_lr=... or --set tuning_lr=...)"
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """Distance of two batches [B, 3, H, W] in [-1, 1], as ``[B]``."""
 
@@ -192,10 +194,7 @@ class _Run:
         if self.done == self.config.w_steps:
             self._start_stage()
         loss, distance = self._project() if self.projecting() else self._tune()
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the inversion's loss is not finite at step {self.done}: lower w_lr or tune_lr, start again."
-            )
+        require_finite({"loss": loss}, "emo-avatar: the inversion", self.done, REMEDY)
         self.done += 1
         return {"loss": loss, "perceptual": distance}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from emo_bench.methods.settings import MethodSettings
+from emo_bench.methods.settings import CheckpointInterval, LearningRate, LossWeight, MethodSettings, Share, StepCount
 
 
 class DeepVideoPortraitsConfig(MethodSettings):
@@ -34,17 +34,17 @@ class DeepVideoPortraitsConfig(MethodSettings):
     )
 
     # losses
-    l1_weight: float = Field(100.0, ge=0, le=1e6, description="published: 100")
-    gan_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
+    l1_weight: LossWeight = Field(100.0, description="published: 100")
+    gan_weight: LossWeight = Field(1.0, description="published: 1")
 
     # optimisation
-    steps: int = Field(1100, ge=1, le=100_000_000, description="published: 31,000")
+    steps: StepCount = Field(1100, description="published: 31,000")
     batch: int = Field(8, ge=2, le=1024, description="published: 16")
-    lr: float = Field(1e-3, gt=0, le=10, description="published: 2e-4")
-    discriminator_lr: float = Field(2e-4, gt=0, le=10, description="published: 2e-4")
-    final_lr_share: float = Field(0.02, gt=0, le=1, description="the rate falls to it as a cosine; published: 1")
+    lr: LearningRate = Field(1e-3, description="published: 2e-4")
+    discriminator_lr: LearningRate = Field(2e-4, description="published: 2e-4")
+    final_lr_share: Share = Field(0.02, description="the rate falls to it as a cosine; published: 1")
     bf16: bool = Field(True, description="mixed precision")
-    checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
+    checkpoint_every_steps: CheckpointInterval = 100
 
     @model_validator(mode="after")
     def _sizes(self) -> DeepVideoPortraitsConfig:

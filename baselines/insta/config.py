@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from emo_bench.methods.settings import MethodSettings
+from emo_bench.methods.settings import CheckpointInterval, LearningRate, LossWeight, MethodSettings, Share, StepCount
 
 HashGridKind = Literal["auto", "warp", "tiny-cuda-nn"]
 
@@ -41,17 +41,17 @@ class InstaConfig(MethodSettings):
     # losses
     huber_delta: float = Field(0.1, gt=0, le=10, description="published: 0.1")
     mouth_weight: float = Field(12.0, ge=1, le=1e6, description="published: 40")
-    depth_weight: float = Field(1.25, ge=0, le=1e6, description="published: 1.25")
-    mask_weight: float = Field(0.05, ge=0, le=1e6, description="opacity against the matte, in front of a plate")
+    depth_weight: LossWeight = Field(1.25, description="published: 1.25")
+    mask_weight: LossWeight = Field(0.05, description="opacity against the matte, in front of a plate")
 
     # optimisation
-    steps: int = Field(1000, ge=1, le=100_000_000, description="published: 20,000 in insta.json, 33,000 in the readme")
+    steps: StepCount = Field(1000, description="published: 20,000 in insta.json, 33,000 in the readme")
     rays: int = Field(1536, ge=1, le=1_000_000, description="rays per step")
     frames_a_step: int = Field(4, ge=1, le=1024)
-    lr: float = Field(8e-3, gt=0, le=10, description="published: 1.75e-3")
-    final_lr_share: float = Field(0.05, gt=0, le=1)
+    lr: LearningRate = Field(8e-3, description="published: 1.75e-3")
+    final_lr_share: Share = 0.05
     ema_decay: float = Field(0.95, ge=0, lt=1, description="published: 0.95")
-    checkpoint_every_steps: int = Field(200, ge=1, le=1_000_000)
+    checkpoint_every_steps: CheckpointInterval = 200
     render_rays: int = Field(8192, ge=1, le=10_000_000, description="rendered at once")
 
     @model_validator(mode="after")

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from emo_bench.methods.settings import MethodSettings, PerceptualName
+from emo_bench.methods.settings import (
+    BatchSize,
+    CheckpointInterval,
+    LearningRate,
+    LossWeight,
+    MethodSettings,
+    PerceptualName,
+    Share,
+    StepCount,
+)
 
 
 class PointAvatarConfig(MethodSettings):
@@ -50,28 +59,28 @@ class PointAvatarConfig(MethodSettings):
     )
 
     # losses
-    rgb_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
-    mask_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
-    perceptual_weight: float = Field(0.1, ge=0, le=1e6, description="published: 0.1, L1 of VGG-16 features")
+    rgb_weight: LossWeight = Field(1.0, description="published: 1")
+    mask_weight: LossWeight = Field(1.0, description="published: 1")
+    perceptual_weight: LossWeight = Field(0.1, description="published: 0.1, L1 of VGG-16 features")
     perceptual_every: int = Field(
         3, ge=1, le=1_000_000, description="steps between two looks of that loss; published: 1"
     )
     perceptual: PerceptualName = "stlpips-alex"
-    rig_weight: float = Field(10.0, ge=0, le=1e6, description="published: 10, of the FLAME loss")
-    sdf_weight: float = Field(1.0, ge=0, le=1e6, description="published: 1")
-    eikonal_weight: float = Field(0.1, ge=0, le=1e6, description="published: 0.1")
+    rig_weight: LossWeight = Field(10.0, description="published: 10, of the FLAME loss")
+    sdf_weight: LossWeight = Field(1.0, description="published: 1")
+    eikonal_weight: LossWeight = Field(0.1, description="published: 0.1")
 
     # optimisation
-    steps: int = Field(1500, ge=1, le=100_000_000, description="published: 62 epochs, of 2,000 frames 15,500 batches")
-    batch: int = Field(1, ge=1, le=1024, description="frames of a step; published: 8 at most")
-    lr: float = Field(2e-3, gt=0, le=10, description="published: 1e-4")
-    point_lr: float = Field(2e-4, gt=0, le=10, description="metres a step; published: 1e-4")
-    albedo_lr: float = Field(5e-2, gt=0, le=10, description="learning rate of the points' own albedo")
-    final_lr_share: float = Field(0.05, gt=0, le=1, description="cosine to this share; published: 1")
+    steps: StepCount = Field(1500, description="published: 62 epochs, of 2,000 frames 15,500 batches")
+    batch: BatchSize = Field(1, description="frames of a step; published: 8 at most")
+    lr: LearningRate = Field(2e-3, description="published: 1e-4")
+    point_lr: LearningRate = Field(2e-4, description="metres a step; published: 1e-4")
+    albedo_lr: LearningRate = Field(5e-2, description="learning rate of the points' own albedo")
+    final_lr_share: Share = Field(0.05, description="cosine to this share; published: 1")
     lr_halved_at: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the steps; published: epochs 40, 60 of 62"
     )
-    checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
+    checkpoint_every_steps: CheckpointInterval = 100
 
 
 _SMOKE: dict[str, Any] = {

@@ -6,7 +6,16 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from emo_bench.methods.settings import MethodSettings, PerceptualName
+from emo_bench.methods.settings import (
+    BatchSize,
+    CheckpointInterval,
+    LearningRate,
+    LossWeight,
+    MethodSettings,
+    PerceptualName,
+    Share,
+    StepCount,
+)
 
 BOTTOM_PX = 8
 
@@ -45,10 +54,10 @@ class StyleAvatarConfig(MethodSettings):
     window_spread: float = Field(1 / 24, ge=0, le=0.25, description="spread of the window's place; published: 1/24")
 
     # losses
-    l1_weight: float = Field(10.0, ge=0, le=1e6, description="published: 1")
-    gan_weight: float = Field(0.1, ge=0, le=1e6, description="published: 1")
-    mask_weight: float = Field(3.0, ge=0, le=1e6, description="published: 3")
-    perceptual_weight: float = Field(1.0, ge=0, le=1e6, description="published: 0.3 of VGG features")
+    l1_weight: LossWeight = Field(10.0, description="published: 1")
+    gan_weight: LossWeight = Field(0.1, description="published: 1")
+    mask_weight: LossWeight = Field(3.0, description="published: 3")
+    perceptual_weight: LossWeight = Field(1.0, description="published: 0.3 of VGG features")
     perceptual: PerceptualName = Field("stlpips-alex", description="published: VGG")
     perceptual_images: int = Field(
         1,
@@ -59,7 +68,7 @@ class StyleAvatarConfig(MethodSettings):
     perceptual_gradient: Literal["published", "released"] = Field(
         "published", description="'released': the perceptual loss is logged and leaves the networks alone"
     )
-    r1_weight: float = Field(5.0, ge=0, le=1e6, description="published: 5")
+    r1_weight: LossWeight = Field(5.0, description="published: 5")
     r1_every: int = Field(16, ge=1, le=1_000_000, description="published: 16")
 
     # discriminator
@@ -69,15 +78,15 @@ class StyleAvatarConfig(MethodSettings):
     discriminator_max: int = Field(64, ge=8, le=4096, description="published: 512")
 
     # optimisation
-    steps: int = Field(1300, ge=1, le=100_000_000, description="published: 800,000; the paper says two hours suffice")
-    batch: int = Field(4, ge=1, le=1024, description="published: 3")
-    lr: float = Field(4e-3, gt=0, le=10, description="published: 2e-3")
+    steps: StepCount = Field(1300, description="published: 800,000; the paper says two hours suffice")
+    batch: BatchSize = Field(4, description="published: 3")
+    lr: LearningRate = Field(4e-3, description="published: 2e-3")
     momentum: float = Field(0.9, ge=0, lt=1, description="Adam's first beta of the avatar; published: 0")
-    final_lr_share: float = Field(0.05, gt=0, le=1, description="the rate falls to it as a cosine; published: 1")
+    final_lr_share: Share = Field(0.05, description="the rate falls to it as a cosine; published: 1")
     clip_norm: float = Field(1.0, gt=0, le=1e6, description="greatest norm of the gradient; published: 1")
     ema_half_life_images: float = Field(400.0, gt=0, le=1e9, description="published: 10,000 steps over 32")
     bf16: bool = Field(True, description="mixed precision")
-    checkpoint_every_steps: int = Field(100, ge=1, le=1_000_000)
+    checkpoint_every_steps: CheckpointInterval = 100
 
     @model_validator(mode="after")
     def _sizes(self) -> StyleAvatarConfig:

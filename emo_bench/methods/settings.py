@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import UserError, shortened
 
@@ -22,6 +22,13 @@ def _known_distance(name: str) -> str:
 
 
 PerceptualName = Annotated[str, AfterValidator(_known_distance)]
+# What the settings of many trained methods have in common, with its bounds.
+StepCount = Annotated[int, Field(ge=1, le=100_000_000)]
+CheckpointInterval = Annotated[int, Field(ge=1, le=1_000_000)]
+BatchSize = Annotated[int, Field(ge=1, le=1024)]
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+Share = Annotated[float, Field(gt=0, le=1)]
+LossWeight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class MethodSettings(BaseModel):
