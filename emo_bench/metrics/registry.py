@@ -120,6 +120,11 @@ def scored_class(metric_id: str) -> type[Metric]:
     return _from_files.get(metric_id) or metric_class(metric_id)
 
 
+def may_use_clip(name: str) -> bool:
+    """Whether the scores of a metric may depend on the CLIP model: true of the CLIP metrics and of every plug-in."""
+    return name.startswith("clip_") or name not in _BUILT_IN
+
+
 def require_distinct(classes: Iterable[type[Metric]]) -> None:
     """A UserError for two metrics that are to stand in one table under one id."""
     by_id: dict[str, type[Metric]] = {}

@@ -15,7 +15,7 @@ from emo_bench.files import write_bytes
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
 from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
 from emo_bench.metrics.metric import NO_BACKEND
-from emo_bench.metrics.registry import scored_class
+from emo_bench.metrics.registry import may_use_clip, scored_class
 from emo_bench.metrics.watched import aggregated
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
@@ -69,7 +69,7 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     """
     convention = _convention(request)
     metrics = request.metrics or convention.metrics
-    if request.settings.clip != ANY_CLIP and not any(metric.startswith("clip_") for metric in metrics):
+    if request.settings.clip != ANY_CLIP and not any(map(may_use_clip, metrics)):
         raise UserError(f"none of the metrics {', '.join(metrics)} uses CLIP: leave the CLIP model out")
     sources = _sources(request, convention)
     scorer = Scorer(

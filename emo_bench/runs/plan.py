@@ -17,7 +17,7 @@ from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import GPU_PROFILE, SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.seeds import require_seed
 from emo_bench.methods.watched import WatchedMethod, build_watched
-from emo_bench.metrics.registry import metric_class
+from emo_bench.metrics.registry import may_use_clip, metric_class
 from emo_bench.runs.finished import EDITS
 from emo_bench.runs.settings import ANY_CLIP, CLIP
 from emo_bench.runs.store import RunPlace, variant_name
@@ -93,8 +93,8 @@ class AppliedProtocol:
 
     @property
     def has_clip_scores(self) -> bool:
-        """Whether a metric of the protocol uses a CLIP model."""
-        return any(metric.startswith("clip_") for metric in self.metrics)
+        """Whether a metric of the protocol may use a CLIP model."""
+        return any(map(may_use_clip, self.metrics))
 
     def require_clip_scores(self) -> None:
         """Refuse a CLIP model that nothing would use, where no edit is made.

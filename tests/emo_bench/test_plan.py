@@ -17,6 +17,7 @@ from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.methods import registry
 from emo_bench.methods.watched import WatchedMethod
+from emo_bench.metrics.registry import may_use_clip
 from emo_bench.runs.finished import find_runs
 from emo_bench.runs.settings import sorted_settings
 from protocols import loader
@@ -239,6 +240,11 @@ def test_a_clip_that_nothing_uses_is_refused(actor: str, method: str, protocol_f
     with pytest.raises(UserError, match="none of the metrics psnr uses CLIP"):
         emo_bench.score(tmp_path, metrics=["psnr"], clip="portraits")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plug_in_metric_may_use_clip() -> None:
+    assert may_use_clip("clip_d") and may_use_clip("path/to/file.py:Mine")
+    assert not may_use_clip("psnr")
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
