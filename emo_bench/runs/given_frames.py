@@ -18,7 +18,8 @@ from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import GIVEN_PROFILE, LEAST_PX, NAME, NAME_RULE, EditStyle, Method, MethodInfo
 from emo_bench.runs import runner
-from emo_bench.runs.plan import EDITING, RunRequest, apply_protocol
+from emo_bench.runs.applied_protocol import apply_protocol
+from emo_bench.runs.plan import EDITING, RunRequest
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.style_names import name_of
 from emo_bench.video.lossless import FrameDigest

@@ -14,7 +14,8 @@ from typing import Any
 from emo_bench.assets import sha256_of
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import SMOKE_PROFILE, EditStyle, Method
-from emo_bench.runs.plan import AppliedProtocol, EditPlan, Plan
+from emo_bench.runs.applied_protocol import AppliedProtocol
+from emo_bench.runs.plan import EditPlan, Plan
 from emo_bench.runs.settings import EDIT_PREFIX
 from emo_bench.runs.style_names import REFERENCE
 

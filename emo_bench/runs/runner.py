@@ -13,10 +13,11 @@ from emo_bench import assets
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import PAPER_PROFILE, EditStyle, Method
 from emo_bench.runs import stages
+from emo_bench.runs.applied_protocol import AppliedProtocol
 from emo_bench.runs.editing import make_edit
 from emo_bench.runs.identity import facts_of_run, identity_of_run
 from emo_bench.runs.log import log_file
-from emo_bench.runs.plan import AppliedProtocol, Plan, RunRequest, plan_run, plan_trivial
+from emo_bench.runs.plan import Plan, RunRequest, plan_run, plan_trivial
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import LOG, RunFolder, lock_folder
 from emo_bench.system.devices import on_gpu

@@ -1,0 +1,61 @@
+"""A protocol on a capture: which frames train, which are held out, and by which metrics they are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import protocols
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import MethodError, UserError
+from emo_bench.metrics.registry import may_use_clip, metric_class
+
+
+@dataclass(frozen=True)
+class AppliedProtocol:
+    """A protocol on a capture: which frames train, which are held out, and by which metrics they are scored."""
+
+    protocol: protocols.Protocol
+    capture: Capture
+    split: protocols.Split
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Ids of the metrics, all of them known."""
+        return self.protocol.scoring.metrics
+
+    @property
+    def has_clip_scores(self) -> bool:
+        """Whether a metric of the protocol may use a CLIP model."""
+        return any(map(may_use_clip, self.metrics))
+
+    def require_clip_scores(self) -> None:
+        """Refuse a CLIP model that nothing would use, where no edit is made.
+
+        Raises:
+            UserError: the protocol has no CLIP scores.
+        """
+        if not self.has_clip_scores:
+            raise UserError(
+                f"protocol {self.protocol.name} has no CLIP scores and no edit is made: leave the CLIP model out"
+            )
+
+
+def apply_protocol(protocol: protocols.Protocol, capture: Capture, split: str | None = None) -> AppliedProtocol:
+    """Divide the frames of a capture, and check that the protocol's metrics are known.
+
+    Args:
+        protocol: the protocol.
+        capture: the capture.
+        split: name of one of the protocol's splits; None takes its default.
+
+    Raises:
+        UserError: there is no such metric or split, or the video is too short.
+    """
+    for name in protocol.scoring.metrics:
+        try:
+            metric_class(name)
+        except MethodError:
+            raise
+        except UserError as error:
+            raise UserError(f"protocol {protocol.name}: {error}") from error
+    return AppliedProtocol(protocol, capture, protocols.split(protocol, len(capture), capture.valid_indices, split))
