@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from emo_bench.errors import UserError
 from emo_bench.methods import training
 from emo_bench.methods.interface import Workspace
 from emo_bench.methods.training import learning_rate
+from emo_bench.methods.training.fitted import save_tensors
 from emo_bench.methods.training.loop import run_steps
 
 STEPS = 24
@@ -165,3 +167,16 @@ def test_every_public_name_is_there_and_documented_and_torch_waits_for_its_first
         "t.take_stage; assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_equal_checkpoints_are_equal_files(tmp_path: Path) -> None:
+    """The library writes the texts of a header in a random order, and an edit's identity holds the file's SHA-256."""
+    tensors = {"a": torch.arange(5.0), "b": torch.ones(2, 3, dtype=torch.float16)}
+    texts = {f"text {number}": f"\u00e4 {number}" for number in range(8)}
+    files = [tmp_path / f"{number}.safetensors" for number in range(10)]
+    for file in files:
+        save_tensors(file, tensors, texts)
+    assert len({file.read_bytes() for file in files}) == 1
+    with safe_open(files[0], "pt") as opened:
+        assert opened.metadata() == texts
+        assert all(torch.equal(opened.get_tensor(name), tensor) for name, tensor in tensors.items())

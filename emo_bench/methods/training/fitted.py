@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,8 +26,23 @@ REMEDY = "; give its emo-bench run command again"
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors and texts as a safetensors file, whole or not at all."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    # By way of bytes: save_file would put a file of its own, with mode 0600, in the place of ours.
-    write_bytes(path, save(plain, dict(metadata) if metadata else None))
+    # save_file would replace our file by one of its own with mode 0600, so the bytes are written here.
+    write_bytes(path, _with_ordered_metadata(save(plain, dict(metadata) if metadata else None)))
+
+
+def _with_ordered_metadata(content: bytes) -> bytes:
+    """Sort the texts in the header of a safetensors file, whose library writes them in a random order.
+
+    An edit's identity holds the SHA-256 of the avatar's checkpoint, so equal avatars must be equal files.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # The format aligns the tensors to 8 bytes.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: str) -> None:
