@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from emo_bench.runs import editing, runner
+from emo_bench.runs import editing, plan, runner
 from emo_bench.runs.finished import find_runs, load_run
 from emo_bench.runs.plan import EditRequest, RunRequest
 from emo_bench.runs.styles import named_style
@@ -81,5 +81,5 @@ def main(runs_dir: Path, kills: int, seed: int) -> None:
 
 if __name__ == "__main__":
     ARGUMENTS = (sys.argv[1], sys.argv[2])
-    editing.MINI_PROTOCOL = sys.argv[3]
+    plan.MINI_EDIT_PROTOCOL = sys.argv[3]
     main(Path(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]))
