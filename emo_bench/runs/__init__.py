@@ -1,1 +1,1 @@
-"""Runs: from a request to a finished run folder, edits, and frames made elsewhere."""
+"""Make runs: plan a request, fit, render, score, edit, and file frames that other tools made."""

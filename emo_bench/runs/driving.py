@@ -1,4 +1,4 @@
-"""Cross-reenactment: one person's avatar moves as another person does."""
+"""Cross-reenactment: animate one person's avatar with the motion of another person."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ log = logging.getLogger("emo_bench")
 
 
 def load_driver(by: str) -> Capture:
-    """The capture of the driving person.
+    """Return the capture of the driving person.
 
     Args:
         by: the name of an actor, or a video file. A video is tracked and kept as an actor with the name of the file.
 
     Raises:
-        UserError: there is no such actor or video, the video cannot be tracked, or the name belongs to an actor.
+        UserError: there is no such actor or video, the video cannot be tracked, or an actor already has the video's
+            name.
     """
     video = Path(by)
     if not video.is_file():
@@ -44,7 +45,7 @@ def load_driver(by: str) -> Capture:
 
 
 def driven_capture(own: Capture, driver: Capture, indices: np.ndarray) -> Capture:
-    """The avatar's capture with the track of :func:`driven_track` and without a readable frame."""
+    """Return the avatar's capture with the track of :func:`driven_track`; none of its frames can be read."""
     view = own.restricted(())
     view = replace(view)
     view.__dict__["track"] = driven_track(own.track, driver.track, indices)
@@ -52,14 +53,14 @@ def driven_capture(own: Capture, driver: Capture, indices: np.ndarray) -> Captur
 
 
 def driven_track(own: Track, driver: Track, indices: np.ndarray) -> Track:
-    """The person of one track with the expression and the relative head pose of another.
+    """Return the person of one track with the expression and the relative head pose of another.
 
-    The head turns from its own mean orientation as the driver's does from the driver's mean, half of it in the neck.
-    Shoulders and camera stay at the person's own mean.
+    The head turns away from its own mean orientation as the driver's head turns away from the driver's mean. The neck
+    makes half of the turn. Shoulders and camera stay at the person's own mean.
 
     Args:
-        own: of the avatar's person.
-        driver: who drives.
+        own: the track of the avatar's person.
+        driver: the track of the driving person.
         indices: frames of the driver, all with a face.
 
     Returns:
@@ -98,7 +99,7 @@ def driven_track(own: Track, driver: Track, indices: np.ndarray) -> Track:
 
 
 def projected_landmarks(track: Track, i: int) -> np.ndarray:
-    """Where the rig's 478 landmarks lie in frame ``i``: ``[478, 2]`` float32 px at the track's size."""
+    """Return the rig's 478 landmarks in frame ``i``: ``[478, 2]`` float32, in pixels of the track's frame size."""
     rig = load_head_rig()
     corners = track.vertices(i)[rig.faces[rig.landmark_faces]]
     points = (rig.landmark_barycentric[:, :, None] * corners).sum(axis=1)
@@ -106,14 +107,14 @@ def projected_landmarks(track: Track, i: int) -> np.ndarray:
 
 
 def render_driven(method: Method, own: Capture, driver: Capture, frames: int | None, path: Path) -> int:
-    """Render an avatar driven by another person's capture to an H.264 MP4, the driver beside it; returns the frames.
+    """Render an avatar driven by another person to an H.264 MP4, beside the driver; return the number of frames.
 
     Args:
         method: a fitted method or a finished edit.
         own: the capture that it was fitted on.
-        driver: who drives.
-        frames: at most so many, from the start; None takes all with a face.
-        path: the file; it appears whole or not at all.
+        driver: the capture of the driving person.
+        frames: the greatest number of frames, from the start; None takes all frames with a face.
+        path: the video file; it is written whole or not at all.
 
     Raises:
         UserError: the driver has no frame with a face.
@@ -136,6 +137,6 @@ def render_driven(method: Method, own: Capture, driver: Capture, frames: int | N
 
 
 def write_mp4(path: Path, pictures: Iterator[np.ndarray], fps: float) -> None:
-    """Write pictures ``uint8 [H, W, 3]`` of even sides as H.264, under a temporary name first."""
+    """Write frames ``uint8 [H, W, 3]``, H and W even, as an H.264 video; ``path`` appears when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, pictures, H264, fps)

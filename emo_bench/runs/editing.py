@@ -1,4 +1,7 @@
-"""Edits of finished runs: style, edit stage, rendering of the clip, scores; a run folder inside the run's."""
+"""Edit a finished run: resolve the style, run the edit stage, render the edited clip and score it.
+
+An edit is a run folder inside the run's folder.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,13 @@ def edit(
     trust: bool = False,
     wait: bool = False,
 ) -> Path:
-    """Make the edit of a finished run, and score it under protocol ``editing``; finished stages are not done again.
+    """Make the edit of a finished run, and score it under protocol ``editing``; finished stages are skipped.
 
     Args:
         run: the run's folder.
-        request: what to make.
-        device: ``cpu`` or ``cuda``; None for the machine's.
-        method: as the user named it, where it is not a registered one.
+        request: the edit that the user asks for.
+        device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
+        method: the method as the user named it; needed only if it is not registered.
         trust: whether the file that the run names as its method's may be executed.
         wait: wait if another process is making the same edit, instead of raising.
 
@@ -64,17 +67,17 @@ def edit(
 
 
 def make_edit(plan: EditPlan, *, wait: bool = False) -> Path:
-    """Do the stages of a planned edit that are left; its run is finished.
+    """Do the unfinished stages of a planned edit; the run that it edits is finished.
 
     Args:
-        plan: of the edit.
+        plan: the plan of the edit.
         wait: wait if another process is making the same edit, instead of raising.
 
     Returns:
         The edit's folder.
 
     Raises:
-        UserError: the folder holds another edit, leads out of the run's folder, or another process works in it.
+        UserError: the folder holds another edit, a link leads out of the run's folder, or another process is making it.
     """
     manifest = read_manifest(plan.run)
     folder, applied = plan.folder, plan.applied
@@ -96,16 +99,16 @@ def make_edit(plan: EditPlan, *, wait: bool = False) -> Path:
 def open_method(
     run: Path, device: str | None = None, method: str | None = None, *, trust: bool = False
 ) -> tuple[WatchedMethod, dict[str, Any]]:
-    """The method over a finished run's folder, not loaded yet, and the run's manifest.
+    """Return the method over a finished run's folder, not loaded yet, and the run's manifest.
 
     Args:
         run: the run's folder.
-        device: ``cpu`` or ``cuda``; None for the machine's.
-        method: as the user named it; None for the run's own.
+        device: ``cpu`` or ``cuda``; None takes a GPU if there is one.
+        method: the method as the user named it; None takes the one that the run names.
         trust: whether the file that the run names as its method's may be executed.
 
     Raises:
-        UserError: there is no finished run, its method is not known here, or would have to be trusted.
+        UserError: there is no finished run, its method is not installed here, or its file needs ``trust``.
     """
     if not (run / "run.json").is_file():
         raise UserError(f"{run} is not a run: give the folder with run.json, or make a run with: emo-bench run")
@@ -128,7 +131,7 @@ def open_method(
 
 
 def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[Method]:
-    """The class of a run's method: the registered one of its name, or, if trusted, the one at the run's own place."""
+    """Return the class of a run's method: the registered class of that name or, if trusted, the one in its file."""
     identity, place = manifest["identity"], manifest.get("method_place")
     name = identity["method"]
     again = "give its emo-bench run command again, with --method as the file lies now"
@@ -156,10 +159,10 @@ def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[M
 
 
 def open_edit(base: Method, style: str) -> Method:
-    """The finished edit of that name (or ``NAME+variant``) in the run's folder, not loaded yet.
+    """Return the finished edit of that name (or ``NAME+variant``) in the run's folder, not loaded yet.
 
     Raises:
-        UserError: there is none; the line names those that there are.
+        UserError: there is no such edit; the message lists the edits of the run.
     """
     folder = base.workspace.folder / EDITS / style
     if not (folder / "run.json").is_file() or not is_finished(folder):
@@ -176,7 +179,7 @@ def open_edit(base: Method, style: str) -> Method:
 
 
 def _flag_same_clip(folder: RunFolder) -> None:
-    """Say so when one CLIP both trained the edit and measured it."""
+    """Add a note to the run if the same CLIP model trained the edit and scored it."""
     trained = {sha256 for name, sha256 in folder.manifest["identity"]["assets"].items() if name.startswith("clip ")}
     records = folder.manifest["stages"]["score"]["records"]
     scored = {record["backend"]["sha256"] for name, record in records.items() if name.startswith("clip_")}

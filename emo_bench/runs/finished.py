@@ -1,4 +1,4 @@
-"""Finished runs, made here or received from somebody: found, opened, and their scores held against their manifest."""
+"""Finished runs, made here or received from somebody: find them, open them, check their scores against the manifest."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import pandas
 
 INDEX = "frame"
-# Folder of a run that holds its edits.
+# Name of the folder that holds a run's edits.
 EDITS = "edit"
-# Greatest size of frames.parquet, on disk and unpacked.
+# Largest allowed size of frames.parquet in bytes, on disk and unpacked.
 LIMIT_BYTES = 2**29
 AGAIN = "give its emo-bench run command again"
 
@@ -34,7 +34,7 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run with scores: ``manifest`` is run.json, ``scores`` has one row a held-out frame."""
+    """A finished run: ``manifest`` is the content of run.json, ``scores`` has one row per held-out frame."""
 
     path: Path
     manifest: dict[str, Any]
@@ -42,7 +42,7 @@ class FinishedRun:
 
     @property
     def edits(self) -> dict[str, FinishedRun]:
-        """The finished edits of the run, by the names of their folders, opened anew each time.
+        """Open the finished edits of the run; return them by the names of their folders.
 
         Raises:
             UserError: an edit is damaged.
@@ -53,7 +53,7 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class OpenedRuns:
-    """Runs by what could be done with them; ``damaged`` says why, one line each."""
+    """Runs by their state; ``damaged`` says for each damaged run what is wrong, in one line."""
 
     finished: tuple[FinishedRun, ...]
     unfinished: tuple[Path, ...]
@@ -61,10 +61,10 @@ class OpenedRuns:
 
 
 def open_runs(folders: Sequence[Path]) -> OpenedRuns:
-    """Open the finished runs among ``folders``; a damaged one does not keep the others from being opened.
+    """Open the finished runs among ``folders``; skip the damaged ones.
 
     Raises:
-        UserError: none is finished and whole; the line names the first that is damaged.
+        UserError: no run is finished and undamaged; the message names the first damaged one.
     """
     finished, unfinished, damaged = [], [], {}
     for folder in folders:
@@ -96,7 +96,7 @@ def load_run(path: Path) -> FinishedRun:
 
 
 def is_finished(path: Path) -> bool:
-    """True when every stage of the run in this folder is done.
+    """Return whether every stage of the run in this folder is finished.
 
     Raises:
         UserError: there is no run, or it is damaged.
@@ -105,7 +105,7 @@ def is_finished(path: Path) -> bool:
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Folders of runs at or below the given paths, sorted, each once.
+    """Return the folders of runs at or below the given paths, sorted, without duplicates.
 
     Raises:
         UserError: a path does not exist or holds no run.
@@ -122,11 +122,12 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
 
 
 def newest_finished(paths: Iterable[Path]) -> Path:
-    """The folder of the run at or below ``paths`` that was finished last.
+    """Return the folder of the run at or below ``paths`` that was finished last.
 
-    An edit inside a run's folder is a part of that run. A run of a trivial method is taken only if no other method is
-    finished, and nearest-frame is preferred to mean-frame: they are run beside every method. A damaged run is left out,
-    and the log says so.
+    An edit belongs to its run and is not a run of its own here. A run of a trivial method is taken only if no other
+    method is finished, and nearest-frame is preferred to mean-frame, because both run beside every method. A damaged
+    run
+    is skipped with a warning.
 
     Raises:
         UserError: a path does not exist, or no run there is finished.
@@ -152,10 +153,10 @@ def newest_finished(paths: Iterable[Path]) -> Path:
 
 
 def read_scores(folder: Path, manifest: dict[str, Any]) -> pandas.DataFrame:
-    """The scores of a run: float64, a column a metric of the manifest's records, indexed by frame.
+    """Return the scores of a run: float64, indexed by frame, one column per metric in the manifest's records.
 
     Raises:
-        UserError: they are missing, damaged, or do not belong to the manifest.
+        UserError: the scores are missing or damaged, or do not belong to the manifest.
     """
     path = folder / SCORES
     try:
@@ -169,7 +170,7 @@ def read_scores(folder: Path, manifest: dict[str, Any]) -> pandas.DataFrame:
 
 
 def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
-    """The table of a Parquet file; ValueError for one that is none, or does not fit."""
+    """Read the table of a Parquet file; ValueError if it is not one or does not fit the manifest."""
     import pandas
     import pyarrow
     from pyarrow import parquet
@@ -177,9 +178,9 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     stages, captured = manifest["stages"], manifest["capture"]["frames"]
     names, frames = list(stages["score"]["records"]), stages["render"]["frames"]
     try:
-        # Without threads of pyarrow: one that lives on when the process ends aborts it.
+        # pyarrow must not start threads: a thread that is still alive when the process ends aborts the process.
         file = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False)
-        # Checked before anything is unpacked: a file of a kilobyte can claim to hold a billion rows.
+        # This check comes before anything is unpacked: a file of one kilobyte can claim to hold a billion rows.
         if file.metadata.num_rows != frames:
             raise ValueError(f"{file.metadata.num_rows} rows for {frames} frames")
         table = file.read(columns=[INDEX, *names], use_threads=False)

@@ -1,4 +1,4 @@
-"""Scores of frames made anywhere: folders, videos and finished runs, under any convention."""
+"""Score frames from any source, that is a folder, a video or a finished run, under any scoring convention."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ REGIONS = ("full frame", "foreground", "face")
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What is asked for.
+    """A request to score frames.
 
     Attributes:
         frames: a folder of pictures, a video, or a run's folder, which brings its own reference and masks.
         reference: a folder or a video; None for metrics that need none, and for a run.
-        masks: the reference's masks, a folder of pictures or a video, as ``masks.open_masks`` takes them.
-        metrics: ids, or ``path/to/file.py:Class``; empty for the convention's, or the default ones.
-        convention: by name; None scores the frames as they are.
-        background, region: over the convention's own.
+        masks: the masks of the reference, a folder of pictures or a video, as ``masks.open_masks`` takes them.
+        metrics: ids, or ``path/to/file.py:Class``; if empty, the metrics of the convention, or the default ones.
+        convention: name of a convention; None scores the frames as they are.
+        background, region: replace those of the convention.
         settings: device, detector, CLIP model, captions.
-        mask_labels: the values of the person where the masks are label maps.
+        mask_labels: the label values of the person, if the masks are label maps.
     """
 
     frames: Path
@@ -61,11 +61,13 @@ class ScoreRequest:
 
 
 def score_request(request: ScoreRequest) -> pandas.DataFrame:
-    """Score in one pass: a table as of ``Scorer.table``, with ``attrs["convention"]``, ``attrs["frames"]``,
-    ``attrs["identical"]`` as of :func:`identical_frames` and ``attrs["notes"]``, sentences about what was read.
+    """Score the frames in one pass and return a table as ``Scorer.table`` does.
+
+    Its ``attrs`` also hold ``"convention"``, ``"frames"``, ``"identical"`` (see :func:`identical_frames`) and
+    ``"notes"``: sentences about the sources.
 
     Raises:
-        UserError: the sources do not go together, or something that the convention needs is missing.
+        UserError: the sources do not fit together, or something that the convention needs is missing.
     """
     convention = _convention(request)
     metrics = request.metrics or convention.metrics
@@ -95,7 +97,7 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
 def _notes(
     request: ScoreRequest, convention: Convention, table: pandas.DataFrame, sources: Sequence[FrameSource | None]
 ) -> list[str]:
-    """What a reader of the scores should know, each sentence once."""
+    """Return what a reader of the scores should know, each sentence once."""
     notes = [
         *(
             f"{metric}: inf, {found['frames']} of {len(table)} frames identical"
@@ -109,7 +111,7 @@ def _notes(
 
 
 def _undefined(table: pandas.DataFrame) -> list[str]:
-    """Why frames have no score, metric by metric; a metric that scores none at all says so in its record."""
+    """Say for each metric why some frames have no score; if no frame has one, the metric's record says it."""
     notes = []
     for metric, record in table.attrs["records"].items():
         why = scored_class(metric).info.undefined
@@ -125,7 +127,10 @@ def _unused(request: ScoreRequest, convention: Convention) -> list[str]:
 
 
 def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
-    """By metric with infinite scores: how many ``frames`` are as their reference, and the ``others_mean`` or None."""
+    """Count for each metric with infinite scores the ``frames`` that equal their reference.
+
+    ``others_mean`` is the mean over the other frames, or None if there are none.
+    """
     found: dict[str, dict[str, object]] = {}
     for metric in table.columns:
         scores = table[metric].to_numpy()
@@ -137,7 +142,7 @@ def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
 
 
 def long_form(table: pandas.DataFrame) -> pandas.DataFrame:
-    """One row a frame and metric: frame, metric, score, unit, direction, backend, resolution, region, background."""
+    """Return one row per frame and metric, with score, unit, direction, backend, resolution, region and background."""
     import pandas
 
     parts = []
@@ -188,7 +193,7 @@ def _convention(request: ScoreRequest) -> Convention:
 
 
 def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource | None]:
-    """Frames, reference and masks, checked against each other."""
+    """Open frames, reference and masks, and check that they fit together."""
     if (request.frames / "run.json").is_file():
         if request.reference or request.masks:
             raise UserError(f"{request.frames} is a run and brings its own reference: leave the reference out")
@@ -207,10 +212,10 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
 
 
 def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
-    """Rendered frames, recorded frames and, where the convention looks at them, masks of a finished run.
+    """Return a finished run's rendered frames, recorded frames and, if the convention uses masks, masks.
 
     Raises:
-        UserError: the run is not finished, is damaged, or its actor has changed since.
+        UserError: the run is not finished or damaged, or its actor has changed since.
     """
     from emo_bench.actors import load
 
@@ -245,7 +250,10 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
 
 
 def _require_size(run: Path, size: int) -> None:
-    """The reference is resized to what run.json says, which may be any size; the frames are what was rendered."""
+    """Check the size of the rendered frames.
+
+    The reference is resized to the size in run.json, and a damaged run.json may name any size.
+    """
     for frame in read_lossless(run / RENDER, [0]):
         height, width = frame.shape[:2]
         if (width, height) != (size, size):
@@ -255,7 +263,7 @@ def _require_size(run: Path, size: int) -> None:
 
 
 def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
-    """The hull ``[S, S]`` bool of 68 landmarks ``[68, 2]`` px: jaw to brows."""
+    """Return the convex hull ``[S, S]`` bool of 68 landmarks ``[68, 2]`` px; it covers the face from jaw to brows."""
     from emo_bench.system import opencv as cv2
 
     mask = np.zeros((size_px, size_px), dtype=np.uint8)
@@ -266,7 +274,7 @@ def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
 def _prepared(
     names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], convention: Convention
 ) -> tuple[np.ndarray, np.ndarray | None, Sequence[int | str], np.ndarray | None]:
-    """A batch as the convention wants it: frames, reference, names, region."""
+    """Prepare a batch for the convention; return frames, reference, names and region."""
     frames, reference, masks = (None if part is None else _stacked(part) for part in parts)
     assert frames is not None
     if convention.size_px is not None:
@@ -283,7 +291,7 @@ def _prepared(
     for name, mask in zip(names, inside, strict=True):
         if not mask.any():
             raise UserError(
-                f"the mask of frame {name} is empty: without a pixel of the person there is nothing to score; leave "
+                f"the mask of frame {name} is empty: no pixel of the person can be scored; leave "
                 "the frame out, or fix its mask"
             )
     frames = lay_on(frames, inside, convention.background)

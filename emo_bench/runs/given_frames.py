@@ -1,4 +1,4 @@
-"""Frames made anywhere, filed as a run: checked against the split, scored, and reported like any other."""
+"""Frames that other tools made: check them against the split, file them as a run, and score it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from protocols.loader import DEFAULT_PROTOCOL
 
 @dataclass(frozen=True)
 class GivenRequest:
-    """What is filed.
+    """A request to file frames as a run.
 
     Attributes:
-        frames: a folder of pictures or a video, one frame for each held-out frame.
-        name: of the method that made them; lower case, digits, dash, underscore.
+        frames: a folder of pictures or a video, with one frame for each held-out frame.
+        name: the name of the method that made them; lower case, digits, dash, underscore.
         actor, protocol, split: as in ``RunRequest``.
-        source_caption, target_caption: both or none; what the frames show before and after an edit.
-        device: of the metrics.
-        clip: model of an edit's CLIP scores; "auto" is the first at hand.
+        source_caption, target_caption: what the frames show before and after an edit; both or none.
+        device: the device of the metrics.
+        clip: the CLIP model of an edit's CLIP scores; "auto" is the first one on this machine.
     """
 
     frames: Path
@@ -56,11 +56,12 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> runner.MadeRu
     """File the frames as a run, and make the runs of the trivial methods beside it.
 
     Args:
-        request: what is filed.
+        request: the frames and how to file them.
         trivial: also make the runs of the trivial methods; an edit has none.
 
     Raises:
-        UserError: the name is taken, the captions or the CLIP model do not fit the protocol or are not here, or the
+        UserError: the name is taken, the captions or the CLIP model do not fit the protocol, a model is not here, or
+            the
             frames do not fit the split or are smaller than ``LEAST_PX``.
     """
     if not NAME.fullmatch(request.name):
@@ -87,7 +88,7 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> runner.MadeRu
 
 
 def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | None:
-    """The edit that the frames show; None for a reenactment."""
+    """Return the edit that the frames show; None for a reenactment."""
     before, after = request.source_caption, request.target_caption
     if (before is None) != (after is None):
         raise UserError("an edit has two captions: give --source-prompt and --prompt")
@@ -102,7 +103,7 @@ def _style(request: GivenRequest, protocol: protocols.Protocol) -> EditStyle | N
 
 
 def _class(name: str, frames: NumberedFrames) -> type[Method]:
-    """A method class that answers with these frames; reads them once, so that a damaged one is found at once."""
+    """Return a method class that renders these frames; it reads them once, so that damaged frames are found at once."""
     digest, size_px = FrameDigest(), 0
     for frame in frames.read():
         digest.add(frame)
@@ -123,28 +124,28 @@ def _class(name: str, frames: NumberedFrames) -> type[Method]:
 
 
 class GivenFrames(Method):
-    """Answers with frames that were made elsewhere. Made by :func:`file_frames`."""
+    """A method that returns frames made by another tool. :func:`file_frames` makes its subclasses."""
 
     given: ClassVar[NumberedFrames]
     sha256: ClassVar[str]
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """One, which says what it is."""
+        """Return the only profile; its name says that the frames were given."""
         return (GIVEN_PROFILE,)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Nothing is learnt here."""
+        """Do nothing: there is nothing to fit."""
 
     def load(self) -> None:
-        """Nothing was learnt here."""
+        """Do nothing: there is nothing to load."""
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield the frames; a ValueError where other indices are asked for than they were checked against."""
+        """Yield the frames; ValueError if ``indices`` are not those that the frames were checked against."""
         if tuple(indices) != self.given.indices:
             raise ValueError("these frames were checked against another split")
         yield from self.given.read(self.resolution_px)
 
     def describe(self) -> dict[str, object]:
-        """The frames' digest: other frames are another run. Notes on how they were read are flags."""
+        """Return the SHA-256 of the frames, so that other frames make another run, and notes as flags."""
         return {"config": {"frames_sha256": self.sha256}, "flags": list(self.given.source.notes)}

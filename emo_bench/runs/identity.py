@@ -1,6 +1,6 @@
-"""What a run is: the identity that its frames depend on, and the facts that a reader of ``run.json`` wants to know.
+"""The identity of a run or an edit, that is everything its frames depend on, and further facts for ``run.json``.
 
-One law makes the identity of runs and of edits.
+One function makes the identity of both.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from emo_bench.runs.style_names import REFERENCE
 
 SMOKE_FLAG = "smoke profile: for trying things out, its numbers are not results"
 MINI_FLAG = "mini protocol: for trying things out, its numbers are not results"
-# For tables; no frame depends on it.
+# The title of a style is shown in tables; the frames do not depend on it.
 _STYLE_TITLE = "title"
 
 
 def identity_of_run(plan: Plan) -> dict[str, Any]:
-    """The identity of a run, plain JSON values."""
+    """Return the identity of a run, as plain JSON values."""
     fit = {
         "actor": {"name": plan.request.actor, "sha256": plan.applied.capture.sha256},
         "method": plan.cls.info.name,
@@ -42,11 +42,11 @@ def identity_of_run(plan: Plan) -> dict[str, Any]:
 
 
 def identity_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of an edit, plain JSON values.
+    """Return the identity of an edit, as plain JSON values.
 
     Args:
-        plan: of the edit.
-        manifest: of the fitted run that is edited.
+        plan: the plan of the edit.
+        manifest: the manifest of the fitted run that is edited.
     """
     fit = manifest["identity"]
     settings = {**fit["settings"], **{f"{EDIT_PREFIX}{key}": value for key, value in plan.settings.items()}}
@@ -56,7 +56,7 @@ def identity_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, A
 
 
 def facts_of_run(plan: Plan) -> dict[str, Any]:
-    """Entries of a run's manifest besides its identity."""
+    """Return the entries of a run's manifest that are not part of its identity."""
     info, applied = plan.cls.info, plan.applied
     capture = applied.capture
     flags = list(applied.split.flags)
@@ -80,7 +80,7 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
 
 
 def facts_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Entries of an edit's manifest besides its identity; ``manifest`` is that of the run that is edited."""
+    """Return the entries of an edit's manifest that are not part of its identity; ``manifest`` is the edited run's."""
     applied = plan.applied
     return {
         **{key: manifest[key] for key in ("title", "smoke", "capture", "method")},
@@ -98,13 +98,13 @@ def _identity(
     method: Method,
     style: EditStyle | None,
 ) -> dict[str, Any]:
-    """Everything that the frames of a run or an edit depend on; with another value it is another run.
+    """Return everything that the frames of a run or an edit depend on; if a value changes, it is another run.
 
     Args:
         fit: actor, method, profile, seed and resolution of the fit.
         applied: protocol and split.
         settings: all settings, as the user gives them.
-        method: what renders the frames; it describes its configuration and its assets.
+        method: the method that renders the frames; it describes its configuration and its assets.
         style: the edit that the frames show.
     """
     protocol, split = applied.protocol, applied.split
@@ -127,7 +127,7 @@ def _identity(
 
 
 def _method_place(method: str) -> dict[str, str]:
-    """Where the file of an unregistered method lies, for whoever opens the run later."""
+    """Return the place of an unregistered method's file, so that the run can be opened later."""
     file = methods.method_file(method)
     if file is None:
         return {}
@@ -136,5 +136,5 @@ def _method_place(method: str) -> dict[str, str]:
 
 
 def _own_picture(style: EditStyle) -> dict[str, str]:
-    """SHA-256 of the user's own picture, under the name that :mod:`emo_bench.runs.style_names` looks for."""
+    """Return the SHA-256 of the user's own picture, under the key that :mod:`emo_bench.runs.style_names` reads."""
     return {REFERENCE: sha256_of(Path(style.editor_settings["image"]))} if style.editor == "file" else {}

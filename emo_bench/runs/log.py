@@ -1,4 +1,4 @@
-"""The log of a run, kept in its folder."""
+"""The log file in a run's folder."""
 
 from __future__ import annotations
 

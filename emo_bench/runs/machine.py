@@ -1,4 +1,4 @@
-"""What a number was measured on: versions, commit, processor, memory; and how much memory a stage took."""
+"""The machine of a measurement (versions, commit, processor, memory) and the peak memory of a stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "av", "med
 
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """Plain JSON values: versions of the packages that numbers rest on, the source's commit, the hardware."""
+    """Return the versions of packages that affect scores, the commit of the source and the hardware."""
     return {
         "emo_bench": __version__,
         "commit": source_commit(),
@@ -31,11 +31,11 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 
 def source_commit() -> str | None:
-    """Commit of the checkout that this package runs from, ``-dirty`` behind it for changed files, or None."""
+    """Return the commit of the source checkout, or None; ``-dirty`` follows if files have changed."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
-    # No optional lock: another git command in the checkout must not fail because of ours.
+    # Without optional locks this command cannot make another git command in the checkout fail.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -46,9 +46,9 @@ def source_commit() -> str | None:
 
 
 class MemoryPeak:
-    """The process's peak resident memory, and the GPU's, since this was made.
+    """Measure the peak resident memory of the process, and of the GPU, since this object was made.
 
-    Linux can restart its count; elsewhere the peak is that of the whole process so far.
+    Linux can reset its peak; on other systems the peak is that of the whole process so far.
     """
 
     def __init__(self, device: str) -> None:
@@ -61,7 +61,7 @@ class MemoryPeak:
             torch.cuda.reset_peak_memory_stats(self._device)
 
     def read_mib(self) -> dict[str, float]:
-        """``memory_mib``, and ``gpu_memory_mib`` on a GPU."""
+        """Return ``memory_mib``, and ``gpu_memory_mib`` on a GPU."""
         peaks = {"memory_mib": round(_peak_resident_mib(), 1)}
         if self._on_gpu():
             import torch

@@ -1,6 +1,6 @@
-"""What ``run.json`` holds: one schema for those that write it and for those that read one from somebody else.
+"""The schema of ``run.json``, for the code that writes it and for the code that reads one from another person.
 
-Entries that are not named here may be there too. Types are those of JSON, none is converted.
+Further entries are allowed. Types are the JSON types; no value is converted.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ FORMAT = 1
 STAGES = ("fit", "render", "score")
 LIMIT_BYTES = 32 * 2**20
 AGAIN = "remove the folder and run again"
-# Greatest number of a capture's frames: more than a day of video.
+# Largest allowed number of frames in a capture: more than a day of video.
 MOST_FRAMES = 10_000_000
-# Greatest finite score or loss: the sum of squares of larger ones may overflow.
+# Largest allowed score or loss: the sum of squares of larger values may overflow.
 LARGEST = 1e100
 
 
 def _frame_list(text: str) -> str:
-    """``3-5,9`` in ascending order, so that it cannot stand for more numbers than a capture has frames."""
+    """Check a list such as ``3-5,9``: ascending, so that it cannot name more numbers than a capture can have frames."""
     before = -1
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
@@ -39,7 +39,7 @@ def _frame_list(text: str) -> str:
     return text
 
 
-# Part of a path, or of a table's name: no slash, no control character, no hidden file.
+# A part of a path, or a table's name: no slash, no control character, no hidden file.
 Name = Annotated[str, Field(pattern=r"^[^/\\.\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*$", max_length=200)]
 Hash = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,128}$")]
 Text = Annotated[str, Field(max_length=20_000)]
@@ -47,7 +47,7 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 FrameList = Annotated[str, AfterValidator(_frame_list)]
 Scalar = str | int | float | bool | None
-# For an entry that may be absent but may not be null.
+# Default of an entry that may be absent but must not be null.
 _ABSENT: Any = None
 
 
@@ -110,7 +110,7 @@ class MethodFacts(_Entry):
 
 
 class Described(_Entry):
-    """What the method says of itself."""
+    """The method's description of itself."""
 
     stage_seconds: dict[str, Amount] = {}
     shared_stages: dict[str, Text] = {}
@@ -151,7 +151,7 @@ class Machine(_Entry):
 
 
 class BegunStage(_Entry):
-    """Whatever else is known of a stage is of the types of a finished one."""
+    """An unfinished stage: the entries that it has must have the types of a finished stage."""
 
     attempts: Count
     seconds: Amount = _ABSENT
@@ -210,7 +210,7 @@ class Stages(_Entry):
 
 
 class Manifest(_Entry):
-    """A run's ``run.json``."""
+    """The content of a run's ``run.json``."""
 
     format: Literal[1]
     title: Text
@@ -225,12 +225,12 @@ class Manifest(_Entry):
     described: Described = Described()
     method_place: Text = ""
     style_title: Text = ""
-    # Older runs have it here, and not in "described".
+    # Older runs have this entry here and not in "described".
     shared_stages: dict[str, Text] = {}
 
 
 def problem(model: type[BaseModel], value: Any) -> str | None:
-    """One line that says where and why a value does not fit a schema; None if it fits."""
+    """Return one line that says where and why a value does not fit a schema; None if it fits."""
     try:
         model.model_validate(value)
     except ValidationError as error:
@@ -243,7 +243,7 @@ def problem(model: type[BaseModel], value: Any) -> str | None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The content of a run's ``run.json``, which fits :class:`Manifest`.
+    """Read a run's ``run.json``, and check it against :class:`Manifest`.
 
     Raises:
         UserError: it is missing, damaged, or of another format.
@@ -268,5 +268,5 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _dotted(place: Iterable[str | int]) -> str:
-    """``stages.fit.seconds``, without the tags of alternatives."""
+    """Return the location of a wrong value, e.g. ``stages.fit.seconds``, without the tags of union types."""
     return ".".join(str(part) for part in place if part not in ("begun", "done")) or "it"

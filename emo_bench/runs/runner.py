@@ -1,4 +1,4 @@
-"""The pipeline: fit, render, score, edit; each stage is done once, and an interrupted one continues."""
+"""The pipeline of a run: fit, render, score, edit. A finished stage is skipped, and an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class MadeRuns:
     """Folders of finished runs.
 
     Attributes:
-        run: folder of the asked-for run.
-        trivial: folders of the trivial methods' runs beside it.
-        edit: folder of its edit; None if there is none.
+        run: the folder of the requested run.
+        trivial: the folders of the trivial methods' runs beside it.
+        edit: the folder of its edit; None if there is none.
     """
 
     run: Path
@@ -49,7 +49,7 @@ def run(
     style: EditStyle | None = None,
     wait: bool = False,
 ) -> list[Path]:
-    """As :func:`make_runs`; returns the folders: of the run, of the trivial methods, of the edit."""
+    """Return all folders: the run's, the trivial methods' and the edit's."""
     made = make_runs(request, trivial=trivial, applied=applied, cls=cls, style=style, wait=wait)
     return [made.run, *made.trivial, *([made.edit] if made.edit else [])]
 
@@ -63,16 +63,16 @@ def make_runs(
     style: EditStyle | None = None,
     wait: bool = False,
 ) -> MadeRuns:
-    """Make a run, its edit, and the runs of the trivial methods; finished stages are not done again.
+    """Make a run, its edit, and the runs of the trivial methods; finished stages are skipped.
 
-    The method cannot read held-out frames. Another process may be making the runs of the trivial methods: this one
+    The method cannot read held-out frames. If another process is making the runs of the trivial methods, this process
     waits and uses them.
 
     Args:
-        request: what is asked for.
+        request: the run that the user asks for.
         trivial: also make the runs of the trivial methods.
         applied, cls, style: as in :func:`emo_bench.runs.plan.plan_run`.
-        wait: wait if another process is making the asked-for run, instead of raising.
+        wait: wait if another process is making the requested run, instead of raising.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
@@ -86,7 +86,7 @@ def make_runs(
     made = MadeRuns(plan.folder, edit=edit)
     beside = dataclasses.replace(plan.request, profile=plan.profile, device=plan.device, clip=plan.clip)
     applied, resolution_px = plan.applied, plan.method.resolution_px
-    # The memory of the fit and the edit is freed, because the memory of the next runs is measured.
+    # The memory of the fit and the edit is freed, because the peak memory of the next runs is measured.
     del plan
     for name in names:
         other = plan_trivial(name, beside, applied, resolution_px)
@@ -96,16 +96,16 @@ def make_runs(
 
 
 def make(plan: Plan, *, wait: bool = False) -> None:
-    """Do the stages of a planned run that are left; its edit is not made here.
+    """Do the unfinished stages of a planned run; its edit is not made here.
 
     Args:
-        plan: of the run.
+        plan: the plan of the run.
         wait: wait if another process is making the run, instead of raising.
 
     Raises:
         UserError: the folder holds another run, or another process is making it.
     """
-    # The method describes itself here, and that may be refused before there is a folder.
+    # The method describes itself here. It may raise an error, and then no folder has been made.
     facts, identity = facts_of_run(plan), identity_of_run(plan)
     applied = plan.applied
     with lock_folder(plan.folder, wait=wait), log_file(plan.folder / LOG):
@@ -128,7 +128,7 @@ def _is_edit_asked_for(request: RunRequest) -> bool:
 
 
 def _say_what_paper_needs(plan: Plan) -> None:
-    """If the GPU alone chose the profile, log what the profile with the published sizes needs."""
+    """Log what the ``paper`` profile needs, if the profile was chosen only because there is a GPU."""
     chosen_here = plan.request.profile is None and on_gpu(plan.device)
     if not chosen_here or plan.profile == PAPER_PROFILE or PAPER_PROFILE not in methods.profiles_of(plan.cls):
         return
@@ -145,7 +145,7 @@ def _say_what_paper_needs(plan: Plan) -> None:
 
 
 def _note_changes(folder: RunFolder, facts: Mapping[str, Any]) -> None:
-    """Keep facts that may change without making another run: what a method says about itself, and where it lies."""
+    """Store facts that may change without making another run: the method's description and the place of its file."""
     said = {key: facts[key] for key in ("title", "method", "method_place") if key in facts}
     if any(folder.manifest.get(key) != value for key, value in said.items()):
         folder.note(**said)

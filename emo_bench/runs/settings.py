@@ -1,4 +1,4 @@
-"""What ``--set KEY=VALUE`` means: one law for the commands and for ``emo_bench.run``.
+"""The meaning of ``--set KEY=VALUE``, for the commands and for ``emo_bench.run``.
 
 - ``edit.KEY`` is a setting of the edit.
 - ``clip`` is the CLIP model of every CLIP score, and of the edit's training unless ``edit.clip`` names another one.
@@ -19,7 +19,7 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True)
 class SortedSettings:
-    """Settings by what they change, as text.
+    """Settings, sorted by what they change, as text.
 
     Attributes:
         method: settings of the method.
@@ -48,5 +48,5 @@ def sorted_settings(given: Mapping[str, Value]) -> SortedSettings:
 
 
 def as_text(value: Value) -> str:
-    """The value as a user types it: ``true``, ``0.5``, ``literal``."""
+    """Return the value as a user types it, e.g. ``true``, ``0.5``, ``literal``."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The three stages of a run: fit, render, score. A finished stage is not done again."""
+"""The three stages of a run: fit, render, score. A finished stage is skipped."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ log = logging.getLogger("emo_bench")
 
 @dataclass
 class Job:
-    """A run at work.
+    """A run while its stages are made.
 
-    ``method`` is a watched one (:mod:`emo_bench.methods.watched`): its frames are as many and as large as promised.
-    ``fitted`` says whether the method object holds its fit, ``style`` is that of an edit, ``clip`` the model of CLIP
-    scores.
+    Attributes:
+        method: wrapped by :mod:`emo_bench.methods.watched`, which checks the number and the size of its frames.
+        fitted: whether the method object holds its fit.
+        style: the style of an edit; None for a reenactment.
+        clip: the CLIP model of CLIP scores.
     """
 
     folder: RunFolder
@@ -57,7 +59,7 @@ class Job:
 
 
 def do_all(job: Job) -> None:
-    """Do the stages that are left, in order."""
+    """Do the unfinished stages, in order."""
     fit(job)
     render(job)
     score(job)
@@ -79,7 +81,7 @@ def fit(job: Job) -> None:
 
 
 def render(job: Job) -> None:
-    """Render the held-out frames from their track alone, losslessly."""
+    """Render the held-out frames from their track only, and store them losslessly."""
     inputs = job.method.render_inputs()
     if _done(job, "render", (RENDER,), inputs):
         return
@@ -130,9 +132,9 @@ def score(job: Job) -> None:
 
 
 def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
-    """Stream both videos through the scorer and the preview.
+    """Score both videos frame by frame, and write the preview.
 
-    Returns the digest of the rendered frames, and how many of them equal the recorded ones.
+    Returns the digest of the rendered frames, and the number of rendered frames that equal the recorded ones.
     """
     test, path = job.split.test, job.folder.path
     rendered = read_lossless(path / RENDER)
@@ -159,7 +161,7 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
 
 
 def _flag(job: Job, sentence: str) -> None:
-    """A note that the reports of the run show; scored again, it stands there once."""
+    """Add a note that the reports of the run show; a second scoring does not repeat it."""
     flags = job.folder.manifest["flags"]
     if sentence not in flags:
         job.folder.note(flags=[*flags, sentence])
@@ -171,7 +173,7 @@ def _captions(job: Job) -> Captions | None:
 
 
 def _metric_states(protocol: Protocol) -> dict[str, Any]:
-    """Version and file of each metric, and whether its backend is here: a change makes the scores out of date."""
+    """Return each metric's version and file, and whether its backend is here; if these change, scores are outdated."""
     classes = [metric_class(name) for name in protocol.scoring.metrics]
     classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
     return {
@@ -182,7 +184,7 @@ def _metric_states(protocol: Protocol) -> dict[str, Any]:
 
 
 def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool:
-    """Whether a stage was done with the same inputs and its files are whole; the log says so or names the damage."""
+    """Return whether a stage is finished, with the same inputs and undamaged files; log that, or the damage."""
     if not job.folder.finished(name, inputs):
         return False
     damage = job.folder.damage(name, files)
@@ -196,7 +198,7 @@ def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool
 def _stage(
     job: Job, name: str, work: Callable[[], dict[str, Any]], inputs: Any = None, names: Sequence[str] = ()
 ) -> None:
-    """Do a stage's work from the same random state whatever came before, and mark it with what it took."""
+    """Do the work of a stage, always from the same random state, and store that it is finished with its cost."""
     attempt = job.folder.start(name)
     log.info("%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
     _seed_all(int(job.folder.manifest["identity"]["seed"]))

@@ -1,4 +1,4 @@
-"""Run folders: where a run lies, what it is, which stages are done. Everything is written whole or not at all."""
+"""Run folders: their paths, their identity, and their finished stages. Each file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class RunPlace:
-    """Where a run lies: ``<protocol>[@split]/<actor>/<method>[+variant]/<profile>-s<seed>``.
+    """The place of a run: ``<protocol>[@split]/<actor>/<method>[+variant]/<profile>-s<seed>``.
 
-    The split is named when it is not the protocol's default, the variant when settings were given.
+    The split is in the path if it is not the protocol's default, the variant if settings were given.
     """
 
     protocol: str
@@ -44,7 +44,7 @@ class RunPlace:
     seed: int
 
     def folder(self, runs_dir: Path) -> Path:
-        """The run's folder below ``runs_dir``."""
+        """Return the run's folder below ``runs_dir``."""
         protocol = f"{self.protocol}@{self.split}" if self.split else self.protocol
         variant = variant_name(self.settings)
         method = f"{self.method}+{variant}" if variant else self.method
@@ -52,7 +52,7 @@ class RunPlace:
 
 
 def variant_name(settings: Mapping[str, str]) -> str:
-    """Settings as part of a folder name, the same for the same settings; ``""`` for none."""
+    """Return the settings as a part of a folder name; the same settings give the same name, no settings give ``""``."""
     text = ",".join(f"{key}={settings[key]}" for key in sorted(settings))
     safe = re.sub(r"[^A-Za-z0-9._=,-]", "_", text)
     if safe == text and len(safe) <= VARIANT_LENGTH:
@@ -61,7 +61,7 @@ def variant_name(settings: Mapping[str, str]) -> str:
 
 
 class RunFolder:
-    """A run being made. ``identity`` is all that its frames depend on; another identity needs another folder."""
+    """The folder of a run. ``identity`` is what its frames depend on; another identity needs another folder."""
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> RunFolder:
-        """Start a run, or take up the one that lies there.
+        """Start a run in a folder, or continue the run that is there.
 
         Args:
             path: the run's folder; it exists, and this process holds its lock.
@@ -77,7 +77,7 @@ class RunFolder:
             facts: further entries of a new manifest, for its readers.
 
         Raises:
-            UserError: the folder holds a run of another identity; the line says what differs.
+            UserError: the folder holds a run of another identity; the message says what differs.
         """
         identity = plain(identity)
         if (path / MANIFEST).is_file():
@@ -95,14 +95,14 @@ class RunFolder:
         return run
 
     def finished(self, stage: str, inputs: Any = None) -> bool:
-        """True when the stage was finished, with the same ``inputs``."""
+        """Return whether the stage was finished with the same ``inputs``."""
         entry = self.manifest["stages"].get(stage, {})
         return bool(entry.get("finished_at")) and entry.get("inputs") == plain(inputs)
 
     def damage(self, stage: str, names: Iterable[str]) -> str | None:
-        """What is wrong with the files of a finished stage, in words; None where they are as the stage left them.
+        """Say what is wrong with the files of a finished stage; None if they are unchanged.
 
-        A file that the stage has no SHA-256 of, as in runs of older versions, must only be there.
+        A file without a stored SHA-256, as in runs of older versions, only has to exist.
         """
         known = self.manifest["stages"].get(stage, {}).get("files", {})
         for name in names:
@@ -114,7 +114,7 @@ class RunFolder:
         return None
 
     def start(self, stage: str) -> int:
-        """Note that a stage begins; returns which attempt this is, from 1. Stages behind it lose their marks."""
+        """Store that a stage begins; return the number of this attempt, from 1. Later stages are no longer finished."""
         stages = self.manifest["stages"]
         attempts = 1 if stages.get(stage, {}).get("finished_at") else stages.get(stage, {}).get("attempts", 0) + 1
         for later in STAGES[STAGES.index(stage) :]:
@@ -124,7 +124,7 @@ class RunFolder:
         return attempts
 
     def finish(self, stage: str, inputs: Any = None, names: Iterable[str] = (), **facts: Any) -> None:
-        """Mark a stage as done; the files ``names`` lie there whole, and their SHA-256 is kept."""
+        """Store that a stage is finished; its files ``names`` are complete, and their SHA-256 is stored."""
         files = {name: file_sha256(self.path / name) for name in names}
         self.manifest["stages"][stage] |= {
             "finished_at": _now(),
@@ -140,10 +140,10 @@ class RunFolder:
         self._write()
 
     def _write(self) -> None:
-        """Write what can be read again.
+        """Write the manifest, after a check that it can be read again.
 
         Raises:
-            MethodError: an entry is not what it must be; it comes from the method.
+            MethodError: an entry has a wrong type; the method returned it.
         """
         content = plain(self.manifest)
         wrong = problem(Manifest, content)
@@ -154,12 +154,14 @@ class RunFolder:
 
 @contextmanager
 def lock_folder(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a run's folder for this process, making it; a second process gets a UserError, a dead one holds nothing.
+    """Make a run's folder and lock it for this process.
 
-    With ``wait`` a second process waits until the first lets go, and finds what that one made.
+    If another living process holds the lock, a UserError is raised; with ``wait`` this process waits until the lock is
+    free, and finds what the other process made. A lock of a dead process is free.
 
-    A folder that was made here goes again when the block fails before there is a run in it, or is refused (UserError)
-    before the run has anything to show: the same command, mended, must not find a run made with the mistake.
+    A folder that was made here is removed if the block fails before there is a run in it. It is also removed if the
+    block
+    raises a UserError before the run has a result. Otherwise the corrected command would find the run of the wrong one.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with _held_lock(path, wait):
@@ -184,7 +186,7 @@ def _held_lock(path: Path, wait: bool) -> Iterator[None]:
                 if not waited:
                     log.info("waiting for another process that works in %s", path)
                 waited = True
-            # Whoever held it may have removed the folder with it.
+            # The process that held the lock may have removed the folder and the lock file.
             elif _is_at(file, path / LOCK):
                 if waited:
                     log.info("the other process has finished in %s", path)
@@ -200,7 +202,7 @@ def _is_at(file: TextIO, path: Path) -> bool:
 
 
 def _opened_lock(path: Path) -> TextIO:
-    """The lock file of a folder, which is made; a UserError where that cannot be."""
+    """Make the folder and open its lock file; UserError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         return open_in_place(path / LOCK, "a")
@@ -209,14 +211,14 @@ def _opened_lock(path: Path) -> TextIO:
 
 
 def _has_nothing(path: Path) -> bool:
-    """Whether a run has finished no stage and left no file besides its manifest and log."""
+    """Return whether a run has finished no stage and has no file except its manifest, log and lock."""
     stages = read_manifest(path)["stages"].values()
     names = {file.name for file in path.iterdir()}
     return names <= {LOCK, LOG, MANIFEST} and not any(stage.get("finished_at") for stage in stages)
 
 
 def _remove_empty(path: Path, made: list[Path]) -> None:
-    """Remove the folders ``made`` for a run that never began, innermost first, as far as nothing else is in them."""
+    """Remove the folders ``made`` for a run that did not begin, innermost first, unless they hold other files."""
     for name in (MANIFEST, LOG, LOCK):
         (path / name).unlink(missing_ok=True)
     with suppress(OSError):
@@ -225,7 +227,7 @@ def _remove_empty(path: Path, made: list[Path]) -> None:
 
 
 def _changes(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two JSON values, as ``config.steps (1100, now 900)``."""
+    """List the differences between two JSON values, e.g. ``config.steps (1100, now 900)``."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             change

@@ -1,4 +1,4 @@
-"""Folder names of edits that a user describes in words: readable where that says it all, else with a short hash."""
+"""Folder names of edits that a user describes in words: readable if the words are enough, else with a short hash."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from emo_bench.runs.manifest import MANIFEST, read_manifest
 
 LONGEST = 60
 HASH_DIGITS = 8
-# As a command method or another that is not ours may call its reference, the digest of a picture in a run's assets.
+# Key of the user's picture among a run's assets; its value is the digest of the picture. Methods that are not ours #
+# may use the same key.
 REFERENCE = "reference picture"
 
 
 def name_of(text: str, style: EditStyle, *, prefix: str = "", longest: int) -> str:
-    """A name for the folder of an edit.
+    """Return a name for the folder of an edit.
 
     Args:
-        text: that it should be read as, e.g. a prompt.
-        style: the edit; its hash goes into the name where the text had to be shortened, or has other letters than a to
-            z.
-        prefix: before it.
-        longest: characters of the readable part.
+        text: what the name should read as, e.g. a prompt.
+        style: the edit; its hash is part of the name if the text is shortened or has characters other than a to z.
+        prefix: put before the text.
+        longest: greatest number of characters of the readable part.
     """
     words = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
     shown = words[:longest].strip("-_")
-    # Punctuation that is left out is no loss: who has the same words comes under another name (told_apart).
+    # Punctuation may be left out: an edit with the same words gets another name (told_apart).
     if shown and shown == words and text.isascii():
         return f"{prefix}{shown}"
     return _hashed(f"{prefix}{shown}".strip("-") or "edit", style)
 
 
 def told_apart(style: EditStyle, folder_of: Callable[[str], Path]) -> EditStyle:
-    """The style under a name whose folder no edit of other captions, or towards another picture, has.
+    """Return the style under a name that no other edit has: an edit with other captions or another picture.
 
     Args:
-        style: as the user describes it.
-        folder_of: the run's folder by the style's name.
+        style: the style as the user describes it.
+        folder_of: gives the run's folder for a style's name.
     """
     hashed = dataclasses.replace(style, name=_hashed(style.name, style))
     if (folder_of(hashed.name) / MANIFEST).is_file():
@@ -60,16 +60,16 @@ def _hashed(name: str, style: EditStyle) -> str:
 
 
 def _told(style: EditStyle) -> list[str]:
-    """All that tells two edits apart, wherever their pictures lie."""
+    """Return everything in which two edits can differ; the place of the picture does not count."""
     return [style.source_caption, style.target_caption, _picture_sha256(style.editor_settings)]
 
 
 def _is_anothers(folder: Path, style: EditStyle) -> bool:
-    """Whether a folder holds the edit of another style."""
+    """Return whether a folder holds the edit of another style."""
     try:
         identity = read_manifest(folder)["identity"]
     except UserError:
-        # There is none, or it is damaged: whoever opens it says so.
+        # The folder holds no run, or a damaged one; the code that opens it reports that.
         return False
     kept = identity.get("style") or {}
     told = [kept.get("source_caption"), kept.get("target_caption")]
@@ -84,5 +84,5 @@ def _picture_sha256(settings: Mapping[str, Any]) -> str:
     try:
         return sha256_of(Path(picture)) if Path(picture).is_file() else ""
     except OSError:
-        # The editor says that it is not there.
+        # The editor reports that the picture is missing.
         return ""

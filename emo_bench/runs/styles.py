@@ -1,4 +1,4 @@
-"""The style of an edit: a named one, one from the user's file, or one around the user's own picture."""
+"""The style of an edit: a built-in style, a style file of the user, or a style from the user's own picture."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from protocols.styles import DEFAULT_STYLE, load_style
 
 
 def named_style(name: str) -> EditStyle:
-    """The style of a name, or of the TOML file at a path.
+    """Return the style of a name, or of the TOML file at a path.
 
     Raises:
-        UserError: there is none, or its file is not a valid style.
+        UserError: there is no such style, or its file is not valid.
     """
     return EditStyle(**load_style(name).model_dump())
 
@@ -22,7 +22,7 @@ def named_style(name: str) -> EditStyle:
 def choose_style(
     name: str | None = None, reference: Path | None = None, prompt: str | None = None, source_prompt: str | None = None
 ) -> EditStyle:
-    """The style that a user asks for.
+    """Return the style that a user asks for.
 
     Args:
         name: name or TOML file of a style; None is the default style.
@@ -30,7 +30,7 @@ def choose_style(
         prompt, source_prompt: captions of the video after and before that edit.
 
     Raises:
-        UserError: the arguments do not go together, or the style is not there.
+        UserError: the arguments do not go together, or there is no such style.
     """
     if reference is None:
         if prompt or source_prompt:
