@@ -7,7 +7,8 @@ import lazy_loader
 from emo_bench.system.threads import bound_spinning
 
 if TYPE_CHECKING:
-    from emo_bench.api import FrameScores, Report, RunResult, edit, file_frames, load_run, report, run, score
+    from emo_bench.api.calls import edit, file_frames, load_run, report, run, score
+    from emo_bench.api.results import FrameScores, Report, RunResult
     from emo_bench.runs.finished import FinishedRun
 
 __version__ = "0.1.0"
@@ -28,4 +29,11 @@ __all__ = [
 bound_spinning()
 
 # Nothing heavy is imported before one of these is asked for.
-__getattr__, _, _ = lazy_loader.attach(__name__, submod_attrs={"api": __all__[1:], "runs.finished": ["FinishedRun"]})
+__getattr__, _, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "api.calls": ["edit", "file_frames", "load_run", "report", "run", "score"],
+        "api.results": ["FrameScores", "Report", "RunResult"],
+        "runs.finished": ["FinishedRun"],
+    },
+)

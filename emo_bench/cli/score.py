@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -88,35 +88,30 @@ def score(
     made = given or frames
     assert made is not None
     if actor is not None:
-        others = {
-            "--reference": reference, "--masks": masks, "--mask-labels": mask_labels, "--metrics": metrics,
+        not_for_runs = {
+            "--reference": reference,
+            "--masks": masks,
+            "--mask-labels": mask_labels,
+            "--metrics": metrics,
             "--convention": convention,
-            "--region": region, "--background": background, "--out": out,
-        }  # fmt: skip
-        _refuse("--actor takes these from the protocol", others)
+            "--region": region,
+            "--background": background,
+            "--out": out,
+        }
+        _refuse("--actor takes these from the protocol", not_for_runs)
         if detector != "auto":
-            raise UserError("--detector: runs are scored with the first detector at hand; leave it out")
-        if name is None:
-            raise UserError("frames filed as a run need the --name of the method that made them")
-        with status.log_on_stderr():
-            import emo_bench
-            from reports import summary
-
-            filed = emo_bench.file_frames(
-                made,
-                name,
-                actor,
-                protocol=protocol,
-                split=split,
-                source_prompt=source_prompt,
-                prompt=prompt,
-                runs=runs or Path("runs"),
-                device=device,
-                clip=clip,
-                trivial=trivial is not False,
-            )
-        print(summary(filed.folders))
-        print(f"report   {filed.report}")
+            raise UserError("--detector: runs are scored with the first detector found; leave this option out")
+        choices = {
+            "protocol": protocol,
+            "split": split,
+            "source_prompt": source_prompt,
+            "prompt": prompt,
+            "runs": runs or Path("runs"),
+            "device": device,
+            "clip": clip,
+            "trivial": trivial is not False,
+        }
+        _file_as_run(made, name, actor, choices)
         return
     of_runs = {
         "--protocol": protocol,
@@ -150,6 +145,22 @@ def score(
         say(f"note: {note}")
     for path in written:
         say(f"wrote  {path}")
+
+
+def _file_as_run(frames: Path, name: str | None, actor: str, choices: Mapping[str, Any]) -> None:
+    """Store the frames as a run of the method ``name``, and print its summary."""
+    from emo_bench.cli import status
+    from emo_bench.errors import UserError
+
+    if name is None:
+        raise UserError("frames that are stored as a run need the --name of the method that made them")
+    with status.log_on_stderr():
+        import emo_bench
+        from reports import summary
+
+        filed = emo_bench.file_frames(frames, name, actor, **choices)
+    print(summary(filed.folders))
+    print(f"report   {filed.report}")
 
 
 def _labels(given: str, masks: Path | None) -> tuple[int, ...]:

@@ -1,0 +1,102 @@
+"""What the calls of :mod:`emo_bench` return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emo_bench.runs.finished import FinishedRun
+
+if TYPE_CHECKING:
+    import pandas
+
+    from reports.ranking import Group
+
+
+@dataclass(frozen=True)
+class RunResult(FinishedRun):
+    """A run that was made, with what was made beside it.
+
+    Attributes:
+        path: the run's folder.
+        manifest: the content of ``run.json``.
+        scores: one row per held-out frame, one column per metric, float64.
+        edit: the edit of the run; None if there is none.
+        trivial: the runs of the trivial methods, on the same frames.
+        report: the file ``report.md`` that shows all of these.
+    """
+
+    edit: FinishedRun | None
+    trivial: tuple[FinishedRun, ...]
+    report: Path
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of the run, of the trivial methods and of the edit."""
+        return [self.path, *(run.path for run in self.trivial), *([self.edit.path] if self.edit else [])]
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """Scores of frames.
+
+    Attributes:
+        scores: one row per frame, one column per metric, float64; NaN where a frame has no score.
+    """
+
+    scores: pandas.DataFrame
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """How each metric was measured: version, unit, direction, backend, region and more, by the metric's id."""
+        found: dict[str, dict[str, Any]] = self.scores.attrs["records"]
+        return found
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The score of the whole video, by the metric's id; NaN where no frame has a score."""
+        from emo_bench.metrics.registry import metric_class
+
+        return {name: metric_class(name).aggregate(self.scores[name].to_numpy()) for name in self.records}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the scores should know, one sentence each."""
+        found: list[str] = self.scores.attrs["notes"]
+        return found
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write the scores as Parquet and CSV, one row per frame and one row per score, and the records as JSON.
+
+        Args:
+            folder: where the files go; it is made.
+
+        Returns:
+            The files.
+        """
+        from emo_bench.runs.frame_scoring import write_scores
+
+        return write_scores(self.scores, Path(folder))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        files: all files, ``report.html`` first.
+        scores: one row per run and metric: mean, interval, unit, backend and more.
+        tables: the runs of each table; runs of different tables must not be compared.
+        left_out: why runs were left out because they are damaged, one line each.
+    """
+
+    files: tuple[Path, ...]
+    scores: pandas.DataFrame
+    tables: tuple[Group, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file ``report.html``."""
+        return self.files[0]
