@@ -1,4 +1,4 @@
-"""Methods: the published interface, the registry, and what helps to write a method."""
+"""Methods: the published interface, the registry, and the parts for writing a method."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a method says of its profiles: ``emo-bench methods show``."""
+"""A method's description of its profiles, for ``emo-bench methods show``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from emo_bench.methods.watched import build_watched
 
 
 def profile_configs(cls: type[Method]) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
-    """The configuration of each profile, and for each profile that cannot be used on this machine, the reason.
+    """Return the configuration of each profile, and for each profile that cannot be used on this machine, the reason.
 
     Args:
-        cls: the method.
+        cls: the class of the method.
 
     Returns:
-        The entry ``config`` of the method's ``describe()`` by profile, and the reasons by profile, one line each. A
-        profile is in one of the two.
+        The entry ``config`` of the method's ``describe()`` by profile, and the reasons by profile, one line each. Each
+        profile is in exactly one of the two.
     """
     configs: dict[str, dict[str, object]] = {}
     problems: dict[str, str] = {}
@@ -33,6 +33,6 @@ def profile_configs(cls: type[Method]) -> tuple[dict[str, dict[str, object]], di
 
 
 def settings_of(config: dict[str, object]) -> dict[str, object]:
-    """The part of a configuration that ``--set`` can change. The configuration of a command method holds more."""
+    """Return the part of a configuration that ``--set`` can change; a command method's configuration holds more."""
     settings = config.get("settings", config)
     return settings if isinstance(settings, dict) else config

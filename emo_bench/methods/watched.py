@@ -1,4 +1,4 @@
-"""A method with its calls watched: what it raises, returns, yields and does around itself is held to the interface."""
+"""A wrapper that checks what a method raises, returns and yields, and contains its side effects."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from emo_bench.actors.capture import Capture
 
 DEEPEST = 40
-# One answer as JSON has at most so many characters: run.json keeps a few of them, and is refused when it is too large.
+# Greatest number of characters of one answer as JSON: run.json holds a few answers, and is refused if it is too large.
 LONGEST_FACTS = 4_000_000
-# Python itself writes no longer one.
+# Python itself refuses to write longer integers.
 MOST_BITS = 1024
 _DESCRIBED: Mapping[str, type] = {"config": dict, "assets": dict, "flags": list}
 
@@ -32,12 +32,12 @@ Result = TypeVar("Result")
 
 
 class WatchedMethod(Method):
-    """Passes every call on to ``inner``.
+    """A method that passes every call on to ``inner``.
 
-    ``workspace`` is the one that was asked for; the inner one's folders are absolute. Exceptions become one line
-    (:func:`emo_bench.plug_ins.calls.plug_in_call`), stdout and the working directory are kept
-    (:func:`~emo_bench.plug_ins.calls.kept_apart`), facts are plain JSON, and frames are as many and as large as
-    promised.
+    ``workspace`` is the requested one; the folders of the inner workspace are absolute. Exceptions become one line
+    (:func:`emo_bench.plug_ins.calls.plug_in_call`). stdout and the working directory are kept
+    (:func:`~emo_bench.plug_ins.calls.kept_apart`). Facts must be plain JSON, and frames must have the promised number
+    and size.
     """
 
     def __init__(self, inner: Method, workspace: Workspace) -> None:
@@ -49,15 +49,15 @@ class WatchedMethod(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """Not used: the profiles are those of ``inner``'s class."""
+        """Return no names; the profiles are those of ``inner``'s class."""
         return ()
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """As the method's; its folder must be there afterwards."""
+        """Fit the method; its folder must exist afterwards."""
         self._call("fit", lambda: self.inner.fit(capture, train))
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        """The method's frames, one for each index and as large as promised; no more than one too many is asked for."""
+        """Yield the method's frames, one per index and of the promised size; at most one frame too many is read."""
         frames = self._call("render", lambda: self.inner.render(capture, indices))
         if not isinstance(frames, Iterable):
             raise MethodError(f"{self._who}: render gives {type(frames).__name__}; it must yield the frames")
@@ -76,22 +76,22 @@ class WatchedMethod(Method):
             yield frame
 
     def load(self) -> None:
-        """As the method's."""
+        """Load the method's fit."""
         self._call("load", self.inner.load)
 
     def edit(self, style: EditStyle, workspace: Workspace) -> Method:
-        """The method's edit, watched too."""
+        """Return the method's edit, wrapped too."""
         edited = self._call("edit", lambda: self.inner.edit(style, _placed(workspace)))
         if not isinstance(edited, Method):
             raise MethodError(f"{self._who}: edit gives {type(edited).__name__}; it must give a Method")
         return WatchedMethod(edited, workspace)
 
     def render_inputs(self) -> Mapping[str, object] | None:
-        """The method's, which must be plain JSON."""
+        """Return the method's value, which must be plain JSON."""
         return self._plain("render_inputs", self.inner.render_inputs)
 
     def describe(self) -> dict[str, object]:
-        """The method's facts, which must be plain JSON."""
+        """Return the method's facts, which must be plain JSON."""
         described: Any = self._plain("describe", self.inner.describe)
         if not isinstance(described, dict):
             raise MethodError(f"{self._who}: describe gives {type(described).__name__}; it must give a dictionary")
@@ -115,7 +115,8 @@ class WatchedMethod(Method):
     def _plain(self, what: str, call: Callable[[], Result]) -> Result:
         with self._watch(what):
             found = call()
-            # Looked at in here: a dictionary of the method's own kind is its code, too.
+            # The value is inspected inside the block, because a dictionary of the method's own class runs the method's
+            # code.
             wrong = not_json(found, f"{what}()")
             text = "" if wrong else json.dumps(found)
         if wrong:
@@ -142,10 +143,10 @@ class WatchedMethod(Method):
 
 
 def build_watched(cls: type[Method], workspace: Workspace) -> WatchedMethod:
-    """The method over its workspace, watched; the method itself gets absolute folders, wherever it goes later.
+    """Build and wrap the method over its workspace; its folders are absolute, so that it may change directory.
 
     Raises:
-        UserError: it refuses its settings, or is not as a method must be.
+        UserError: it refuses its settings, or does not fulfil the interface.
     """
     who = f"method {cls.info.name}"
     with kept_apart(who), plug_in_call(who, "__init__"):
@@ -159,7 +160,7 @@ def _placed(workspace: Workspace) -> Workspace:
 
 
 def not_json(value: object, name: str, depth: int = 0) -> str | None:
-    """What is not plain JSON in a value, in one line that says where; None when all is."""
+    """Return what in a value is not plain JSON, in one line that says where; None if all of it is."""
     if depth > DEEPEST:
         return f"{name[:60]}… is nested deeper than {DEEPEST} levels"
     if isinstance(value, float) and not math.isfinite(value):

@@ -126,8 +126,7 @@ def newest_finished(paths: Iterable[Path]) -> Path:
 
     An edit belongs to its run and is not a run of its own here. A run of a trivial method is taken only if no other
     method is finished, and nearest-frame is preferred to mean-frame, because both run beside every method. A damaged
-    run
-    is skipped with a warning.
+    run is skipped with a warning.
 
     Raises:
         UserError: a path does not exist, or no run there is finished.

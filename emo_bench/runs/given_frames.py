@@ -61,8 +61,7 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> runner.MadeRu
 
     Raises:
         UserError: the name is taken, the captions or the CLIP model do not fit the protocol, a model is not here, or
-            the
-            frames do not fit the split or are smaller than ``LEAST_PX``.
+            the frames do not fit the split or are smaller than ``LEAST_PX``.
     """
     if not NAME.fullmatch(request.name):
         raise UserError(f"{request.name!r} cannot name a method: {NAME_RULE}")

@@ -160,8 +160,8 @@ def lock_folder(path: Path, *, wait: bool = False) -> Iterator[None]:
     free, and finds what the other process made. A lock of a dead process is free.
 
     A folder that was made here is removed if the block fails before there is a run in it. It is also removed if the
-    block
-    raises a UserError before the run has a result. Otherwise the corrected command would find the run of the wrong one.
+    block raises a UserError before the run has a result. Otherwise the corrected command would find the run of the
+    wrong one.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     with _held_lock(path, wait):

@@ -1,1 +1,1 @@
-"""A method of shell commands."""
+"""Command methods: methods whose work is done by shell commands."""

@@ -1,4 +1,4 @@
-"""The TOML file of a command method: what it says, checked."""
+"""Read and check the TOML file of a command method."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ class _Table(BaseModel):
 
 
 class Step(_Table):
-    """One command: ``command`` for the shell, with placeholders in braces, and how long it may take."""
+    """One command: ``command`` is for the shell, with placeholders in braces; ``timeout_s`` limits its time."""
 
     command: _Words
     timeout_s: float = Field(gt=0)
 
 
 class RenderStep(Step):
-    """``frames`` says where its frames land: a folder or a video."""
+    """A render command; ``frames`` is the folder or the video that it writes its frames to."""
 
     frames: _Words
 
 
 class EditSteps(_Table):
-    """``edit`` makes the edit from the fitted avatar; ``render`` shows it, by default with the render command."""
+    """The edit of a fitted avatar: ``edit`` makes it, ``render`` renders it, by default with the method's command."""
 
     fit: Step
     render: RenderStep | None = None
 
 
 class CommandFile(_Table):
-    """What ``docs/add-a-command.md`` describes."""
+    """The content of a command method's TOML file; ``docs/add-a-command.md`` describes it."""
 
     name: _Name
     title: str
@@ -98,7 +98,7 @@ def read_command_file(path: Path) -> CommandFile:
     """Read and check a command method's file.
 
     Raises:
-        UserError: it is missing, no TOML, or says something unknown; the line names the field.
+        UserError: it is missing, is not TOML, or has an unknown key; the message names the key.
     """
     if not path.exists():
         raise UserError(f"{path} is not a file; name a command method by its TOML file")
@@ -106,7 +106,8 @@ def read_command_file(path: Path) -> CommandFile:
         return CommandFile(**read_toml(path))
     except ValidationError as error:
         errors = error.errors()
-        # A mistyped key is also a missing one, which says less.
+        # Report unknown keys first: a mistyped key also makes a required key missing, which is the less helpful
+        # message.
         unknown = next((each["loc"] for each in errors if each["type"] == "extra_forbidden"), None)
         if unknown is not None:
             raise UserError(_unknown_key(path, [str(part) for part in unknown])) from error
@@ -127,7 +128,7 @@ _TABLES: Mapping[str, type[_Table]] = {
 
 
 def _unknown_key(path: Path, place: list[str]) -> str:
-    """The line about a key that no table of the file has; ``place`` is its path from the top."""
+    """Return the message about an unknown key; ``place`` is its path from the top of the file."""
     table = ".".join(place[:-1])
     known = list(_TABLES[table].model_fields)
     near = closest(place[-1], known)
@@ -136,7 +137,7 @@ def _unknown_key(path: Path, place: list[str]) -> str:
 
 
 def fill(text: str, values: Mapping[str, object], *, quote: bool = True) -> str:
-    """Put values in for ``{names}``, each quoted for the shell; other braces stay."""
+    """Replace each placeholder ``{name}`` by its value, quoted for the shell; leave other braces unchanged."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:
@@ -147,13 +148,13 @@ def fill(text: str, values: Mapping[str, object], *, quote: bool = True) -> str:
 
 
 def shell_command(step: str, prefix: str, values: Mapping[str, object]) -> str:
-    """The whole command: behind a prefix (``conda run -n x``, ``docker run ... image``) the step is for its ``sh``."""
+    """Return the whole command; behind a prefix (``conda run -n x``, ``docker run ... image``) ``sh`` runs the step."""
     command = fill(step, values)
     return f"{fill(prefix, values)} sh -c {shlex.quote(command)}" if prefix else command
 
 
 def _require_known(text: str, known: frozenset[str] | set[str]) -> None:
-    # Shell's own ${NAME} is not a placeholder.
+    # ${NAME} is a variable of the shell, not a placeholder.
     for match in PLACEHOLDER.finditer(text):
         if match[1] not in known and text[max(0, match.start() - 1)] != "$":
             raise ValueError(f"unknown placeholder {{{match[1]}}} (known: {', '.join(sorted(known))})")

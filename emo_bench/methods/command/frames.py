@@ -1,4 +1,4 @@
-"""Where a render command leaves its frames: only what it wrote itself is taken for its answer."""
+"""Check the frames of a render command: only files that the command itself wrote count as its output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emo_bench.pictures.reading import is_picture_name
 
 @dataclass(frozen=True)
 class FramePlace:
-    """A folder of pictures or a video, and what lay there before the command, with marks of each file's state."""
+    """The folder of pictures or the video of a render command, with the state of each file before the command ran."""
 
     path: Path
     before: Mapping[Path, tuple[int, ...]]
@@ -21,11 +21,11 @@ class FramePlace:
         """Check that there are frames, and that the command wrote all of them.
 
         Args:
-            what: names the step, e.g. ``my-method: render command``.
-            log: of its output.
+            what: the step, for messages, e.g. ``my-method: render command``.
+            log: the log of the command's output.
 
         Raises:
-            UserError: there are none, or some are as they were before; the line says which.
+            UserError: there are no frames, or the command left some of them unchanged; the message names one.
         """
         files = _frame_files(self.path)
         if not files:
@@ -39,9 +39,9 @@ class FramePlace:
 
 
 def frame_place(path: Path, own: Path) -> FramePlace:
-    """Note what lies at ``path`` before the command runs; frames below ``own``, the run's folder, are removed first.
+    """Record the files at ``path`` before the command runs; frames below ``own``, the run's folder, are removed first.
 
-    Files elsewhere are the user's, and so is what is no picture.
+    Files in other folders belong to the user and are kept; files that are not pictures are kept too.
     """
     if own.resolve() in path.resolve().parents:
         for file in _frame_files(path):
@@ -56,6 +56,6 @@ def _frame_files(path: Path) -> list[Path]:
 
 
 def _mark(file: Path) -> tuple[int, ...]:
-    """Another one after any writing or renaming, whatever times the writer sets."""
+    """Return a mark that changes with any write or rename, even if the writer sets the file's times."""
     state = file.stat()
     return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns

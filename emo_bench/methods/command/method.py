@@ -36,7 +36,7 @@ DONE = "fit.done"
 
 
 def command_class(path: Path) -> type[Method]:
-    """The method that a TOML file describes.
+    """Return the method class that a TOML file describes.
 
     Raises:
         UserError: the file is wrong.
@@ -56,7 +56,7 @@ def command_class(path: Path) -> type[Method]:
 
 
 class CommandMethod(Method):
-    """Exports what a fit may read, runs the commands, collects the frames. Made by :func:`command_class`."""
+    """A method that exports the data of a fit, runs the commands and reads their frames. See :func:`command_class`."""
 
     file: ClassVar[CommandFile]
     path: ClassVar[Path]
@@ -71,7 +71,7 @@ class CommandMethod(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """As the file says."""
+        """Return the profiles that the file names."""
         return cls.file.profiles
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
@@ -85,27 +85,27 @@ class CommandMethod(Method):
         open_in_place(folder / DONE, "a").close()
 
     def load(self) -> None:
-        """Check that the fit was finished."""
+        """Check that the fit is finished."""
         if not (self.workspace.folder / DONE).is_file():
             raise UserError(f"{self.workspace.folder} holds no finished fit of {self.file.name}: run the fit first")
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Export what drives the frames, run the render command, and yield its frames once they are checked."""
+        """Export the driving signals of the frames, run the render command, check its frames, and yield them."""
         yield from self._render(self._render_step(), capture, indices, {})
 
     def render_inputs(self) -> dict[str, object]:
-        """The render command and where its frames land: mended, they are tried on the same fit."""
+        """Return the render command and its output place; if they change, the frames are rendered again."""
         step = self._render_step()
         return {"command": step.command, "frames": step.frames}
 
     def edit(self, style: EditStyle, workspace: Workspace) -> Method:
-        """The edit by the file's edit command."""
+        """Return the edit that the file's edit command makes."""
         if self.file.edit is None:
             return super().edit(style, workspace)
         return CommandEdit(self, self.file.edit, style, workspace)
 
     def describe(self) -> dict[str, object]:
-        """What the fit depends on. Time limits, folders and words about the method are not what a run is."""
+        """Describe what the fit depends on. Time limits, folders and texts about the method are not part of it."""
         return {"config": self._config()}
 
     def _config(self) -> dict[str, object]:
@@ -143,7 +143,7 @@ class CommandMethod(Method):
             log.warning("note: %s", note)
 
     def _values(self, data: str, count: int) -> dict[str, object]:
-        """What the placeholders stand for; makes the folders."""
+        """Make the folders, and return the values of the placeholders."""
         folder = self.workspace.folder.resolve()
         for part in (WORK, RENDERED):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -211,11 +211,11 @@ class CommandEdit(CommandMethod):
         open_in_place(folder / DONE, "a").close()
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """As the base's, with the edit's own render command where the file has one."""
+        """Return the render command as the base class does, or the edit's own if the file has one."""
         yield from self._render(self._render_step(), capture, indices, self._words)
 
     def describe(self) -> dict[str, object]:
-        """What the edit depends on."""
+        """Describe what the edit depends on."""
         return {"config": {**self._config(), "edit": {"command": self._steps.fit.command}}}
 
     def _render_step(self) -> RenderStep:

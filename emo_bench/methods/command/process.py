@@ -1,4 +1,4 @@
-"""A shell command of another environment: run with a time limit and a log, and ended with all that it started."""
+"""Run a shell command of another environment with a time limit and a log; end it with all processes that it started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emo_bench.files import open_in_place, try_lock
 from emo_bench.methods.command import supervisor as command_supervisor
 from emo_bench.system.signals import leaving_in_order
 
-# Its lock says that a process of ours runs a command in the folder; it holds the command's token.
+# A lock on this file shows that one of our processes runs a command in the folder; the file holds the command's token.
 RECORD = ".command"
 SHOWN_CHARACTERS = 200
 
@@ -28,14 +28,13 @@ log = logging.getLogger("emo_bench")
 
 @contextmanager
 def sole_command(folder: Path) -> Iterator[TextIO]:
-    """Hold a folder for the commands of this process; a command that a killed process left running there is ended
-    first.
+    """Lock a folder for the commands of this process; first end a command that a killed process left running there.
 
     Yields:
         The record that :func:`run_command` keeps.
 
     Raises:
-        UserError: another process runs a command there, or what was left running cannot be ended.
+        UserError: another process runs a command there, or the command that was left running cannot be ended.
     """
     with open_in_place(folder / RECORD, "a+") as record:
         if not try_lock(record):
@@ -62,19 +61,19 @@ def run_command(
 ) -> None:
     """Run a shell command to its end; its output is appended to ``log``.
 
-    All that it starts, daemons in sessions of their own too, is ended when the command ends, when time is up, and when
-    this process is interrupted, told to end (SIGTERM, SIGHUP) or killed: by
-    :mod:`emo_bench.methods.command.supervisor`.
+    :mod:`emo_bench.methods.command.supervisor` ends all processes that the command started, including daemons in
+    sessions of their own. It does so when the command ends, when the time is up, and when this process is interrupted,
+    gets SIGTERM or SIGHUP, or is killed.
 
     Args:
-        command: for ``/bin/sh``.
-        what: names the step in messages, e.g. ``my-method: fit``.
-        timeout_s: seconds that it may take.
-        environment: over this process's own.
-        record: of :func:`sole_command`.
+        command: the command for ``/bin/sh``.
+        what: the step, for messages, e.g. ``my-method: fit``.
+        timeout_s: the greatest time of the command, in seconds.
+        environment: variables that replace or extend the environment of this process.
+        record: the record of :func:`sole_command`.
 
     Raises:
-        UserError: it failed, was killed or took too long; the line names the log.
+        UserError: it failed, was killed or took too long; the message names the log.
     """
     token = secrets.token_hex(16)
     words = [sys.executable, "-P", command_supervisor.__file__, token, str(os.getpid()), command]
@@ -83,7 +82,7 @@ def run_command(
         output.flush()
         begin = output.tell()
         _note(record, f"{token}\n")
-        # In a session of its own: Ctrl-C reaches it through this process alone.
+        # The command gets its own session, so that Ctrl-C reaches it only through this process.
         supervisor = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -111,7 +110,10 @@ def run_command(
 
 
 def _end(supervisor: subprocess.Popen[bytes], token: str) -> None:
-    """Have the supervisor end its command, and end what remains if it was killed; also if interrupted meanwhile."""
+    """Tell the supervisor to end its command. If the supervisor was killed, end the remaining processes here.
+
+    An interruption meanwhile does not stop this.
+    """
     try:
         if supervisor.poll() is None:
             supervisor.terminate()
@@ -132,7 +134,7 @@ def _note(record: TextIO, text: str) -> None:
 
 
 def signal_name(number: int) -> str:
-    """``SIGKILL`` for 9; ``signal 35`` where there is no name."""
+    """Return the signal's name, e.g. ``SIGKILL`` for 9; ``signal 35`` if it has none."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -141,7 +143,7 @@ def signal_name(number: int) -> str:
 
 
 def last_line(log: Path, begin: int = 0) -> str:
-    """The last line that is not empty from byte ``begin`` on, cut to what a message shows."""
+    """Return the last line after byte ``begin`` that is not empty, shortened for a message."""
     with log.open("rb") as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]

@@ -1,12 +1,13 @@
-"""The process between ours and a shell command: it ends all that the command started, whoever ends first.
+"""The process between ours and a shell command: it ends all processes that the command started, whichever ends first.
 
-Run as a program of its own, for three reasons: as the subreaper (Linux) it becomes the parent of daemons that the
-command detaches, it goes on when our process is killed, and it has no threads. It imports nothing of ours, so that it
+It is a program of its own for three reasons. As a subreaper (Linux) it becomes the parent of daemons that the command
+detaches. It keeps running if our process is killed. It has no threads. It imports none of our modules, so that it
 starts fast.
 
     python -P command_supervisor.py TOKEN PARENT_PID COMMAND
 
-``TOKEN`` is in the environment of the command under :data:`TOKEN_VARIABLE` and finds what got away from all that.
+``TOKEN`` is in the environment of the command as :data:`TOKEN_VARIABLE`. It identifies processes that are no longer
+descendants of the supervisor.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "EMO_BENCH_COMMAND"
 POLL_S = 0.05
-# Between asking processes to end and ending them.
+# Seconds between asking processes to end and killing them.
 GRACE_S = 5.0
-# For the last of them to be gone after that; a process in the middle of a disk's answer takes a moment.
+# Seconds to wait until killed processes are gone; a process that waits for a disk takes a moment.
 GONE_S = 10.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def end_all(token: str, *, below: int | None = None) -> bool:
-    """Ask the processes of a command to end, then kill those that are left, however often they fork.
+    """Ask the processes of a command to end, then kill the remaining ones, also those that keep forking.
 
     Args:
         token: the command's token.
-        below: also all descendants of this process.
+        below: also end all descendants of this process.
 
     Returns:
         Whether all are gone.
@@ -109,14 +110,14 @@ def _become_subreaper() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    # A second signal must not interrupt the cleaning up.
+    # A second signal must not interrupt the cleanup.
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
 def _supervise(token: str, parent: int, command: str) -> int:
-    """The command's exit code, negative for one that a signal killed."""
+    """Return the command's exit code, negative if a signal killed it."""
     _become_subreaper()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _end)
@@ -140,7 +141,7 @@ def _supervise(token: str, parent: int, command: str) -> int:
 
 
 def _end_as(code: int) -> None:
-    """End as the command did: with its exit code, or by the signal that killed it."""
+    """End this process as the command ended: with its exit code, or by the signal that killed it."""
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError, ValueError):

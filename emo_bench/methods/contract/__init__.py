@@ -1,1 +1,1 @@
-"""What every method promises, tried on a small capture."""
+"""Check on a small capture what every method promises."""

@@ -1,4 +1,4 @@
-"""What every method promises, tried on a small capture: one check after the other, each said in one line."""
+"""The checks of what every method promises, on a small capture; the result of each check is one line."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from emo_bench.methods.contract.withholding import home_without
 from emo_bench.methods.interface import SMOKE_PROFILE, Method, Workspace
 from emo_bench.plug_ins.check import Check
 
-# Below this an interruption cannot be placed inside the fit.
+# A fit that is shorter than this, in seconds, cannot be interrupted at a chosen moment.
 SHORTEST_FIT_S = 0.5
-# A process may take so many times as long as the first fit and render, besides its start.
+# A process may take this many times the time of the first fit and render, plus its start.
 SLOWEST = 10
 CAPABILITIES = frozenset({"render", "edit"})
 UNKNOWN_SETTING = "no-such-setting"
 
 
 def check_method(name: str, actor: str = "1") -> Iterator[Check]:
-    """Run a method's smallest profile through the contract, on 24 training and 6 held-out frames.
+    """Check a method's smallest profile on 24 training and 6 held-out frames.
 
-    The folder that it works in is removed, unless a failed check names a file there.
+    The working folder is removed, unless a failed check names a file in it.
 
     Raises:
         UserError: there is no such method or actor, or its class lacks something.
@@ -62,7 +62,7 @@ def check_method(name: str, actor: str = "1") -> Iterator[Check]:
 
 
 class _Trial:
-    """One method being tried; stops after the first check without which the next mean nothing."""
+    """The checks of one method; they stop after a failed check that the next ones depend on."""
 
     def __init__(self, name: str, cls: type[Method], capture: Capture, folder: Path) -> None:
         self.name, self.cls, self.capture, self.folder = name, cls, capture, folder
@@ -113,7 +113,7 @@ class _Trial:
         return Check("capabilities", not wrong, wrong[0] if wrong else ", ".join(sorted(claimed)))
 
     def _fitted(self) -> tuple[Check, str | None]:
-        """Fit and render here; the frames' digest, or None with what was wrong."""
+        """Fit and render in this process; return the digest of the frames, or None if that fails."""
         name = "frames: count, shape, dtype, range"
         began = time.monotonic()
         try:
@@ -141,7 +141,7 @@ class _Trial:
         return Check("load gives the same frames", same, "" if same else "a fresh object renders others")
 
     def _same_again(self, expected: str) -> Iterator[Check]:
-        """Fit and render without the held-out pictures; if that differs, with them, to tell which promise broke."""
+        """Fit and render without held-out pictures; if the result differs, repeat it with them to find the cause."""
         home = home_without(self.capture, TRAIN, self.folder / "home")
         withheld = self._outcome("withheld", home)
         again = withheld if withheld.digest == expected else self._outcome("second")

@@ -1,4 +1,4 @@
-"""A fit and render of the contract in a process of its own: with a time limit, a log, and an end for its children."""
+"""Fit and render in a process of its own, with a time limit and a log; its child processes are ended."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from emo_bench.video.lossless import FrameDigest
 
 TRAIN, TEST = tuple(range(24)), tuple(range(30, 36))
 SEED = 3
-# What a process may take to start, on a busy machine.
+# Greatest time in seconds that a process may take to start on a busy machine.
 START_LIMIT_S = 300.0
 POLL_S = 0.02
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``digest`` of the rendered frames, or in one line the ``error`` that there was instead."""
+    """The result of a fit and render: the ``digest`` of the frames, or the ``error`` in one line."""
 
     digest: str = ""
     error: str = ""
 
 
 class FitProcess:
-    """One process; its files lie beside the method's ``folder`` under the same name.
+    """A process that fits and renders; its files lie beside the method's ``folder`` and have the same name.
 
     Args:
-        name, actor, profile: what is fitted, on :data:`TRAIN`, and rendered, for :data:`TEST`.
-        folder: of the method's workspace.
-        home: ``EMO_BENCH_HOME`` of the process; None leaves it.
+        name, actor, profile: the method is fitted on :data:`TRAIN` and rendered for :data:`TEST`.
+        folder: the folder of the method's workspace.
+        home: ``EMO_BENCH_HOME`` of the process; None leaves it unchanged.
     """
 
     def __init__(self, name: str, actor: str, profile: str, folder: Path, home: Path | None = None) -> None:
@@ -66,7 +66,7 @@ class FitProcess:
             )
 
     def kill_in_fit(self, after_s: float) -> bool:
-        """Kill it and its children ``after_s`` after its fit began; False when the fit was over before."""
+        """Kill the process and its children ``after_s`` seconds after the fit began; False if the fit had ended."""
         try:
             end = time.monotonic() + START_LIMIT_S
             while self._process.poll() is None and not self._fitting.exists() and time.monotonic() < end:
@@ -79,7 +79,7 @@ class FitProcess:
         return self._fitting.exists() and not self._answer.exists()
 
     def outcome(self, limit_s: float) -> Outcome:
-        """Wait for what comes of it; after ``limit_s`` it and its children are ended."""
+        """Wait for the outcome; after ``limit_s`` seconds the process and its children are ended."""
         try:
             code = self._process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ class FitProcess:
 
 
 def seed_all() -> None:
-    """The random state that the runner gives every stage."""
+    """Set the random state that the runner sets before every stage."""
     import torch
 
     random.seed(SEED)
@@ -107,7 +107,7 @@ def seed_all() -> None:
 
 
 def digest_of(frames: Iterable[np.ndarray]) -> str:
-    """SHA-256 of frames ``uint8 [H, W, 3]``."""
+    """Return the SHA-256 of frames ``uint8 [H, W, 3]``."""
     digest = FrameDigest()
     for frame in frames:
         digest.add(frame)
@@ -115,24 +115,24 @@ def digest_of(frames: Iterable[np.ndarray]) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """What was raised, in one line."""
+    """Describe an error in one line."""
     text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 
 
 def _files(folder: Path) -> tuple[Path, Path, Path]:
-    """What is there while the fit goes on, the outcome, and all output."""
+    """The files of the process: one that exists while the fit runs, the outcome, and all output."""
     fitting, answer, log = (folder.with_name(f"{folder.name}.{kind}") for kind in ("fitting", "json", "log"))
     return fitting, answer, log
 
 
 def _kill_with_children(pid: int) -> None:
-    """Kill a process and all below it, children with a session of their own too."""
+    """Kill a process and all its descendants, also those with a session of their own."""
     import psutil
 
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        # A stopped process starts no new child while its children are looked up.
+        # The process is stopped first: it cannot start a new child while its children are listed.
         process.suspend()
         for child in process.children():
             _kill_with_children(child.pid)

@@ -1,4 +1,4 @@
-"""A capture and a home folder out of which held-out pictures are taken."""
+"""A capture and a home folder without the pictures of held-out frames."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from emo_bench.video.writing import LOSSLESS, VideoWriter
 
 
 def home_without(capture: Capture, readable: Sequence[int], home: Path) -> Path:
-    """Make a home folder in which the actor's video holds the frames ``readable`` alone; returns ``home``.
+    """Make a home folder in which the actor's video holds only the frames ``readable``; return ``home``.
 
-    The track lies beside it, whole. What else is at home (assets, caches) is linked; other captures are not there.
+    The complete track is beside it. Assets and caches are linked; other captures are not there.
     """
     folder = home / captures_folder().name / capture.name
     folder.mkdir(parents=True)
@@ -35,8 +35,8 @@ def home_without(capture: Capture, readable: Sequence[int], home: Path) -> Path:
 
 
 def withhold(capture: Capture, readable: Sequence[int], path: Path) -> Capture:
-    """A capture whose video holds the frames ``readable`` alone, bit for bit, at their own times; no other is in it."""
-    # A first frame at time 0 keeps the numbers, which readers count from the stream's start.
+    """Write a capture whose video holds only the frames ``readable``, bit for bit, with their original times."""
+    # The first frame, at time 0, is needed: readers count frame numbers from the start of the stream.
     blank = np.zeros((capture.size_px, capture.size_px, 3), dtype=np.uint8)
     with VideoWriter(path, LOSSLESS, capture.fps) as writer:
         if readable[0] != 0:

@@ -1,9 +1,9 @@
-"""What a trained method needs besides its network: settings, frames, the resumable loop, averages, schedules, files.
+"""The parts of a trained method besides its network: settings, frames, resumable loop, averages, schedules, files.
 
-All names below are public. docs/tutorial.md builds a method with them in sixty lines.
+All names below are public. docs/tutorial.md builds a method of 60 lines with them.
 
 =====================  ===============================================================================================
-settings               :func:`resolve_settings` lays a profile and ``--set`` over a :class:`MethodSettings`
+settings               :func:`resolve_settings` applies a profile and ``--set`` to :class:`MethodSettings`
 frames                 :class:`TrainingFrames`, :func:`evenly_spaced`, :func:`to_unit_range`, :func:`to_frames_u8`
 loop                   :func:`train` takes a step function; :func:`run_training` takes a :class:`Resumable` object
 learning rate          :func:`cosine_share`, :func:`warm_up_share`, :func:`halved_share`, :func:`set_rates`

@@ -9,16 +9,16 @@ from emo_bench.errors import UserError
 
 
 def require_finite(values: Mapping[str, float], what: str, step: int, remedy: str) -> None:
-    """Stop a training whose losses are NaN or infinite; called before the optimiser's step, nothing is spoilt.
+    """Raise if a loss is NaN or infinite. Call it before the optimiser's step, so that the weights stay good.
 
     Args:
         values: losses by name.
-        what: what stops, e.g. ``"insta: training"``.
+        what: the training, for the message, e.g. ``"insta: training"``.
         step: number of the step.
         remedy: what the user may try, e.g. ``"try --set lr=..."``.
 
     Raises:
-        UserError: a value is not finite; the line names it, the step and the remedy.
+        UserError: a value is not finite; the message names it, the step and the remedy.
     """
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:

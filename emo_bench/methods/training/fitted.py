@@ -1,4 +1,4 @@
-"""The file of a fitted avatar, ``checkpoint.safetensors``: tensors, and the configuration that they belong to."""
+"""The file of a fitted avatar, ``checkpoint.safetensors``: its tensors and their configuration."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from emo_bench.files import write_bytes
 from emo_bench.untrusted.refusal import Unreadable, reading, refusing
 from emo_bench.untrusted.safetensors_file import read_safetensors
 
-# The file of a fitted avatar, and of an edit.
+# The file name of a fitted avatar and of an edit.
 CHECKPOINT = "checkpoint.safetensors"
 AVATAR = "fitted avatar"
-# The command that made a damaged file makes it again.
+# The same command that made the damaged file makes it again.
 REMEDY = "; give its emo-bench run command again"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors and texts as a safetensors file, whole or not at all."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    # save_file would replace our file by one of its own with mode 0600, so the bytes are written here.
+    # save_file would replace our file by its own with mode 0600, so the bytes are written here.
     write_bytes(path, _with_ordered_metadata(save(plain, dict(metadata) if metadata else None)))
 
 
 def _with_ordered_metadata(content: bytes) -> bytes:
-    """Sort the texts in the header of a safetensors file, whose library writes them in a random order.
+    """Sort the texts in the header of a safetensors file; the library writes them in a random order.
 
-    An edit's identity holds the SHA-256 of the avatar's checkpoint, so equal avatars must be equal files.
+    An edit's identity holds the SHA-256 of the avatar's checkpoint, so equal avatars must give equal files.
     """
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
@@ -51,7 +51,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config_json: st
 
 
 def load_checkpoint(folder: Path, config_json: str, required: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Read the fitted avatar, which holds at least the tensors ``required``; build from it inside ``restoring``.
+    """Read the fitted avatar and check that it holds the tensors ``required``; build the avatar inside ``restoring``.
 
     Raises:
         UserError: there is none, it is damaged, or it was fitted with another configuration.
@@ -69,7 +69,7 @@ def load_checkpoint(folder: Path, config_json: str, required: Iterable[str] = ()
 
 
 def load_array(folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None, ...]) -> np.ndarray:
-    """One array of a checkpoint, of this type and shape (None: any length).
+    """Read one array of a checkpoint, with this type and shape (None: any length).
 
     Raises:
         UserError: there is no checkpoint, or it holds something else.
@@ -89,5 +89,5 @@ def load_array(folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None
 
 
 def restoring(folder: Path) -> AbstractContextManager[None]:
-    """Around the building of an avatar from its checkpoint: what does not fit is one UserError that names the file."""
+    """Raise a UserError that names the file if the checkpoint does not fit the avatar that the block builds."""
     return refusing(folder / CHECKPOINT, AVATAR, REMEDY)

@@ -1,4 +1,4 @@
-"""Training frames in memory, and pictures to tensors and back."""
+"""Training frames in memory, and the conversion between pictures and tensors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class TrainingFrames:
     Args:
         capture: a capture in which at least ``indices`` are readable.
         indices: the training frames.
-        size_px: side to which they are resized.
+        size_px: side in pixels to which the frames are resized.
 
     Attributes:
-        indices: ``[N]`` int64, as they were given.
+        indices: ``[N]`` int64, the given training frames.
 
     Example::
 
@@ -40,12 +40,12 @@ class TrainingFrames:
         return len(self.indices)
 
     def images(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
-        """Frames ``[B, 3, S, S]`` in [-1, 1] by their place in ``indices``."""
+        """Return the frames ``[B, 3, S, S]`` in [-1, 1] at the given positions in ``indices``."""
         return to_unit_range(self._frames[np.asarray(rows)]).to(device)
 
 
 def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
-    """At most ``limit`` of ``indices``, evenly spaced, as int64."""
+    """Return at most ``limit`` of ``indices``, evenly spaced, as int64."""
     array = np.asarray(indices, dtype=np.int64)
     if len(array) <= limit:
         return array
@@ -53,23 +53,23 @@ def evenly_spaced(indices: Sequence[int], limit: int) -> np.ndarray:
 
 
 def to_unit_range(images_u8: np.ndarray | Tensor) -> Tensor:
-    """uint8 of any shape, 0 to 255, to float32 in [-1, 1]."""
+    """Convert uint8 of any shape, 0 to 255, to float32 in [-1, 1]."""
     return torch.as_tensor(images_u8).float().div_(127.5).sub_(1.0)
 
 
 def to_frames_u8(images: Tensor) -> np.ndarray:
-    """``[B, 3, H, W]`` in [-1, 1] to uint8 ``[B, H, W, 3]``, rounded and clipped."""
+    """Convert ``[B, 3, H, W]`` in [-1, 1] to uint8 ``[B, H, W, 3]``, rounded and clipped."""
     scaled = ((images.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
     return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def median_background(pictures: np.ndarray, covered: np.ndarray, unknown: float) -> np.ndarray:
-    """The median over time of the pixels that nothing covers; where one is always covered, the nearest known one.
+    """Return each pixel's median over its uncovered frames; an always covered pixel gets the nearest known value.
 
     Args:
         pictures: ``[N, H, W, 3]`` float32, which is overwritten.
         covered: ``[N, H, W]`` bool.
-        unknown: the value of every pixel where no pixel is ever seen.
+        unknown: the value of every pixel if all pixels are always covered.
 
     Returns:
         ``[H, W, 3]`` float32.

@@ -9,7 +9,7 @@ import torch
 
 
 def cosine_share(step: int, steps: int, final_share: float) -> float:
-    """The share at ``step`` of ``steps``: a cosine that falls from 1 to ``final_share``.
+    """Return the share at ``step`` of ``steps``: a cosine that falls from 1 to ``final_share``.
 
     >>> cosine_share(0, 100, 0.05), round(cosine_share(50, 100, 0.05), 3), cosine_share(100, 100, 0.05)
     (1.0, 0.525, 0.05)
@@ -19,17 +19,17 @@ def cosine_share(step: int, steps: int, final_share: float) -> float:
 
 
 def warm_up_share(step: int, warm_up_steps: int) -> float:
-    """The share at ``step``: it rises evenly to 1 over the first ``warm_up_steps``."""
+    """Return the share at ``step``: it rises linearly to 1 over the first ``warm_up_steps``."""
     return min((step + 1) / warm_up_steps, 1.0)
 
 
 def halved_share(step: int, steps: int, halved_at: Iterable[float]) -> float:
-    """The share at ``step`` of ``steps``: it halves at each of the shares ``halved_at`` (0 to 1) of the steps."""
+    """Return the share at ``step`` of ``steps``: it halves at each fraction ``halved_at`` (0 to 1) of the steps."""
     return float(0.5 ** sum(step >= at * steps for at in halved_at))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, peaks: float | Sequence[float], share: float) -> None:
-    """Set the rates of an optimiser's parameter groups: each group's peak, or the one peak of all, times ``share``.
+    """Set the learning rates of an optimiser: each group's peak, or one peak for all groups, times ``share``.
 
     Example::
 

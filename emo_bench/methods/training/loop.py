@@ -1,4 +1,4 @@
-"""The training loop that may be killed at any moment: given the same command again, it goes on to the same result."""
+"""The resumable training loop: after a kill, the same command continues the training and ends with the same result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from emo_bench.methods.training.state_file import load_state, save_state
 from emo_bench.progress import track_progress
 
 STATE, LOSSES = "train.pt", "train.csv"
-# Losses that the progress display shows where no others are named.
+# Losses that the progress display shows by default.
 SHOWN = 2
 
 
 class Stateful(Protocol):
-    """What can be saved and restored: modules, optimisers, :class:`~.weight_average.WeightAverage`."""
+    """An object that can be saved and restored: module, optimiser, :class:`~.weight_average.WeightAverage`."""
 
     def state_dict(self) -> Any: ...
 
@@ -30,7 +30,7 @@ class Stateful(Protocol):
 
 
 class Steps(Protocol):
-    """A training that takes one step at a time; ``step`` is the number of the next one."""
+    """A training that takes one step at a time; ``step`` is the number of the next step."""
 
     step: int
 
@@ -38,10 +38,10 @@ class Steps(Protocol):
 
 
 class Training(Steps, Protocol):
-    """Steps whose every random number comes from the seed and the step's number.
+    """A training whose random numbers depend only on the seed and the step's number.
 
-    ``state`` holds everything the next step depends on, in tensors, plain values and containers of them, and
-    ``restore`` goes back to it.
+    ``state`` holds everything that the next step depends on, in tensors, plain values and containers of them.
+    ``restore`` returns to that state.
     """
 
     def state(self) -> dict[str, Any]: ...
@@ -54,18 +54,18 @@ class Resumable:
 
     Attributes:
         step: number of the next step, from 0.
-        parts: everything else that the next step depends on, by the name it has in the state.
+        parts: everything else that the next step depends on, by its name in the state.
     """
 
     step: int = 0
     parts: Mapping[str, Stateful]
 
     def state(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
+        """Return everything that the next step depends on."""
         return {"step": self.step, **{name: part.state_dict() for name, part in self.parts.items()}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Return to a saved state."""
         self.step = int(state["step"])
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
@@ -84,22 +84,23 @@ def train(
     checkpoint_every: int = 100,
     remedy: str = "try a lower learning rate",
 ) -> None:
-    """Take optimisation steps, from where an interrupted fit stopped.
+    """Run the optimisation steps; an interrupted fit continues where it stopped.
 
-    Shows the progress, writes the losses (``train.csv``, a row a step) and, every ``checkpoint_every`` steps and at the
-    end, the state (``train.pt``) into ``workspace.folder``. Both are written so that a kill does no harm. Called again
-    after a kill, it takes up the last state, and ends with the result of an undisturbed training: before each step
-    torch's random numbers are seeded with ``workspace.seed`` and the step's number.
+    The function shows the progress. It writes the losses (``train.csv``, one row per step) and, every
+    ``checkpoint_every`` steps and at the end, the state (``train.pt``) into ``workspace.folder``. A kill leaves both
+    files usable. Called again after a kill, it continues from the last state and ends with the same result as a
+    training without interruption, because before each step torch's random numbers are seeded with ``workspace.seed``
+    and the step's number.
 
     Args:
-        workspace: of the fit.
-        steps: in all.
-        step: takes one step; it gets the step's number (from 0) and a numpy generator seeded for this step, from which
-            it draws whatever it needs, and returns its losses by name: floats or scalar tensors.
+        workspace: the workspace of the fit.
+        steps: the total number of steps.
+        step: runs one step. Its arguments are the step's number (from 0) and a numpy generator that is seeded for this
+            step. It returns the losses by name: floats or scalar tensors.
         state: everything that a step changes, by name: modules, optimisers, a ``WeightAverage``.
-        label: of the progress display.
-        checkpoint_every: steps between two states on disk.
-        remedy: what the user may try where a loss is not finite.
+        label: the label of the progress display.
+        checkpoint_every: number of steps between two saved states.
+        remedy: what the user may try if a loss is not finite.
 
     Raises:
         UserError: a loss is NaN or infinite; the last good state is kept.
@@ -123,7 +124,7 @@ def train(
 
 
 class _Steps(Resumable):
-    """Steps given as a function."""
+    """A training whose steps are calls of a function."""
 
     def __init__(self, step: Step, parts: Mapping[str, Stateful], seed: int, label: str, remedy: str) -> None:
         self.parts = parts
@@ -152,15 +153,15 @@ def run_training(
 ) -> None:
     """Run ``training`` up to ``steps``, from the state in ``folder`` if there is one.
 
-    Leaves the state and a row of losses a step (``train.csv``) in ``folder``. :func:`train` does the same for a
-    function.
+    It writes the state and one row of losses per step (``train.csv``) into ``folder``. :func:`train` does the same for
+    a function.
 
     Args:
-        training: at its start.
-        folder: of the run.
-        steps: in all.
-        checkpoint_every: steps between two states on disk.
-        label: of the progress display.
+        training: the training at its start.
+        folder: the run's folder.
+        steps: the total number of steps.
+        checkpoint_every: number of steps between two saved states.
+        label: the label of the progress display.
         state_name: name of the state's file.
         shown: losses that the progress display shows; None: the first two.
         on_checkpoint: called after each state is written.
@@ -186,15 +187,15 @@ def run_steps(
     checkpoint: Callable[[], None] | None = None,
     checkpoint_every: int = 1,
 ) -> None:
-    """Run ``training`` from where it stands up to ``steps``, with a progress display and a row of losses a step.
+    """Run ``training`` from its present step up to ``steps``, with a progress display and one row of losses per step.
 
     Args:
-        training: at its start, or restored.
-        folder: of the run; rows of ``train.csv`` from the training's step on are dropped.
-        steps: in all.
-        label: of the progress display.
+        training: the training at its start, or restored.
+        folder: the run's folder; rows of ``train.csv`` from the training's step on are dropped.
+        steps: the total number of steps.
+        label: the label of the progress display.
         shown: losses that the progress display shows; None: the first two.
-        checkpoint: called every ``checkpoint_every`` steps and at the end, when the rows of these steps are written.
+        checkpoint: called every ``checkpoint_every`` steps and at the end, after the rows of these steps are written.
     """
     log = LossLog(folder / LOSSES, training.step)
     with track_progress(steps, label) as advance:

@@ -1,4 +1,4 @@
-"""The losses of a training as a table, which a resumed training goes on with."""
+"""The table of a training's losses; a resumed training continues it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ log = logging.getLogger("emo_bench")
 
 
 def cut_rows(path: Path, column: str, last: int) -> int:
-    """Drop the rows of a table past ``last`` in ``column``, which a killed training wrote after its last checkpoint.
+    """Drop the rows of a table with ``column`` above ``last``: a killed training wrote them after its last checkpoint.
 
-    The file is at any moment the old or the new one; with no row left, or damaged (the log says so), it goes. Returns
-    how many rows are left.
+    At any moment the file is the old one or the new one. It is removed if no row is left, or if it is damaged, which is
+    logged. Returns the number of rows that are left.
     """
     if not path.exists():
         return 0
@@ -46,7 +46,7 @@ def _rows_to(path: Path, column: str, last: int) -> tuple[list[dict[str, str]], 
 
 
 class LossLog:
-    """``train.csv``: one row a step; rows past a restored step are dropped, so that none appears twice."""
+    """``train.csv``: one row per step; rows after a restored step are dropped, so that no step appears twice."""
 
     def __init__(self, path: Path, first_step: int) -> None:
         self._path = path
@@ -63,7 +63,7 @@ class LossLog:
         writer.writerow({"step": step, **{k: f"{v:.6g}" for k, v in values.items()}})
 
     def flush(self) -> None:
-        """Write buffered rows through to the file."""
+        """Write buffered rows to the file."""
         self._file.flush()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The settings of a method: a profile over the defaults, and the user's ``--set`` over both."""
+"""The settings of a method: a profile replaces defaults, and the user's ``--set`` replaces both."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Config = TypeVar("Config", bound=MethodSettings)
 def resolve_settings(
     name: str, model: type[Config], profiles: Mapping[str, Mapping[str, Any]], workspace: Workspace
 ) -> Config:
-    """The configuration of a fit.
+    """Return the configuration of a fit.
 
     Args:
         name: the method's name, for messages.
-        model: its fields are the settings, its defaults those of the ``cpu`` profile.
-        profiles: what each profile changes; a function gives the field's value from the resolution in pixels.
-        workspace: the profile that was asked for, and the settings: fields and values as text; the numbers of a tuple
-            are separated by commas. Profile ``gpu`` renders at the capture's size, unless a setting says another.
+        model: the class of the configuration; its fields are the settings, its defaults those of the ``cpu`` profile.
+        profiles: the fields that each profile changes; a function computes a field from the resolution in pixels.
+        workspace: the requested profile and the settings: fields and values as text; the numbers of a tuple are
+            separated by commas. Profile ``gpu`` renders at the capture's size, unless a setting names another one.
 
     Raises:
         UserError: an unknown profile or field, or a value that does not fit.

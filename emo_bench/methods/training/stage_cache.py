@@ -1,9 +1,9 @@
-"""Results of a training stage that the runs of one study share.
+"""A cache of the results of training stages, which the runs of one study share.
 
-An ablation gives its runs a common folder, ``workspace.cache``. A stage is looked up there under a key of everything
-that its result depends on, so the runs end with the same result with the cache and without it. Any number of processes
-may fill the folder at the same time. It holds ``<stage>-<key>.json``, which names the files of a result, and each file
-under its own SHA-256.
+An ablation gives its runs a common folder, ``workspace.cache``. A stage's result is found there by a key of everything
+that it depends on, so the runs end with the same result with and without the cache. Any number of processes may fill
+the folder at the same time. It holds ``<stage>-<key>.json``, which names the files of a result, and each file under its
+own SHA-256.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from emo_bench.methods.training.stage_clock import read_seconds, write_seconds
 from emo_bench.methods.training.state_file import link_file
 from emo_bench.untrusted.regular_file import read_regular
 
-# Beside the other files of a fit: which of its stages came from the cache, and which run had made them.
+# A file beside the other files of a fit: which of its stages came from the cache, and which run had computed them.
 RECORD = "shared_stages.json"
 LIMIT_BYTES = 2**20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +38,7 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class _Entry:
-    """A stored result: SHA-256 by file name, what the stage took, and the run that did it."""
+    """A stored result: SHA-256 by file name, the stage's seconds, and the run that computed it."""
 
     files: Mapping[str, str]
     seconds: float
@@ -46,20 +46,20 @@ class _Entry:
 
 
 def take_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], names: Sequence[str]) -> bool:
-    """Put the files of a finished stage into ``workspace.folder``, if the cache holds them.
+    """Copy the files of a finished stage into ``workspace.folder``, if the cache holds them.
 
-    The seconds that the stage took are charged to this fit too, in ``stage_seconds.json``.
+    The stage's seconds also count for this fit, in ``stage_seconds.json``.
 
     Args:
-        workspace: of the fit. Without ``workspace.cache`` nothing is taken.
+        workspace: the workspace of the fit. Without ``workspace.cache`` nothing is copied.
         stage: the stage's name, e.g. ``"init"``.
         inputs: plain JSON: everything that the result depends on besides the version of emo-bench and of torch, the
             seed and the device. At least the method's name, the settings that the stage reads, the SHA-256 of its
             weights, ``capture.sha256`` and the training frames.
-        names: the files that the stage leaves in ``workspace.folder``.
+        names: the files that the stage writes into ``workspace.folder``.
 
     Returns:
-        Whether the stage is done now. False, with a line in the log, also where the stored result is damaged.
+        Whether the stage is done now. If the stored result is damaged, this is logged and the return value is False.
 
     Example::
 
@@ -84,8 +84,8 @@ def take_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], n
 def keep_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], names: Sequence[str]) -> None:
     """Store the files of a finished stage in the cache, with its seconds from ``stage_seconds.json``.
 
-    The arguments are those of :func:`take_stage`. Without ``workspace.cache``, or where the result is stored already,
-    nothing happens.
+    The arguments are those of :func:`take_stage`. Nothing happens without ``workspace.cache``, or if the result is
+    stored already.
 
     Raises:
         OSError: a file is missing, or the cache cannot be written.
@@ -105,20 +105,20 @@ def keep_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], n
         link_file(source, _stored(workspace.cache, name, sha256))
         files[name] = sha256
     seconds = read_seconds(workspace.folder).get(stage, 0.0)
-    # The index comes last: who finds it finds its files.
+    # The index is written last: if it exists, its files exist.
     made_by = _told(workspace.folder, workspace.cache)
     write_json(index, {"stage": stage, "files": files, "seconds": seconds, "made_by": made_by})
 
 
 def stages_taken(folder: Path) -> dict[str, str]:
-    """The stages of a fit that came from a cache: for each the run that had done it. Empty for a fit without any."""
+    """Return the stages of a fit that came from a cache, each with the run that computed it."""
     path = folder / RECORD
     if not path.exists():
         return {}
     try:
         return {str(stage): str(run) for stage, run in json.loads(read_regular(path, LIMIT_BYTES)).items()}
     except (ValueError, AttributeError, UserError) as error:
-        log.warning("%s is damaged (%s): it is left aside", path, one_line(str(error))[:200])
+        log.warning("%s is damaged (%s): it is ignored", path, one_line(str(error))[:200])
         return {}
 
 
@@ -141,7 +141,7 @@ def _stored(cache: Path, name: str, sha256: str) -> Path:
 
 
 def _sound_entry(cache: Path, index: Path, names: Sequence[str]) -> _Entry | None:
-    """The entry that ``index`` describes, if all its files are there unchanged."""
+    """Return the entry that ``index`` describes, if all its files are there and unchanged."""
     if not index.exists():
         return None
     try:
@@ -165,6 +165,6 @@ def _entry(content: Any, names: Sequence[str]) -> _Entry:
 
 
 def _told(folder: Path, cache: Path) -> str:
-    """The run's folder as readers of the study know it: below the last folder that it shares with the cache."""
+    """Return the run's path relative to the last folder that it shares with the cache."""
     folder, cache = folder.absolute(), cache.absolute()
     return folder.relative_to(os.path.commonpath((folder, cache))).as_posix()

@@ -1,4 +1,4 @@
-"""How long each stage of a fit took, over all attempts: ``stage_seconds.json`` beside the states."""
+"""The seconds of each stage of a fit, over all attempts, in ``stage_seconds.json`` beside the states."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ log = logging.getLogger("emo_bench")
 
 
 def read_seconds(folder: Path) -> dict[str, float]:
-    """Seconds by stage, as the clock of this folder last wrote them; empty where there was none or, with a line in the
-    log, where they are damaged.
+    """Read the seconds by stage that the clock of this folder last wrote; empty if there are none or they are damaged.
+
+    Damage is logged.
     """
     path = folder / FILE
     if not path.exists():
@@ -27,7 +28,7 @@ def read_seconds(folder: Path) -> dict[str, float]:
     try:
         return {str(name): float(value) for name, value in json.loads(read_regular(path, LIMIT_BYTES)).items()}
     except (ValueError, TypeError, AttributeError, UserError) as error:
-        log.warning("%s is damaged (%s): the seconds are counted anew", path, one_line(str(error))[:200])
+        log.warning("%s is damaged (%s): the count of seconds starts again", path, one_line(str(error))[:200])
         return {}
 
 
@@ -37,14 +38,14 @@ def write_seconds(folder: Path, seconds: dict[str, float]) -> None:
 
 
 class StageClock:
-    """Counts the seconds of the stage at work.
+    """A clock that counts the seconds of the running stage.
 
-    What an attempt did after its last :meth:`save` is lost with its work, so a fit that was interrupted is not charged
-    for what it does again.
+    The time after the last :meth:`save` of an attempt is lost together with its work. An interrupted fit therefore
+    counts no work twice.
 
     Args:
-        folder: where the seconds are kept.
-        resumed: go on counting from what is kept there.
+        folder: the folder of the file with the seconds.
+        resumed: start from the seconds in that file.
     """
 
     def __init__(self, folder: Path, resumed: bool) -> None:
@@ -54,12 +55,12 @@ class StageClock:
         self._since = 0.0
 
     def switch(self, stage: str) -> None:
-        """From now on it is this stage that is at work."""
+        """Count the time from now on for this stage."""
         self._count()
         self._stage = stage
 
     def save(self) -> None:
-        """Keep what was counted so far."""
+        """Save the seconds that were counted so far."""
         self._count()
         write_seconds(self._folder, self._seconds)
 

@@ -1,4 +1,4 @@
-"""The state that a fit resumes from: written whole or not at all, and read without executing anything."""
+"""The state from which a fit resumes: the file is written whole or not at all, and reading it executes nothing."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ log = logging.getLogger("emo_bench")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write a nested dict of tensors and plain values so that a kill at any moment leaves a whole file.
+    """Write a nested dict of tensors and plain values; a kill at any moment leaves the old file or the new one.
 
     Raises:
-        OSError: the disk refuses it; it names the path.
+        OSError: the disk refuses it; the error names the path.
     """
     with replacing(path) as temporary:
         try:
             with temporary.open("wb") as file:
                 torch.save(state, file)
         except RuntimeError as error:
-            # torch's archive writer complains of its own position when the disk is full.
+            # When the disk is full, torch's archive writer reports its own position instead.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
-    """Read a state back; None where there is none, and, with a line in the log, where it is damaged.
+    """Read a state; None if there is none, or, with a line in the log, if it is damaged.
 
-    Executes nothing from the file.
+    Nothing from the file is executed.
     """
     if not path.exists():
         return None
@@ -48,15 +48,15 @@ def load_state(path: Path) -> dict[str, Any] | None:
         if not isinstance(state, dict):
             raise UserError(f"{path} holds no state of a fit")
     except UserError as error:
-        log.warning("%s: it is left aside, and its work is done again", error)
+        log.warning("%s: the file is ignored, and its work is done again", error)
         return None
     return state
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Give a file a second name, as a hard link, or as a copy across file systems; an existing target is replaced.
+    """Give a file a second name, by a hard link, or by a copy across file systems; an existing target is replaced.
 
-    Safe for files that are only ever replaced whole, as :func:`save_state` does.
+    This is safe for files that are only ever replaced whole, as :func:`save_state` does.
     """
     with replacing(target) as temporary:
         temporary.unlink()

@@ -1,4 +1,4 @@
-"""The base of a method that trains one network: settings, profiles, the file of the fitted avatar."""
+"""The base class of a method that trains one network: settings, profiles, and the file of the fitted avatar."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ class TrainedMethod(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """The keys of ``profile_settings``."""
+        """Return the keys of ``profile_settings``."""
         return tuple(cls.profile_settings)
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The network at its start; torch's random numbers are seeded with ``workspace.seed`` before the call."""
+        """Return the untrained network; torch's random numbers are seeded with ``workspace.seed`` before the call."""
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network, built when it is first used, on ``workspace.device``."""
+        """Return the network on ``workspace.device``; it is built at the first use."""
         torch.manual_seed(self.workspace.seed)
         return self.build().to(self.workspace.device)
 
     def save(self, tensors: Mapping[str, Tensor]) -> None:
-        """End a fit: the network takes ``tensors`` (its ``state_dict``, averaged or not), and they are written down."""
+        """End a fit: load ``tensors``, a ``state_dict``, into the network, and write the checkpoint."""
         self.network.load_state_dict(tensors)
         save_checkpoint(self.workspace.folder, tensors, self.config.model_dump_json())
         self.network.eval()
@@ -74,7 +74,7 @@ class TrainedMethod(Method):
         self.network.eval()
 
     def describe(self) -> dict[str, object]:
-        """The settings of this fit and, once the network is built, its number of parameters."""
+        """Describe the settings of this fit and, once the network is built, its number of parameters."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json")}
         if "network" in self.__dict__:
             described["parameters"] = sum(parameter.numel() for parameter in self.network.parameters())

@@ -1,4 +1,4 @@
-"""The exponential moving average (EMA) of weights, which renders steadier frames than the last step's weights."""
+"""The exponential moving average (EMA) of weights, which gives steadier frames than the weights of the last step."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move the average towards the present parameters: it keeps the share ``decay`` (0 to 1) of itself."""
+        """Update the average with the present parameters: ``decay`` (0 to 1) is the weight of the old average."""
         torch._foreach_lerp_(self._tensors, list(self._parameters.values()), 1.0 - decay)
 
     def merged(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A module's ``state_dict`` with the averaged parameters in the place of its own."""
+        """Return a module's ``state_dict`` with the averaged parameters instead of its own."""
         return {**state, **self.state_dict()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averaged tensors by the names of their parameters."""
+        """Return the averaged tensors by the names of their parameters."""
         return dict(zip(self._parameters, self._tensors, strict=True))
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor] | Sequence[Tensor]) -> None:
-        """Take the values of a saved average; states of older versions are lists in the order of the parameters."""
+        """Load a saved average; states of older versions are lists in the order of the parameters."""
         values = [state[name] for name in self._parameters] if isinstance(state, Mapping) else state
         for tensor, value in zip(self._tensors, values, strict=True):
             tensor.copy_(value)
 
 
 def half_life_decay(step: int, batch: int, half_life_images: float) -> float:
-    """The decay of a step for a half-life in images, which is shorter at the start: a tenth of the images so far.
+    """Return a step's decay for a half-life in images; at the start the half-life is a tenth of the images so far.
 
     Args:
         step: number of the step, from 0.
-        batch: images of a step.
-        half_life_images: after so many images, half of the average is newer.
+        batch: number of images in a step.
+        half_life_images: number of images after which half of the average comes from newer weights.
     """
     half_life = min(half_life_images, 0.1 * ((step + 1) * batch))
     return 0.5 ** (batch / half_life)
 
 
 def warmed_decay(step: int, decay: float) -> float:
-    """``decay``, or less in the first steps, so that the random weights of the start are soon forgotten."""
+    """Return ``decay``, or less in the first steps, so that the random initial weights are soon forgotten."""
     return min(decay, (1.0 + step) / (10.0 + step))

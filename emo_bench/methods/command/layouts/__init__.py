@@ -1,4 +1,4 @@
-"""Captures in the layouts that other repositories read. Held-out frames leave as driving signals, never as pictures."""
+"""Export captures in the layouts of other repositories; held-out frames become driving signals, not pictures."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LAYOUTS = {
 
 
 def export_training(layout: str, capture: Capture, train: Sequence[int], folder: Path, size_px: int) -> None:
-    """Write what a fit may read: pictures of the training frames, and the track of all frames.
+    """Export what a fit may read: pictures of the training frames, and the track of all frames.
 
     Args:
         layout: one of :data:`LAYOUTS`.
         capture: only its frames ``train`` are read.
         folder: is made; files in it that have the same names are replaced.
-        size_px: pixels of the square pictures; the camera is scaled with them.
+        size_px: side of the square pictures; the camera is scaled with them.
 
     Raises:
         UserError: there is no such layout.
@@ -33,7 +33,7 @@ def export_training(layout: str, capture: Capture, train: Sequence[int], folder:
 
 
 def export_driving(layout: str, capture: Capture, indices: Sequence[int], folder: Path, size_px: int) -> None:
-    """Write what drives the frames ``indices``: no picture of the video is read.
+    """Export the signals that drive the frames ``indices``; no picture of the video is read.
 
     Raises:
         UserError: there is no such layout.

@@ -1,4 +1,4 @@
-"""Pictures of an export: their names and how they are written."""
+"""Names and writing of the pictures of an export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def frame_name(index: int) -> str:
-    """``000012.png``: the frame's number in the video."""
+    """Return the file name of a frame, e.g. ``000012.png``: its number in the video."""
     return f"{index:06d}.png"
 
 

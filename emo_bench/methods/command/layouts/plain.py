@@ -1,4 +1,4 @@
-"""Plain frames, masks and track: ``transforms*.json`` in NeRF's convention and ``track.npz``."""
+"""The plain layout: frames, masks and track, as ``transforms*.json`` in NeRF's convention and ``track.npz``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.methods.command.layouts.pictures import frame_name, write_picture
 from emo_bench.progress import track_progress
 
-# NeRF's cameras look along -z with y up, OpenCV's along z with y down.
+# A NeRF camera looks along -z, with y up; an OpenCV camera looks along z, with y down.
 OPENCV_FROM_NERF = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -45,7 +45,7 @@ def write_track(path: Path, capture: Capture, size_px: int) -> None:
 
 
 def driving_arrays(capture: Capture, size_px: int) -> dict[str, np.ndarray]:
-    """The track's arrays for all T frames, NaN where no face was found; pixels at ``size_px``."""
+    """Return the track's arrays for all T frames, in pixels at ``size_px``; NaN where no face was found."""
     track = capture.track
     scale = size_px / capture.size_px
     return {
@@ -65,14 +65,14 @@ def driving_arrays(capture: Capture, size_px: int) -> dict[str, np.ndarray]:
 
 
 def intrinsics(capture: Capture, size_px: int) -> np.ndarray:
-    """``[3, 3]`` float64 camera matrix at ``size_px``; the centre of the top-left pixel is (0.5, 0.5)."""
+    """Return the camera matrix ``[3, 3]`` float64 at ``size_px``; the centre of the top-left pixel is (0.5, 0.5)."""
     track = capture.track
     focal, x, y = (value * size_px / track.size_px for value in (track.focal_px, *track.center_px))
     return np.array([[focal, 0.0, x], [0.0, focal, y], [0.0, 0.0, 1.0]])
 
 
 def write_transforms(path: Path, capture: Capture, indices: Sequence[int], size_px: int, *, pictures: bool) -> None:
-    """Write one file of cameras; the world is the head's own frame, in metres, so that the camera moves around it."""
+    """Write the cameras of some frames; world coordinates are fixed to the head, in metres: the camera moves."""
     matrix = intrinsics(capture, size_px)
     poses, expressions = capture.track.head_pose.astype(np.float64), capture.track.expression
     frames: list[dict[str, Any]] = []

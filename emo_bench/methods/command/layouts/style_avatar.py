@@ -1,7 +1,8 @@
-"""The layout of StyleAvatar's data: ``image``, ``uv``, ``render`` and ``back``, one PNG a frame.
+"""The layout of StyleAvatar's data: ``image``, ``uv``, ``render`` and ``back``, one PNG per frame.
 
-Read from LizhenWangT/StyleAvatar (``styleavatar/dataset.py``, ``test.py``): pictures of one name in four folders;
-``uv`` is R = u, G = v, B = mask; ``render`` is the tracked mesh, shaded, ours instead of FaceVerse's.
+Source: LizhenWangT/StyleAvatar (``styleavatar/dataset.py``, ``test.py``). The pictures of a frame have the same name in
+four folders. ``uv`` is R = u, G = v, B = mask. ``render`` is the shaded tracked mesh, of our tracker instead of
+FaceVerse.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from emo_bench.methods.command.layouts.pictures import frame_name, write_picture
 from emo_bench.progress import track_progress
 from emo_bench.tracking.head_rig import load_head_rig
 
-# The official code reads renders and UV maps of this many pixels.
+# Side in pixels at which the official code reads renders and UV maps.
 RENDER_PX = 256
-# Towards the light, in camera space (x right, y down, z forward): over the camera, to its left.
+# Direction to the light in camera space (x right, y down, z forward): the light is above and left of the camera.
 LIGHT = np.array([-0.35, -0.45, -0.82])
 ALBEDO = np.array([205.0, 170.0, 150.0])
 AMBIENT = 0.35
@@ -38,12 +39,12 @@ def export_training(capture: Capture, train: Sequence[int], folder: Path, size_p
 
 
 def export_driving(capture: Capture, indices: Sequence[int], folder: Path, size_px: int) -> None:
-    """Write ``uv/`` and ``render/``; ``size_px`` is that of the answer, which these do not depend on."""
+    """Write ``uv/`` and ``render/``; they do not depend on ``size_px``, the side of the rendered frames."""
     _write_maps(capture, indices, folder)
 
 
 def uv_picture(uv: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """UV ``[S, S, 2]`` in [0, 1] and mask ``[S, S]`` bool to uint8 ``[S, S, 3]``: R = u, G = v, B = mask."""
+    """Convert UV ``[S, S, 2]`` in [0, 1] and mask ``[S, S]`` bool to uint8 ``[S, S, 3]``: R = u, G = v, B = mask."""
     picture = np.zeros((*mask.shape, 3), dtype=np.uint8)
     picture[..., :2] = np.rint(uv.astype(np.float32) * 255.0)
     picture[..., 2] = mask * np.uint8(255)
@@ -51,7 +52,7 @@ def uv_picture(uv: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def shaded_mesh(capture: Capture, i: int, size_px: int) -> np.ndarray:
-    """The tracked mesh in frame ``i``, uint8 ``[S, S, 3]`` RGB on black: Lambert's law, one light, smooth normals."""
+    """Render the mesh of frame ``i``: uint8 ``[S, S, 3]`` RGB on black, Lambertian, one light, smooth normals."""
     from emo_bench.tracking.raycast import RayCaster
 
     track, rig = capture.track, load_head_rig()
@@ -74,7 +75,7 @@ def shaded_mesh(capture: Capture, i: int, size_px: int) -> np.ndarray:
 def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     normals = np.zeros((len(vertices), 3))
-    # A triangle's cross product weighs its normal by its area.
+    # The length of the cross product weights each triangle's normal by the triangle's area.
     across = np.cross(b - a, c - a)
     for k in range(3):
         np.add.at(normals, faces[:, k], across)
