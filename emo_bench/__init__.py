@@ -1,4 +1,4 @@
-"""emo-bench: which head avatar is better, under one fixed protocol, and by how much."""
+"""emo-bench: a benchmark of head avatars under one fixed protocol: which avatar is better, and by how much."""
 
 from typing import TYPE_CHECKING
 
@@ -25,10 +25,10 @@ __all__ = [
     "score",
 ]
 
-# Set here, because every process of ours imports this package before it loads torch.
+# The setting is here because every process of ours imports this package before it loads torch.
 bound_spinning()
 
-# Nothing heavy is imported before one of these is asked for.
+# Nothing heavy is imported before one of these names is used.
 __getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -10,7 +10,7 @@ from emo_bench.text.plain_text import printable
 
 # A check or a plug-in failed.
 FAILED = 1
-# The user's mistake, or what this machine lacks.
+# Wrong input, or something that this machine lacks.
 MISTAKE = 2
 # A bug of ours; no command uses this code for anything else (EX_SOFTWARE of sysexits.h).
 FAULT = 70
@@ -18,15 +18,15 @@ INTERRUPTED = 130
 # A shell reports this code when the reader of a program's output has ended (128 + SIGPIPE).
 BROKEN_PIPE = 141
 
-# The greatest length of a line; the file content that it quotes may be a gigabyte.
+# The greatest length of a line, in characters; the file content that it quotes may be a gigabyte.
 LONGEST = 2000
 
 
 class UserError(Exception):
-    """The user's mistake or a missing piece: one clear line that says what is wrong and what to do.
+    """An error that the user can fix: one clear line that says what is wrong and what to do.
 
-    The command line prints the line without a traceback and exits with code 2. Whatever the line quotes, it stays one
-    line of bounded length that cannot steer a terminal: see :func:`one_line`.
+    The command line prints the line without a traceback and exits with code 2. The line is short and has no control
+    characters, whatever text it quotes: see :func:`one_line`.
     """
 
     exit_code: ClassVar[int] = MISTAKE
@@ -36,23 +36,23 @@ class UserError(Exception):
 
 
 class MethodError(UserError):
-    """A method or metric broke its promise: one line; its own traceback, if any, is in the log. Exit code 1."""
+    """A method or metric broke its contract: one line; its own traceback, if any, is in the log. Exit code 1."""
 
     exit_code: ClassVar[int] = FAILED
 
 
 class Terminated(SystemExit):
-    """A signal told this process to end: what has been begun is left in order on the way out."""
+    """A signal ends this process: unfinished work is cleaned up while this exception passes."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "") -> UserError:
-    """The error for a name that nothing has: it lists the known names and asks whether the closest one was meant.
+    """Return the error for an unknown name: it lists the known names and suggests the closest one.
 
     Args:
-        kind: what was named, e.g. ``method``.
+        kind: the kind of thing, e.g. ``method``.
         name: as the user gave it.
         known: all names.
-        others: what may stand in place of a name, as text behind the list.
+        others: what the user may give instead of a name; this text follows the list.
     """
     known = list(known)
     near = closest(name, known)
@@ -61,10 +61,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "") -
 
 
 def one_line(text: str) -> str:
-    r"""A text as one line: white space is a blank, other control characters are written out (``\x1b``), the middle of
-    what is too long is left out.
+    r"""Turn a text into one line: white space becomes a blank, other control characters are written as ``\x1b``.
+
+    The middle of a text that is too long is left out.
     """
-    # Twice, because a character that is written out takes six.
+    # The text is shortened twice, because a written-out character takes six characters.
     return _without_middle(printable(_without_middle(text)))
 
 
@@ -74,6 +75,6 @@ def _without_middle(text: str) -> str:
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """A text of one line with its middle left out when it is long."""
+    """Return a one-line text; if it is long, its middle is left out."""
     line = " ".join(text.split()) if any(not c.isprintable() for c in text) else text
     return line if len(line) <= most else f"{line[: most // 2]}…{line[-most // 2 :]}"

@@ -1,4 +1,4 @@
-"""Files of ours: written whole or not at all, never through a link that somebody left in their place."""
+"""Write, lock and remove files. Each is written whole or not at all; a link at its path is not followed."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from emo_bench.errors import UserError
 
 # Name of a temporary file: a dot, the beginning of the file's own name, 16 random hexadecimal digits, ".part".
 TEMPORARY = re.compile(r"\.(?P<of>.+)-[0-9a-f]{16}\.part")
-# Characters kept of the file's own name: with four bytes each, the temporary name stays below a file system's 255
-# bytes.
+# Number of characters of the file's own name that are kept: at four bytes each, the temporary name stays below 255
+# bytes, the limit of a file system.
 NAME_CHARACTERS = 50
 DEVICES = Path("/dev")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a new empty file beside ``path``; when the block ends well, it takes the place of ``path``.
+    """Yield the name of a new empty file beside ``path``; when the block ends well, this file replaces ``path``.
 
-    A reader sees the old file or the new one, after a power cut too. The new file has the mode that ``open`` would
-    give it, whatever the writer did. An exception leaves ``path`` as it was, and no temporary file; what a killed
-    process left is removed by the next writer of the same file, and by :func:`remove_left_over`. A symbolic link at
-    ``path`` is replaced, not followed.
+    A reader sees the old file or the new one, also after a power cut. The new file has the mode that ``open`` would
+    give it, whatever the writer did. After an exception ``path`` is unchanged, and there is no temporary file. The file
+    that a killed process left is removed by the next writer of the same file, and by :func:`remove_left_over`. A
+    symbolic link at ``path`` is replaced, not followed.
 
     Yields:
-        A name to write at, by any means. The file there may be replaced by another.
+        The path to write to, by any means. The file there may be replaced by another one.
 
     Raises:
-        UserError: ``path`` is a device, as /dev/null, which root could replace for the whole machine.
-        OSError: the folder is missing or full, or cannot be written to; ``path`` is a folder. It names ``path``.
+        UserError: ``path`` is a device such as /dev/null; root could replace it for the whole machine.
+        OSError: the folder is missing, full or not writable, or ``path`` is a folder. The error names ``path``.
     """
     _refuse_device(path)
     remove_left_over(path.parent, path.name)
@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _refuse_device(path: Path) -> None:
-    # Nor the links in /dev, as /dev/stdout.
+    # Links in /dev such as /dev/stdout are refused too.
     device = path.absolute().parent == DEVICES
     with suppress(OSError):
         device = device or stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFCHR, stat.S_IFBLK)
@@ -60,7 +60,7 @@ def _refuse_device(path: Path) -> None:
 def _written(path: Path, temporary: Path) -> Iterator[Path]:
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
-        # The lock says that the writer lives; the mode is what the umask leaves.
+        # The lock shows that the writer is alive; the umask determines the mode.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         yield temporary
@@ -76,13 +76,13 @@ def _written(path: Path, temporary: Path) -> Iterator[Path]:
 
 @contextmanager
 def _naming(path: Path, temporary: Path) -> Iterator[None]:
-    """An OSError of the block names the file that was meant: a full disk names none, and the temporary says nothing."""
+    """Put ``path`` into an OSError of the block: the error of a full disk names no file or only the temporary one."""
     try:
         yield
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(temporary), temporary):
             raise
-        # An error of PyAV keeps its name: another one, of the same kind by its number.
+        # An error of PyAV that names another file is kept; an OSError with the same number is raised here.
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
@@ -98,7 +98,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_left_over(folder: Path, name: str | None = None) -> None:
-    """Remove the temporary files that killed processes left in a folder, of all files or of the one called ``name``."""
+    """Remove the temporary files that killed processes left in a folder, all of them or those of the file ``name``."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             match = TEMPORARY.fullmatch(entry.name)
@@ -107,7 +107,7 @@ def remove_left_over(folder: Path, name: str | None = None) -> None:
 
 
 def try_lock(file: int | IO[Any]) -> bool:
-    """Lock an open file or folder for this process until it is closed; False where another one holds it."""
+    """Lock an open file or folder for this process until it is closed; return False if another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -116,7 +116,7 @@ def try_lock(file: int | IO[Any]) -> bool:
 
 
 def remove_if_dead(path: Path, kind: int) -> None:
-    """Remove what a killed process left half made, unless a living one holds its lock.
+    """Remove an unfinished file or folder of a killed process; a living process holds its lock, and it stays.
 
     Args:
         path: a file or a folder.
@@ -137,7 +137,7 @@ def remove_if_dead(path: Path, kind: int) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it, as far as it can be; of a link to one only the link."""
+    """Remove a folder with all its content, as far as possible; of a link to a folder only the link is removed."""
     if path.is_symlink():
         path.unlink()
     else:
@@ -145,7 +145,7 @@ def remove_tree(path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str | None:
-    """Hexadecimal SHA-256 of a regular file; None where there is none that can be read."""
+    """Return the hexadecimal SHA-256 of a regular file; None if there is none that can be read."""
     if not path.is_file():
         return None
     with suppress(OSError), path.open("rb") as file:
@@ -158,21 +158,21 @@ def open_in_place(path: Path, mode: Literal["a", "a+"], *, newline: str | None =
 @overload
 def open_in_place(path: Path, mode: Literal["ab"]) -> BinaryIO: ...
 def open_in_place(path: Path, mode: str, *, newline: str | None = None) -> IO[Any]:
-    """Open a file that is written in its place (a log, a lock), making it; a link or a device there is refused.
+    """Open a file that is written directly (a log, a lock), and create it if needed; a link or a device is refused.
 
     Args:
-        mode, newline: as of ``open``; text is UTF-8.
+        mode, newline: as for ``open``; text is UTF-8.
 
     Raises:
-        UserError: something else than a regular file has that name.
-        OSError: as ``open``.
+        UserError: the path is not a regular file.
+        OSError: as for ``open``.
     """
     encoding = None if "b" in mode else "utf-8"
     return open(path, mode, encoding=encoding, newline=newline, opener=_open_regular)
 
 
 def _open_regular(name: str, flags: int) -> int:
-    """Open for ``open``: not through a link, and without waiting for a reader of a pipe."""
+    """Open a file for ``open``: do not follow a link, and do not wait for a reader of a pipe."""
     try:
         descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -190,11 +190,11 @@ def _not_regular(name: str) -> UserError:
 
 
 def _sync(temporary: Path, mode: int) -> None:
-    """Force a written file to disk, with the mode of an ordinary one: some libraries put a private file there."""
+    """Write a file's data to disk and give it an ordinary file's mode, because some libraries make private files."""
     descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-            # A hard link of somebody else's file keeps its mode.
+            # A hard link to another user's file keeps its mode.
             with suppress(PermissionError):
                 os.fchmod(descriptor, mode)
         os.fsync(descriptor)
@@ -203,7 +203,7 @@ def _sync(temporary: Path, mode: int) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force a renaming to disk, where the file system can."""
+    """Write a folder's new names to disk, if the file system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -1,7 +1,7 @@
-"""Where this machine keeps captures, assets and caches, as the environment says.
+"""Folders of captures, assets and caches on this machine, from environment variables.
 
-`EMO_BENCH_HOME` replaces the platform's user data folder, `EMO_BENCH_ASSETS` lists extra asset folders
-(separated by the platform's path separator), `EMO_BENCH_OFFLINE=1` forbids every download.
+`EMO_BENCH_HOME` replaces the platform's user data folder. `EMO_BENCH_ASSETS` lists extra asset folders (separated by
+the platform's path separator). `EMO_BENCH_OFFLINE=1` forbids every download.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The folder of captures, fetched assets and caches; it may not exist yet."""
+    """Return the folder of captures, fetched assets and caches; it may not exist yet."""
     configured = os.environ.get("EMO_BENCH_HOME")
     if configured:
         return Path(configured).expanduser()
@@ -19,15 +19,15 @@ def home() -> Path:
 
 
 def asset_folders() -> tuple[Path, ...]:
-    """The user's extra asset folders, in search order; empty when none is set."""
+    """Return the user's extra asset folders, in search order; empty if none is set."""
     listed = os.environ.get("EMO_BENCH_ASSETS", "")
     return tuple(Path(entry).expanduser() for entry in listed.split(os.pathsep) if entry)
 
 
 def pin() -> None:
-    """Make the folders that the environment names absolute, so that they stay the same wherever this process goes.
+    """Make the folders in the environment variables absolute.
 
-    A method may change the working directory while it works.
+    A method may change the working directory while it works, and the folders must stay the same.
     """
     if configured := os.environ.get("EMO_BENCH_HOME"):
         os.environ["EMO_BENCH_HOME"] = str(Path(configured).expanduser().absolute())
@@ -36,5 +36,5 @@ def pin() -> None:
 
 
 def offline() -> bool:
-    """True when the user has forbidden downloads."""
+    """Return whether the user has forbidden downloads."""
     return os.environ.get("EMO_BENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")

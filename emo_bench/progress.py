@@ -1,4 +1,4 @@
-"""One progress display: a bar with the time left on a terminal, plain lines elsewhere, always on stderr."""
+"""The progress display: a bar with the remaining time on a terminal, plain lines elsewhere, always on stderr."""
 
 import sys
 import time

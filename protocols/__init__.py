@@ -1,4 +1,4 @@
-"""Protocols: which frames train, which are held out, what is scored. Importing the package is cheap."""
+"""Protocols: which frames are for training, which are held out, and which metrics score them. Importing is cheap."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Protocol", "Split", "SplitRule", "list_protocols", "load_protocol", "split"]
 
-# Pydantic is imported only when a protocol is asked for.
+# Pydantic is imported only when a protocol is needed.
 __getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={

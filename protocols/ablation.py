@@ -16,7 +16,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
 
 
 def _as_text(value: Any) -> Any:
-    """``4`` and ``true`` as they are written after ``--set``."""
+    """Write a value as a user types it after ``--set``, e.g. ``4`` or ``true``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, (int, float)) else value
@@ -31,16 +31,16 @@ class _Model(BaseModel):
 
 
 class Variant(_Model):
-    """A method under other settings.
+    """A method with other settings.
 
     Attributes:
-        name: on the command line.
-        title: in tables.
-        note: what it changes, where its title does not say so.
-        settings: of the fit, as ``--set`` takes them.
-        by_profile: further ones, by profile.
+        name: the name on the command line.
+        title: the name in tables.
+        note: what it changes, if its title does not say so.
+        settings: settings of the fit, as ``--set`` takes them.
+        by_profile: further settings of the fit, by profile.
         edit: settings of the edit stage; None for a variant that is not edited.
-        editor, editor_settings: of the edit's reference picture, instead of the style's.
+        editor, editor_settings: the editor of the edit's reference picture and its settings, instead of the style's.
     """
 
     name: Name
@@ -53,12 +53,12 @@ class Variant(_Model):
     editor_settings: dict[str, Any] = {}
 
     def settings_of(self, profile: str) -> dict[str, str]:
-        """Of the fit in a profile."""
+        """Return the settings of the fit in a profile."""
         return {**self.settings, **self.by_profile.get(profile, {})}
 
 
 class Table(_Model):
-    """Variants that are read together; ``labels`` are titles that a variant has in this table only."""
+    """A table of variants; ``labels`` are titles of variants in this table only."""
 
     id: Name
     title: str
@@ -67,7 +67,7 @@ class Table(_Model):
 
 
 class Figure(Table):
-    """Pictures of some variants: ``interpolation`` of latent codes, or held-out ``side-views``."""
+    """A figure of some variants: ``interpolation`` of latent codes, or held-out ``side-views``."""
 
     kind: Literal["interpolation", "side-views"]
 
@@ -97,7 +97,7 @@ class Ablation(_Model):
         return self
 
     def chosen(self, only: Sequence[str]) -> tuple[Variant, ...]:
-        """The reference first, then the named variants, or all of them for none named, in the file's order.
+        """Return the reference first, then the named variants (all if none is named), in the file's order.
 
         Raises:
             UserError: there is no such variant.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-# Frame numbers are below this: more than a day of video.
+# Frame numbers are below this limit: more than a day of video.
 MOST_FRAMES = 10_000_000
 Range = tuple[int, int]
 
 
 def format_frames(frames: Sequence[int]) -> str:
-    """Ascending frame numbers as text, runs shortened: ``0-3,7``."""
+    """Write ascending frame numbers as text, with ranges: ``0-3,7``."""
     return format_ranges(_joined([(frame, frame) for frame in frames]))
 
 
@@ -21,29 +21,29 @@ def parse_frames(text: str) -> tuple[int, ...]:
 
 
 def format_ranges(ranges: Sequence[Range]) -> str:
-    """Ranges, both ends included, as text."""
+    """Write ranges, both ends included, as text."""
     return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in ranges)
 
 
 def ranges_of(text: str) -> list[Range]:
-    """The ranges of a text, both ends included; nothing is checked but that they are numbers."""
+    """Read the ranges of a text, both ends included; the text is only checked for numbers."""
     parts = (part.partition("-") for part in text.split(",") if part)
     return [(int(first), int(last or first)) for first, _, last in parts]
 
 
 def frames_of(ranges: Sequence[Range]) -> tuple[int, ...]:
-    """The frame numbers of ranges."""
+    """Return the frame numbers of ranges."""
     return tuple(frame for first, last in ranges for frame in range(first, last + 1))
 
 
 def checked_list(value: object) -> str:
-    """A list that a user wrote, as :func:`format_frames` writes it.
+    """Convert a list that a user wrote to the form of :func:`format_frames`.
 
     Args:
         value: whole numbers and texts such as ``"0-499"``, in any order; or one text with commas.
 
     Raises:
-        ValueError: it is no such list, it is empty, it names a frame twice, or a number is too large.
+        ValueError: it is not such a list, it is empty, it names a frame twice, or a number is too large.
     """
     entries = value.split(",") if isinstance(value, str) else value
     if not isinstance(entries, (list, tuple)):
@@ -58,7 +58,7 @@ def checked_list(value: object) -> str:
 
 
 def first_common(one: Sequence[Range], other: Sequence[Range], closer_than: int = 1) -> tuple[int, int] | None:
-    """A frame of each of two ascending lists that are less than ``closer_than`` apart; None if there are none."""
+    """Return a frame of each of two ascending lists that are less than ``closer_than`` apart, or None."""
     i = j = 0
     while i < len(one) and j < len(other):
         (first, last), (low, high) = one[i], other[j]
@@ -91,7 +91,7 @@ def _range(entry: object) -> Range:
 
 
 def _joined(ranges: Sequence[Range]) -> list[Range]:
-    """Ascending ranges, neighbours made one."""
+    """Return ascending ranges; neighbouring ranges are merged."""
     joined: list[Range] = []
     for first, last in ranges:
         if joined and first == joined[-1][1] + 1:

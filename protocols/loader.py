@@ -1,4 +1,4 @@
-"""Protocol files: TOML read into models that refuse what they do not know, with a hash over every field."""
+"""Protocol files: read TOML into models that refuse unknown fields, and hash all fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from protocols.frame_lists import Range, checked_list, first_common, ranges_of
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
-# TOML files beside the protocols that are none: protocols/ablation.py reads them.
+# TOML files in this folder that are not protocols; protocols/ablation.py reads them.
 NO_PROTOCOLS = ("ablation",)
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 
@@ -37,15 +37,15 @@ class _Model(BaseModel):
 
 
 class SplitRule(_Model):
-    """How frames are divided.
+    """The rule that divides frames into training and held-out frames.
 
     Attributes:
         kind: ``tail`` holds out the last frames, ``random`` draws them uniformly by ``seed``, ``frames`` lists them.
-        held_out_frames: how many are held out; of ``tail`` and ``random``.
+        held_out_frames: number of held-out frames; for ``tail`` and ``random``.
         guard_frames: a training frame is further than this from every held-out one.
-        seed: of ``random``.
-        train_frames_at_most: keep so many of the training frames, evenly spread; None keeps all. Not of ``frames``.
-        train, held_out: of ``frames``: the frame numbers, as :func:`protocols.frame_lists.format_frames` writes them.
+        seed: the random seed; for ``random``.
+        train_frames_at_most: keep this many of the training frames, evenly spaced; None keeps all. Not for ``frames``.
+        train, held_out: the frame numbers, as :func:`protocols.frame_lists.format_frames` writes them; for ``frames``.
     """
 
     kind: Literal["tail", "random", "frames"]
@@ -74,7 +74,7 @@ class SplitRule(_Model):
         return self
 
     def _require_apart(self, train: list[Range], held_out: list[Range]) -> None:
-        """A ValueError where a frame is in both lists, or trains within ``guard_frames`` of a held-out one."""
+        """Raise ValueError if a frame is in both lists, or trains within ``guard_frames`` of a held-out frame."""
         near = first_common(train, held_out, closer_than=self.guard_frames + 1)
         if near is None:
             return
@@ -87,16 +87,16 @@ class SplitRule(_Model):
 
     @model_serializer(mode="wrap")
     def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the lists where there are none: other splits keep the hash that they had before lists were known."""
+        """Leave out empty lists: splits without lists keep the hash that they had before lists were added."""
         fields: dict[str, Any] = whole(self)
         return {key: value for key, value in fields.items() if value is not None or key not in ("train", "held_out")}
 
 
 class Scoring(_Model):
-    """What is scored: the metrics and how the recorded frames become reference frames.
+    """The scoring: the metrics, and how the recorded frames become reference frames.
 
     Attributes:
-        metrics: ids, or ``path/to/file.py:Class``; a relative path starts in the protocol file's folder.
+        metrics: ids, or ``path/to/file.py:Class``; a relative path is relative to the protocol file's folder.
     """
 
     metrics: tuple[str, ...] = Field(min_length=1)
@@ -106,7 +106,7 @@ class Scoring(_Model):
 
 
 class Protocol(_Model):
-    """A protocol: two runs are comparable only under the same :meth:`hash` and the same split."""
+    """A protocol. Two runs are comparable only if they have the same :meth:`hash` and the same split."""
 
     name: Name
     version: int = Field(ge=1)
@@ -120,7 +120,7 @@ class Protocol(_Model):
     short_share: float = Field(gt=0.0, lt=1.0)
     splits: dict[Name, SplitRule] = Field(min_length=1)
     scoring: Scoring
-    # The metrics as the file names them, where ``scoring`` holds absolute paths instead.
+    # The metrics as the file names them; ``scoring`` holds absolute paths.
     _metrics_as_written: tuple[str, ...] | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -135,7 +135,7 @@ class Protocol(_Model):
         return self
 
     def hash(self) -> str:
-        """SHA-256 over every field as the file has it, as canonical JSON; it does not depend on the file's folder."""
+        """Return the SHA-256 of all fields of the file, as canonical JSON; it is the same in every folder."""
         fields = self.model_dump(mode="json")
         if self._metrics_as_written is not None:
             fields["scoring"]["metrics"] = list(self._metrics_as_written)
@@ -143,7 +143,7 @@ class Protocol(_Model):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def placed(self, folder: Path) -> Self:
-        """This protocol with the files of its metrics found from the folder of the protocol's file."""
+        """Return this protocol with the paths of its metric files relative to the folder of the protocol's file."""
         written = self.scoring.metrics
         metrics = tuple(str(folder.absolute() / name) if _names_file(name) else name for name in written)
         if metrics == written:
@@ -153,7 +153,7 @@ class Protocol(_Model):
         return placed
 
     def rule(self, split_name: str | None) -> tuple[str, SplitRule]:
-        """The named split, or the default one for None.
+        """Return the named split, or the default one for None.
 
         Raises:
             UserError: there is no such split.
@@ -165,15 +165,15 @@ class Protocol(_Model):
 
 
 def list_protocols() -> list[Protocol]:
-    """The protocols that come with the toolkit, by name."""
+    """Return the protocols that come with the toolkit, by name."""
     return [_read(path) for path in _files()]
 
 
 def load_protocol(name: str) -> Protocol:
-    """A protocol by name, or from the TOML file at a path.
+    """Return a protocol by name, or from the TOML file at a path.
 
     Raises:
-        UserError: there is none, or its file is not a valid protocol.
+        UserError: there is no such protocol, or its file is not valid.
     """
     path = FOLDER / f"{name}.toml"
     if name.endswith(".toml"):

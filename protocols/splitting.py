@@ -1,4 +1,4 @@
-"""Splits: frame lists from a protocol's rule, the same on every machine."""
+"""Splits: frame lists from a protocol's rule; they are the same on every machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from protocols.loader import Protocol, SplitRule
 
 @dataclass(frozen=True)
 class Split:
-    """The frames of one capture, divided; every list ascends and no frame is in two of them.
+    """The divided frames of one capture; every list is ascending, and no frame is in two lists.
 
     Attributes:
-        name: of the rule, e.g. ``tail-500``.
-        train, test: what a method may learn from, and what it is scored on.
-        guard: kept out of training because a held-out frame is near.
-        unused: left out of training because the rule takes only so many, or does not list them.
+        name: the name of the rule, e.g. ``tail-500``.
+        train, test: frames that a method is fitted on, and frames that it is scored on.
+        guard: frames that are not used for training because a held-out frame is near.
+        unused: frames that are not used for training because the rule limits their number or does not list them.
         faceless: frames without a face, in no other list.
         flags: what a reader must know, e.g. that the capture was too short for the rule.
     """
@@ -37,12 +37,12 @@ class Split:
     flags: tuple[str, ...]
 
     def digest(self) -> str:
-        """SHA-256 of the training and held-out lists."""
+        """Return the SHA-256 of the training and held-out lists."""
         text = f"train {format_frames(self.train)} test {format_frames(self.test)}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; the frame lists as text (:func:`format_frames`)."""
+        """Return plain JSON values; the frame lists are text (:func:`format_frames`)."""
         lists = ("train", "test", "guard", "unused", "faceless")
         plain: dict[str, Any] = asdict(self) | {name: format_frames(getattr(self, name)) for name in lists}
         return plain | {"flags": list(self.flags), "sha256": self.digest()}
@@ -52,10 +52,10 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
     """Divide a capture's frames.
 
     Args:
-        protocol: whose rules.
-        capture_length: frames of the capture.
-        valid_indices: its frames with a face; only these train or are held out.
-        name: of the split; None takes the protocol's default.
+        protocol: the protocol with the rules.
+        capture_length: number of frames in the capture.
+        valid_indices: its frames with a face; only these are used for training or held out.
+        name: the name of the split; None takes the protocol's default.
 
     Raises:
         UserError: no such split, too few frames with a face, or the split lists frames that the capture does not have.
@@ -95,7 +95,7 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
 def _listed(
     protocol: Protocol, name: str, rule: SplitRule, length: int, valid: Sequence[int], flags: list[str]
 ) -> Split:
-    """The frames that the protocol lists, held against the capture."""
+    """Return the frames that the protocol lists, after checking them against the capture."""
     assert rule.train is not None and rule.held_out is not None
     listed = {"train": ranges_of(rule.train), "held_out": ranges_of(rule.held_out)}
     for field, ranges in listed.items():
@@ -125,7 +125,7 @@ def _listed(
 def _held_out(rule: SplitRule, valid: list[int], count: int) -> list[int]:
     if rule.kind == "tail":
         return valid[-count:]
-    # Ranking by hash draws uniformly and, unlike a library's generator, never changes with a version.
+    # Sorting by a hash draws uniformly, and unlike a library's generator it is the same in every version.
     ranked = sorted(valid, key=lambda frame: hashlib.sha256(f"{rule.seed}/{frame}".encode()).digest())
     return sorted(ranked[:count])
 
@@ -138,7 +138,7 @@ def _guarded(valid: list[int], test: list[int], guard_frames: int) -> tuple[list
 
 
 def _gap(ascending: Sequence[int], frame: int) -> int:
-    """How far the nearest of some frames is away; 0 for one of them."""
+    """Return the distance to the nearest of some frames, in frames; 0 for one of them."""
     at = bisect.bisect_left(ascending, frame)
     return min(abs(frame - near) for near in ascending[max(at - 1, 0) : at + 1])
 

@@ -15,15 +15,15 @@ DEFAULT_STYLE = "bronze-statue"
 
 
 class StyleFile(BaseModel):
-    """The content of a style file: an edit to make, as methods get it in an ``EditStyle``.
+    """The content of a style file; methods get it as an ``EditStyle``.
 
     Attributes:
-        name: of the style; the name of its file, unless the file gives another.
-        title: for tables.
+        name: the name of the style; by default the name of its file.
+        title: the name in tables.
         source_caption, target_caption: what the frames show before and after; CLIP-D compares with their difference.
-        instruction: for editors that are told what to do.
-        editor: of the reference picture, a name of ``emo_bench.methods.reference_editors.EDITORS``.
-        editor_settings: its settings.
+        instruction: the instruction for editors that take one.
+        editor: the editor of the reference picture, a name of ``emo_bench.methods.reference_editors.EDITORS``.
+        editor_settings: the settings of the editor.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,15 +38,15 @@ class StyleFile(BaseModel):
 
 
 def list_styles() -> list[StyleFile]:
-    """The styles that come with the toolkit, by name."""
+    """Return the styles that come with the toolkit, by name."""
     return [_read(path) for path in sorted(FOLDER.glob("*.toml"))]
 
 
 def load_style(name: str) -> StyleFile:
-    """A style by name, or from the TOML file at a path.
+    """Return a style by name, or from the TOML file at a path.
 
     Raises:
-        UserError: there is none, or its file is not a valid style.
+        UserError: there is no such style, or its file is not valid.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""Variants of a method as runs, and the figures of an ablation."""
+"""Ablations: run the variants of a method, and draw the figures."""

@@ -24,7 +24,7 @@ VIEWS_APART_DEG = 1.0
 
 
 def interpolation_strip(run: Path, label: str) -> Strip | None:
-    """A run's generator between its outermost pivots (figure 3); None where its fit kept none (a single pivot)."""
+    """Interpolate a run's generator between its outermost pivots (figure 3); None if its fit has only one pivot."""
     path = run / INTERPOLATION
     if not path.is_file():
         return None
@@ -34,14 +34,13 @@ def interpolation_strip(run: Path, label: str) -> Strip | None:
 
 
 def side_views(yaw_deg: NDArray[np.floating], count: int = VIEWS_A_SIDE) -> list[int]:
-    """Positions of ``count`` views to either side: the furthest turned, each some way from the others in time and in
-    angle.
+    """Choose ``count`` views on either side: the largest turns, some distance from each other in time and angle.
 
     Args:
-        yaw_deg: ``[N]``, of the held-out frames in order; NaN is passed over.
+        yaw_deg: ``[N]``, the yaw of the held-out frames in order; NaN is skipped.
 
     Returns:
-        Ascending in yaw; fewer where the clip is short or the head hardly turns.
+        Positions in ascending order of yaw; fewer if the clip is short or the head hardly turns.
     """
     apart = max(len(yaw_deg) // (4 * count), 1)
     chosen: list[int] = []
@@ -62,7 +61,7 @@ def side_views(yaw_deg: NDArray[np.floating], count: int = VIEWS_A_SIDE) -> list
 
 
 def side_view_strips(runs: Sequence[tuple[str, Path]]) -> tuple[list[Strip], list[str]]:
-    """Held-out side views as recorded and as each run renders them (figure 6); and a heading a view.
+    """Return held-out side views as recorded and as each run renders them (figure 6), and a heading for each view.
 
     Args:
         runs: label and folder of finished runs of one actor and split.
@@ -81,10 +80,10 @@ def side_view_strips(runs: Sequence[tuple[str, Path]]) -> tuple[list[Strip], lis
 
 
 def draw_figures(ablation: Ablation, results: Sequence[VariantResult], out: Path) -> list[Path]:
-    """Draw the ablation's figures from the variants that ran, into ``out``; returns the files.
+    """Draw the ablation's figures from the variants that ran, into ``out``; return the files.
 
-    A figure needs two variants, the shown rows being what it compares; one that has fewer is left out, and removed if
-    it lies there from before.
+    A figure needs at least two variants, because it compares its rows. With fewer, the figure is not drawn, and an
+    older file of it is removed.
     """
     runs = {result.variant.name: result for result in results if result.run is not None}
     drawn = []

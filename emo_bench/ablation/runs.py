@@ -1,4 +1,4 @@
-"""Ablations: the variants of a method as runs, with what they have in common computed once."""
+"""Make the variants of a method as runs; stages that several variants share are computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from protocols.ablation import Ablation, Variant
 from protocols.styles import DEFAULT_STYLE
 
 FOLDER = "ablation"
-# In the ablation's folder: results of stages that its runs share.
+# Folder inside the ablation's folder that holds the stage results which the runs share.
 CACHE = "cache"
 
 log = logging.getLogger("emo_bench")
@@ -25,15 +25,14 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class AblationRequest:
-    """What the user asks for.
+    """An ablation that the user asks for.
 
     Attributes:
-        base: actor, protocol, profile, seed, folder, device, and settings that all variants get; its method is not
-            read.
-        style: of the edits.
-        edit_settings: of the edit stage, that all variants get.
-        only: names of variants; none for all.
-        edits: False leaves all edits out.
+        base: actor, protocol, profile, seed, folder, device, and the settings of all variants; its method is not read.
+        style: the style of the edits.
+        edit_settings: settings of the edit stage of all variants.
+        only: names of variants; empty for all.
+        edits: False makes no edits.
     """
 
     base: RunRequest
@@ -45,13 +44,13 @@ class AblationRequest:
 
 @dataclass(frozen=True)
 class VariantResult:
-    """What became of a variant.
+    """The result of one variant.
 
     Attributes:
-        variant: which.
+        variant: the variant.
         run: folder of its finished run, or None.
         edit: folder of its finished edit, or None.
-        missing: for ``run`` and ``edit``, why there is none, in one line; nothing for an edit that no one asked for.
+        missing: for ``run`` and ``edit``, why there is none, in one line; no entry for an edit that was not requested.
     """
 
     variant: Variant
@@ -61,24 +60,24 @@ class VariantResult:
 
 
 def ablation_folder(ablation: Ablation, request: AblationRequest) -> Path:
-    """Where the tables and figures go: ``<runs>/<protocol>/<actor>/ablation/<profile>-s<seed>``.
+    """Return the folder of the tables and figures: ``<runs>/<protocol>/<actor>/ablation/<profile>-s<seed>``.
 
     Raises:
-        UserError: actor, protocol or profile are not there.
+        UserError: there is no such actor, protocol or profile.
     """
     place = plan_run(_run_request(ablation, request, _reference(ablation))).folder
     return place.parent.parent / FOLDER / place.name
 
 
 def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[VariantResult]:
-    """Make the variants, the reference first; what is finished is left as it is, so the same call goes on.
+    """Make the variants, the reference first. Finished stages are skipped, so the same call continues an ablation.
 
-    The runs share the results of their stages in the folder ``cache`` of the ablation: a stage that several have in
-    common is done once. Variants with the same settings are one run, and their edits lie in it. What a single variant
-    lacks is its ``missing``.
+    The runs share the results of their stages in the folder ``cache`` of the ablation: a stage that several runs share
+    is computed once. Variants with the same settings share one run, which holds their edits. If a variant cannot be
+    made, the reason is in its ``missing``.
 
     Raises:
-        UserError: a variant or style is not there, or the reference itself cannot be run.
+        UserError: there is no such variant or style, or the reference itself cannot be run.
     """
     chosen = ablation.chosen(request.only)
     style = named_style(request.style)
@@ -112,7 +111,7 @@ def _edit_request(variant: Variant, style: EditStyle, request: AblationRequest) 
 
 
 def _edited(plan: Plan, variant: Variant, wanted: EditRequest) -> VariantResult:
-    """The variant with its edit, or with the reason why there is none."""
+    """Return the variant with its edit, or with the reason why there is none."""
     try:
         capture, split = plan.applied.capture, plan.applied.split
         edit = plan_edit(plan.method, capture, split.name, split.train, smoke=plan.is_smoke, request=wanted)

@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that ``--help`` comes at once."""
+"""The command line. Commands import what they need only when they run, so that ``--help`` is fast."""
 
 import sys
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ PROGRAM = "emo-bench"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``emo-bench`` and exit.
 
-    0: done; 1: a check or a plug-in failed; 2: the user's mistake or what the machine refuses, in one line on stderr;
-    70: a fault of ours, with its traceback; 130: interrupted.
+    Exit codes: 0: done; 1: a check or a plug-in failed; 2: wrong input, or something that the machine refuses, in one
+    line on stderr; 70: a bug in emo-bench, with its traceback; 130: interrupted.
     """
     sys.exit(_exit_code(arguments))
 
@@ -27,7 +27,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         from emo_bench import paths
         from emo_bench.plug_ins import own_packages
 
-        # Before any command imports reports, protocols or a method.
+        # This comes before any command imports reports, protocols or a method.
         own_packages.claim()
         from emo_bench.cli.app import app
 
@@ -40,19 +40,19 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     except BaseException as error:  # noqa: BLE001 - the one door
         return ending(error, PROGRAM)
     if code == INTERRUPTED:
-        # Typer turns Ctrl-C into this.
+        # Typer raises this for Ctrl-C.
         return ending(KeyboardInterrupt(), PROGRAM)
     return code if isinstance(code, int) else 0
 
 
 def _first_line(error: Exception) -> str:
-    """The message in one line, in the form that names the option at fault."""
+    """Return the message in one line, in the form that names the wrong option."""
     message = getattr(error, "format_message", error.__str__)()
     return " ".join(message.split())
 
 
 def _command(error: Exception) -> str:
-    """``run: `` where the error knows its command."""
+    """Return ``run: `` if the error knows its command."""
     context = getattr(error, "ctx", None)
     path = context.command_path.removeprefix(PROGRAM).strip() if context is not None else ""
     return f"{path}: " if path else ""

@@ -1,4 +1,4 @@
-"""``emo-bench ablate``: the variants of a method, compared."""
+"""``emo-bench ablate``: run and compare the variants of a method."""
 
 import sys
 from pathlib import Path
@@ -92,7 +92,7 @@ def _show(report: "AblationReport") -> None:
 
     from reports.ablation.writing import print_ablation
 
-    # A pipe has no width: 200 columns hold every table.
+    # A pipe has no width: 200 columns are enough for every table.
     print_ablation(report, Console() if sys.stdout.isatty() else Console(width=200))
 
 

@@ -13,7 +13,7 @@ app = group("List, add and inspect actors (videos of one person).")
 
 
 def _tidy() -> None:
-    """Remove what a killed ``actors add`` left of a person's video."""
+    """Remove the files of a person's video that a killed ``actors add`` left."""
     from emo_bench.actors.half_made import remove_half_made
     from emo_bench.actors.library import captures_folder
 

@@ -1,4 +1,4 @@
-"""The commands and their groups; only signatures and help here and in the modules below, no heavy import."""
+"""The commands and their groups. This module and those of the commands import nothing heavy."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ from emo_bench.cli import (
 )
 from emo_bench.cli.options import examples
 
-# Plain help: rich would cost a tenth of a second and break lines that are to be copied.
+# The help is plain: rich takes a tenth of a second and breaks lines that users copy.
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

@@ -1,4 +1,4 @@
-"""``emo-bench assets``: weights and data files, ours and from elsewhere."""
+"""``emo-bench assets``: weights and data files, our own and those of other projects."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``emo-bench check``: the gate of a CI."""
+"""``emo-bench check``: check scores against thresholds in a CI."""
 
 import sys
 from pathlib import Path
@@ -102,7 +102,7 @@ def _show(outcomes: "list[Outcome]", notes: list[str], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    # A pipe has no width: 180 columns hold the table.
+    # A pipe has no width: 180 columns are enough for the table.
     print_outcomes(outcomes, Console() if sys.stdout.isatty() else Console(width=180))
     for note in notes:
         say(f"note: {note}")

@@ -1,4 +1,4 @@
-"""``emo-bench compare``: is one side better than another, metric by metric."""
+"""``emo-bench compare``: test whether one side is better than another, metric by metric."""
 
 import sys
 from pathlib import Path
@@ -61,7 +61,7 @@ def compare(
     from emo_bench.text.plain_text import printable
     from reports.compare.writing import print_comparison
 
-    # A pipe has no width: 160 columns hold the table.
+    # A pipe has no width: 160 columns are enough for the table.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     for comparison in comparisons:
         print_comparison(comparison, console, per_actor)
@@ -70,7 +70,7 @@ def compare(
 
 
 def _newest_pair(folders: list[Path]) -> list[Path]:
-    """The newest run below the folders and the trivial method beside it; a line says which these are."""
+    """Return the newest run below the folders and the trivial method's run beside it; print a line that names them."""
     from reports.compare.newest import newest_pair
 
     newest, trivial = newest_pair(folders)

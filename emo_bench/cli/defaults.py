@@ -1,4 +1,4 @@
-"""What a command takes when the user names nothing. It says so in one line on stderr: stdout may be JSON."""
+"""Defaults of a command when the user names nothing. A line on stderr names them, because stdout may be JSON."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def announce(line: str) -> None:
 
 
 def method_and_actor(method: str | None, actor: str | None) -> tuple[str, str]:
-    """The method and the actor of ``run``; a line says which of them were not named."""
+    """Return the method and the actor of ``run``; print a line about those that the user did not name."""
     chosen = {"method": METHOD} if method is None else {}
     chosen |= {"actor": ACTOR} if actor is None else {}
     if chosen:
@@ -27,7 +27,7 @@ def method_and_actor(method: str | None, actor: str | None) -> tuple[str, str]:
 
 
 def all_runs(runs: list[Path] | None, action: str) -> list[Path]:
-    """The folders that were named, else the folder ``runs``; ``action`` says what the command does with its runs.
+    """Return the named folders, or the folder ``runs``; ``action`` says in the message what the command does.
 
     Raises:
         UserError: nothing was named, and ``runs`` is missing or holds no run.

@@ -1,4 +1,4 @@
-"""``emo-bench doctor``: what works here."""
+"""``emo-bench doctor``: check what works on this machine."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""``emo-bench methods``, ``metrics`` and ``protocols``: what there is to choose from."""
+"""``emo-bench methods``, ``metrics`` and ``protocols``: list and describe the choices."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emo_bench.metrics import MetricState
     from emo_bench.plug_ins.check import Check
 
-# Frames that a metric is tried on: enough for several batches, large enough for every built-in metric.
+# Number of frames on which a metric is tried: enough for several batches, and enough for every built-in metric.
 CHECK_FRAMES, CHECK_PX = 6, 192
 
 methods = group("List, describe and check methods.")
@@ -64,7 +64,7 @@ def show_method(
             *((f"{profile}:", problem) for profile, problem in problems.items()),
         ]
     )
-    # A command method's configuration holds more than what --set reaches.
+    # A command method's configuration holds more than the settings of --set.
     reached = {profile: settings_of(config) for profile, config in configs.items()}
     settings = list(dict.fromkeys(key for config in reached.values() for key in config))
     if settings:
@@ -118,7 +118,7 @@ def check_metric(
     from emo_bench.metrics.contract import check_metric as check
     from emo_bench.metrics.registry import metric_class
 
-    # A wrong name is told before a video is decoded.
+    # A wrong name is reported before a video is decoded.
     metric_class(name)
     frames = np.stack(list(actors.load(actor).frames(range(CHECK_FRAMES), size=CHECK_PX)))
     _print_checks(check(name, frames))
@@ -177,7 +177,7 @@ def show_protocol(
 
 
 def _print_checks(checks: "Iterable[Check]") -> None:
-    """Print one line per check while they are made; exit code 1 if one fails."""
+    """Print one line per check while the checks run; exit with code 1 if one fails."""
     failed = False
     for check in checks:
         failed |= check.ok is False
@@ -188,7 +188,7 @@ def _print_checks(checks: "Iterable[Check]") -> None:
 
 
 def _described(state: "MetricState") -> tuple[str, str, str, str, str, str]:
-    """Id, version, direction, unit, what it needs and its backend; only the id of a plug-in that cannot be loaded."""
+    """Return id, version, direction, unit, requirements and backend; only the id if a plug-in cannot be loaded."""
     info = state.info
     if info is None:
         return (state.id, "-", "-", "-", "-", "-")

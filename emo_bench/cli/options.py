@@ -30,14 +30,14 @@ RunsToRead = Annotated[
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help: each command on a line of its own, so that it can be copied."""
+    """Return the end of a command's help: each command is on a line of its own, so that it can be copied."""
     title = "Example:" if len(commands) == 1 else "Examples:"
     # Typer does not wrap a paragraph that begins with this character.
     return "\n".join(["\b", title, *(f"  emo-bench {command}" for command in commands)])
 
 
 def finite(value: float | None) -> float | None:
-    """Check the value of a number's option: NaN is neither below nor above its bounds, and is refused here."""
+    """Check a number option: NaN is neither below nor above the bounds, so it is refused here."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a number")
     return value

@@ -1,4 +1,4 @@
-"""What commands print: aligned columns for people, JSON for programs."""
+"""Output of commands: aligned columns for people, JSON for programs."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

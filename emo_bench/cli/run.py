@@ -89,7 +89,7 @@ def run(
 
 
 def parse_settings(pairs: list[str]) -> dict[str, str]:
-    """``["a=1"] -> {"a": "1"}``."""
+    """Convert ``["a=1"]`` to ``{"a": "1"}``."""
     settings: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""``emo-bench score``: score frames made anywhere."""
+"""``emo-bench score``: score frames from any source."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -164,7 +164,7 @@ def _file_as_run(frames: Path, name: str | None, actor: str, choices: Mapping[st
 
 
 def _labels(given: str, masks: Path | None) -> tuple[int, ...]:
-    """The numbers of ``--mask-labels``."""
+    """Return the numbers of ``--mask-labels``."""
     from emo_bench.errors import UserError
 
     words = [word.strip() for word in given.split(",") if word.strip()]
@@ -176,7 +176,7 @@ def _labels(given: str, masks: Path | None) -> tuple[int, ...]:
 
 
 def _refuse(why: str, options: Mapping[str, object]) -> None:
-    """A UserError for the first option that was given where it means nothing."""
+    """Raise a UserError for the first given option that has no meaning here."""
     from emo_bench.errors import UserError
 
     for option, value in options.items():

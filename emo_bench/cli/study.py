@@ -1,4 +1,4 @@
-"""``emo-bench study``: what people think of edits, as the paper's Table 3."""
+"""``emo-bench study``: people's opinions of edits, as in the paper's Table 3."""
 
 from pathlib import Path
 from typing import Annotated

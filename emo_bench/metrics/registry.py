@@ -1,4 +1,4 @@
-"""The metrics that there are: built in, installed as plug-ins, or in a Python file."""
+"""The known metrics: built-in ones, installed plug-ins, and metrics in a Python file."""
 
 import functools
 import hashlib
@@ -14,7 +14,8 @@ from emo_bench.metrics.watched import missing_for, open_metric
 from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
 ENTRY_POINT_GROUP = "emo_bench.metrics"
-# An id names columns of tables and files, stands in lists with commas, and may be matched by globs.
+# The rule for ids: an id names columns of tables and files, is a member of lists with commas, and may be matched by
+# globs.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 ID_RULE = "use letters, digits, dash, underscore and dot, at most 60 characters"
 _BUILT_IN = {
@@ -55,19 +56,19 @@ _BUILT_IN = {
     "lmd-native-mouth": "emo_bench.metrics.quirks:NativeMouthLMD",
 }
 _KIND = Kind("metric", ENTRY_POINT_GROUP, Metric, "emo_bench.metrics.Metric", _BUILT_IN, ", or path/to/file.py:Class")
-# Classes of metrics in files that this process has loaded, by id; the one loaded last for an id.
+# Classes of metrics from files that this process has loaded, by id; for each id the class that was loaded last.
 _from_files: dict[str, type[Metric]] = {}
 
 
 @dataclass(frozen=True)
 class MetricState:
-    """A metric and whether it can run here.
+    """A metric, and whether it can run here.
 
     Attributes:
-        id: by which it is named.
-        info: what it says of itself; None for a plug-in that cannot be loaded.
-        missing: why it cannot run here, in one line with the remedy; None where it can.
-        backend: what would compute it; None where it cannot run, or was not asked for.
+        id: the id that names it.
+        info: its description of itself; None for a plug-in that cannot be loaded.
+        missing: why it cannot run here and how to fix that, in one line; None if it can run.
+        backend: what would compute it; None if it cannot run, or if the backend was not requested.
     """
 
     id: str
@@ -77,23 +78,23 @@ class MetricState:
 
 
 def list_metrics(with_backends: bool = False) -> list[MetricState]:
-    """Every known metric in a fixed order: built-in first, then plug-ins by name.
+    """Return every known metric in a fixed order: built-in first, then plug-ins by name.
 
-    A plug-in that fails is in the list with what is wrong with it.
+    A plug-in that fails is in the list, with the reason.
 
     Args:
-        with_backends: also open each metric that can run here, to say what would compute it; takes some seconds.
+        with_backends: also open each metric that can run here, to find its backend; this takes some seconds.
     """
     return [_state(name, with_backends) for name in _KIND.places()]
 
 
 def known_ids() -> tuple[str, ...]:
-    """The ids of the built-in and of the installed metrics; nothing is imported."""
+    """Return the ids of the built-in and of the installed metrics; nothing is imported."""
     return tuple(_KIND.places())
 
 
 def metric_class(name: str) -> type[Metric]:
-    """The class of a metric by its id, or by ``path/to/file.py:Class``.
+    """Return the class of a metric by its id, or by ``path/to/file.py:Class``.
 
     Raises:
         UserError: there is no such metric, it cannot be imported, or its class lacks something.
@@ -116,7 +117,7 @@ def metric_class(name: str) -> type[Metric]:
 
 
 def scored_class(metric_id: str) -> type[Metric]:
-    """The class of a metric that this process has scored with, by its id, also where it is in a file."""
+    """Return the class of a metric that this process has scored with, by its id, also if the class is in a file."""
     return _from_files.get(metric_id) or metric_class(metric_id)
 
 
@@ -126,7 +127,7 @@ def may_use_clip(name: str) -> bool:
 
 
 def require_distinct(classes: Iterable[type[Metric]]) -> None:
-    """A UserError for two metrics that are to stand in one table under one id."""
+    """Raise a UserError if two metrics of one table have the same id."""
     by_id: dict[str, type[Metric]] = {}
     for cls in classes:
         other = by_id.setdefault(cls.info.id, cls)
@@ -135,7 +136,7 @@ def require_distinct(classes: Iterable[type[Metric]]) -> None:
 
 
 def _state(name: str, with_backends: bool) -> MetricState:
-    """The state of one metric; what is wrong with a plug-in stands in ``missing``."""
+    """Return the state of one metric; if a plug-in is wrong, ``missing`` says why."""
     info = None
     try:
         cls = metric_class(name)
@@ -151,7 +152,7 @@ def _state(name: str, with_backends: bool) -> MetricState:
 
 @functools.cache
 def _installed(name: str, place: str) -> type[Metric]:
-    """A built-in or installed metric; ``place`` is where it is, so that another package's is another one."""
+    """Return a built-in or installed metric; ``place`` tells two packages with the same metric id apart."""
     found = _checked(load_class(name, _KIND), name)
     if found.info.id != name:
         raise UserError(f"metric {name}: {place} calls itself {found.info.id!r}")
@@ -160,16 +161,16 @@ def _installed(name: str, place: str) -> type[Metric]:
 
 @functools.lru_cache(maxsize=64)
 def _in_file(path: str, name: str, sha256: str) -> type[Metric]:
-    """The metric of a file as it is now; a changed file is executed again."""
+    """Load the metric of a file in its present state; a changed file is executed again."""
     found = _checked(load_class(name, _KIND), name)
     if found.info.id in _BUILT_IN:
         raise UserError(f"{name}: {found.info.id!r} is the id of a metric of emo-bench: give yours another info.id")
-    # The class of one file may be imported from another: the record names the file that the user named.
+    # The class may be imported from another file: the record names the file that the user gave.
     return type(found.__name__, (found,), {"file_sha256": sha256, "__module__": found.__module__})
 
 
 def _checked(cls: type[Metric], name: str) -> type[Metric]:
-    """The class, if it has all that a metric needs before it is opened."""
+    """Return the class after checking that it has all that a metric needs before it is opened."""
     who = f"metric {name}: {cls.__name__}"
     if cls.score is Metric.score and cls.score_batch is Metric.score_batch:
         raise UserError(f"{who} lacks score")
@@ -185,7 +186,7 @@ def _checked(cls: type[Metric], name: str) -> type[Metric]:
 
 
 def _wrong_field(info: MetricInfo) -> str:
-    """What is wrong with the first wrong field of a metric's info, in words; ``""`` where all are right."""
+    """Say what is wrong with the first wrong field of a metric's info; ``""`` if all fields are right."""
     if not isinstance(info.id, str) or not ID.fullmatch(info.id):
         return f"id is {shortened(repr(info.id))}: {ID_RULE}"
     directions = get_args(Direction)

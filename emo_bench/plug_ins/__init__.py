@@ -1,1 +1,1 @@
-"""Methods and metrics of other people: how their classes are found and called."""
+"""Plug-ins: find, check and call methods and metrics that other people wrote."""

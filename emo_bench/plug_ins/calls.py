@@ -1,4 +1,4 @@
-"""Call code that is not ours: its errors are told apart from our bugs; its prints and working directory stay apart."""
+"""Call code that is not ours: separate its errors from our bugs, and contain its prints and its working directory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from emo_bench.system.endings import machine_failure
 from emo_bench.system.libraries import missing_library
 from emo_bench.text.plain_text import printable
 
-# Errors of the machine that any code can get: not a bug of the plug-in.
+# Errors of the machine that any code can get; they are not bugs of the plug-in.
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 _OURS = (__file__, contextlib.__file__)
-# A traceback has at most so many characters: what was raised may quote a file of a gigabyte.
+# Greatest number of characters of a traceback: an error message may quote a file of a gigabyte.
 _LONGEST_TRACEBACK = 20_000
 
 log = logging.getLogger("emo_bench")
@@ -34,18 +34,18 @@ log = logging.getLogger("emo_bench")
 def plug_in_call(who: str, what: str, *, show_traceback: bool = True) -> Iterator[None]:
     """Run foreign code in the block.
 
-    Whatever it raises becomes a MethodError of one line, and its own traceback goes to the log once. What a user can
-    mend (UserError), what the machine refuses (a full disk, no memory) and interruptions pass. A child process that the
-    code forked and that comes out of the block ends there.
+    An exception becomes a MethodError of one line, and its traceback goes to the log once. Three kinds of exceptions
+    pass unchanged: what the user can fix (UserError), what the machine refuses (a full disk, no memory), and
+    interruptions. A child process that the code forked ends when it leaves the block.
 
     Args:
-        who: e.g. ``method my-avatar``.
-        what: of it is called, e.g. ``fit``.
+        who: the plug-in, e.g. ``method my-avatar``.
+        what: the function that is called, e.g. ``fit``.
         show_traceback: whether the traceback goes to the log.
 
     Raises:
-        MethodError: the code failed, called ``sys.exit``, or reached for a held-out frame.
-        UserError: out of memory; or as the code raises it.
+        MethodError: the code failed, called ``sys.exit``, or read a held-out frame.
+        UserError: out of memory, or the code raised it.
     """
     process = os.getpid()
     try:
@@ -54,7 +54,7 @@ def plug_in_call(who: str, what: str, *, show_traceback: bool = True) -> Iterato
     except (UserError, Terminated, KeyboardInterrupt) as passed:
         _end_forked_child(process, who, passed)
         raise
-    except BaseException as raised:  # GeneratorExit too: no generator of ours is closed inside such a block.
+    except BaseException as raised:  # GeneratorExit too: none of our generators is closed inside such a block.
         _end_forked_child(process, who, raised)
         error = _tellable(raised)
         if isinstance(error, PermissionError) and "held out" in str(error):
@@ -71,12 +71,11 @@ def plug_in_call(who: str, what: str, *, show_traceback: bool = True) -> Iterato
 
 @contextmanager
 def kept_apart(who: str) -> Iterator[None]:
-    """While the block runs, what is printed to stdout goes to stderr; afterwards streams and working directory are as
-    they were.
+    """Send what the block prints to stdout to stderr; restore the streams and the working directory afterwards.
 
-    stdout is for what a command prints. ``os._exit`` in the block ends the process as a failure, in one line. Blocks
-    may be nested, and run in several threads. A child process that was forked in the block and comes out of it ends
-    there.
+    stdout is reserved for the output of a command. ``os._exit`` in the block ends the process as a failure, with one
+    line. Blocks may be nested, and may run in several threads. A child process that was forked in the block ends when
+    it leaves the block.
     """
     folder, process = _working_directory(), os.getpid()
     _divert()
@@ -95,16 +94,16 @@ def kept_apart(who: str) -> Iterator[None]:
 
 
 def in_words(error: BaseException) -> str:
-    """What was raised, in one line."""
+    """Describe an exception in one line."""
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
     return shortened(" ".join(f"{type(error).__name__}: {error}".split()), 400)
 
 
 def own_traceback(error: BaseException) -> str:
-    """The traceback as it would stand in a program of its own: from the first line that is not ours.
+    """Return the traceback as a program of its own would print it: it starts at the first line that is not ours.
 
-    Its middle is left out where it is long, and nothing in it steers a terminal.
+    A long traceback loses its middle, and control characters are escaped.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_our_callers()):
@@ -118,7 +117,7 @@ def own_traceback(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """``file:line`` of what went wrong, ``""`` where only the machinery of imports is to be named."""
+    """Return the ``file:line`` of an error; ``""`` if only Python's import machinery could be named."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     machinery = ("<frozen ", str(Path(importlib.__file__).parent), *_our_callers())
@@ -127,7 +126,7 @@ def place_of(error: BaseException) -> str:
 
 
 def _tellable(error: BaseException) -> BaseException:
-    """The error, or one in its place where asking for its message raises."""
+    """Return the error, or a replacement if the error's own message cannot be read without an exception."""
     try:
         str(error)
     except BaseException:  # noqa: BLE001 - the message is foreign code, too
@@ -162,13 +161,13 @@ def _working_directory() -> str | None:
 
 
 class _Unclosed:
-    """A stream that foreign code may close without closing it for the others."""
+    """A stream that foreign code may close; the process's own stream stays open."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def close(self) -> None:
-        """Flush."""
+        """Flush the stream."""
         self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -177,7 +176,7 @@ class _Unclosed:
 
 @dataclass(frozen=True)
 class _Streams:
-    """stdout and stderr: of Python, and duplicates of the process's, by the number that they had."""
+    """The streams stdout and stderr: Python's objects, and duplicates of the process's descriptors by their numbers."""
 
     stdout: Any
     stderr: Any
@@ -192,7 +191,7 @@ _process = os.getpid()
 
 
 def _divert() -> None:
-    """Send stdout, of Python and of the process, to stderr; the outermost of nested calls does it."""
+    """Send stdout, of Python and of the process, to stderr; only the outermost of nested calls does it."""
     global _depth, _kept, _process
     with _lock:
         _depth += 1
@@ -226,9 +225,9 @@ def _bring_back() -> None:
 
 
 def _end_forked_child(process: int, who: str, error: BaseException | None = None) -> None:
-    """End this process if it is not the one that called the plug-in: a copy of it would go on with the same work.
+    """End this process if it is a child that the plug-in forked: the child would do our work a second time.
 
-    ``sys.exit`` in the child ends it with its own code.
+    After ``sys.exit`` the child ends with the code of that call.
     """
     if os.getpid() == process:
         return
@@ -241,13 +240,13 @@ def _end_forked_child(process: int, who: str, error: BaseException | None = None
 
 
 def _write_to_stderr(text: str) -> None:
-    """A line on the process's own stderr, also while the streams are diverted or closed."""
+    """Print a line on the process's original stderr, also while the streams are redirected or closed."""
     with contextlib.suppress(OSError):
         os.write(_kept.descriptors.get(2, 2), f"emo-bench: {printable(text)}\n".encode("utf-8", "backslashreplace"))
 
 
 def _leave_as_failed(status: int) -> NoReturn:
-    """Replaces ``os._exit``, which a child process may call; in this process it would end an unfinished run with 0."""
+    """Replace ``os._exit``: a child process may call it; in this process it would end an unfinished run with code 0."""
     if os.getpid() != _process:
         _leave(status)
     _write_to_stderr(f"a method or metric ended the process with os._exit({status!r})")

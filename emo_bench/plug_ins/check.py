@@ -1,4 +1,4 @@
-"""The outcome of one promise of a plug-in that was tried."""
+"""The result of a check of a plug-in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one promise: ``ok`` is None where it could not be tried; ``detail`` says why or what."""
+    """The result of one check: ``ok`` is None if it could not be made; ``detail`` says why, or what was found."""
 
     name: str
     ok: bool | None

@@ -1,4 +1,4 @@
-"""A plug-in's class, found by an installed name or in a Python file, and checked; what is wrong is one line."""
+"""Find a plug-in's class by an installed name or in a Python file, and check it; an error is reported in one line."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Kind:
     """A kind of plug-in.
 
     Attributes:
-        word: what one is called in messages, e.g. ``method``.
-        group: the entry-point group of installed ones.
-        base: the class that each of them extends; ``base_name`` is its name in messages.
-        built_in: ours, ``name -> "module:Class"``; no plug-in replaces them.
-        others: what a user may give instead of a name, as text behind the list of names.
+        word: the word for one in messages, e.g. ``method``.
+        group: the entry-point group of installed plug-ins.
+        base: the class that each plug-in extends; ``base_name`` is its name in messages.
+        built_in: our own, ``name -> "module:Class"``; no plug-in replaces them.
+        others: what a user may give instead of a name; this text follows the list of names in a message.
     """
 
     word: str
@@ -44,7 +44,7 @@ class Kind:
     others: str
 
     def places(self) -> Mapping[str, str]:
-        """``name -> "module:Class"``: the built-in ones first, then those of installed packages by name."""
+        """Return ``name -> "module:Class"``: the built-in ones first, then those of installed packages by name."""
         return {
             **self.built_in,
             **{name: place for name, place in installed(self.group).items() if name not in self.built_in},
@@ -52,21 +52,21 @@ class Kind:
 
 
 def installed(group: str) -> dict[str, str]:
-    """``name -> value`` of the entry points of a group, by name; nothing of theirs is imported."""
+    """Return ``name -> value`` of the entry points of a group, by name; none of them is imported."""
     return {entry.name: entry.value for entry in sorted(entry_points(group=group), key=lambda entry: entry.name)}
 
 
 def file_and_class(name: str) -> tuple[Path, str] | None:
-    """The two parts of ``path/to/file.py:Class``; the class is ``""`` where none is named. None for another name."""
+    """Return the two parts of ``path/to/file.py:Class``; the class is ``""`` if there is none. None for other names."""
     file, _, attribute = name.rpartition(":") if not name.endswith(".py") else (name, "", "")
     return (Path(file), attribute) if file.endswith(".py") else None
 
 
 def load_class(name: str, kind: Kind) -> type[Any]:
-    """The class of an installed or built-in name, or of ``path/to/file.py:Class``; no abstract method of it is missing.
+    """Return the class of an installed or built-in name, or of ``path/to/file.py:Class``; it has no abstract method.
 
     Raises:
-        UserError: there is none, it cannot be imported, or it is not a finished class of this kind.
+        UserError: there is no such class, it cannot be imported, or it is not a complete class of this kind.
     """
     in_file = file_and_class(name)
     if in_file is not None:
@@ -81,7 +81,7 @@ def load_class(name: str, kind: Kind) -> type[Any]:
 
 
 def import_module(module: str, failed: str) -> ModuleType:
-    """An installed module; whatever it raises is a UserError of one line that begins with ``failed``."""
+    """Import an installed module; an exception becomes a UserError of one line that begins with ``failed``."""
     with _in_one_line(failed):
         return importlib.import_module(module)
 
@@ -89,8 +89,9 @@ def import_module(module: str, failed: str) -> ModuleType:
 def module_from_file(path: Path, word: str) -> ModuleType:
     """Execute a Python file as a module of its own name.
 
-    Modules in the file's folder come first while the file is imported, as for a script, and last for imports inside its
-    functions. Only the names of emo-bench's own packages (:data:`own_packages.NAMES`) mean emo-bench's in either case.
+    While the file is imported, modules in its folder come first on the search path, as for a script. For imports inside
+    its functions they come last. The names of emo-bench's own packages (:data:`own_packages.NAMES`) always mean
+    emo-bench's packages.
 
     Args:
         path: the file.
@@ -111,11 +112,11 @@ def module_from_file(path: Path, word: str) -> ModuleType:
     sys.modules[module_name] = module
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
-    # A file that was written since the interpreter last looked into the folder is seen, too.
+    # This also finds files that were written after the interpreter last read the folder.
     importlib.invalidate_caches()
     try:
         with _in_one_line(f"{path} cannot be imported", hidden):
-            # Not exec_module: it may take compiled code of an older text that was written in the same second.
+            # exec_module is not used: it may run compiled code of an older text that was written in the same second.
             exec(loader.source_to_code(path.read_bytes(), str(path)), vars(module))
     except UserError:
         del sys.modules[module_name]
@@ -130,10 +131,10 @@ def module_from_file(path: Path, word: str) -> ModuleType:
 
 
 def _hidden_names(path: Path) -> str:
-    """What a file imports by a name that means another module than the one beside it, in words; ``""`` for nothing.
+    """Name the file's imports that find another module than the one beside the file; ``""`` if there are none.
 
     Raises:
-        UserError: an imported module of another plug-in's folder would be taken for the one beside this file.
+        UserError: the file would get a module that is already imported from another plug-in's folder.
     """
     folder = path.resolve().parent
     beside = [name for name in _imported_names(path) if _place_beside(folder, name) is not None]
@@ -152,7 +153,7 @@ def _hidden_names(path: Path) -> str:
 
 
 def _place_beside(folder: Path, name: str) -> Path | None:
-    """The module or package of that name in a folder; a folder without Python files is none."""
+    """Return the module or package of that name in a folder; a folder without Python files is no package."""
     package, module = folder / name, folder / f"{name}.py"
     if (package / "__init__.py").is_file() or (package.is_dir() and any(package.glob("*.py"))):
         return package
@@ -160,11 +161,11 @@ def _place_beside(folder: Path, name: str) -> Path | None:
 
 
 def _imported_names(path: Path) -> list[str]:
-    """The top-level names that a file imports anywhere, in order; none of a file that is no Python."""
+    """Return the top-level names that a file imports anywhere, in order; none if the file is not valid Python."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # Executing the file will tell it.
+        # The error appears again when the file is executed.
         return []
     names: dict[str, None] = {}
     for node in ast.walk(tree):
@@ -177,7 +178,7 @@ def _imported_names(path: Path) -> list[str]:
 
 @contextmanager
 def _in_one_line(failed: str, hint: str = "") -> Iterator[None]:
-    """Whatever a plug-in's module raises is one line with its place; ``hint`` follows it."""
+    """Turn an exception of a plug-in's module into a UserError of one line with its place; ``hint`` follows."""
     try:
         with kept_apart("a plug-in's file"):
             yield
@@ -187,14 +188,14 @@ def _in_one_line(failed: str, hint: str = "") -> Iterator[None]:
 
 
 def said_in_words(error: BaseException) -> str:
-    """What a plug-in's code raised and where, in one line."""
+    """Describe an exception of a plug-in's code and its place, in one line."""
     said = error.msg if isinstance(error, SyntaxError) else error
     place = place_of(error)
     return " ".join(f"{type(error).__name__}: {said}".split()) + (f" ({place})" if place else "")
 
 
 def _attribute(module: ModuleType, attribute: str, place: str, kind: Kind) -> type[Any]:
-    """The class of that name; ``place`` says in messages where it was looked for."""
+    """Return the class of that name; ``place`` says in messages where it was looked for."""
     found = getattr(module, attribute, None)
     if isinstance(found, type) and issubclass(found, kind.base):
         return found
@@ -212,7 +213,7 @@ def _attribute(module: ModuleType, attribute: str, place: str, kind: Kind) -> ty
 
 
 def _finished(cls: type[Any], name: str, kind: Kind) -> type[Any]:
-    """The class, if it has every method that the interface leaves to it."""
+    """Return the class after checking that it has every abstract method of the interface."""
     lacking = sorted(getattr(cls, "__abstractmethods__", ()))
     if lacking:
         raise UserError(f"{kind.word} {name}: {cls.__name__} lacks {', '.join(lacking)}")

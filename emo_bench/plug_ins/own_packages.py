@@ -1,4 +1,4 @@
-"""The names of emo-bench's own packages mean these packages, whatever folder comes first on ``sys.path``."""
+"""Make the names of emo-bench's own packages mean these packages, whichever folder is first on ``sys.path``."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from emo_bench.errors import UserError
 
 # The top-level packages of the wheel.
 NAMES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports")
-# The folder that holds them: site-packages, or the repository.
+# The folder of these packages: site-packages, or the repository.
 HOME = Path(__file__).resolve().parents[2]
 
 
 class OwnPackages:
-    """A finder of ``sys.meta_path`` that serves :data:`NAMES` from :data:`HOME` and nothing else."""
+    """A finder for ``sys.meta_path`` that finds :data:`NAMES` in :data:`HOME` and nothing else."""
 
     @classmethod
     def find_spec(
         cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of one of our packages; None for any other module, and for a package that is not in ``HOME``."""
+        """Return the spec of one of our packages; None for other modules, and for a package that is not in ``HOME``."""
         return PathFinder.find_spec(name, [str(HOME)]) if path is None and name in NAMES else None
 
 
@@ -48,7 +48,7 @@ def claim() -> None:
 
 
 def place_of_package(module: ModuleType | None) -> Path | None:
-    """The file or the package's folder that a module came from; None where it has none."""
+    """Return the file, or the package's folder, that a module came from; None if it has none."""
     if module is None:
         return None
     file = getattr(module, "__file__", None)
