@@ -1,6 +1,6 @@
-"""The one law of what may be compared: which runs share a table, which are paired, and which are repeats of each other.
+"""The rules for which runs may be compared: which share a table, which are paired, and which are repeats.
 
-docs/reports.md ("What may be compared") gives the law in plain words. Reports, ``emo-bench compare``,
+docs/reports.md ("What may be compared") gives the rules in plain words. Reports, ``emo-bench compare``,
 ``emo-bench check`` and the tables of ablations all ask this module.
 """
 

@@ -31,7 +31,7 @@ def method(tmp_path: Path) -> str:
 def test_the_method_has_as_many_lines_as_the_page_says(method: str) -> None:
     lines = [line for line in Path(method.rpartition(":")[0]).read_text(encoding="utf-8").splitlines() if line.strip()]
     assert len(lines) <= MOST_LINES and max(map(len, lines)) <= 120
-    assert f"The file has {len(lines)} lines." in PAGE.read_text(encoding="utf-8")
+    assert f"The file has {len(lines)} lines without blank ones." in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_method_keeps_what_every_method_promises(method: str, capsys: pytest.CaptureFixture[str]) -> None:

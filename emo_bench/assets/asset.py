@@ -34,8 +34,8 @@ class Asset:
     Attributes:
         file: its name in asset folders and in the cache.
         kind: what it is, in words; `PRIOR` for what Emo-Avatar may start from.
-        needed_by: what looks for it.
-        source: whose it is.
+        needed_by: which methods or metrics use it.
+        source: who made it.
         size_bytes, sha256: what a file must have; None where nobody has published them. A folder's sha256 is that of
             the output of `sha256sum` in it, on the sorted files of `holds`.
         size_about: in words, where the exact size is not known.

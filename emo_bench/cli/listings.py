@@ -106,11 +106,11 @@ def list_metrics(as_json: Json = False) -> None:
 @metrics.command("check", epilog=examples("metrics check psnr", "metrics check contrast.py:ContrastError"))
 def check_metric(
     name: Annotated[str, typer.Argument(help="A metric's id, or path/to/file.py:Class.")],
-    actor: Annotated[str, typer.Option(help="Whose first frames it is tried on.")] = "1",
+    actor: Annotated[str, typer.Option(help="Name of the actor. Its first frames are used.")] = "1",
 ) -> None:
     """Check on a few frames what every metric must do.
 
-    Each check prints one line. The exit code is 1 if one fails, and 2 if the metric cannot run on this machine.
+    Each check prints one line. The exit code is 1 if a check fails, and 2 if the metric cannot run on this machine.
     """
     import numpy as np
 

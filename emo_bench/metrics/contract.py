@@ -41,18 +41,18 @@ def check_metric(name: str, reference: FramesU8) -> Iterator[Check]:
         raise UserError(f"metric {cls.info.id} needs frames of {least} px or more, these have {width}x{height}")
     frames = damaged(reference)
     trial = _Trial(cls, settings, frames, reference)
-    said = _tried("it says what it is", trial.described)
+    said = _tried("info and backend are complete", trial.described)
     yield said
     if not said.ok:
         return
-    scored = _tried("scores: float64, one a frame", trial.scored)
+    scored = _tried("scores: float64, one per frame", trial.scored)
     yield scored
     if not scored.ok:
         return
     yield _tried("every undefined score has a reason", trial.undefined)
     yield _tried("same frames, same scores", trial.same_again)
     yield _tried("same scores in other batches", trial.same_in_parts)
-    yield _tried("frames and reference are left as they are", trial.inputs_unchanged)
+    yield _tried("frames and reference are not changed", trial.inputs_unchanged)
     yield _tried("needs_reference is true", trial.reference_check)
     yield _tried("takes_region is true", trial.region)
     yield _tried("one number of a video", trial.aggregate)
@@ -126,7 +126,7 @@ class _Trial:
     def same_again(self) -> str:
         again = self.raw([len(self.frames)], self.own_reference)
         if not np.array_equal(again, self.whole, equal_nan=True):
-            raise _Broken(f"a second time they are others: {_first_gap(self.whole, again)}")
+            raise _Broken(f"the second scoring differs: {_first_gap(self.whole, again)}")
         return ""
 
     def same_in_parts(self) -> str:
@@ -134,7 +134,7 @@ class _Trial:
         for sizes in ([1] * count, [2, count - 2]):
             parts = self.raw(sizes, self.own_reference)
             if not np.allclose(parts, self.whole, RELATIVE, ABSOLUTE, equal_nan=True):
-                raise _Broken(f"in batches of {sizes[0]} they are others: {_first_gap(self.whole, parts)}")
+                raise _Broken(f"in batches of {sizes[0]} the scores differ: {_first_gap(self.whole, parts)}")
         return ""
 
     def inputs_unchanged(self) -> str:

@@ -79,7 +79,7 @@ def open_runs(folders: Sequence[Path]) -> OpenedRuns:
         more = f" ({len(damaged) - 1} more runs are damaged)" if len(damaged) > 1 else ""
         raise UserError(f"{next(iter(damaged.values()))}{more}")
     if not finished:
-        raise UserError("no run is finished yet: give its emo-bench run command again")
+        raise _none_finished(folders)
     return OpenedRuns(tuple(finished), tuple(unfinished), damaged)
 
 
@@ -147,8 +147,13 @@ def newest_finished(paths: Iterable[Path]) -> Path:
             rank = TRIVIAL.index(method) if method in TRIVIAL else len(TRIVIAL)
             finished.append((rank, manifest["stages"][STAGES[-1]]["finished_at"], folder))
     if not finished:
-        raise UserError(f"{', '.join(map(str, paths))}: no run is finished yet: {AGAIN}")
+        raise _none_finished(paths)
     return max(finished)[-1]
+
+
+def _none_finished(folders: Sequence[Path]) -> UserError:
+    where = f"{folders[0]} and {len(folders) - 1} more folders" if len(folders) > 3 else ", ".join(map(str, folders))
+    return UserError(f"no run in {where} is finished: repeat the emo-bench run command that started one")
 
 
 def read_scores(folder: Path, manifest: dict[str, Any]) -> pandas.DataFrame:

@@ -39,26 +39,28 @@ BROKEN = {
     "float32": (with_body("return np.ones(len(batch), np.float32)"), "scores", "they are float32: return float64"),
     "complex": (with_body("return np.ones(len(batch), complex)"), "scores", "they must be real numbers"),
     "raises": (with_body("raise KeyError('mouth')"), "scores", "score_batch failed: KeyError: 'mouth'"),
-    "no backend": (METRIC.replace('    backend = Backend("numpy")\n', ""), "it says what it is", "backend is None"),
+    "no backend": (
+        METRIC.replace('    backend = Backend("numpy")\n', ""), "info and backend are complete", "backend is None"
+    ),
     "undefined": (
         with_body("return np.where(np.arange(len(batch)) == 0, np.nan, batch.reference.mean(axis=(1, 2, 3)))"),
         "every undefined score has a reason", "1 of 6 are NaN, and info.undefined does not say when",
     ),
     "random": (
         with_body("return np.frombuffer(os.urandom(4 * len(batch)), np.uint32).astype(float)"),
-        "same frames, same scores", "a second time they are others",
+        "same frames, same scores", "the second scoring differs",
     ),
     "batch mean": (
         with_body("return np.full(len(batch), batch.reference.mean() + batch.frames[0].std())"),
-        "same scores in other batches", "in batches of 1 they are others",
+        "same scores in other batches", "in batches of 1 the scores differ",
     ),
     "writes frames": (
         with_body("scores = batch.reference.mean(axis=(1, 2, 3))\nbatch.frames[:] = 0\nreturn scores"),
-        "frames and reference are left as they are", "it writes into the frames",
+        "frames and reference are not changed", "it writes into the frames",
     ),
     "writes the reference": (
         with_body("scores = batch.reference.mean(axis=(1, 2, 3))\nbatch.reference[:] = 0\nreturn scores"),
-        "frames and reference are left as they are", "it writes into the reference",
+        "frames and reference are not changed", "it writes into the reference",
     ),
     "no reference used": (
         with_body("return batch.frames.mean(axis=(1, 2, 3))"), "needs_reference is true", "say needs_reference=False"
@@ -115,10 +117,10 @@ def test_the_command_says_each_check_and_how_it_ended(
     code, out, _ = ended(METRIC)
     assert code == 0 and out.count("ok      ") == 9 and "FAILED" not in out
     assert out.startswith(
-        "ok      it says what it is: error_of_test, version 1, lower is better, 8-bit levels, by numpy\n"
+        "ok      info and backend are complete: error_of_test, version 1, lower is better, 8-bit levels, by numpy\n"
     )
     code, out, err = ended(with_body("raise KeyError('mouth')"))
-    assert code == 1 and "FAILED  scores: float64, one a frame: metric error_of_test: score_batch failed" in out
+    assert code == 1 and "FAILED  scores: float64, one per frame: metric error_of_test: score_batch failed" in out
     assert "Traceback" not in out + err
     code, _, err = ended(METRIC, "Absent")
     assert code == 2 and "has no class Absent; it has Error" in err and err.count("\n") == 1

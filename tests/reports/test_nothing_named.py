@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def test_what_is_damaged_or_not_finished_is_never_chosen(avatar: Path, caplog: p
     (unfinished / MANIFEST).write_text(json.dumps(manifest))
     assert newest_finished([Path("runs")]) == avatar
     assert [record.getMessage().split(" ")[:2] for record in caplog.records] == [["left", "out:"]]
-    with pytest.raises(UserError, match="no run is finished yet"):
+    with pytest.raises(
+        UserError, match=f"no run in {re.escape(str(unfinished))} is finished: repeat the emo-bench run"
+    ):
         newest_finished([unfinished])
 
 

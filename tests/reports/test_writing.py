@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas
 import pytest
 
 from emo_bench.errors import UserError
-from emo_bench.runs.finished import find_runs
+from emo_bench.runs.finished import find_runs, open_runs
 from reports import long_table, summary, write_report
 
 
@@ -86,8 +87,10 @@ def test_an_unfinished_run_is_named_and_left_out(runs_dir: Path, tmp_path: Path)
     manifest.write_text(manifest.read_text().replace('"finished_at"', '"was_finished_at"'))
     text = write_report(find_runs([copied]), tmp_path).read_text()
     assert f"- `{folder}`" in text
-    with pytest.raises(UserError, match="no run is finished yet"):
+    with pytest.raises(UserError, match=f"no run in {re.escape(str(folder))} is finished: repeat the emo-bench run"):
         write_report([folder], tmp_path)
+    with pytest.raises(UserError, match=f"no run in {re.escape(str(folder))} and 3 more folders is finished"):
+        open_runs([folder] * 4)
 
 
 def test_summary_is_short(runs_dir: Path) -> None:
