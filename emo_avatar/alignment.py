@@ -19,11 +19,11 @@ MAX_TAPS = 16
 
 
 def ffhq_quad(landmarks68: ArrayLike) -> NDArray[np.float64]:
-    """Corners of the FFHQ crop: ``landmarks68`` [..., 68, 2] px to ``[..., 4, 2]`` px.
+    """Return the corners of the FFHQ crop: ``landmarks68`` [..., 68, 2] px to ``[..., 4, 2]`` px.
 
-    The corners are the crop's top left, bottom left, bottom right and top right. They form a square, which
-    may be rotated and may reach over the image's edge; of landmarks at one place it has no size. Raises ValueError for
-    another number of landmarks.
+    The corners are the crop's top left, bottom left, bottom right and top right. They form a square, which may be
+    rotated and may reach over the image's edge. If all landmarks are at one place, its size is zero. Raises ValueError
+    for another number of landmarks.
     """
     points = np.asarray(landmarks68, dtype=np.float64)
     if points.shape[-2:] != (68, 2):
@@ -38,7 +38,7 @@ def ffhq_quad(landmarks68: ArrayLike) -> NDArray[np.float64]:
     length = np.maximum(
         EYE_SCALE * np.linalg.norm(eye_to_eye, axis=-1), MOUTH_SCALE * np.linalg.norm(eye_to_mouth, axis=-1)
     )
-    # Landmarks at one place have no direction: their crop has no size.
+    # If all landmarks are at one place, they have no direction, and the crop's size is zero.
     x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12) * length[..., None]
     y = _rotate_left(x)
     center = eyes + CENTER_SHIFT * eye_to_mouth
@@ -46,12 +46,12 @@ def ffhq_quad(landmarks68: ArrayLike) -> NDArray[np.float64]:
 
 
 def _rotate_left(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A quarter turn that takes +x (right) to +y (down)."""
+    """Rotate by a quarter turn, from +x (right) to +y (down)."""
     return np.stack([-v[..., 1], v[..., 0]], axis=-1)
 
 
 def quad_to_affine(quad: ArrayLike, size: int) -> NDArray[np.float64]:
-    """The map from pixels of the ``size`` px crop to image pixels: ``[..., 4, 2]`` to ``[..., 2, 3]``.
+    """Return the map from pixels of the ``size`` px crop to image pixels: ``[..., 4, 2]`` to ``[..., 2, 3]``.
 
     ``image = affine[:, :2] @ crop + affine[:, 2]``. Only three corners are used: the quad must be a
     parallelogram, as `ffhq_quad` gives. `invert_affine` gives the opposite direction.
@@ -64,25 +64,25 @@ def quad_to_affine(quad: ArrayLike, size: int) -> NDArray[np.float64]:
 
 
 def invert_affine(affine: ArrayLike) -> NDArray[np.float64]:
-    """The inverse of affine maps ``[..., 2, 3]``."""
+    """Return the inverse of affine maps ``[..., 2, 3]``."""
     matrix = np.asarray(affine, dtype=np.float64)
     linear = np.linalg.inv(matrix[..., :2])
     return np.concatenate([linear, -(linear @ matrix[..., 2:])], axis=-1)
 
 
 def align_ffhq(images_u8: NDArray[np.uint8], landmarks68: ArrayLike, size: int) -> NDArray[np.uint8]:
-    """The FFHQ crop of one image ``[H, W, 3]`` or of a batch ``[B, H, W, 3]``, at ``size`` px, uint8.
+    """Return the FFHQ crop of one image ``[H, W, 3]`` or of a batch ``[B, H, W, 3]``, at ``size`` px, uint8.
 
-    ``landmarks68`` is [68, 2] or [B, 68, 2] px. What lies outside the image is mirrored.
+    ``landmarks68`` is [68, 2] or [B, 68, 2] px. Outside the image its mirror image is used.
     """
     return sample_affine(images_u8, quad_to_affine(ffhq_quad(landmarks68), size), size)
 
 
 def sample_affine(images_u8: NDArray[np.uint8], affine: ArrayLike, size: int) -> NDArray[np.uint8]:
-    """Crops of ``size`` px under maps ``[2, 3]`` or ``[B, 2, 3]`` from crop pixels to image pixels, uint8.
+    """Return crops of ``size`` px under maps ``[2, 3]`` or ``[B, 2, 3]`` from crop pixels to image pixels, uint8.
 
-    Each output pixel averages a grid of bilinear samples, one about every image pixel, so that shrinking
-    does not alias. Pixels beyond the image's edge are its mirror image.
+    Each output pixel averages a grid of bilinear samples, about one per image pixel, so that shrinking does not alias.
+    Outside the image its mirror image is used.
     """
     images = np.asarray(images_u8)
     single = images.ndim == 3

@@ -1,4 +1,4 @@
-"""StyleGAN2 checkpoints of any supported format, and our own: safetensors with the config in its metadata."""
+"""Load StyleGAN2 checkpoints of all supported formats; write our own: safetensors with the config as metadata."""
 
 import json
 import os
@@ -30,9 +30,9 @@ PICKLE_MAGIC = b"\x80"
 
 @dataclass(frozen=True)
 class StyleGAN2Checkpoint:
-    """Loaded networks, float32 on the CPU in eval mode, and where they came from.
+    """Loaded networks, float32 on the CPU in eval mode, and the format of their file.
 
-    ``metadata`` is what `save_stylegan2` was given; empty for the other formats.
+    ``metadata`` is the argument of `save_stylegan2`; it is empty for the other formats.
     """
 
     generator: Generator
@@ -42,10 +42,10 @@ class StyleGAN2Checkpoint:
 
 
 def load_stylegan2(path: str | os.PathLike[str]) -> StyleGAN2Checkpoint:
-    """Load an NVIDIA pickle, a rosinality ``.pt`` or our own safetensors; the content decides, not the name.
+    """Load an NVIDIA pickle, a rosinality ``.pt`` or our own safetensors; the content shows the format.
 
-    No code of the file is executed. Raises UserError, in one line, when the file is missing, damaged, of
-    another kind, asks for a class that StyleGAN2 does not need, or is class-conditional.
+    No code of the file is executed. Raises UserError, in one line, if the file is missing, damaged, of another kind or
+    class-conditional, or asks for a class that StyleGAN2 does not need.
     """
     path = Path(path)
     with reading(path, "StyleGAN2 checkpoint"):
@@ -127,7 +127,7 @@ def _read_safetensors(path: Path) -> tuple[Generator, Discriminator | None, Mapp
 
 
 def config_of(kind: type[Config], given: object) -> Config:
-    """The configuration in a file's header: a JSON object of ``kind``'s fields; Unreadable or UserError for another."""
+    """Return the configuration in a file's header: a JSON object of ``kind``'s fields; else Unreadable or UserError."""
     known = {field.name for field in fields(kind)}
     if not isinstance(given, dict):
         raise Unreadable("its header does not say how the network was built")

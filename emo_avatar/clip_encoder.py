@@ -10,9 +10,9 @@ from emo_bench.errors import UserError
 
 
 class ClipEncoder(nn.Module):
-    """Features of pictures by a CLIP found with ``emo_bench.clip.model.find_clip``; frozen, fp32.
+    """A CLIP image encoder from a model that ``emo_bench.clip.model.find_clip`` found; frozen, fp32.
 
-    ``size_px`` is the side of the pictures that it takes. UserError when they are not square or the weights do not fit.
+    ``size_px`` is the side of its input pictures. Raises UserError if they are not square or the weights do not fit.
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Every choice of Emo-Avatar as a named field of one frozen config; profiles and presets."""
+"""The configuration of Emo-Avatar: every choice is a named field of one frozen model; profiles and presets."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class EmoAvatarConfig(MethodSettings):
 
 
 def _sizes_at_odds(config: EmoAvatarConfig) -> str | None:
-    """Which sizes the networks cannot have, in one line."""
+    """Return in one line why the networks cannot have these sizes."""
     for name in ("resolution_px", "flow_px"):
         if not _power_of_two(getattr(config, name)):
             return f"{name}={getattr(config, name)}: it must be a power of two"
@@ -143,7 +143,7 @@ def _sizes_at_odds(config: EmoAvatarConfig) -> str | None:
         return f"skip_resolutions: {bad[0]} is not a power of two from 8 to resolution_px ({config.resolution_px})"
     if len(set(config.skip_resolutions)) < len(config.skip_resolutions):
         return "skip_resolutions: give each once"
-    # Each layer halves; instance normalisation needs more than one texel.
+    # Each layer halves the side; instance normalisation needs more than one texel.
     layers = config.flow_px.bit_length() - 2
     if len(config.flow_widths) > layers:
         return f"flow_widths: flow_px={config.flow_px} allows {layers} layers at most, not {len(config.flow_widths)}"
@@ -155,7 +155,7 @@ def _sizes_at_odds(config: EmoAvatarConfig) -> str | None:
 
 
 def _choices_at_odds(config: EmoAvatarConfig) -> str | None:
-    """Which choices exclude each other or are none, in one line."""
+    """Return in one line which choices exclude each other or are not possible."""
     if config.pivot_choice == "extreme" and config.pivot_count < 2:
         return "pivot_count=1: extreme poses are at least two; one frame goes with pivot_choice=random"
     if config.pivot_count > config.max_train_frames:
@@ -175,7 +175,7 @@ _SMOKE: dict[str, Any] = {
     "skip_resolutions": (16, 32, 64), "steps": 60, "batch": 4, "gan_start_step": 40, "max_train_frames": 60,
     "checkpoint_every_steps": 20, "ema_half_life_images": 40.0,
 }  # fmt: skip
-# Its sizes follow the resolution: _gpu_sizes.
+# The sizes of this profile follow the resolution: see _gpu_sizes.
 _GPU: dict[str, Any] = {
     "projection_steps": 100, "tuning_steps": 250, "encoder_max_width": 256, "perceptual_share": 1.0,
     "discriminator_width": 48, "steps": 3000, "gan_start_step": 1000, "max_train_frames": 2000,
@@ -206,7 +206,7 @@ PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
 
 
 def resolve_config(profile: str, settings: Mapping[str, str], capture_px: int | None = None) -> EmoAvatarConfig:
-    """Lay a preset over a profile and the user's settings over both.
+    """Return the configuration of a fit: a preset replaces values of the profile, and the user's settings replace both.
 
     Args:
         profile: ``smoke``, ``cpu``, ``gpu`` or ``paper``.
@@ -228,7 +228,7 @@ def resolve_config(profile: str, settings: Mapping[str, str], capture_px: int | 
 
 
 def _gpu_sizes(resolution_px: int) -> dict[str, Any]:
-    """Sizes of profile ``gpu`` at a resolution; one that is no power of two is refused afterwards."""
+    """Return the sizes of profile ``gpu`` at a resolution; one that is not a power of two is refused afterwards."""
     return {
         "resolution_px": resolution_px,
         "skip_resolutions": tuple(side for side in (16, 32, 64, 128, 256) if side <= resolution_px),

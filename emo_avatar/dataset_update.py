@@ -1,7 +1,7 @@
-"""The edit by iterative dataset update (Instruct-NeRF2NeRF, Haque et al. 2023), the ablation Ours + in2n of table 4.
+"""The edit by iterative dataset update (Instruct-NeRF2NeRF, Haque et al. 2023): the ablation Ours + in2n of table 4.
 
-Instead of one edited picture, the recorded frames are the data, and every so many steps one of them is replaced by an
-edit of its current rendering that is guided by the recorded frame. Old and new ones are learned from side by side.
+Instead of one edited picture, the data are the recorded frames. At regular intervals one of them is replaced by an edit
+of its current rendering, guided by the recorded frame. Edited and recorded frames are trained on together.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class DatasetUpdateStage(SkipTraining):
     """Trains the skip connections of an avatar towards frames that are edited one after the other.
 
     Args:
-        avatar: the fitted avatar; all of it but ``fusion`` is frozen here.
-        frames: what the avatar renders.
-        recorded: those frames as filmed ``[F, 3, R, R]`` in [-1, 1]; the data to begin with.
+        avatar: the fitted avatar; everything except ``fusion`` is frozen here.
+        frames: the frames, with what the avatar needs to render them.
+        recorded: the recorded frames ``[F, 3, R, R]`` in [-1, 1]; the data at the start.
         update: makes the edits.
-        config, fit_config: of the edit, and of the fit.
+        config, fit_config: the configurations of the edit and of the fit.
         perceptual: distance of two batches in [-1, 1], ``[B]``.
-        seed: of the run; every step draws from it and its own number alone.
+        seed: the run's seed; the random numbers of a step depend only on it and the step's number.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class DatasetUpdateStage(SkipTraining):
         self._perceptual, self._seed = perceptual, seed
 
     def run_step(self) -> dict[str, float]:
-        """Replace a frame where it is time, take one optimisation step, and return its losses by name.
+        """Replace a frame if it is time for it, take one optimisation step, and return its losses by name.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         config, rng = self.config, np.random.default_rng((self._seed, 2, self.step))
         torch.manual_seed(int(rng.integers(2**31)))
@@ -76,7 +76,7 @@ class DatasetUpdateStage(SkipTraining):
 
     @torch.no_grad()
     def _replace(self, position: int) -> None:
-        """Edit the current rendering of a frame, and learn from that from now on."""
+        """Edit the current rendering of a frame; the edit is training data from now on."""
         row = torch.tensor([position], device=self.data.device)
         rendering = self.render(self._frames.encoding.rows(row)).clamp(-1.0, 1.0)
         self.data[position] = self._update(rendering, position, self._seed + self.step)[0]

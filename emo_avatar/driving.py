@@ -1,4 +1,4 @@
-"""Driving signals and training frames of a capture as tensors, read and rasterised once."""
+"""Driving signals and training frames of a capture as tensors; each is read and rasterised once."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from emo_bench.actors.capture import Capture
 from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, median_background, to_frames_u8
 from emo_bench.system.devices import mixed_precision
 
-# Frames that are rendered at once.
+# Number of frames that are rendered at once.
 RENDER_BATCH = 8
 
 
 class DrivingSignals:
-    """Turns a capture's track into batches at the method's resolution; UV maps are kept once made.
+    """Turns a capture's track into batches at the method's resolution.
 
     Args:
         capture: only its track is read.
         config: resolution, expression window, base code.
         pivot_poses_deg: ``[K, 2]`` yaw and pitch of the pivots' frames.
-        keep_uv: keep each UV map in memory for the next use (6 bytes a pixel).
+        keep_uv: keep each UV map in memory for the next use (6 bytes per pixel).
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class DrivingSignals:
 
 
 def filled_forward(values: np.ndarray) -> np.ndarray:
-    """Replace rows ``[T, N]`` with a NaN by the row before them; the first ones by the first whole row.
+    """Replace rows ``[T, N]`` with a NaN by the row before them; rows before the first complete row get that one.
 
-    Only for neighbours in a window: a frame without a face is never trained on or scored itself.
+    The result is only used for neighbours in a window: a frame without a face is never trained on or scored itself.
     """
     whole = np.isfinite(values).all(axis=1)
     if not whole.any():
@@ -81,28 +81,28 @@ def filled_forward(values: np.ndarray) -> np.ndarray:
 
 
 def frame_to_aligned(landmarks68: np.ndarray, size_px: int) -> np.ndarray:
-    """Affine maps from the frame to FFHQ's aligned head, as ``affine_grid`` wants them.
+    """Return affine maps from the frame to FFHQ's aligned head, in the form that ``affine_grid`` takes.
 
     Args:
         landmarks68: ``[T, 68, 2]`` px.
-        size_px: side of the frames the landmarks refer to.
+        size_px: side of the frames that the landmarks refer to.
 
     Returns:
-        ``[T, 2, 3]`` float32; both coordinate systems run from -1 to 1 across the picture. A frame without
-        landmarks takes the map of its predecessor with some, the first ones that of the first with some.
+        ``[T, 2, 3]`` float32; both coordinate systems run from -1 to 1 across the picture. A frame without landmarks
+        gets the map of the last frame before it that has landmarks; before the first such frame, the map of that frame.
     """
     whole = filled_forward(landmarks68.reshape(len(landmarks68), -1)).reshape(landmarks68.shape)
     corners = 2.0 * ffhq_quad(whole) / size_px - 1.0
-    # A crop of two units a side runs from 0 to 2; less one, it is affine_grid's -1 to 1.
+    # A crop with a side of two units runs from 0 to 2; minus one, this is affine_grid's range of -1 to 1.
     maps = invert_affine(quad_to_affine(corners, 2))
     maps[:, :, 2] -= 1.0
     return maps.astype(np.float32)
 
 
 def pivot_weights(poses_deg: np.ndarray, pivot_poses_deg: np.ndarray, base_code: str) -> np.ndarray:
-    """Share of each pivot in a frame's latent code.
+    """Return the share of each pivot in a frame's latent code.
 
-    ``mean`` is the coarse template code of the paper; ``pose`` weights the pivots by nearness in yaw and pitch.
+    ``mean`` is the paper's coarse template code; ``pose`` gives more weight to pivots that are nearer in yaw and pitch.
 
     Args:
         poses_deg: ``[T, 2]``.
@@ -122,12 +122,12 @@ def pivot_weights(poses_deg: np.ndarray, pivot_poses_deg: np.ndarray, base_code:
 
 
 class WeightedFrames(TrainingFrames):
-    """The training frames at the method's resolution, with weights for the small parts that matter.
+    """The training frames at the method's resolution, with higher weights at mouth and eyes.
 
     Args:
         capture: a capture in which at least ``indices`` are readable.
         indices: training frames.
-        config: resolution, the cap on the number of frames, the weight of mouth and eyes.
+        config: resolution, the greatest number of frames, the weight of mouth and eyes.
     """
 
     def __init__(self, capture: Capture, indices: Sequence[int], config: EmoAvatarConfig) -> None:
@@ -136,22 +136,22 @@ class WeightedFrames(TrainingFrames):
         self._feature_weight = config.feature_weight
 
     def pixel_weights(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
-        """``[B, 1, R, R]``: 1, and up to ``1 + feature_weight`` at mouth and eyes."""
+        """Return pixel weights ``[B, 1, R, R]``: 1, and up to ``1 + feature_weight`` at mouth and eyes."""
         landmarks = self._landmarks_px[torch.as_tensor(np.asarray(rows))]
         return feature_weights(landmarks, self._frames.shape[-1], self._feature_weight).to(device)
 
     def mouth_boxes(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
-        """Squares around the mouth ``[B, 4]``: left, top, right, bottom in px; of unit size where there is no face."""
+        """Return squares around the mouth ``[B, 4]``: left, top, right, bottom in px; 1.7 px wide without a face."""
         return mouth_boxes(self._landmarks_px[torch.as_tensor(np.asarray(rows))]).to(device)
 
     def background_plate(self, foreground: Callable[[int, int], np.ndarray], samples: int) -> Tensor:
-        """Median of the pixels outside the head's mask in some evenly spaced frames, ``[3, R, R]`` in [-1, 1].
+        """Return the median of the pixels outside the head's mask over evenly spaced frames, ``[3, R, R]`` in [-1, 1].
 
-        A pixel that is always covered takes the value of the nearest known one.
+        A pixel that is always covered gets the value of the nearest known one.
 
         Args:
-            foreground: gives the mask ``[R, R]`` of a frame by its index and size, as ``Track.foreground``.
-            samples: how many frames to look at.
+            foreground: returns the mask ``[R, R]`` of a frame for its index and a size, as ``Track.foreground`` does.
+            samples: the number of frames that are read.
         """
         rows = evenly_spaced(range(len(self)), samples)
         masks = np.stack([foreground(int(i), self._frames.shape[-1]) for i in self.indices[rows]])
@@ -161,13 +161,13 @@ class WeightedFrames(TrainingFrames):
 
 
 def landmarks_px(capture: Capture, indices: Sequence[int] | np.ndarray, size_px: int) -> Tensor:
-    """The 68 landmarks of some frames, ``[N, 68, 2]`` float32 px at pictures of ``size_px`` a side."""
+    """Return the 68 landmarks of some frames, ``[N, 68, 2]`` float32, in pixels of a picture with side ``size_px``."""
     landmarks = capture.track.landmarks68[np.asarray(indices)] * (size_px / capture.size_px)
     return torch.from_numpy(np.asarray(landmarks, dtype=np.float32))
 
 
 def feature_weights(landmarks68_px: Tensor, size_px: int, strength: float) -> Tensor:
-    """Soft ellipses over mouth and eyes: ``[B, 1, S, S]``, from 1 to ``1 + strength``.
+    """Return soft ellipses over mouth and eyes: ``[B, 1, S, S]``, from 1 to ``1 + strength``.
 
     Args:
         landmarks68_px: ``[B, 68, 2]`` at ``size_px``.
@@ -187,7 +187,7 @@ def feature_weights(landmarks68_px: Tensor, size_px: int, strength: float) -> Te
 
 
 def mouth_boxes(landmarks68_px: Tensor) -> Tensor:
-    """Squares ``[B, 4]`` (left, top, right, bottom, px) around the mouths of ``[B, 68, 2]`` px, 1.7 mouths wide."""
+    """Return squares ``[B, 4]`` (left, top, right, bottom, px) around the mouths of ``[B, 68, 2]``, 1.7 mouths wide."""
     lips = torch.nan_to_num(landmarks68_px[:, 48:68])
     low, high = lips.amin(dim=1), lips.amax(dim=1)
     middle = (low + high) / 2
@@ -198,7 +198,7 @@ def mouth_boxes(landmarks68_px: Tensor) -> Tensor:
 def rendered(
     avatar: AvatarRenderer, signals: DrivingSignals, indices: Sequence[int], device: str
 ) -> Iterator[np.ndarray]:
-    """Yield uint8 ``[R, R, 3]`` frames of an avatar, some at a time; call it without gradients."""
+    """Yield uint8 ``[R, R, 3]`` frames of an avatar, rendered in batches; call it without gradients."""
     for start in range(0, len(indices), RENDER_BATCH):
         batch = signals.batch(indices[start : start + RENDER_BATCH], device)
         with mixed_precision(device, avatar.config.bf16):

@@ -1,4 +1,4 @@
-"""Every choice of the edit stage as a named field; profiles and presets."""
+"""The configuration of the edit stage: every choice is a named field; profiles and presets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from emo_bench.methods.settings import LearningRate, LossWeight, MethodSettings,
 class EditConfig(MethodSettings):
     """The configuration of an edit (paper 3.3). Defaults are the ``recommended`` preset of the ``cpu`` profile.
 
-    The paper gives no weight, size or number; equation 3 as printed has no temperature and no normalisation, which is
-    what preset ``literal`` keeps.
+    The paper gives no weight, size or number. Equation 3 as printed has no temperature and no normalisation; preset
+    ``literal`` follows it.
     """
 
     reference_frame: int | None = Field(
@@ -23,7 +23,7 @@ class EditConfig(MethodSettings):
     )
     clip: str = Field("auto", description="CLIP model: auto, ViT-B-32, ViT-L-14 or a folder")
 
-    # what it learns from
+    # reference and training frames
     supervision: Literal["reference", "dataset-update"] = Field(
         "reference", description="paper: one reference; dataset-update is the ablation Ours + in2n"
     )
@@ -88,11 +88,11 @@ PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
 
 
 def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) -> EditConfig:
-    """Lay a preset over a profile and the user's settings over both.
+    """Return the configuration of an edit: a preset replaces values of the profile, the user's settings replace both.
 
     Args:
         profile: ``smoke``, ``cpu``, ``gpu`` or ``paper``.
-        preset: of the fit, unless ``settings`` names another.
+        preset: the preset of the fit, used unless ``settings`` names another one.
         settings: field names and values as text, as given with ``--set edit.key=value``; tuples are written
             ``0.2,0.4``.
 

@@ -1,4 +1,4 @@
-"""The edit stage: the skip connections learn a style from one reference picture, all else is frozen (paper 3.3)."""
+"""The edit stage: only the skip connections are trained, towards the style of one reference picture (paper 3.3)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RENDER_BATCH = 8
 
 @dataclass(frozen=True)
 class EditFrames:
-    """The frames of an edit, encoded once: the first is the reference's, the others are edited along.
+    """The frames of an edit, encoded once: the first is the reference's frame, the others are edited together with it.
 
     Attributes:
-        encoding: what the skip connections get, F frames.
-        condition: what the discriminator sees beside the image ``[F, 3, R, R]``.
+        encoding: the input of the skip connections for F frames.
+        condition: the discriminator's input beside the image, ``[F, 3, R, R]``.
         uv, mask: ``[F, R, R, 2]`` and ``[F, R, R]`` bool, for the matching of patches.
     """
 
@@ -39,7 +39,7 @@ class EditFrames:
     @classmethod
     @torch.inference_mode(False)
     def of(cls, avatar: AvatarRenderer, batches: list[DrivingBatch]) -> EditFrames:
-        """Encode frames given as batches; the encoder is frozen, so no step does it again."""
+        """Encode frames given as batches. The encoder is frozen, so this is done once and not in each step."""
         with torch.no_grad(), mixed_precision(avatar.pivots.device, avatar.config.bf16):
             parts = [avatar.encode(batch)[0] for batch in batches]
         features = {side: torch.cat([part.features[side].float() for part in parts]) for side in parts[0].features}
@@ -57,12 +57,12 @@ class EditFrames:
 
 @dataclass(frozen=True)
 class PatchPool:
-    """Patches of the reference with their features, drawn once, and where each lies in every frame.
+    """Patches of the reference with their features, drawn once, and the place of each in every frame.
 
     Attributes:
-        centres: ``[F, P, 2]`` px; those of frame 0 are the reference's own.
-        found: ``[F, P]`` bool, whether the frame shows the spot.
-        features: ``[P, D]`` of the reference's patches, one tensor a patch size.
+        centres: ``[F, P, 2]`` px; frame 0 is the reference.
+        found: ``[F, P]`` bool, whether the frame shows the patch's place on the face.
+        features: ``[P, D]`` features of the reference's patches, one tensor per patch size.
     """
 
     centres: np.ndarray
@@ -102,15 +102,15 @@ class EditStage(SkipTraining):
     """Trains the skip connections of an avatar towards one reference picture.
 
     Args:
-        avatar: the fitted avatar; all of it but ``fusion`` is frozen here.
-        discriminator: the render stage's, fine-tuned on the reference.
+        avatar: the fitted avatar; everything except ``fusion`` is frozen here.
+        discriminator: the discriminator of the render stage, fine-tuned on the reference.
         reference: the edited picture ``[1, 3, R, R]`` in [-1, 1].
         frames: the reference's frame, then the others.
-        config, fit_config: of the edit, and of the fit.
+        config, fit_config: the configurations of the edit and of the fit.
         perceptual: distance of two batches in [-1, 1], ``[B]``.
-        clip: image encoder with gradients, and the side of the pictures it takes; None only where no term needs it.
-        seed: of the run; every step draws from it and its own number alone.
-        landmarks68_px: of the frames, ``[F, 68, 2]`` at the avatar's size.
+        clip: image encoder with gradients, and the side of its input pictures; None only if no term needs it.
+        seed: the run's seed; the random numbers of a step depend only on it and the step's number.
+        landmarks68_px: landmarks of the frames, ``[F, 68, 2]`` at the avatar's size.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class EditStage(SkipTraining):
         """Take one optimisation step and return its losses by name.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         rng = np.random.default_rng((self._seed, 1, self.step))
         torch.manual_seed(int(rng.integers(2**31)))
@@ -171,7 +171,7 @@ class EditStage(SkipTraining):
     def _losses(
         self, images: Tensor, rows: np.ndarray, conditions: Tensor, rng: np.random.Generator
     ) -> dict[str, tuple[float, Tensor]]:
-        """Each term by name with its weight; scalars."""
+        """Return each term by name with its weight; scalars."""
         config, reference = self.config, self._reference
         own = images[:1]
         terms = {"l1": (config.l1_weight, (own - reference).abs().mean())}
@@ -196,7 +196,7 @@ class EditStage(SkipTraining):
         return terms
 
     def _patch_loss(self, image: Tensor, frame: int, rng: np.random.Generator) -> Tensor:
-        """Equation 3 between the reference and ``image [1, 3, R, R]`` at the same spots of the face."""
+        """Compute equation 3 between the reference and ``image [1, 3, R, R]`` at the same places of the face."""
         assert self._pool is not None and self._clip is not None
         clip, clip_px = self._clip
         there = np.flatnonzero(self._pool.found[frame])
@@ -211,7 +211,7 @@ class EditStage(SkipTraining):
         return patch_nce(queries, keys, self.config.temperature, self.config.normalize)
 
     def _discriminator_step(self, fakes: Tensor, conditions: Tensor) -> float:
-        """Teach the discriminator that the reference is real and the avatar's frames are not."""
+        """Train the discriminator with the reference as real and the avatar's frames as fake."""
         self.discriminator.requires_grad_(True)
         with self.autocast():
             real = self.discriminator(self._reference, conditions[:1])

@@ -43,31 +43,31 @@ log = logging.getLogger("emo_bench")
 
 
 class FittedAvatar(Protocol):
-    """What an edit needs of the avatar that it starts from; :class:`emo_avatar.method.EmoAvatar` has it."""
+    """The parts of the fitted avatar that an edit needs; :class:`emo_avatar.method.EmoAvatar` has them."""
 
     workspace: Workspace
     config: EmoAvatarConfig
     resolution_px: int
 
     def fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
-        """The avatar, loaded if need be, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""
+        """Return the avatar, loaded if needed, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""
         ...
 
 
 class EditedAvatar(Method):
     """The edit of a fitted avatar by one reference picture (paper 3.3).
 
-    An edit takes a minute in ``cpu`` and five in ``paper``: one that was interrupted starts again. Files in the
+    An edit takes a minute in ``cpu`` and five in ``paper``, so an interrupted edit starts again. Files in the
     workspace: ``source.png`` and ``reference.png`` (the frame and its edit), ``checkpoint.safetensors`` (the edited
     skip connections), ``train.csv`` (losses), ``train.png`` (reference; frames before; frames after).
 
     Args:
-        workspace: of the edit; settings are fields of :class:`EditConfig`, or ``preset``.
+        workspace: the workspace of the edit; settings are fields of :class:`EditConfig`, or ``preset``.
         base: the fitted avatar.
-        style: what to make of it.
+        style: the style of the edit.
 
     Raises:
-        UserError: a setting, the editor or the CLIP model is not there; before any work.
+        UserError: a setting, the editor or the CLIP model is not there; raised before any work.
     """
 
     fit_files = (CHECKPOINT,)
@@ -89,11 +89,11 @@ class EditedAvatar(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """Those of the avatar."""
+        """Return the profiles of the avatar."""
         return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Edit one frame, then train the skip connections towards it; the log says what each part took."""
+        """Edit one frame, then train the skip connections towards it; the log gives the time of each part."""
         folder, device = self.workspace.folder, self.workspace.device
         clock = _Clock()
         train = evenly_spaced(train, self.base.config.max_train_frames).tolist()
@@ -121,7 +121,7 @@ class EditedAvatar(Method):
     def _stage(
         self, avatar: AvatarRenderer, frames: EditFrames, reference: Tensor, capture: Capture, indices: list[int]
     ) -> EditStage | DatasetUpdateStage:
-        """The training that the config asks for, over ``frames``, which are those at ``indices``."""
+        """Return the training that the configuration asks for; ``frames`` are those at ``indices``."""
         perceptual = perceptual_loss(self.base.config.perceptual, self.workspace.device)
         if self.config.supervision == "reference":
             return EditStage(
@@ -145,7 +145,7 @@ class EditedAvatar(Method):
         return self.config.patch_weight > 0 or self.config.matched_patch_weight > 0
 
     def _choose_frames(self, train: Sequence[int]) -> tuple[int, list[int]]:
-        """The seeded frame that is edited, and the others, evenly spread."""
+        """Return the frame that is edited, chosen by the seed, and the other frames, evenly spaced."""
         chosen = self.config.reference_frame
         if chosen is None:
             rng = np.random.default_rng(self.workspace.seed)
@@ -156,7 +156,7 @@ class EditedAvatar(Method):
         return chosen, [int(i) for i in spread if int(i) != chosen]
 
     def _make_reference(self, capture: Capture, index: int) -> Tensor:
-        """Edit the frame at the capture's size and bring it to the avatar's: ``[1, 3, R, R]`` in [-1, 1]."""
+        """Edit the frame at the capture's size and resize it to the avatar's: ``[1, 3, R, R]`` in [-1, 1]."""
         frame = next(iter(capture.frames([index])))
         edited = self._editor.edit(frame, self.style.instruction, self.workspace.seed)
         save_sheet(self.workspace.folder / "source.png", [[frame]])
@@ -219,7 +219,7 @@ class EditedAvatar(Method):
         self._avatar = avatar.eval()
 
     def describe(self) -> dict[str, object]:
-        """The edit's configuration, and the SHA-256 of the avatar, of CLIP and of a reference given as a file."""
+        """Describe the edit's configuration, and the SHA-256 of the avatar, of CLIP and of a reference file."""
         hashes = {"avatar": sha256_of(self.base.workspace.folder / CHECKPOINT)}
         if self._clip is not None:
             hashes[f"clip {self._clip.name}"] = self._clip.sha256
@@ -230,7 +230,7 @@ class EditedAvatar(Method):
 
 
 class _Clock:
-    """Seconds of each part of the work, in order."""
+    """The seconds of each part of the work, in order."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -1,4 +1,4 @@
-"""What must stay of a face while its style changes: the edges by which features are found, whatever their colours."""
+"""A loss that keeps the structure of a face while its style changes: the edges that show features in any colour."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torchvision.transforms.functional import rgb_to_grayscale
 
 WINDOW_SHARE = 0.07
 REACH_SHARE = 0.025
-# Of luminance in [-1, 1]: what varies less in a window is no edge.
+# In units of luminance in [-1, 1]: a window with less variation has no edge.
 FLAT_VARIANCE = 0.04**2
 
 
 @dataclass(frozen=True)
 class FaceStructure:
-    """Frames as they were before an edit, and how much the surroundings of each pixel matter.
+    """The frames before an edit, and the importance of the surroundings of each pixel.
 
     Attributes:
         luminance: ``[F, 1, R, R]`` in about [-1, 1].
@@ -30,17 +30,17 @@ class FaceStructure:
     @classmethod
     @torch.no_grad()
     def of(cls, images: Tensor, landmarks68_px: Tensor) -> FaceStructure:
-        """Of unedited ``images [F, 3, R, R]`` in [-1, 1] with their landmarks ``[F, 68, 2]`` px at their size."""
+        """Build this from unedited ``images [F, 3, R, R]`` in [-1, 1] and landmarks ``[F, 68, 2]`` px at their size."""
         grey = rgb_to_grayscale(images)
         variance = _covariance(grey, grey)
         near = landmark_weights(landmarks68_px, images.shape[-1]).to(grey.device)
         return cls(grey, near * variance / (variance + FLAT_VARIANCE))
 
     def loss(self, images: Tensor, rows: Tensor) -> Tensor:
-        """One minus the weighted local correlation of edited ``images [B, 3, R, R]`` with the frames ``rows [B]``.
+        """Return 1 minus the weighted local correlation of edited ``images [B, 3, R, R]`` with the frames ``rows [B]``.
 
-        Scalar. A local correlation does not see brightness and contrast: a style may recolour a face, and may not
-        move its features.
+        The result is a scalar. A local correlation does not depend on brightness and contrast: a style may change the
+        colours of a face, but may not move its features.
         """
         weights = self.weights[rows]
         correlation = local_correlation(rgb_to_grayscale(images), self.luminance[rows])
@@ -48,27 +48,26 @@ class FaceStructure:
 
 
 def local_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Normalised cross-correlation of ``[B, 1, R, R]`` luminances in a window around each pixel: the same shape, in
-    [-1, 1].
+    """Return the normalised cross-correlation of ``[B, 1, R, R]`` luminances in a window around each pixel.
 
-    Windows that are flat in both agree.
+    The result has the same shape and is in [-1, 1]. If a window is flat in both, it is 1.
     """
     of_a, of_b, of_both = (_covariance(*pair) + FLAT_VARIANCE for pair in ((a, a), (b, b), (a, b)))
     return of_both / (of_a * of_b).sqrt()
 
 
 def landmark_weights(landmarks68_px: Tensor, size_px: int) -> Tensor:
-    """``[B, 1, S, S]``: 1 at a landmark of ``[B, 68, 2]`` px, falling off as a Gaussian; 0 without landmarks."""
+    """Return ``[B, 1, S, S]``: a Gaussian with peak 1 at each landmark of ``[B, 68, 2]`` px; 0 without landmarks."""
     centers = torch.arange(size_px, dtype=torch.float32) + 0.5
     reach = REACH_SHARE * size_px
     falls = torch.exp(-(((centers - landmarks68_px.float()[..., None]) / reach) ** 2) / 2)
     across, down = torch.nan_to_num(falls).unbind(dim=2)
-    # A frame at a time: of all at once, every landmark would have a picture of its own in memory.
+    # One frame at a time: for all frames at once, each landmark of each frame would need a picture in memory.
     return torch.stack([(d[:, :, None] * a[:, None]).amax(dim=0) for a, d in zip(across, down, strict=True)])[:, None]
 
 
 def _covariance(a: Tensor, b: Tensor) -> Tensor:
-    """Of two ``[B, 1, R, R]`` in the window around each pixel."""
+    """Return the covariance of two ``[B, 1, R, R]`` in the window around each pixel."""
     window = 2 * round(WINDOW_SHARE * a.shape[-1] / 2) + 1
 
     def mean(x: Tensor) -> Tensor:

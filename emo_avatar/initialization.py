@@ -26,7 +26,7 @@ from emo_bench.video.sheets import difference, save_sheet
 CHECKPOINT_EVERY_STEPS = 25
 INIT_STATE = "init.pt"
 INTERPOLATION_STEPS = 9
-# What the result depends on, besides the frames, the seed and the weights of prior and perceptual distance.
+# The fields that the result depends on, besides the frames, the seed and the weights of prior and perceptual distance.
 INIT_FIELDS = (
     "resolution_px", "pivot_choice", "pivot_count", "inversion_crop", "projection_steps", "projection_lr",
     "projection_mse_weight", "tuning_steps", "tuning_lr", "tuning_mse_weight", "perceptual", "bf16",
@@ -40,7 +40,7 @@ class Initialization:
 
     Attributes:
         generator: the tuned StyleGAN2.
-        pivots: ``[K, num_ws, w_dim]``, one code a pivot frame.
+        pivots: ``[K, num_ws, w_dim]``, one code per pivot frame.
         frame_indices: ``[K]`` int64, the pivot frames.
         pivot_poses_deg: ``[K, 2]``, their yaw and pitch.
     """
@@ -52,10 +52,10 @@ class Initialization:
 
 
 def aligned_heads(capture: Capture, indices: Sequence[int], size_px: int) -> np.ndarray:
-    """FFHQ-aligned crops of some frames, uint8 ``[N, S, S, 3]``.
+    """Return FFHQ-aligned crops of some frames, uint8 ``[N, S, S, 3]``.
 
     Raises:
-        UserError: the track gives a face no extent, so that nothing says how large its crop is.
+        UserError: all landmarks of a frame are at one place, so that the size of its crop is unknown.
     """
     landmarks = capture.track.landmarks68[np.asarray(indices)]
     for index, quad in zip(indices, ffhq_quad(landmarks), strict=True):
@@ -69,7 +69,7 @@ def aligned_heads(capture: Capture, indices: Sequence[int], size_px: int) -> np.
 
 
 def pivot_frames(poses_deg: np.ndarray, train: Sequence[int], config: EmoAvatarConfig, seed: int) -> np.ndarray:
-    """The frames that are inverted, ``[K]`` int64, ascending; ``poses_deg [T, 2]`` is yaw and pitch."""
+    """Return the frames to invert, ``[K]`` int64, ascending; ``poses_deg [T, 2]`` is yaw and pitch."""
     if config.pivot_choice == "random":
         return np.asarray(random_frames(poses_deg, train, config.pivot_count, seed))
     return np.sort(np.asarray(extreme_frames(poses_deg, train, config.pivot_count)))
@@ -83,11 +83,11 @@ def initialize(
     perceptual: Callable[[Tensor, Tensor], Tensor],
     on_checkpoint: Callable[[], None] = lambda: None,
 ) -> Initialization:
-    """Tune the prior to the actor, going on from ``init.pt`` where there is one.
+    """Tune the prior to the actor; continue from ``init.pt`` if it exists.
 
-    Writes ``init.pt`` and, when done, ``init.png`` with targets, reconstructions and their difference, and
-    ``interpolation.png``, the generator between the pivots turned furthest to either side (the paper's figure 3).
-    Of the config it reads ``INIT_FIELDS`` alone, and the prior. ``on_checkpoint`` is called after each write.
+    This writes ``init.pt`` and, when done, ``init.png`` with targets, reconstructions and their difference, and
+    ``interpolation.png``: the generator between the pivots with the largest turns to either side (the paper's figure
+    3). From the config it reads only ``INIT_FIELDS`` and the prior. ``on_checkpoint`` is called after each write.
 
     Raises:
         UserError: there are fewer training frames than pivots, or a loss is not finite.
@@ -142,6 +142,6 @@ def initialize(
 
 @torch.no_grad()
 def interpolated(generator: Generator, ends: Tensor, steps: int) -> np.ndarray:
-    """Pictures on the straight line between two codes ``[2, num_ws, w_dim]``: uint8 ``[steps, R, R, 3]``."""
+    """Return pictures on the straight line between two codes ``[2, num_ws, w_dim]``: uint8 ``[steps, R, R, 3]``."""
     shares = torch.linspace(0.0, 1.0, steps, device=ends.device)[:, None, None]
     return to_frames_u8(generator.synthesis(torch.lerp(ends[:1], ends[1:], shares)))

@@ -1,7 +1,7 @@
 """Few-shot pivotal tuning inversion (PTI; Roich et al. 2022) of several images of one person.
 
-First one w an image is found, all of them in one batch; then the generator's weights are tuned so that these
-pivots give the images. Against the public code, the noise planes that the first step optimised stay in the
+First one w per image is optimised, all in one batch. Then the generator's weights are tuned so that these pivots give
+the images. There are three differences from the public code: the noise planes that the first step optimised stay in the
 generator for the second, the number of w layers is the generator's own, and the stated learning rate is used.
 """
 
@@ -28,20 +28,20 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 
 class OnStep(Protocol):
-    """Called after each step with what is worth showing."""
+    """A function that is called after each step with values to show."""
 
     def __call__(self, **numbers: float) -> None: ...
 
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """Settings of both steps; the defaults are the public code's effective ones.
+    """Settings of both steps; the defaults are those that the public code in fact uses.
 
     Projection: ``w_steps`` of Adam at ``w_lr`` under ramps, with noise on w that starts at ``w_noise`` of
     the spread of w and ends after ``w_noise_ramp`` of the steps; distances are taken at
     ``perceptual_px`` at most; ``w_mse_weight`` adds a plain pixel term. Tuning: ``tune_steps`` of Adam at
-    ``tune_lr`` on MSE and perceptual distance. ``locality_weight`` > 0 keeps the generator as it was around
-    the pivots (PTI section 3.3, off by default); ``autocast`` renders in bfloat16.
+    ``tune_lr`` on MSE and perceptual distance. ``locality_weight`` > 0 keeps the generator unchanged around the pivots
+    (PTI section 3.3, off by default); ``autocast`` renders in bfloat16.
     """
 
     w_steps: int = 450
@@ -66,7 +66,7 @@ class InversionConfig:
 
 @dataclass(frozen=True)
 class InversionResult:
-    """``generator`` tuned, ``pivots`` [K, num_ws, w_dim], ``reconstructions`` [K, 3, R, R] float32."""
+    """The tuned ``generator``, ``pivots`` [K, num_ws, w_dim], ``reconstructions`` [K, 3, R, R] float32."""
 
     generator: Generator
     pivots: Tensor
@@ -74,12 +74,13 @@ class InversionResult:
 
 
 def extreme_frames(yaw_pitch_deg: ArrayLike, candidates: Sequence[int], count: int = 4) -> list[int]:
-    """Different frames among ``candidates`` with the most extreme poses, ``count`` of them.
+    """Choose ``count`` different frames among ``candidates`` with the most extreme poses.
 
-    The first four have the least and greatest yaw, the least and greatest pitch, as in the paper; further ones are
-    extreme in directions between those, over standard deviations of yaw and pitch. ``yaw_pitch_deg`` is [T, 2]; frames
-    without a pose (NaN) are passed over. A frame that is extreme in two ways counts for the first, and the next most
-    extreme takes the other place. Raises UserError when fewer than ``count`` candidates have a pose.
+    The first four have the smallest and largest yaw and the smallest and largest pitch, as in the paper. Further ones
+    are extreme in directions between those, in units of the standard deviations of yaw and pitch. ``yaw_pitch_deg`` is
+    [T, 2]; frames without a pose (NaN) are skipped. If a frame is extreme in two directions, it counts for the first,
+    and the next most extreme frame is taken for the second. Raises UserError if fewer than ``count`` candidates have a
+    pose.
     """
     poses = np.asarray(yaw_pitch_deg, dtype=np.float64)
     left = _with_pose(poses, candidates, count)
@@ -92,9 +93,9 @@ def extreme_frames(yaw_pitch_deg: ArrayLike, candidates: Sequence[int], count: i
 
 
 def random_frames(yaw_pitch_deg: ArrayLike, candidates: Sequence[int], count: int, seed: int) -> list[int]:
-    """Different frames among those of ``candidates`` that have a pose, drawn by the seed; ascending.
+    """Choose different frames at random among those of ``candidates`` that have a pose; ascending, drawn by the seed.
 
-    ``yaw_pitch_deg`` is [T, 2]. Raises UserError when fewer than ``count`` candidates have a pose.
+    ``yaw_pitch_deg`` is [T, 2]. Raises UserError if fewer than ``count`` candidates have a pose.
     """
     left = _with_pose(np.asarray(yaw_pitch_deg, dtype=np.float64), candidates, count)
     drawn = np.random.default_rng((seed, count)).choice(left, size=count, replace=False)
@@ -109,12 +110,12 @@ def _with_pose(poses: np.ndarray, candidates: Sequence[int], needed: int) -> lis
 
 
 def _directions(count: int) -> list[np.ndarray]:
-    """Unit vectors of (yaw, pitch): down and up either axis, then halfway between those, opposite ones in turn."""
+    """Return unit vectors of (yaw, pitch): down and up each axis, then halfway between; opposite ones alternate."""
     found = [np.array(v, dtype=np.float64) for v in ((-1, 0), (1, 0), (0, -1), (0, 1))]
     while len(found) < count:
         level = len(found)
         bits = level.bit_length() - 1
-        # Counting with the bits reversed spreads any number of them over the circle.
+        # Counting with reversed bits spreads any number of vectors over the circle.
         turns = [int(f"{k:0{bits}b}"[::-1], 2) / level + 0.5 / level for k in range(level)]
         found += [np.array([math.cos(2 * math.pi * t), math.sin(2 * math.pi * t)]) for t in turns]
     return found[:count]
@@ -131,12 +132,12 @@ def invert(
     checkpoint_every: int | None = None,
     on_checkpoint: Callable[[dict[str, Any]], None] | None = None,
 ) -> InversionResult:
-    """Invert ``targets`` [K, 3, R, R] in [-1, 1] of one person; ``generator`` itself stays as it is.
+    """Invert ``targets`` [K, 3, R, R] in [-1, 1] of one person; ``generator`` itself is not changed.
 
     ``on_checkpoint`` gets, every ``checkpoint_every`` steps and at the end, a dict of tensors and numbers
-    that ``torch.load(weights_only=True)`` can read; given back as ``state``, work goes on from there and
-    ends with the same bits on a CPU. Raises UserError when ``state`` belongs to other settings or targets,
-    when the targets do not have the generator's size, and when a loss is no longer finite.
+    that ``torch.load(weights_only=True)`` can read; given as ``state``, it makes the work continue from there, with
+    bit-identical results on a CPU. Raises UserError if ``state`` belongs to other settings or targets, if the targets
+    do not have the generator's size, or if a loss is not finite.
     """
     if targets.shape[2:] != (generator.config.img_resolution,) * 2:
         raise UserError(
@@ -160,7 +161,7 @@ def invert(
 
 
 class _Run:
-    """The state of an inversion: ``done`` steps of projection and then of tuning."""
+    """The state of an inversion: ``done`` is the number of finished steps of projection and then of tuning."""
 
     def __init__(
         self, generator: Generator, targets: Tensor, config: InversionConfig, perceptual: Perceptual, seed: int
@@ -199,7 +200,7 @@ class _Run:
         return {"loss": loss, "perceptual": distance}
 
     def _start_stage(self) -> None:
-        """Choose what is trainable now, with a fresh optimiser."""
+        """Choose the trainable parameters of this stage, with a new optimiser."""
         projecting = self.projecting()
         self.w.requires_grad_(projecting)
         for noise in self.noises:
@@ -246,7 +247,7 @@ class _Run:
         return float(loss.detach()), float(distance.detach())
 
     def _locality(self) -> Tensor:
-        """Change of the generator at a fixed distance from a pivot, towards a random w."""
+        """Return the change of the generator at a fixed distance from a pivot, towards a random w."""
         pivot = self.pivots()[self.done % len(self.targets)][None]
         z = torch.randn(1, self.original.config.z_dim, generator=self.rng).to(pivot.device)
         with torch.no_grad():
@@ -262,7 +263,7 @@ class _Run:
         self.optimizer.step()
 
     def _identity(self) -> dict[str, Any]:
-        """What a resumed run must share with the one that wrote the state."""
+        """Return the facts that a resumed run must share with the run that wrote the state."""
         return {"config": asdict(self.config), "targets": float(self.targets.cpu().double().square().sum())}
 
     def snapshot(self) -> dict[str, Any]:
@@ -290,20 +291,20 @@ class _Run:
         if state["synthesis"] is not None:
             self.generator.synthesis.load_state_dict(state["synthesis"])
         self.rng.set_state(state["rng"].cpu())
-        # At the border between the stages the stored optimiser is still the projection's, and is not needed.
+        # Between the two stages the stored optimiser is still the projection's; it is not needed.
         if self.done != self.config.w_steps:
             self._start_stage()
             self.optimizer.load_state_dict(state["optimizer"])
 
 
 def lr_ramp(t: float, rampdown: float = 0.25, rampup: float = 0.05) -> float:
-    """Learning-rate factor at ``t`` in [0, 1]: a linear start and a cosine end."""
+    """Return the learning-rate factor at ``t`` in [0, 1]: a linear start and a cosine end."""
     down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1.0 - t) / rampdown))
     return down * min(1.0, t / rampup)
 
 
 def noise_correlation(noise: Tensor) -> Tensor:
-    """How far a noise plane [r, r] is from white: squared correlation with its shifts, over a pyramid."""
+    """Measure how far a noise plane [r, r] is from white: squared correlation with its shifts, over a pyramid."""
     plane = noise[None, None]
     total = torch.zeros((), device=noise.device)
     while True:

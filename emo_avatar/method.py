@@ -60,17 +60,17 @@ class EmoAvatar(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
+        """Return ``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """The prior and the weights of the perceptual loss."""
+        """Return the prior and the weights of the perceptual loss."""
         config = resolve_config(profile, {})
         return (config.prior, *DISTANCES[config.perceptual].assets)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Run the init stage, then the render stage, each from where it was interrupted."""
+        """Run the init stage, then the render stage; each continues where it was interrupted."""
         folder = self.workspace.folder
         train = evenly_spaced(train, self.config.max_train_frames).tolist()
         inputs = self._init_inputs(capture, train) if self.workspace.cache else {}
@@ -104,7 +104,7 @@ class EmoAvatar(Method):
         clock.save()
 
     def _init_inputs(self, capture: Capture, train: Sequence[int]) -> dict[str, object]:
-        """All that the result of the init stage depends on, besides the seed and the device."""
+        """Return everything that the result of the init stage depends on, besides the seed and the device."""
         config = self.config.model_dump(mode="json")
         return {
             "method": self.info.name,
@@ -127,7 +127,7 @@ class EmoAvatar(Method):
         yield from rendered(avatar, signals, indices, self.workspace.device)
 
     def edit(self, style: EditStyle, workspace: Workspace) -> Method:
-        """The edit stage (paper 3.3) as a method of its own; see :class:`emo_avatar.edited_avatar.EditedAvatar`."""
+        """Return the edit stage (paper 3.3) as a method; see :class:`emo_avatar.edited_avatar.EditedAvatar`."""
         return EditedAvatar(workspace, self, style)
 
     def load(self) -> None:
@@ -156,7 +156,7 @@ class EmoAvatar(Method):
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the SHA-256 of prior and perceptual weights; once fitted, size and seconds."""
+        """Describe the configuration, the SHA-256 of prior and perceptual weights and, once fitted, size and seconds."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json"), "assets": self._assets()}
         if self._avatar is not None:
             parameters = list(self._avatar.parameters())
@@ -172,7 +172,7 @@ class EmoAvatar(Method):
         return {"prior": sha256_of(prior_path(self.config.prior)), **{file.path.name: file.sha256 for file in weights}}
 
     def fitted(self) -> tuple[AvatarRenderer, np.ndarray]:
-        """The avatar, loaded if need be, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""
+        """Return the avatar, loaded if needed, and the poses ``[K, 2]`` (yaw, pitch, degrees) of its pivots."""
         if self._avatar is None or self._pivot_poses_deg is None:
             self.load()
         assert self._avatar is not None and self._pivot_poses_deg is not None

@@ -1,4 +1,4 @@
-"""Motion flow: expressions around a frame bend the neural texture (paper 3.2.2)."""
+"""Motion flow: the expressions around a frame deform the neural texture (paper 3.2.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emo_avatar.skip_fusion import zero_conv
 
 
 def expression_windows(expression: Tensor, window: int) -> Tensor:
-    """Stack each frame's neighbours; the first and last frame stand in for those that do not exist.
+    """Stack each frame's neighbours; before the first and after the last frame, these two are repeated.
 
     Args:
         expression: ``[T, E]``.
@@ -27,9 +27,9 @@ def expression_windows(expression: Tensor, window: int) -> Tensor:
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance normalisation by a motion vector; starts as plain instance normalisation.
+    """Adaptive instance normalisation by a motion vector; untrained it is plain instance normalisation.
 
-    The paper calls the divisor a variance; like Huang and Belongie this is the standard deviation.
+    The paper calls the divisor a variance; here it is the standard deviation, as in Huang and Belongie.
     """
 
     def __init__(self, channels: int, motion_width: int) -> None:
@@ -49,10 +49,10 @@ class MotionFlow(nn.Module):
 
     Args:
         expression_width: length of one window vector.
-        texture_channels: channels of the texture that is bent.
+        texture_channels: channels of the texture that is deformed.
         motion_width: width of the motion vector.
         widths: channels of the encoder's layers, finest first.
-        max_displacement: bound of the flow as a share of the texture's side.
+        max_displacement: the greatest flow, as a share of the texture's side.
         with_residual: also predict a correction of the texture's features.
     """
 
@@ -84,7 +84,7 @@ class MotionFlow(nn.Module):
         self.head = zero_conv(outs[-1], 2 + (texture_channels if with_residual else 0))
 
     def forward(self, texture: Tensor, expressions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Predict how the texture moves.
+        """Predict the motion of the texture.
 
         Args:
             texture: ``[1, C, S, S]``, the level-summed texture at the autoencoder's size.
@@ -111,5 +111,5 @@ class MotionFlow(nn.Module):
 
 
 def total_variation(flow: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring flow vectors, a scalar."""
+    """Return the mean absolute difference of neighbouring flow vectors, a scalar."""
     return (flow[..., 1:, :] - flow[..., :-1, :]).abs().mean() + (flow[..., 1:] - flow[..., :-1]).abs().mean()

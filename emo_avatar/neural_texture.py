@@ -1,4 +1,4 @@
-"""The neural texture: feature channels, each a Laplacian pyramid, looked up through UV (paper 3.2.2)."""
+"""The neural texture: feature channels, each a Laplacian pyramid, sampled through UV (paper 3.2.2)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class NeuralTexture(nn.Module):
     """A learned texture whose levels are summed.
 
-    Level 0 is the finest. Fine levels start at zero and the coarsest near it, so that detail is only learned where
-    the frames ask for it.
+    Level 0 is the finest. Fine levels start at zero and the coarsest level near zero, so that detail is learned only
+    where the frames have it.
 
     Args:
         channels: feature channels; the first three are supervised as RGB (equation 1).
@@ -37,7 +37,7 @@ class NeuralTexture(nn.Module):
 
 
 def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
-    """Look a texture up bilinearly.
+    """Sample a texture bilinearly.
 
     Args:
         texture: ``[1 or B, C, S, S]``.

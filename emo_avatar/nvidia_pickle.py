@@ -1,8 +1,7 @@
-"""Reads StyleGAN2 pickles of NVIDIA's `torch_utils.persistence` without running anything they carry.
+"""Read StyleGAN2 pickles of NVIDIA's `torch_utils.persistence` without running any code in them.
 
-Those files store the source of their own modules, to be executed on load. The reader here (`emo_bench.untrusted`)
-knows the handful of names that such a file needs and refuses any other by name; the stored source is
-never looked at.
+Those files store the source of their own modules, to be executed on load. The reader here (`emo_bench.untrusted`) knows
+the few names that such a file needs and refuses all others; it never uses the stored source.
 """
 
 import mmap
@@ -27,23 +26,23 @@ from emo_bench.untrusted.torch_archive import tensor_builders
 FILTER_NAME = "resample_filter"
 SPEED_OPTIONS = frozenset({"num_fp16_res", "fp16_channels_last", "fused_modconv_default", "use_fp16"})
 FIXED_OPTIONS: Mapping[str, object] = {"activation": "lrelu", "kernel_size": 3, "resample_filter": list(FIR_TAPS)}
-# A generator of 1024 px has 50 modules, three deep.
+# For comparison: a generator of 1024 px has 50 modules, three levels deep.
 MOST_MODULES = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class PersistentObject:
-    """What a persistent object stored: the name of its class and its attributes."""
+    """The content of a persistent object: the name of its class and its attributes."""
 
     class_name: str
     state: Mapping[str, Any]
 
     def part(self, name: str) -> dict[str, Any]:
-        """The dictionary at ``name``, empty where there is none; Unreadable where there is something else."""
+        """Return the dictionary at ``name``, empty if there is none; Unreadable if it is something else."""
         return named_values(self.state.get(name), f"{name} of {short(self.class_name, 40)}")
 
     def modules(self) -> Iterator[tuple[str, "PersistentObject"]]:
-        """Itself and the modules inside it, with their dotted names; Unreadable for more than a network has."""
+        """Return this module and those inside it, with dotted names; Unreadable if there are too many for a network."""
         waiting = [("", self)]
         for _ in range(MOST_MODULES):
             if not waiting:
@@ -56,7 +55,7 @@ class PersistentObject:
         raise Unreadable(f"more than {MOST_MODULES} modules, or modules inside themselves")
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters and buffers by dotted name, as in a state dict."""
+        """Return parameters and buffers by dotted name, as in a state dict."""
         return {
             f"{prefix}{name}": value.detach()
             for prefix, module in self.modules()
@@ -66,7 +65,7 @@ class PersistentObject:
         }
 
     def child(self, *path: str) -> "PersistentObject | None":
-        """The submodule at ``path``, or None."""
+        """Return the submodule at ``path``, or None."""
         found: PersistentObject | None = self
         for name in path:
             inner = found.part("_modules").get(name) if found else None
@@ -75,7 +74,7 @@ class PersistentObject:
 
 
 def named_values(value: Any, where: str) -> dict[str, Any]:
-    """``value`` as a dictionary by names, empty for None; Unreadable for anything else."""
+    """Return ``value`` as a dictionary with names as keys, empty for None; Unreadable for anything else."""
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -100,8 +99,8 @@ BUILDERS: Mapping[str, Builder] = {
 def read_pickle(path: Path) -> tuple[Generator, Discriminator | None]:
     """Read ``G_ema`` (else ``G``) and ``D`` of an NVIDIA pickle, executing nothing.
 
-    Raises UserError for a class-conditional network or an option that this implementation lacks, and whatever a
-    hostile file leads to: call it inside `emo_bench.untrusted.refusal.reading`.
+    Raises UserError for a class-conditional network or an option that this implementation lacks, and other exceptions
+    for a hostile file: call it inside `emo_bench.untrusted.refusal.reading`.
     """
     budget = Budget(path.stat().st_size)
     builders = {**tensor_builders(budget), **BUILDERS}
@@ -120,7 +119,7 @@ def read_pickle(path: Path) -> tuple[Generator, Discriminator | None]:
 
 
 def generator_config(source: PersistentObject) -> GeneratorConfig:
-    """Sizes and switches of a pickled generator, from its ``_init_kwargs``.
+    """Return sizes and switches of a pickled generator, from its ``_init_kwargs``.
 
     Raises UserError for a missing size or an option that is not supported.
     """
@@ -151,7 +150,7 @@ def generator_config(source: PersistentObject) -> GeneratorConfig:
 
 
 def discriminator_config(source: PersistentObject) -> DiscriminatorConfig:
-    """Sizes and switches of a pickled discriminator; UserError as for `generator_config`."""
+    """Return sizes and switches of a pickled discriminator; UserError as for `generator_config`."""
     kwargs = _init_kwargs(source, ("c_dim", "img_resolution", "img_channels"))
     block = named_values(kwargs.pop("block_kwargs", None), "block_kwargs")
     epilogue = named_values(kwargs.pop("epilogue_kwargs", None), "epilogue_kwargs")
@@ -206,7 +205,7 @@ def _same(value: Any, expected: object) -> bool:
 
 
 def _weights(source: PersistentObject) -> dict[str, Tensor]:
-    """The network's tensors, without its filters, which must be the usual ones."""
+    """Return the network's tensors without its filters, which must be the usual ones."""
     state: dict[str, Tensor] = {}
     for name, value in source.tensors().items():
         if name.rpartition(".")[2] != FILTER_NAME:

@@ -13,7 +13,7 @@ Encoder = Callable[[Tensor], Tensor]
 
 
 def patch_nce(queries: Tensor, keys: Tensor, temperature: float = 0.07, normalize: bool = True) -> Tensor:
-    """Equation 3, averaged over queries; the positive of query i is key i, the other keys are its negatives.
+    """Compute equation 3, averaged over queries; the positive of query i is key i, the other keys are its negatives.
 
     Unlike CUT's loss, whose keys are constants, the queries come from the fixed reference here and gradients flow
     through the keys, which are patches of the generated frame.
@@ -22,7 +22,7 @@ def patch_nce(queries: Tensor, keys: Tensor, temperature: float = 0.07, normaliz
         queries: ``[N, D]`` features of the reference's patches.
         keys: ``[N, D]`` features of the generated patches.
         temperature: divides the dot products; 1 is the equation as printed.
-        normalize: whether features are brought to length 1 first; the equation as printed does not.
+        normalize: whether features are normalised to length 1 first; in the equation as printed they are not.
     """
     queries = queries.detach()
     if normalize:
@@ -51,14 +51,14 @@ def cut_patches(images: Tensor, centres_px: Tensor, side_px: float, out_px: int)
     grid_x = (x[:, None, None] + steps[None, None, :]).expand(-1, out_px, -1) / width * 2.0 - 1.0
     grid_y = (y[:, None, None] + steps[None, :, None]).expand(-1, -1, out_px) / height * 2.0 - 1.0
     grid = torch.stack((grid_x, grid_y), dim=-1).to(images.dtype)
-    # All patches as rows of one tall grid: the image is not copied for each of them.
+    # All patches are rows of one tall grid, so that the image is not copied for each patch.
     tall = grid.reshape(1, len(x) * out_px, out_px, 2)
     patches = F.grid_sample(images, tall, mode="bicubic", padding_mode="border", align_corners=False)
     return patches[0].reshape(images.shape[1], len(x), out_px, out_px).transpose(0, 1)
 
 
 def draw_centres(mask: np.ndarray, count: int, on_person_share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw patch centres ``[count, 2]`` (x, y, px), a share of them where ``mask [H, W]`` is set, the rest anywhere."""
+    """Draw patch centres ``[count, 2]`` (x, y, px): a share of them inside ``mask [H, W]``, the others anywhere."""
     height, width = mask.shape
     anywhere = rng.uniform((0.0, 0.0), (width, height), size=(count, 2))
     rows, columns = np.nonzero(mask)
@@ -76,13 +76,13 @@ def matching_centres(
 
     Args:
         centres_px: ``[N, 2]`` x, y in the first frame.
-        uv, mask: its UV map ``[H, W, 2]`` and where that is defined ``[H, W]``.
+        uv, mask: the first frame's UV map ``[H, W, 2]`` and where it is defined ``[H, W]``.
         other_uv, other_mask: those of the other frame.
-        limit: the nearest UV may be this far at most.
+        limit: the greatest distance to the nearest UV.
 
     Returns:
-        ``[N, 2]`` float32 px, the centre of the pixel whose UV is nearest, and ``[N]`` bool: whether there is one. A
-        centre off the surface, or whose spot the other frame does not show, has none.
+        ``[N, 2]`` float32 px, the centre of the pixel whose UV is nearest, and ``[N]`` bool: whether there is one.
+            There is none for a centre off the surface, or if the other frame does not show its place.
     """
     from scipy.spatial import cKDTree
 

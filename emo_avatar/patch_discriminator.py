@@ -38,7 +38,7 @@ class PatchDiscriminator(nn.Module):
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: GanLoss) -> Tensor:
-    """Equation 2 as the discriminator minimises it, or a hinge or least-squares form of it."""
+    """Return equation 2 as the discriminator minimises it, or its hinge or least-squares form."""
     if kind == "bce":
         return F.softplus(-real).mean() + F.softplus(fake).mean()
     if kind == "hinge":
@@ -47,7 +47,7 @@ def discriminator_loss(real: Tensor, fake: Tensor, kind: GanLoss) -> Tensor:
 
 
 def generator_loss(fake: Tensor, kind: GanLoss) -> Tensor:
-    """The generator's side, non-saturating."""
+    """Return the generator's loss, non-saturating."""
     if kind == "bce":
         return F.softplus(-fake).mean()
     if kind == "hinge":

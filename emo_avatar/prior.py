@@ -1,4 +1,4 @@
-"""The StyleGAN2 that a fit starts from: found by name or path, grown or cut to the avatar's resolution."""
+"""The StyleGAN2 prior of a fit: find it by name or path, and grow or cut it to the avatar's resolution."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PREFERRED, SMALL = "portraits-128", "portraits-64"
 
 
 def default_prior() -> str:
-    """The prior of a fit that names none: portraits-128 where it is here, else portraits-64."""
+    """Return the default prior of a fit: portraits-128 if it is here, else portraits-64."""
     return PREFERRED if assets.locate(PREFERRED) else SMALL
 
 
 def prior_names() -> tuple[str, ...]:
-    """Names of the priors that the asset door knows."""
+    """Return the names of the priors in the asset catalogue."""
     return tuple(asset.name for asset in assets.list_assets() if asset.kind == assets.PRIOR)
 
 
@@ -28,7 +28,7 @@ def prior_path(name: str) -> Path:
     """Find a prior's file: by its name in the asset catalogue, which checks its SHA-256, or by its path.
 
     Raises:
-        UserError: there is none, or it is not the catalogued one; the line says how to get it.
+        UserError: there is none, or it differs from the catalogue; the message says how to get it.
     """
     if name in prior_names():
         return assets.require(name).path
@@ -42,7 +42,7 @@ def prior_path(name: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file.
+    """Return the hexadecimal SHA-256 of a file.
 
     Raises:
         UserError: the file cannot be read.
@@ -57,7 +57,7 @@ def load_prior(name: str, resolution_px: int) -> Generator:
     """Load a prior's generator and fit it to a resolution.
 
     Raises:
-        UserError: there is none, it is no StyleGAN2 of RGB pictures, or not of the size that the catalogue says.
+        UserError: there is none, it is not a StyleGAN2 of RGB pictures, or its size differs from the catalogue.
     """
     path = prior_path(name)
     generator = load_stylegan2(path).generator
@@ -72,10 +72,10 @@ def load_prior(name: str, resolution_px: int) -> Generator:
 
 
 def fit_resolution(generator: Generator, resolution_px: int) -> Generator:
-    """Cut blocks off a skip-architecture generator or grow new ones.
+    """Remove blocks of a skip-architecture generator, or add new ones.
 
-    The RGB sum of the last block that remains is the image, so a cut generator gives a smaller image of the same
-    head. New blocks start with an empty ``torgb``: a grown generator gives an upsampled image until it is trained.
+    The RGB sum of the last remaining block is the image, so a cut generator gives a smaller image of the same head. New
+    blocks start with a zero ``torgb``: a grown generator gives an upsampled image until it is trained.
 
     Raises:
         UserError: the architecture has no RGB output in every block.

@@ -1,4 +1,4 @@
-"""The render stage: train texture, flow, encoder and skips against the frames (paper 3.2.3)."""
+"""The render stage: train texture, flow, encoder and skip connections on the frames (paper 3.2.3)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RenderLosses:
     flow: Tensor
 
     def total(self, config: EmoAvatarConfig) -> Tensor:
-        """Weighted sum."""
+        """Return the weighted sum."""
         return (
             config.texture_weight * self.texture
             + config.l1_weight * self.l1
@@ -50,17 +50,17 @@ class RenderLosses:
 
 
 class RenderStage(Resumable):
-    """Trains an avatar step by step; its whole state can be saved and restored between any two steps.
+    """Trains an avatar step by step; the complete state can be saved and restored between any two steps.
 
-    Every step draws its frames from the seed and the step's number alone, so that a run which was killed and went
-    on from a checkpoint ends with the weights of an undisturbed one.
+    The frames of a step depend only on the seed and the step's number. A run that was killed and continues from a
+    checkpoint therefore ends with the same weights as a run without interruption.
 
     Args:
         avatar: the renderer to train, on its device.
-        frames, signals: what it is trained on.
+        frames, signals: the training frames and their driving signals.
         config: weights, learning rates, steps.
         perceptual: distance of two batches in [-1, 1], ``[B]``.
-        seed: of the run.
+        seed: the run's seed.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RenderStage(Resumable):
         """Take one optimisation step and return its losses by name.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         config = self._config
         rng = np.random.default_rng((self._seed, self.step))
@@ -174,19 +174,19 @@ class RenderStage(Resumable):
         require_finite(values, "emo-avatar: training", self.step, remedy)
 
     def averaged_avatar(self) -> AvatarRenderer:
-        """A copy of the avatar with the averaged weights, for rendering."""
+        """Return a copy of the avatar with the averaged weights, for rendering."""
         avatar = copy.deepcopy(self.avatar)
         avatar.load_state_dict(self._average.merged(avatar.state_dict()))
         return avatar.eval()
 
 
 def trainable(avatar: AvatarRenderer) -> dict[str, nn.Parameter]:
-    """The parameters that the render stage trains, by name."""
+    """Return the parameters that the render stage trains, by name."""
     return {name: p for name, p in avatar.named_parameters() if p.requires_grad}
 
 
 def condition(batch: DrivingBatch) -> Tensor:
-    """What the discriminator sees beside an image: u, v in [-1, 1] inside the mask, and the mask."""
+    """Return the discriminator's input beside an image: u, v in [-1, 1] inside the mask, and the mask."""
     uv = (batch.uv.permute(0, 3, 1, 2) * 2.0 - 1.0) * batch.mask
     return torch.cat((uv, batch.mask), dim=1)
 

@@ -1,4 +1,4 @@
-"""The avatar: deformed neural texture, encoder and skip connections around a StyleGAN (paper figure 2)."""
+"""The avatar: deformed neural texture, encoder, and skip connections into a StyleGAN (paper figure 2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emo_avatar.stylegan2 import Generator
 
 @dataclass(frozen=True)
 class DrivingBatch:
-    """What drives B frames at R x R pixels.
+    """The driving signals of B frames at R x R pixels.
 
     Attributes:
         expressions: ``[B, window * 52]``.
@@ -36,7 +36,7 @@ class DrivingBatch:
 
 @dataclass(frozen=True)
 class Rendering:
-    """Images ``[B, 3, R, R]`` in about [-1, 1], the sampled texture's RGB likewise, and the flow."""
+    """Images ``[B, 3, R, R]`` in about [-1, 1], the RGB of the sampled texture in the same form, and the flow."""
 
     image: Tensor
     texture_rgb: Tensor
@@ -45,14 +45,14 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the skip connections and StyleGAN get: encoder features by side in pixels, codes, placement, B frames."""
+    """The input of skip connections and StyleGAN for B frames: encoder features by side in pixels, codes, placement."""
 
     features: dict[int, Tensor]
     ws: Tensor
     grid_affine: Tensor
 
     def rows(self, chosen: Tensor) -> Encoding:
-        """Some of the frames."""
+        """Return some of the frames."""
         features = {side: maps[chosen] for side, maps in self.features.items()}
         return Encoding(features, self.ws[chosen], self.grid_affine[chosen])
 
@@ -64,8 +64,8 @@ class AvatarRenderer(nn.Module):
         config: the method's configuration.
         generator: the StyleGAN2 tuned by few-shot PTI.
         pivots: its latent codes ``[K, num_ws, w_dim]``.
-        plate: the static background ``[3, R, R]`` in [-1, 1]; unused where the config turns it off.
-        expression_count: coefficients of one frame.
+        plate: the static background ``[3, R, R]`` in [-1, 1]; unused if the config turns it off.
+        expression_count: number of coefficients of one frame.
     """
 
     pivots: Tensor
@@ -104,7 +104,7 @@ class AvatarRenderer(nn.Module):
         self.fusion = SkipFusion(self.encoder.widths, widths, config.skip_resolutions, config.placement)
 
     def sample(self, batch: DrivingBatch) -> tuple[Tensor, Tensor | None]:
-        """Sample the motion-deformed texture: ``F_t [B, C, R, R]`` (masked), and the flow over the texture."""
+        """Sample the motion-deformed texture; return ``F_t [B, C, R, R]`` (masked) and the flow over the texture."""
         texture = self.texture.compose()
         uv, flow, residual = batch.uv, None, None
         if self.flow is not None:
@@ -123,7 +123,7 @@ class AvatarRenderer(nn.Module):
         return Rendering(self.synthesise(encoding), sampled[:, :3], flow)
 
     def encode(self, batch: DrivingBatch) -> tuple[Encoding, Tensor, Tensor | None]:
-        """All that comes before the skip connections; also the sampled texture ``[B, C, R, R]`` and the flow."""
+        """Compute the input of the skip connections; also return the sampled texture ``[B, C, R, R]`` and the flow."""
         sampled, flow = self.sample(batch)
         inputs = [sampled, batch.mask]
         if self.config.background_plate:
@@ -133,7 +133,7 @@ class AvatarRenderer(nn.Module):
         return Encoding(features, ws, batch.grid_affine), sampled, flow
 
     def synthesise(self, encoding: Encoding) -> Tensor:
-        """StyleGAN with the skip connections: images ``[B, 3, R, R]`` in about [-1, 1]."""
+        """Run StyleGAN with the skip connections; return images ``[B, 3, R, R]`` in about [-1, 1]."""
 
         def fuse(resolution: int, x: Tensor, rgb: Tensor | None) -> tuple[Tensor, Tensor | None]:
             return self.fusion.apply_at(resolution, x, rgb, encoding.features, encoding.grid_affine)

@@ -1,4 +1,4 @@
-"""Translates rosinality StyleGAN2 checkpoints (also pSp/e4e/StyleGANEX decoders) to NVIDIA's names.
+"""Convert rosinality StyleGAN2 checkpoints (also pSp/e4e/StyleGANEX decoders) to NVIDIA's names.
 
 The format does not store how the network was built: every size is inferred from the tensors.
 """
@@ -20,13 +20,13 @@ from emo_bench.untrusted.refusal import Unreadable, short, shown
 from emo_bench.untrusted.torch_archive import read_torch
 
 W_AVG_SAMPLES = 10_000
-# 1024 px; a file with more is none that can be built.
+# The number of blocks for 1024 px; a network with more blocks is not supported.
 MOST_BLOCKS = 8
 FILTER = re.compile(r"\.kernel$")
 
 
 class _CommandLine(Stateful):
-    """Stands in for the ``argparse.Namespace`` that rosinality's trainer stores; not needed."""
+    """A replacement for the ``argparse.Namespace`` that rosinality's trainer stores; its content is not needed."""
 
     def set_state(self, state: Any) -> None:
         pass
@@ -35,8 +35,8 @@ class _CommandLine(Stateful):
 def read_rosinality(path: Path) -> tuple[Generator, Discriminator | None]:
     """Read ``g_ema`` (else ``g``, else ``state_dict``'s ``decoder.*``), ``latent_avg`` and ``d``.
 
-    A file without ``latent_avg`` gets the mean of 10,000 mapped latents. Nothing of the file is executed. Raises
-    UserError, and whatever a hostile file leads to: call it inside `emo_bench.untrusted.refusal.reading`.
+    A file without ``latent_avg`` gets the mean of 10,000 mapped latents. Nothing from the file is executed. Raises
+    UserError, and other exceptions for a hostile file: call it inside `emo_bench.untrusted.refusal.reading`.
     """
     content = read_torch(path, "StyleGAN2 checkpoint", {"argparse.Namespace": _CommandLine})
     if not isinstance(content, dict):
@@ -68,7 +68,7 @@ def _generator_weights(content: Mapping[str, Any], path: Path) -> tuple[dict[str
 
 
 def _tensors(weights: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The dictionary itself, which must hold tensors by name and nothing else."""
+    """Return the dictionary after checking that it holds tensors by name and nothing else."""
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise Unreadable(f"{shown(name)} is not a tensor with a name")
@@ -76,7 +76,7 @@ def _tensors(weights: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _widths_to_channels(widths: dict[int, int]) -> tuple[int, int]:
-    """``channel_base`` and ``channel_max`` from the width of each resolution."""
+    """Find ``channel_base`` and ``channel_max`` from the width at each resolution."""
     resolution = max(widths)
     base, largest = widths[resolution] * resolution, widths[4]
     for r, width in widths.items():
@@ -86,7 +86,7 @@ def _widths_to_channels(widths: dict[int, int]) -> tuple[int, int]:
 
 
 def _without_filters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights without blur kernels, which must be the usual ones."""
+    """Return the weights without the blur kernels, which must be the usual ones."""
     kept: dict[str, Tensor] = {}
     for name, value in weights.items():
         if not FILTER.search(name):
@@ -130,7 +130,7 @@ def _generator(weights: Mapping[str, Tensor], average: Tensor | None) -> Generat
 
 
 def _generator_name(name: str) -> str:
-    """NVIDIA's name for a generator tensor of rosinality; KeyError for an unknown one."""
+    """Return NVIDIA's name for a generator tensor of rosinality; KeyError for an unknown one."""
     style = re.fullmatch(r"style\.(\d{1,3})\.(weight|bias)", name)
     if style:
         return f"mapping.fc{int(style[1]) - 1}.{style[2]}"
@@ -158,14 +158,14 @@ def _generator_name(name: str) -> str:
 
 
 def _layer(index: int) -> str:
-    """NVIDIA's name of the synthesis layer: 0 is the one at 4 px, then two a resolution."""
+    """Return NVIDIA's name of a synthesis layer: 0 is the layer at 4 px, then there are two per resolution."""
     if index == 0:
         return "synthesis.b4.conv1"
     return f"synthesis.b{8 << (index - 1) // 2}.conv{(index - 1) % 2}"
 
 
 def _squeeze(name: str, value: Tensor) -> Tensor:
-    """Drop the leading or surrounding singleton axes that rosinality keeps."""
+    """Remove the leading or surrounding singleton axes that rosinality keeps."""
     value = value.float()
     if name.startswith("noises."):
         return value[0, 0]

@@ -1,4 +1,4 @@
-"""The texture encoder and the skip connections that feed its features into StyleGAN (paper figure 2)."""
+"""The texture encoder, and the skip connections from its features into StyleGAN (paper figure 2)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 class TextureEncoder(nn.Module):
     """Strided convolutions over the sampled texture, from the image's resolution down to ``lowest_px``.
 
-    With ``context``, coarse feature maps are also led back up and mixed into the finer ones, so that what the UV map
-    does not cover (hair, the edge of the shoulders) can be told from its surroundings.
+    With ``context``, coarse feature maps are also upsampled and mixed into the finer ones. Regions that the UV map does
+    not cover (hair, the edge of the shoulders) can then be inferred from their surroundings.
 
     Args:
-        in_channels: texture features, mask and, where used, the background plate.
+        in_channels: channels of texture features, mask and, if used, the background plate.
         resolution_px: side of the input.
         lowest_px: side of the coarsest feature map.
         width: channels at full resolution; doubled at each halving up to ``max_width``.
-        context: whether coarse features are led back up.
+        context: whether coarse features are upsampled and mixed in.
     """
 
     def __init__(
@@ -65,15 +65,15 @@ class TextureEncoder(nn.Module):
 class SkipFusion(nn.Module):
     """Fuses encoder features into StyleGAN's after ``conv1`` of some blocks, and into its RGB skip.
 
-    Each fusion is a 3x3 convolution over both, whose weights start at a hundredth of their usual size plus the
-    identity on StyleGAN's half, as in StyleGANEX, so that an untrained avatar is nearly the tuned StyleGAN.
+    Each fusion is a 3x3 convolution over both. Its weights start at a hundredth of their usual size, plus the identity
+    for StyleGAN's channels, as in StyleGANEX. An untrained avatar is therefore nearly the tuned StyleGAN.
 
     Args:
         encoder_widths: channels of the encoder's feature maps by resolution.
         generator_widths: channels of StyleGAN's blocks by resolution.
-        resolutions: where to fuse, in pixels.
-        placement: at the lowest of them, ``replace`` drops StyleGAN's features there, ``warp`` moves them from the
-            aligned head to its place in the frame, ``none`` leaves them where they are.
+        resolutions: sides in pixels of the blocks where features are fused.
+        placement: at the lowest resolution, ``replace`` drops StyleGAN's features, ``warp`` moves them from the aligned
+            head to its place in the frame, ``none`` does not move them.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class SkipFusion(nn.Module):
 
 
 def zero_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A 3x3 convolution that gives zero until it is trained."""
+    """Return a 3x3 convolution that gives zero until it is trained."""
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
     with torch.no_grad():
         for parameter in conv.parameters():

@@ -1,4 +1,4 @@
-"""What all edits have in common: the skip connections are trained, all else is frozen."""
+"""The common part of all edits: the skip connections are trained, everything else is frozen."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WARM_UP_STEPS = 10
 
 
 class SkipTraining:
-    """Training of an avatar's skip connections alone: their optimiser, its rate, the distance to what they were.
+    """Training of an avatar's skip connections only: optimiser, learning rate, distance to the original weights.
 
     Args:
-        avatar: the fitted avatar; all of it but ``fusion`` is frozen here.
-        config, fit_config: of the edit, and of the fit.
+        avatar: the fitted avatar; everything except ``fusion`` is frozen here.
+        config, fit_config: the configurations of the edit and of the fit.
     """
 
     def __init__(self, avatar: AvatarRenderer, config: EditConfig, fit_config: EmoAvatarConfig) -> None:
@@ -33,12 +33,12 @@ class SkipTraining:
         self._optimizer = torch.optim.Adam(self._skips, lr=config.lr, betas=(0.9, 0.99))
 
     def render(self, encoding: Encoding) -> Tensor:
-        """Images ``[B, 3, R, R]`` float32 in about [-1, 1]."""
+        """Render images ``[B, 3, R, R]`` float32 in about [-1, 1]."""
         with self.autocast():
             return self.avatar.synthesise(encoding).float()
 
     def descend(self, terms: dict[str, tuple[float, Tensor]]) -> dict[str, float]:
-        """Add the anchor to the weighted terms, take one step down their sum, and return their values.
+        """Add the anchor to the weighted terms, take one step that reduces their sum, and return their values.
 
         Raises:
             UserError: a term is not finite; nothing was updated.
@@ -58,7 +58,7 @@ class SkipTraining:
         return values
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the fit used it."""
+        """Use bfloat16 if the fit used it."""
         return mixed_precision(self.avatar.pivots.device, self.fit_config.bf16)
 
     def _rate_share(self) -> float:
@@ -66,5 +66,5 @@ class SkipTraining:
         return warm_up_share(self.step, WARM_UP_STEPS) * share
 
     def _require_finite(self, values: dict[str, float]) -> None:
-        remedy = "nothing of it is kept. Try a lower rate (--set edit.lr=...) or a fit with --set bf16=false"
+        remedy = "the edit is not saved. Try a lower learning rate (--set edit.lr=...) or a fit with --set bf16=false"
         require_finite(values, "emo-avatar: the edit", self.step, remedy)

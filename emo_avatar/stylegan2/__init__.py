@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Architecture", "Discriminator", "DiscriminatorConfig", "Fuse", "Generator", "GeneratorConfig", "NoiseMode"]
 
-# The networks, and torch with them, are imported when they are first asked for.
+# The networks, and torch with them, are imported at their first use.
 __getattr__, _, _ = lazy_loader.attach(
     __name__, submod_attrs={"discriminator": ["Discriminator"], "generator": ["Fuse", "Generator"]}
 )

@@ -1,4 +1,4 @@
-"""Shapes and switches of the StyleGAN2 networks, as plain data without torch."""
+"""Sizes and switches of the StyleGAN2 networks, as plain data without torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +22,7 @@ class GeneratorConfig:
     inputs. ``conv_clamp`` limits activations to +-conv_clamp, None for no limit.
 
     Raises UserError for a resolution outside 32..1024 or not a power of two, an unknown architecture,
-    a class-conditional network, or a size that no StyleGAN2 has (it may come from anybody's file).
+    a class-conditional network, or a size that no StyleGAN2 has (the values may come from an untrusted file).
     """
 
     img_resolution: int
@@ -56,16 +56,16 @@ class GeneratorConfig:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """4, 8, ... up to the image resolution."""
+        """The resolutions 4, 8, ... up to that of the image."""
         return resolutions_up_to(self.img_resolution)
 
     @property
     def num_ws(self) -> int:
-        """How many w vectors the synthesis takes: one a convolution and one for the last torgb."""
+        """The number of w vectors of the synthesis: one per convolution and one for the last torgb."""
         return 2 * len(self.resolutions)
 
     def channels(self, resolution: int) -> int:
-        """Width of the block at ``resolution``."""
+        """Return the width of the block at ``resolution``."""
         return min(self.channel_base // resolution, self.channel_max)
 
 
@@ -73,8 +73,8 @@ class GeneratorConfig:
 class DiscriminatorConfig:
     """A StyleGAN2 discriminator (Karras et al. 2020, figure 7), the counterpart of `GeneratorConfig`.
 
-    ``mbstd_group_size`` None takes the whole batch as one minibatch-deviation group; ``mbstd_channels`` 0
-    leaves the layer out. Raises UserError like `GeneratorConfig`.
+    With ``mbstd_group_size`` None, the whole batch is one group of the minibatch deviation; with ``mbstd_channels`` 0
+    there is no such layer. Raises UserError like `GeneratorConfig`.
     """
 
     img_resolution: int
@@ -95,21 +95,21 @@ class DiscriminatorConfig:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """4, 8, ... up to the image resolution."""
+        """The resolutions 4, 8, ... up to that of the image."""
         return resolutions_up_to(self.img_resolution)
 
     def channels(self, resolution: int) -> int:
-        """Width of the block at ``resolution``."""
+        """Return the width of the block at ``resolution``."""
         return min(self.channel_base // resolution, self.channel_max)
 
 
 def resolutions_up_to(img_resolution: int) -> tuple[int, ...]:
-    """The block resolutions 4, 8, ... of a network for images of ``img_resolution`` pixels."""
+    """Return the block resolutions 4, 8, ... of a network for images of ``img_resolution`` pixels."""
     return tuple(2**level for level in range(2, img_resolution.bit_length()))
 
 
 def check_network(config: GeneratorConfig | DiscriminatorConfig) -> None:
-    """Raise UserError for a network that this implementation does not cover, or that no memory would hold."""
+    """Raise UserError for a network that this implementation does not support, or that is too large for any memory."""
     resolution = config.img_resolution
     check_counts(img_resolution=(resolution, 1, 1 << 20))
     if not 32 <= resolution <= 1024 or resolution & (resolution - 1):
@@ -130,7 +130,7 @@ def check_network(config: GeneratorConfig | DiscriminatorConfig) -> None:
 
 
 def check_counts(**counts: tuple[object, int, int]) -> None:
-    """Raise UserError unless each value is a whole number from its least to its most."""
+    """Raise UserError unless each value is a whole number within its bounds."""
     for name, (value, least, most) in counts.items():
         if type(value) is not int or not least <= value <= most:
             raise UserError(f"StyleGAN2 {name} is {shown(value)}: it must be a whole number from {least} to {most}.")

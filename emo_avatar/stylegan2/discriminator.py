@@ -27,7 +27,7 @@ class DiscriminatorBlock(nn.Module):
             self.skip = Conv(inner, out, 1, bias=False, activate=False, resample="down")
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Features and image at this resolution to those at half of it."""
+        """Return features and image at half the resolution."""
         if self.has_rgb:
             assert img is not None
             features = self.fromrgb(img)
@@ -43,7 +43,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """From 4x4 features to one logit, with minibatch standard deviation as an extra channel."""
+    """Convert 4x4 features to one logit, with minibatch standard deviation as an extra channel."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class DiscriminatorEpilogue(nn.Module):
         self.out = FullyConnected(channels, 1)
 
     def forward(self, x: Tensor, img: Tensor | None) -> Tensor:
-        """``[B, C, 4, 4]`` to logits ``[B, 1]``, computed in float32."""
+        """Convert ``[B, C, 4, 4]`` to logits ``[B, 1]``, computed in float32."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float().contiguous()
             if self.has_rgb:
@@ -70,10 +70,10 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group_size: int | None, channels: int) -> Tensor:
-    """Standard deviation over groups of the batch, averaged over features: ``[B, channels, H, W]``.
+    """Compute the standard deviation over groups of the batch, averaged over features: ``[B, channels, H, W]``.
 
-    Raises ValueError when the batch of ``x`` [B, C, H, W] is not a multiple of the group size (a batch
-    smaller than the group is one group).
+    Raises ValueError if the batch of ``x`` [B, C, H, W] is not a multiple of the group size (a batch smaller than the
+    group is one group).
     """
     batch, width, height, breadth = x.shape
     group = batch if group_size is None else min(group_size, batch)
@@ -96,7 +96,7 @@ class Discriminator(nn.Module):
         self.b4 = DiscriminatorEpilogue(config)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``[B, img_channels, R, R]`` in about [-1, 1] to logits ``[B, 1]`` (positive: real)."""
+        """Convert images ``[B, img_channels, R, R]`` in about [-1, 1] to logits ``[B, 1]`` (positive: real)."""
         x: Tensor | None = None
         img: Tensor | None = images.contiguous(memory_format=torch.channels_last)
         for resolution in self.config.resolutions[:0:-1]:

@@ -1,4 +1,4 @@
-"""A StyleGAN2 network with the weights of a file, built only where every one of them fits."""
+"""Build a StyleGAN2 network with the weights of a file, if all of them fit."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -14,10 +14,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def build_exactly(kind: Callable[[Config], Network], config: Config, state: Mapping[str, Tensor]) -> Network:
-    """``kind(config)`` with the weights ``state``, float32.
+    """Return ``kind(config)`` with the weights ``state``, float32.
 
-    Every name and shape must fit before any memory is taken for the network. Raises UserError with the first that
-    does not, or for values that are not finite.
+    Names and shapes are checked before memory is allocated for the network. Raises UserError that names the first one
+    that does not fit, or for values that are not finite.
     """
     with torch.device("meta"):
         own = kind(config).state_dict()

@@ -1,8 +1,8 @@
 """The [1, 3, 3, 1] low-pass filter of StyleGAN2 as depthwise convolutions, differentiable twice.
 
-The gradient of each operation is another one of the three, because the filter is symmetric. Writing that
-down spares PyTorch's generic second derivative, which loops over the channels. Strided filters are computed
-in float32 on the CPU, where their bfloat16 kernels are over ten times slower.
+The filter is symmetric, so the gradient of each operation is another one of the three. This explicit gradient replaces
+PyTorch's generic second derivative, which loops over the channels. Strided filters are computed in float32 on the CPU,
+because the bfloat16 kernels there are more than ten times slower.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def fir_kernel() -> Tensor:
-    """The filter as a ``[4, 4]`` float32 kernel that sums to 1."""
+    """Return the filter as a ``[4, 4]`` float32 kernel that sums to 1."""
     taps = torch.tensor(FIR_TAPS)
     return torch.outer(taps, taps) / taps.sum() ** 2
 

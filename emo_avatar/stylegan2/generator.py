@@ -15,7 +15,7 @@ Fuse = Callable[[int, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
 class Mapping(nn.Module):
-    """z to w: normalise, then fully connected layers; w is broadcast to every layer of the synthesis."""
+    """The mapping from z to w: normalise, then fully connected layers; w is repeated for each synthesis layer."""
 
     w_avg: Tensor
 
@@ -41,8 +41,8 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
         """Map ``z`` [B, z_dim] to ``ws`` [B, num_ws, w_dim].
 
-        ``truncation_psi`` pulls w towards the average w; ``truncation_cutoff`` limits that to the first
-        layers (None: all).
+        ``truncation_psi`` interpolates between the average w (0) and w (1); ``truncation_cutoff`` limits that to the
+        first layers (None: all).
         """
         ws = self.to_w(z)[:, None].repeat(1, self.config.num_ws, 1)
         if truncation_psi == 1.0:
@@ -53,12 +53,12 @@ class Mapping(nn.Module):
 
     @torch.no_grad()
     def update_w_avg(self, w: Tensor) -> None:
-        """Move the running average of w towards the mean of ``w`` [B, w_dim] (training)."""
+        """Update the running average of w with the mean of ``w`` [B, w_dim] (training)."""
         self.w_avg.copy_(w.detach().float().mean(dim=0).lerp(self.w_avg, self.config.w_avg_beta))
 
 
 class SynthesisBlock(nn.Module):
-    """The layers of one resolution; 4x4 starts from a learned constant."""
+    """The layers of one resolution; the block at 4x4 starts from a learned constant."""
 
     def __init__(self, config: GeneratorConfig, resolution: int) -> None:
         super().__init__()
@@ -82,13 +82,13 @@ class SynthesisBlock(nn.Module):
 
     @property
     def num_conv(self) -> int:
-        """How many w vectors the block's convolutions use up; torgb takes the one after them."""
+        """The number of w vectors that the block's convolutions use; torgb uses the next one."""
         return 1 if self.resolution == 4 else 2
 
     def forward(
         self, x: Tensor | None, rgb: Tensor | None, ws: Tensor, noise_mode: NoiseMode, fuse: Fuse | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Features and rgb of the block before, and ``ws`` [B, num_conv + 1, w_dim], to those of this one."""
+        """Compute features and rgb of this block from those of the block before and ``ws`` [B, num_conv + 1, w_dim]."""
         if x is None:
             x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, ws[:, 0], noise_mode)
@@ -109,7 +109,7 @@ class SynthesisBlock(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """ws to images: blocks ``b4``, ``b8``, ... of doubling resolution."""
+    """The synthesis from ws to images: blocks ``b4``, ``b8``, ... of doubling resolution."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -125,8 +125,8 @@ class Synthesis(nn.Module):
         ``noise_mode``: "const" uses the stored noise, "random" draws it from torch's global generator,
         "none" leaves it out. ``fuse(r, x, rgb)`` is called after ``conv1`` of each block, before its torgb,
         with the features x [B, C, r, r] and the rgb so far upsampled to r (None at 4 px, and always for
-        the resnet and orig architectures), and returns what takes their place. ``until`` stops a skip architecture
-        at that resolution, whose rgb is the image then.
+        the resnet and orig architectures), and returns their replacements. ``until`` stops a skip architecture at that
+        resolution; the rgb there is the image.
 
         Raises ValueError for a wrong shape of ``ws`` or an unknown noise mode.
         """
@@ -149,12 +149,12 @@ class Synthesis(nn.Module):
         return rgb.contiguous()
 
     def noise_buffers(self) -> dict[str, Tensor]:
-        """The constant noise planes [r, r] by name; empty for a network built without noise."""
+        """Return the constant noise planes [r, r] by name; empty for a network built without noise."""
         return {name: buffer for name, buffer in self.named_buffers() if name.endswith("noise_const")}
 
 
 class Generator(nn.Module):
-    """StyleGAN2 generator; ``generator.mapping`` and ``generator.synthesis`` are its two halves."""
+    """StyleGAN2 generator; ``generator.mapping`` and ``generator.synthesis`` are its two parts."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -169,5 +169,5 @@ class Generator(nn.Module):
         truncation_cutoff: int | None = None,
         noise_mode: NoiseMode = "const",
     ) -> Tensor:
-        """Latents ``[B, z_dim]`` to images ``[B, img_channels, R, R]``, float32, about [-1, 1]."""
+        """Convert latents ``[B, z_dim]`` to images ``[B, img_channels, R, R]``, float32, about [-1, 1]."""
         return self.synthesis(self.mapping(z, truncation_psi, truncation_cutoff), noise_mode)

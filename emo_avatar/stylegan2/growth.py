@@ -1,4 +1,4 @@
-"""Start a network of a higher resolution from a trained one of a lower."""
+"""Make a network of a higher resolution from a trained one of a lower resolution."""
 
 import dataclasses
 
@@ -10,12 +10,12 @@ from emo_avatar.stylegan2.generator import Generator
 
 @torch.no_grad()
 def grow_generator(generator: Generator, img_resolution: int) -> Generator:
-    """A generator of ``img_resolution`` px whose images are those of ``generator``, upsampled.
+    """Return a generator of ``img_resolution`` px whose images are those of ``generator``, upsampled.
 
-    The trained blocks are copied; each new block starts random, with a torgb that adds nothing, so the
-    images are exactly the FIR-upsampled old ones until training goes on. The new widths follow the same
-    ``channel_base`` and ``channel_max``. Raises ValueError for a lower resolution or another architecture
-    than skip, whose rgb sum this rests on.
+    The trained blocks are copied; each new block starts with random weights and a zero torgb, so the images are exactly
+    the FIR-upsampled old ones until it is trained. The new widths follow the same ``channel_base`` and ``channel_max``.
+    Raises ValueError for a lower resolution, or for an architecture other than skip, because only skip sums rgb over
+    blocks.
     """
     old = generator.config
     if img_resolution < old.img_resolution or old.architecture != "skip":
@@ -31,7 +31,7 @@ def grow_generator(generator: Generator, img_resolution: int) -> Generator:
 
 @torch.no_grad()
 def grow_discriminator(discriminator: Discriminator, img_resolution: int) -> Discriminator:
-    """A discriminator of ``img_resolution`` px whose lower blocks are those of ``discriminator``."""
+    """Return a discriminator of ``img_resolution`` px whose lower blocks are those of ``discriminator``."""
     grown = Discriminator(dataclasses.replace(discriminator.config, img_resolution=img_resolution))
     known = grown.state_dict()
     kept = {name: value for name, value in discriminator.state_dict().items() if name in known}

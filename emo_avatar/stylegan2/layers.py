@@ -38,7 +38,7 @@ class FullyConnected(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, in_features]`` to ``[B, out_features]``."""
+        """Convert ``[B, in_features]`` to ``[B, out_features]``."""
         bias = self.bias if self.bias_gain == 1.0 else self.bias * self.bias_gain
         x = F.linear(x, self.weight * self.weight_gain, bias)
         return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN if self.activate else x
@@ -74,8 +74,8 @@ class Conv(nn.Module):
         self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """``[B, in, H, W]`` to ``[B, out, H', W']``; ``gain`` scales the output."""
-        # Leaky ReLU is positively homogeneous: all gains move into weight and bias.
+        """Convert ``[B, in, H, W]`` to ``[B, out, H', W']``; ``gain`` scales the output."""
+        # Leaky ReLU is positively homogeneous, so all gains can be applied to weight and bias.
         total = gain * (LRELU_GAIN if self.activate else 1.0)
         weight = self.weight * (self.weight_gain * total)
         bias = None if self.bias is None else self.bias * total
@@ -97,7 +97,7 @@ class Conv(nn.Module):
 class ModulatedConv(nn.Module):
     """Convolution whose input channels are scaled by styles from w (Karras et al. 2020, section 2.2).
 
-    Holds ``weight``, ``bias`` and ``affine``; `SynthesisLayer` and `ToRgb` are its two uses.
+    It holds ``weight``, ``bias`` and ``affine``; `SynthesisLayer` and `ToRgb` extend it.
     """
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, kernel_size: int) -> None:
@@ -108,13 +108,13 @@ class ModulatedConv(nn.Module):
         self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
 
     def styles(self, w: Tensor) -> Tensor:
-        """Channel scales ``[B, in_channels]``, float32 also under autocast, from w ``[B, w_dim]``."""
+        """Return channel scales ``[B, in_channels]``, float32 also under autocast, from w ``[B, w_dim]``."""
         with torch.autocast(w.device.type, enabled=False):
             return self.affine(w.float())
 
 
 class SynthesisLayer(ModulatedConv):
-    """3x3 modulated and demodulated convolution, noise, bias, leaky ReLU; optionally doubles the size."""
+    """A 3x3 modulated and demodulated convolution, noise, bias, leaky ReLU; it can double the size."""
 
     noise_const: Tensor
 
@@ -139,7 +139,7 @@ class SynthesisLayer(ModulatedConv):
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def noise(self, batch: int, noise_mode: str) -> Tensor | None:
-        """Scaled noise ``[B or 1, 1, r, r]``, or None when there is none."""
+        """Return scaled noise ``[B or 1, 1, r, r]``, or None if there is none."""
         if not self.use_noise or noise_mode == "none":
             return None
         if noise_mode == "const":
@@ -148,7 +148,7 @@ class SynthesisLayer(ModulatedConv):
         return torch.randn(shape, device=self.noise_strength.device) * self.noise_strength
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str = "const", gain: float = 1.0) -> Tensor:
-        """``x`` [B, in, r or r/2, same] and ``w`` [B, w_dim] to [B, out, r, r]."""
+        """Convert ``x`` [B, in, r or r/2, same] and ``w`` [B, w_dim] to [B, out, r, r]."""
         styles = self.styles(w)
         total = gain * LRELU_GAIN
         with torch.autocast(w.device.type, enabled=False):
@@ -171,14 +171,14 @@ class SynthesisLayer(ModulatedConv):
 
 
 class ToRgb(ModulatedConv):
-    """1x1 modulated convolution to image channels, without demodulation; float32 output."""
+    """A 1x1 modulated convolution to image channels, without demodulation; float32 output."""
 
     def __init__(self, in_channels: int, img_channels: int, w_dim: int, *, clamp: float | None = None) -> None:
         super().__init__(in_channels, img_channels, w_dim, kernel_size=1)
         self.clamp = clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """``x`` [B, in, r, r] and ``w`` [B, w_dim] to [B, img_channels, r, r] float32."""
+        """Convert ``x`` [B, in, r, r] and ``w`` [B, w_dim] to [B, img_channels, r, r] float32."""
         styles = self.styles(w) * self.weight_gain
         x = F.conv2d(x * styles.to(x.dtype)[:, :, None, None], self.weight)
         x = x.float() + self.bias[None, :, None, None]

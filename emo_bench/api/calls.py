@@ -306,7 +306,7 @@ def report(
 
 
 def _finished(made: MadeRuns) -> RunResult:
-    """The finished runs, opened, and their report in the folder of the first."""
+    """Open the finished runs, and write their report into the folder of the first."""
     from reports import write_report
 
     folders = [made.run, *made.trivial, *([made.edit] if made.edit else [])]
@@ -324,7 +324,7 @@ def _edit_request(
     source_prompt: str | None,
     settings: Mapping[str, str],
 ) -> EditRequest | None:
-    """The edit that the arguments of :func:`run` ask for; None if it is to be skipped."""
+    """Return the edit that the arguments of :func:`run` ask for; None if it is to be skipped."""
     from emo_bench.runs.plan import EditRequest
     from emo_bench.runs.styles import choose_style
 

@@ -1,4 +1,4 @@
-"""A protocol on a capture: which frames train, which are held out, and by which metrics they are scored."""
+"""A protocol applied to a capture: its training frames, its held-out frames, and the metrics that score them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emo_bench.metrics.registry import may_use_clip, metric_class
 
 @dataclass(frozen=True)
 class AppliedProtocol:
-    """A protocol on a capture: which frames train, which are held out, and by which metrics they are scored."""
+    """A protocol applied to a capture: its training frames, its held-out frames, and the metrics that score them."""
 
     protocol: protocols.Protocol
     capture: Capture
@@ -20,7 +20,7 @@ class AppliedProtocol:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Ids of the metrics, all of them known."""
+        """The ids of the metrics; all of them are known."""
         return self.protocol.scoring.metrics
 
     @property
@@ -29,7 +29,7 @@ class AppliedProtocol:
         return any(map(may_use_clip, self.metrics))
 
     def require_clip_scores(self) -> None:
-        """Refuse a CLIP model that nothing would use, where no edit is made.
+        """Refuse a CLIP model that nothing would use, if no edit is made.
 
         Raises:
             UserError: the protocol has no CLIP scores.

@@ -37,7 +37,7 @@ class EditRequest:
     """The edit that the user asks for.
 
     Attributes:
-        style: what to make.
+        style: the style of the edit.
         settings: settings of the edit, without the prefix ``edit.``.
         asked_for: False for the edit that a run makes by default; if it cannot be made, the run only notes why.
         clip: the CLIP model of the CLIP scores, and of the training if ``settings`` name no other.
@@ -51,7 +51,7 @@ class EditRequest:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The run that the user asks for; None leaves a choice to the machine, the profile and the protocol.
+    """The run that the user asks for; None means that the machine, the profile or the protocol decides.
 
     Attributes:
         method: a name, ``path/to/file.py:Class`` or ``path/to/file.toml``.
@@ -109,11 +109,11 @@ class Plan:
     """A run with every choice made.
 
     Attributes:
-        request: what was asked for; its actor has the name that the actor gives itself.
+        request: the user's request; its actor is named as in the actor's own record.
         cls: class of the method.
         applied: the protocol on the actor's capture.
         profile: one of the method's profiles.
-        device: as torch names it.
+        device: the device, as torch names it.
         method: the method over the run's folder, which need not exist yet.
         clip: the CLIP model of the CLIP scores.
         style: the edit that given frames show; None for a fit.
@@ -151,9 +151,9 @@ def plan_run(
     """Make every choice of a run and check it. Nothing is written, and the method is built once.
 
     Args:
-        request: what is asked for.
-        applied: the protocol on the actor's capture, where a caller has loaded them already.
-        cls: class of the method, where ``request.method`` does not lead to it.
+        request: the run that the user asks for.
+        applied: the protocol on the actor's capture, if a caller has loaded them already.
+        cls: class of the method, if ``request.method`` does not name it.
         style: the edit that given frames show.
 
     Raises:
@@ -164,7 +164,7 @@ def plan_run(
         raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
     require_seed(request.seed)
     device, profile = device_and_profile(request, cls)
-    # A wrong list is the method's fault on any machine, and is reported before there is a folder.
+    # If the list of assets is wrong, the method is wrong on any machine; this is reported before there is a folder.
     methods.assets_of(cls, profile)
     if applied is None:
         applied = _applied_protocol_of(request, profile)
@@ -191,11 +191,11 @@ def plan_run(
 
 
 def device_and_profile(request: RunRequest, cls: type[Method] | None = None) -> tuple[str, str]:
-    """The device and the profile of a run.
+    """Choose the device and the profile of a run.
 
     Args:
-        request: what is asked for.
-        cls: class of the method, where a caller has it already.
+        request: the run that the user asks for.
+        cls: class of the method, if a caller has it already.
 
     Raises:
         UserError: this machine has no such device, or the method no such profile.
@@ -210,9 +210,10 @@ def device_and_profile(request: RunRequest, cls: type[Method] | None = None) -> 
 
 
 def default_profile(cls: type[Method], device: str) -> str:
-    """``gpu`` with a GPU, ``cpu`` without one or where there is no ``gpu``; else the first that is not ``smoke``.
+    """Return the default profile: ``gpu`` on a GPU, ``cpu`` without one or if there is no ``gpu``.
 
-    It is never ``paper`` where there is another one: ``paper`` needs downloaded weights and takes days.
+    If the method has neither, it is the first profile that is not ``smoke``. It is ``paper`` only if there is no other
+    one, because ``paper`` needs downloaded weights and takes days.
     """
     offered = methods.profiles_of(cls)
     wanted = (GPU_PROFILE, "cpu") if on_gpu(device) else ("cpu",)
@@ -221,11 +222,11 @@ def default_profile(cls: type[Method], device: str) -> str:
 
 
 def plan_trivial(name: str, request: RunRequest, applied: AppliedProtocol, resolution_px: int) -> Plan:
-    """The plan of a trivial method on the same frames, at the same resolution.
+    """Return the plan of a trivial method on the same frames, at the same resolution.
 
     Args:
-        name: of the trivial method.
-        request: of the run that it stands beside, with the profile and the device of its plan.
+        name: the name of the trivial method.
+        request: the request of the run beside it, with the profile and the device of that run's plan.
         applied: the protocol on the capture, as in that plan.
         resolution_px: side of that run's frames.
     """
@@ -246,10 +247,10 @@ def plan_edit(
 
     Args:
         method: the method over the run's folder, fitted or not.
-        capture: what it is fitted on.
+        capture: the capture that it is fitted on.
         split, train: name of the split that it is fitted on, and its training frames.
         smoke: whether the run is for trying things out.
-        request: what is asked for.
+        request: the edit that the user asks for.
 
     Raises:
         UserError: the method cannot edit, a setting, an asset or a model is not there, or the fit trains on the frames
@@ -274,11 +275,11 @@ def plan_edit(
 
 
 def _edit_of(plan: Plan) -> EditPlan | None:
-    """The plan of the run's edit; None if there is none to make, and the log says why one cannot be made."""
+    """Return the plan of the run's edit; None if the run has none, or if it cannot be made, which is logged."""
     wanted = plan.request.edit
     if wanted is None:
         return None
-    # A CLIP model that no score of the fit uses was given for the edit.
+    # The fit has no score that uses CLIP, so the CLIP model was given for the edit.
     required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
     if not required and "edit" not in plan.cls.info.capabilities:
         return None
@@ -300,7 +301,7 @@ def _applied_protocol_of(request: RunRequest, profile: str) -> AppliedProtocol:
 
 
 def _editing_protocol(capture: Capture, split_name: str, train: tuple[int, ...], smoke: bool) -> AppliedProtocol:
-    """The clip to edit, which the fit has not seen, with the training frames of the fit."""
+    """Return the clip to edit, which the fit does not use, with the training frames of the fit."""
     protocol = protocols.load_protocol(MINI_EDIT_PROTOCOL if smoke else EDIT_PROTOCOL)
     applied = apply_protocol(protocol, capture)
     clip = applied.split
@@ -335,7 +336,7 @@ class _Folders:
     applied: AppliedProtocol
 
     def of_style(self, style: str | None) -> Path:
-        """The run's folder if its frames show the edit of that name; None for a fit."""
+        """Return the run's folder if its frames show the edit of that name; None for a fit."""
         protocol, split = self.applied.protocol, self.applied.split
         place = RunPlace(
             protocol=protocol.name,
