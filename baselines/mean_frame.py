@@ -37,7 +37,7 @@ class MeanFrame(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
+        """Return ``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(RESOLUTIONS_PX)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:

@@ -45,7 +45,7 @@ class NearestFrame(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
+        """Return ``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(RESOLUTIONS_PX)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:

@@ -196,7 +196,7 @@ class EditedAvatar(Method):
 
     @torch.inference_mode()
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track only."""
         if self._avatar is None:
             self.load()
         assert self._avatar is not None

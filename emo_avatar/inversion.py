@@ -22,7 +22,7 @@ from emo_bench.errors import UserError
 from emo_bench.methods.training.finite import require_finite
 from emo_bench.system.devices import mixed_precision
 
-REMEDY = "start again with a lower rate (--set projection_lr=... or --set tuning_lr=...)"
+REMEDY = "start again with a lower learning rate (--set projection_lr=... or --set tuning_lr=...)"
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 """Distance of two batches [B, 3, H, W] in [-1, 1], as ``[B]``."""
 

@@ -121,7 +121,7 @@ class EmoAvatar(Method):
 
     @torch.inference_mode()
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track only."""
         avatar, poses = self.fitted()
         signals = DrivingSignals(capture, self.config, poses, keep_uv=False)
         yield from rendered(avatar, signals, indices, self.workspace.device)
@@ -156,7 +156,7 @@ class EmoAvatar(Method):
         self._avatar = avatar.to(self.workspace.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def describe(self) -> dict[str, object]:
-        """Describe the configuration, the SHA-256 of prior and perceptual weights and, once fitted, size and seconds."""
+        """Describe the configuration, the SHA-256 of prior and perceptual weights; once fitted, size and time."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json"), "assets": self._assets()}
         if self._avatar is not None:
             parameters = list(self._avatar.parameters())

@@ -170,7 +170,7 @@ class RenderStage(Resumable):
         set_rates(self._optimizer, self._base_lr, warm_up_share(self.step, WARM_UP_STEPS) * share)
 
     def _require_finite(self, values: dict[str, float]) -> None:
-        remedy = "the last good checkpoint is kept. Try a lower rate (--set lr=...) or --set bf16=false"
+        remedy = "the last good checkpoint is kept. Try a lower learning rate (--set lr=...) or --set bf16=false"
         require_finite(values, "emo-avatar: training", self.step, remedy)
 
     def averaged_avatar(self) -> AvatarRenderer:

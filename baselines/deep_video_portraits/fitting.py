@@ -20,14 +20,15 @@ from emo_bench.system.devices import mixed_precision
 class DeepVideoPortraitsFit(Resumable):
     """Trains the translation network against a conditional patch discriminator, step by step.
 
-    A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
-    ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
+    The random numbers of a step depend only on the seed and the step's number. A fit that was killed and continues from
+    a checkpoint therefore ends with the same weights as a fit without interruption (on a GPU except for the order of
+    sums).
 
     Args:
         network: what is trained, on its device.
         frames, conditioning: what it is trained on.
-        config: weights, rates, steps.
-        seed: of the run.
+        config: loss weights, learning rates, numbers of steps.
+        seed: the run's seed.
         device: of the network.
     """
 
@@ -58,10 +59,10 @@ class DeepVideoPortraitsFit(Resumable):
         }
 
     def run_step(self) -> dict[str, float]:
-        """Take one optimisation step; its losses by name, before weighting.
+        """Take one optimisation step; return its losses by name, before weighting.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         config = self._config
         rng = np.random.default_rng((self._seed, self.step))

@@ -41,7 +41,7 @@ class CanonicalMap:
         faces: ``[F, 3]`` triangles of both meshes.
         rest: ``[V, 3]`` metres, the canonical mesh.
         reach_m: points farther than this from the posed mesh have no place in canonical space.
-        device: of the tensors.
+        device: the device of the tensors.
     """
 
     def __init__(self, faces: np.ndarray, rest: np.ndarray, reach_m: float, device: str) -> None:

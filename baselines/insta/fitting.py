@@ -22,15 +22,16 @@ OBSERVE_EVERY = 8
 class InstaFit(Resumable):
     """Trains an avatar step by step.
 
-    A step draws its rays from the seed and its number alone, so that a fit which was killed and went on from a
-    checkpoint ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
+    The random numbers of a step depend only on the seed and the step's number. A fit that was killed and continues from
+    a checkpoint therefore ends with the same weights as a fit without interruption (on a GPU except for the order of
+    sums).
 
     Args:
         avatar: what is trained, on its device.
         rays: what it is trained on.
         expression: ``[T, 52]`` of the capture.
-        config: weights, rates, steps.
-        seed: of the run.
+        config: loss weights, learning rates, numbers of steps.
+        seed: the run's seed.
     """
 
     def __init__(
@@ -45,10 +46,10 @@ class InstaFit(Resumable):
         self.parts = {"avatar": avatar, "optimizer": self._optimizer, "average": self._average}
 
     def run_step(self) -> dict[str, float]:
-        """Take one optimisation step; its losses by name, before weighting.
+        """Take one optimisation step; return its losses by name, before weighting.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         config, avatar = self._config, self.avatar
         rng = np.random.default_rng((self._seed, self.step))

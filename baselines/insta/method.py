@@ -58,7 +58,7 @@ class Insta(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
+        """Return ``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
@@ -83,7 +83,7 @@ class Insta(Method):
         return InstaAvatar(load_head_rig(), track, rest, extents, plate, self.config, device).to(device)
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track only."""
         if self._fitted is None:
             self.load()
         assert self._fitted is not None
@@ -99,7 +99,7 @@ class Insta(Method):
         """Load ``checkpoint.safetensors`` of a finished fit.
 
         Raises:
-            UserError: there is none, or it was fitted with another configuration.
+            UserError: there is no finished fit, or it was fitted with another configuration.
         """
         self._fitted = load_checkpoint(
             self.workspace.folder, self.config.model_dump_json(), ("rest", "extents", "plate")

@@ -59,16 +59,17 @@ def camera_at(track: Track, size_px: int) -> Camera:
 class PointAvatarFit:
     """Trains a model step by step, its points pruned and doubled on the way.
 
-    A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
-    ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
+    The random numbers of a step depend only on the seed and the step's number. A fit that was killed and continues from
+    a checkpoint therefore ends with the same weights as a fit without interruption (on a GPU except for the order of
+    sums).
 
     Args:
         model: what is trained, with its first cloud.
         pictures: what it is trained on.
         camera: of the pictures.
-        config: weights, rates, steps.
+        config: loss weights, learning rates, numbers of steps.
         perceptual: distance of batches in [-1, 1], or None without that loss.
-        seed: of the run.
+        seed: the run's seed.
         pixel_m: metres a pixel spans at the person's distance.
     """
 
@@ -102,10 +103,10 @@ class PointAvatarFit:
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def run_step(self) -> dict[str, float]:
-        """Take one optimisation step; its losses by name, before weighting.
+        """Take one optimisation step; return its losses by name, before weighting.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         rng = np.random.default_rng((self._seed, self.step))
         if self.step in self._growth_steps:

@@ -65,12 +65,12 @@ class PointAvatar(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
+        """Return ``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """The weights of the perceptual loss."""
+        """Return the weights of the perceptual loss."""
         config = resolve_settings(cls.info.name, PointAvatarConfig, PROFILES, Workspace(Path(), profile, 0))
         return DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
 
@@ -102,7 +102,7 @@ class PointAvatar(Method):
         return PointAvatarModel(load_head_rig(), rest, joints, plate, self.config, self.workspace.device)
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track only."""
         if self._fitted is None:
             self.load()
         assert self._fitted is not None
@@ -123,7 +123,7 @@ class PointAvatar(Method):
         """Load ``checkpoint.safetensors`` of a finished fit.
 
         Raises:
-            UserError: there is none, or it was fitted with another configuration.
+            UserError: there is no finished fit, or it was fitted with another configuration.
         """
         self._fitted = load_checkpoint(
             self.workspace.folder, self.config.model_dump_json(), ("rest", "joints", "plate", "cloud.places")

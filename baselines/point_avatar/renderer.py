@@ -54,7 +54,7 @@ class PointAvatarModel(nn.Module):
         rest, joints: ``[V, 3]`` and ``[2, 3]`` metres, the person at rest.
         plate: ``[S, S, 3]`` in [0, 1], what lies behind.
         config: everything else.
-        device: of the tensors.
+        device: the device of the tensors.
     """
 
     def __init__(

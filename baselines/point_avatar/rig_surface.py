@@ -74,7 +74,7 @@ class RigSurface(nn.Module):
         rig: the mesh.
         rest: ``[V, 3]`` metres, the person at rest, body frame.
         joints: ``[2, 3]`` metres.
-        device: of the tensors.
+        device: the device of the tensors.
     """
 
     def __init__(self, rig: HeadRig, rest: np.ndarray, joints: np.ndarray, device: str) -> None:

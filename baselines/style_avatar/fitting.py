@@ -32,15 +32,16 @@ SEEN_BANDS = 24
 class StyleAvatarFit(Resumable):
     """Trains an avatar against a wavelet discriminator, step by step.
 
-    A step draws from the seed and its number alone, so that a fit which was killed and went on from a checkpoint
-    ends with the weights of an undisturbed one (on a GPU up to the order of its sums).
+    The random numbers of a step depend only on the seed and the step's number. A fit that was killed and continues from
+    a checkpoint therefore ends with the same weights as a fit without interruption (on a GPU except for the order of
+    sums).
 
     Args:
         model: what is trained, on its device.
         frames, masks, signals: what it is trained on; ``masks [N, 1, F, F]`` float32, the person's share of a pixel.
-        config: weights, rates, steps.
+        config: loss weights, learning rates, numbers of steps.
         perceptual: distance of two batches in [-1, 1], ``[B]``; None without that loss.
-        seed: of the run.
+        seed: the run's seed.
         device: of the model.
     """
 
@@ -79,10 +80,10 @@ class StyleAvatarFit(Resumable):
         self._frozen: Textures | None = None
 
     def run_step(self) -> dict[str, float]:
-        """Take one optimisation step; its losses by name, before weighting.
+        """Take one optimisation step; return its losses by name, before weighting.
 
         Raises:
-            UserError: a loss is not finite; nothing was updated by this step.
+            UserError: a loss is not finite; this step has updated nothing.
         """
         config, side = self._config, self._config.feature_px
         rng = np.random.default_rng((self._seed, self.step))

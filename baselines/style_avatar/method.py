@@ -56,12 +56,12 @@ class StyleAvatar(Method):
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
-        """``smoke``, ``cpu``, ``gpu`` and ``paper``."""
+        """Return ``smoke``, ``cpu``, ``gpu`` and ``paper``."""
         return tuple(PROFILES)
 
     @classmethod
     def required_assets(cls, profile: str) -> tuple[str, ...]:
-        """The weights of the perceptual loss."""
+        """Return the weights of the perceptual loss."""
         config = resolve_settings(cls.info.name, StyleAvatarConfig, PROFILES, Workspace(Path(), profile, 0))
         return DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
 
@@ -101,7 +101,7 @@ class StyleAvatar(Method):
 
     @torch.inference_mode()
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield uint8 ``[R, R, 3]`` frames, driven by the track alone."""
+        """Yield uint8 ``[R, R, 3]`` frames, driven by the track only."""
         if self._fitted is None:
             self.load()
         assert self._fitted is not None
@@ -127,7 +127,7 @@ class StyleAvatar(Method):
         """Load ``checkpoint.safetensors`` of a finished fit.
 
         Raises:
-            UserError: there is none, or it was fitted with another configuration.
+            UserError: there is no finished fit, or it was fitted with another configuration.
         """
         self._fitted = load_checkpoint(
             self.workspace.folder, self.config.model_dump_json(), (TEXTURE, LIGHT, LAST_TIME)
