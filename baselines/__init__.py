@@ -1,3 +1,3 @@
-"""Methods to compare with: one module a system, each saying which paper it is and how faithful."""
+"""Methods for comparison: one module per system, with its paper and how faithful it is."""
 
 import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.system.threads

@@ -13,16 +13,16 @@ from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.tracking.raycast import RayCaster
 
-# Light that is much darker or brighter than the mean is an error of the fit at rarely seen normals.
+# Range of light relative to the mean; values outside it are errors of the fit at rarely seen normals.
 SHADING_RANGE = (0.25, 2.5)
 LOOK_PASSES = 2
-# Pull of the light towards an even one, in pixels.
+# Strength of the regularisation towards even light, as a number of pixels.
 LIGHT_PRIOR_PX = 200.0
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What each pixel of a frame sees of the rig; zero off the surface.
+    """The point of the rig that each pixel of a frame shows; zero off the surface.
 
     Attributes:
         uv: ``[S, S, 2]`` float32 in [0, 1].
@@ -44,12 +44,12 @@ class HeadLook:
 
 
 class HeadSurface:
-    """Casts the pixels of any frame of a track onto the posed rig.
+    """Casts rays from the pixels of any frame of a track onto the posed rig.
 
-    A frame without a face shows the head of the frame before it that has one.
+    A frame without a face shows the head of the last frame before it that has one.
 
     Args:
-        track: of the capture.
+        track: the track of the capture.
         size_px: side of the maps.
     """
 
@@ -59,7 +59,7 @@ class HeadSurface:
         self._shown = last_with_face(track.face_found)
 
     def at(self, index: int) -> Surface:
-        """The surface in frame ``index``."""
+        """Return the surface in frame ``index``."""
         size, rig, track = self._size, self._rig, self._track
         vertices = track.vertices(int(self._shown[index]))
         scale = size / track.size_px
@@ -75,13 +75,13 @@ class HeadSurface:
 
 
 def last_with_face(face_found: np.ndarray) -> np.ndarray:
-    """``[T]`` int64: each frame, or the last one before it with a face; before the first such, the first."""
+    """Return ``[T]`` int64: each frame, or the last one before it with a face, or else the first with a face."""
     whole = np.where(face_found, np.arange(len(face_found)), -1)
     return np.asarray(np.where((last := np.maximum.accumulate(whole)) < 0, np.argmax(face_found), last))
 
 
 def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """``[V, 3]``: area-weighted mean of the triangles around each vertex, not normalised."""
+    """Return ``[V, 3]``: the area-weighted mean normal of the triangles around each vertex, not normalised."""
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     count = len(vertices)
@@ -90,29 +90,29 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def harmonics(normal: np.ndarray) -> np.ndarray:
-    """Real spherical harmonics up to degree 2, without their constants: ``[..., 3]`` to ``[..., 9]``."""
+    """Return real spherical harmonics up to degree 2, without their constants: ``[..., 3]`` to ``[..., 9]``."""
     x, y, z = np.moveaxis(normal, -1, 0)
     one = np.ones_like(x)
     return np.stack((one, x, y, z, x * y, y * z, x * z, x * x - y * y, 3.0 * z * z - 1.0), axis=-1)
 
 
 def shading(light: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Irradiance ``[..., 1]`` of normals ``[..., 3]`` relative to the mean, held within ``SHADING_RANGE``."""
+    """Return the irradiance ``[..., 1]`` of normals ``[..., 3]`` relative to the mean, clipped to ``SHADING_RANGE``."""
     return np.asarray(np.clip(harmonics(normal) @ light, *SHADING_RANGE)[..., None], dtype=np.float32)
 
 
 def fit_look(capture: Capture, train: Sequence[int], size_px: int, texture_px: int, samples: int) -> HeadLook:
-    """Colour texture and one light of a person, from training frames alone.
+    """Estimate the colour texture and one light of a person, only from training frames.
 
-    Texture and light are solved for in turns: the texture is the mean colour of a texel divided by its shading, the
-    light the least-squares one given the texture. A texel that is never seen takes the value of the nearest.
+    Texture and light are computed in turns. A texel of the texture is its mean colour divided by its shading. The light
+    is the least-squares solution for the texture. A texel that is never seen gets the value of the nearest one.
 
     Args:
-        capture: in which at least ``train`` is readable.
+        capture: a capture in which at least ``train`` is readable.
         train: the training frames.
-        size_px: side at which frames are looked at.
+        size_px: side to which frames are resized.
         texture_px: side of the texture.
-        samples: how many frames to look at, evenly spaced.
+        samples: number of frames that are read, evenly spaced.
     """
     chosen = evenly_spaced(train, samples)
     surfaces = HeadSurface(capture.track, size_px)
@@ -157,11 +157,11 @@ def _mean_texture(colour: np.ndarray, texel: np.ndarray, size: int) -> np.ndarra
 
 
 def shaded(look: HeadLook, surface: Surface) -> np.ndarray:
-    """The illuminated colour rendering ``[S, S, 3]`` uint8; black off the surface."""
+    """Render the illuminated colours ``[S, S, 3]`` uint8; black off the surface."""
     from emo_bench.system import opencv as cv2
 
     side = len(look.texture)
-    # OpenCV counts from the centre of the first texel.
+    # In OpenCV coordinate 0 is the centre of the first texel.
     places = surface.uv * side - 0.5
     albedo = cv2.remap(
         look.texture,

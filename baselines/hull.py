@@ -1,7 +1,7 @@
-"""How far a person's hair and clothes reach beyond the tracked mesh: a visual hull along the mesh's normals.
+"""The thickness of a person's hair and clothes outside the tracked mesh: a visual hull along the mesh's normals.
 
-The head rig is a bare body. What grows or hangs on it lies between the mesh and the silhouettes of the training
-frames, so a vertex is moved out along its normal for as long as it stays inside them.
+The head rig is a body without hair and clothes. These lie between the mesh and the silhouettes of the training frames.
+A vertex is therefore moved outwards along its normal as long as it stays inside the silhouettes.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from emo_bench.actors.track import Track
 from emo_bench.methods.training.frames import evenly_spaced
 from emo_bench.tracking.head_rig import HeadRig
 
-# MediaPipe's landmarks cover the face without forehead and ears; skin within this distance of them is face.
+# MediaPipe's landmarks cover the face without forehead and ears; skin within this distance of them counts as face.
 FACE_RADIUS_M = 0.015
 LIP_RADIUS_M = 0.008
-# A vertex counts as inside the person if it is so in this share of the frames: masks have errors.
+# A vertex counts as inside the person if it is inside in this share of the frames, because masks have errors.
 INSIDE_SHARE = 0.92
-# Where the resting mesh faces the camera, silhouettes say nothing of how thick hair and clothes are.
+# Where the resting mesh faces the camera, silhouettes do not show the thickness of hair and clothes.
 FRONT_COSINE, FRONT_M = 0.6, 0.02
 LIP_LANDMARKS = (61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 82, 13, 312, 308, 317, 14, 87)
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Outward unit normals ``[V, 3]`` of a mesh, each triangle weighted by its area."""
+    """Return outward unit normals ``[V, 3]`` of a mesh, each triangle weighted by its area."""
     corners = vertices[faces]
     face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = np.zeros_like(vertices)
@@ -37,7 +37,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def near_landmarks(rig: HeadRig, rest: np.ndarray, landmarks: Sequence[int], radius_m: float) -> np.ndarray:
-    """Vertices ``[V]`` bool within ``radius_m`` of any of MediaPipe's ``landmarks`` on the resting mesh."""
+    """Return vertices ``[V]`` bool within ``radius_m`` of any of MediaPipe's ``landmarks`` on the resting mesh."""
     from scipy.spatial import KDTree
 
     chosen = np.asarray(landmarks)
@@ -48,21 +48,21 @@ def near_landmarks(rig: HeadRig, rest: np.ndarray, landmarks: Sequence[int], rad
 
 
 def face_vertices(rig: HeadRig, rest: np.ndarray) -> np.ndarray:
-    """Vertices ``[V]`` bool of the face, inner parts of eyes and mouth included."""
+    """Return vertices ``[V]`` bool of the face, with the inner parts of eyes and mouth."""
     inner = np.zeros(len(rest), dtype=bool)
     inner[rig.faces[rig.face_region >= 2]] = True
     return near_landmarks(rig, rest, range(468), FACE_RADIUS_M) | inner
 
 
 def mouth_triangles(rig: HeadRig, rest: np.ndarray) -> np.ndarray:
-    """Triangles ``[F]`` bool of lips, tongue and the cavity behind them."""
+    """Return triangles ``[F]`` bool of lips, tongue and the cavity behind them."""
     lips = near_landmarks(rig, rest, LIP_LANDMARKS, LIP_RADIUS_M)
     return np.asarray(lips[rig.faces].all(axis=1) | (rig.face_region >= 6))
 
 
 @lru_cache(maxsize=2)
 def _neighbours(rig: HeadRig) -> tuple[np.ndarray, np.ndarray]:
-    """Directed edges of the mesh."""
+    """Return the directed edges of the mesh."""
     pairs = np.concatenate([rig.faces[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 0))])
     pairs = np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0)
     return pairs[:, 0], pairs[:, 1]
@@ -78,16 +78,16 @@ def outer_extents(
     farthest_m: float,
     samples: int = 32,
 ) -> np.ndarray:
-    """How far along its normal each vertex may be moved without leaving the person's silhouettes.
+    """Return how far each vertex can be moved along its normal and stay inside the person's silhouettes.
 
     Args:
         rig: the mesh.
         capture: only track and foreground masks of ``train`` are read.
         train: training frames.
-        size_px: at which the masks are looked at.
-        face_m: on the face, where nothing covers the skin and silhouettes say little, never farther than this.
-        farthest_m: the farthest distance that is tried.
-        samples: how many frames to look at.
+        size_px: side of the masks.
+        face_m: the greatest distance on the face, where nothing covers the skin and silhouettes show little.
+        farthest_m: the greatest distance that is tried.
+        samples: number of frames that are read.
 
     Returns:
         ``[V]`` float32 metres, in ``[0, farthest_m]``, smoothed over neighbouring vertices.
@@ -117,13 +117,13 @@ def outer_extents(
 
 
 def project_numpy(track: Track, points: np.ndarray, size_px: int) -> np.ndarray:
-    """Pixels ``[N, 2]`` of camera-space points ``[N, 3]`` at ``size_px``."""
+    """Project camera-space points ``[N, 3]`` to pixels ``[N, 2]`` at ``size_px``."""
     scale = size_px / track.size_px
     return np.asarray(points[:, :2] / points[:, 2:] * (track.focal_px * scale) + np.asarray(track.center_px) * scale)
 
 
 def _lookup(mask: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each pixel position is in the picture, and whether it is in the mask there."""
+    """Return whether each pixel position is in the picture, and whether it is in the mask."""
     column, row = np.floor(pixels).astype(np.int64).T
     known = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
     hit = np.zeros_like(known)
@@ -132,7 +132,7 @@ def _lookup(mask: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _smoothed(values: np.ndarray, start: np.ndarray, end: np.ndarray, rounds: int = 3) -> np.ndarray:
-    """Means over neighbours, several times, so that a shell at this distance has no spikes."""
+    """Average over neighbours several times, so that a shell at this distance has no spikes."""
     count = np.bincount(start, minlength=len(values)) + 1
     for _ in range(rounds):
         total = values + np.bincount(start, weights=values[end], minlength=len(values))

@@ -1,4 +1,4 @@
-"""The mean of the training frames, whatever is asked for: below it, a method has learnt nothing."""
+"""The mean of the training frames for every frame. A method with lower scores has learnt nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 class MeanFrame(Method):
-    """Answers every index with the pixel-wise mean of the training frames, rounded."""
+    """Renders every frame as the pixel-wise mean of the training frames, rounded."""
 
     fit_files = (CHECKPOINT,)
     info: ClassVar[MethodInfo] = MethodInfo(
@@ -53,7 +53,7 @@ class MeanFrame(Method):
         write_bytes(self.workspace.folder / CHECKPOINT, save({"mean": self._mean}))
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Yield the mean once an index."""
+        """Yield the mean once per index."""
         if self._mean is None:
             self.load()
         assert self._mean is not None
@@ -61,12 +61,12 @@ class MeanFrame(Method):
             yield self._mean.copy()
 
     def load(self) -> None:
-        """Read the mean; a UserError says when there is none."""
+        """Read the mean; UserError if there is none."""
         from emo_bench.methods.training.fitted import load_array
 
         shape = (self.resolution_px, self.resolution_px, 3)
         self._mean = load_array(self.workspace.folder, "mean", np.dtype(np.uint8), shape)
 
     def describe(self) -> dict[str, object]:
-        """The resolution."""
+        """Describe the resolution."""
         return {"config": {"resolution_px": self.resolution_px}}

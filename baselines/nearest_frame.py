@@ -1,4 +1,4 @@
-"""The training frame nearest in head pose and expression: below it, playing back is better than learning."""
+"""The training frame nearest in head pose and expression. If a method has lower scores, playback is better than it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from emo_bench.progress import track_progress
 from emo_bench.video.lossless import read_lossless, write_lossless
 
 FRAMES, CHECKPOINT = "train_frames.mkv", "checkpoint.safetensors"
-# Below this spread over the training frames a coefficient is noise of the tracker.
+# If the spread of a coefficient over the training frames is smaller, it is noise of the tracker.
 LEAST_SPREAD = 1e-3
 
 
 class NearestFrame(Method):
-    """Answers an index with the training frame whose head pose and expression are nearest.
+    """Renders each index as the training frame with the nearest head pose and expression.
 
-    The distance is Euclidean over two groups of equal weight, head pose (rotation vector and translation, 6)
-    and expression (52), each number standardised by its spread over the training frames. The training
-    frames are kept losslessly in the run's folder, because a renderer may not read the capture.
+    The distance is Euclidean over two groups of equal weight, head pose (rotation vector and translation, 6) and
+    expression (52). Each number is standardised by its spread over the training frames. The training frames are stored
+    losslessly in the run's folder, because a renderer may not read the capture.
     """
 
     fit_files = (CHECKPOINT, FRAMES)
@@ -74,11 +74,11 @@ class NearestFrame(Method):
         yield from read_lossless(self.workspace.folder / FRAMES, rows)
 
     def load(self) -> None:
-        """Nothing to take up beyond the files; a UserError says when they are missing."""
+        """Check the files; UserError if they are missing."""
         self._train()
 
     def describe(self) -> dict[str, object]:
-        """The resolution."""
+        """Describe the resolution."""
         return {"config": {"resolution_px": self.resolution_px}}
 
     def _train(self) -> np.ndarray:
@@ -88,7 +88,7 @@ class NearestFrame(Method):
 
 
 def nearest_rows(track: Track, train: Sequence[int] | np.ndarray, indices: Sequence[int]) -> np.ndarray:
-    """For each index the row ``[N]`` of ``train`` that is nearest; the earlier one of equals."""
+    """Return for each index the nearest row of ``train``, ``[N]``; if several are equally near, the earliest."""
     from scipy.spatial.distance import cdist
 
     pose = _pose(track)
@@ -98,7 +98,7 @@ def nearest_rows(track: Track, train: Sequence[int] | np.ndarray, indices: Seque
 
 
 def _pose(track: Track) -> np.ndarray:
-    """``[T, 6]``: rotation vector and translation of the head; zeros where there is no face."""
+    """Return ``[T, 6]``: rotation vector and translation of the head; zeros if there is no face."""
     from scipy.spatial.transform import Rotation
 
     pose = np.zeros((len(track), 6))
@@ -110,7 +110,7 @@ def _pose(track: Track) -> np.ndarray:
 
 
 def _standardised(group: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Centred and scaled by the training frames; the group's mean squared length over them is one."""
+    """Standardise by the training frames, so that the group's mean squared length over them is one."""
     mean, spread = group[train].mean(axis=0), group[train].std(axis=0)
     moving = spread > LEAST_SPREAD
     scaled = (group[:, moving] - mean[moving]) / spread[moving]

@@ -1,4 +1,4 @@
-"""The clean plate: the picture behind the person, from training frames alone."""
+"""The clean plate: the background behind the person, from training frames only."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from emo_bench.actors.capture import Capture
 from emo_bench.methods.training.frames import evenly_spaced, median_background
 
-# A mask made by a network ends a little inside or outside the hair.
+# The edge of a network's mask is slightly inside or outside the hair.
 MASK_MARGIN_PX = 2
 
 
 def clean_plate(capture: Capture, train: Sequence[int], size_px: int, samples: int) -> np.ndarray:
-    """Median of the pixels outside the person's mask over evenly spaced training frames.
+    """Return the median of the pixels outside the person's mask over evenly spaced training frames.
 
-    A pixel that the person always covers takes the value of the nearest known one.
+    A pixel that the person always covers gets the value of the nearest known one.
 
     Args:
-        capture: in which at least ``train`` is readable; the masks of no other frame are looked at.
+        capture: a capture in which at least ``train`` is readable; no other frame's mask is read.
         train: the training frames.
         size_px: side of the plate.
-        samples: how many frames to look at.
+        samples: number of frames that are read.
 
     Returns:
         ``[S, S, 3]`` float32 in [0, 1].

@@ -1,4 +1,4 @@
-"""What the two trivial methods share: the profiles, which are resolutions, and the one setting."""
+"""The common parts of the two trivial methods: the profiles, which are resolutions, and the only setting."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from emo_bench.errors import UserError
 from emo_bench.methods.interface import LEAST_PX, Workspace, gpu_resolution_px
 from emo_bench.methods.settings import MethodSettings, resolve
 
-# None: the capture's.
+# None is the capture's resolution.
 RESOLUTIONS_PX: Mapping[str, int | None] = {"smoke": 64, "cpu": 128, "gpu": None, "paper": 512}
 
 
 class TrivialSettings(MethodSettings):
-    """The one setting."""
+    """The only setting."""
 
     resolution_px: int = Field(128, ge=LEAST_PX, le=2048)
 
 
 def resolution_px(name: str, workspace: Workspace) -> int:
-    """The profile's resolution, or the one that ``--set resolution_px=N`` asks for.
+    """Return the profile's resolution, or the one from ``--set resolution_px=N``.
 
     Raises:
         UserError: another setting, another profile, or a resolution outside 32 to 2048.

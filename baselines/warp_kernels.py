@@ -22,7 +22,7 @@ class Kernels(NamedTuple):
 
 @lru_cache(maxsize=1)
 def kernels() -> Kernels:
-    """All of them at once, because Warp compiles a module as a whole."""
+    """Define all kernels at once, because Warp compiles a module as a whole."""
     wp = warp()
     prime_y, prime_z = wp.constant(wp.uint32(_PRIME_Y)), wp.constant(wp.uint32(_PRIME_Z))
 

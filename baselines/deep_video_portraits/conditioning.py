@@ -13,7 +13,7 @@ from baselines.head_render import HeadLook, HeadSurface, last_with_face, shaded
 from emo_bench.actors.track import Track
 from emo_bench.methods.training.frames import to_unit_range
 
-# Rendering 3, correspondence 3, gaze 3.
+# Channels of a frame: rendering 3, correspondence 3, gaze 3.
 CHANNELS = 9
 # MediaPipe's landmarks around each eye's opening, its iris centre and the four points on the iris' rim.
 EYES: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
@@ -21,19 +21,19 @@ EYES: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
     ((263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466), 473, (474, 475, 476, 477)),
 )
 SCLERA, PUPIL = (255, 255, 255), (0, 0, 255)
-# cv2 takes coordinates with this many binary places.
+# cv2 takes coordinates with this number of fractional bits.
 SUBPIXEL_BITS = 4
 
 
 class Conditioning:
-    """Conditioning volumes of a track; maps of single frames are kept once made, since windows overlap.
+    """Conditioning volumes of a track. Maps of single frames are kept in memory, because windows overlap.
 
     Args:
-        track: its landmarks and poses are all that is read.
+        track: only its landmarks and poses are read.
         look: colour and light of the person.
         size_px: side of the maps.
-        window: frames of a volume, the current one last.
-        keep: single frames to keep, None for all.
+        window: number of frames in a volume, the current one last.
+        keep: number of single frames to keep, None for all.
     """
 
     def __init__(self, track: Track, look: HeadLook, size_px: int, window: int, keep: int | None = None) -> None:
@@ -44,17 +44,17 @@ class Conditioning:
         self._maps: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def batch(self, indices: Sequence[int] | np.ndarray, device: str = "cpu") -> Tensor:
-        """Volumes ``[B, 9 * window, S, S]`` float32 in [-1, 1], oldest frame first, channels last in memory."""
+        """Return volumes ``[B, 9 * window, S, S]`` float32 in [-1, 1], oldest frame first, channels last in memory."""
         volumes = [np.concatenate([self.frame(i) for i in self.window_of(int(k))]) for k in indices]
         stacked = torch.from_numpy(np.stack(volumes)).contiguous(memory_format=torch.channels_last)
         return to_unit_range(stacked.to(device))
 
     def window_of(self, index: int) -> list[int]:
-        """The frames of the volume of frame ``index``; before the start of the video its first frame repeats."""
+        """Return the frames of the volume of frame ``index``; before the video starts, its first frame is repeated."""
         return [max(index - back, 0) for back in range(self._window - 1, -1, -1)]
 
     def frame(self, index: int) -> np.ndarray:
-        """Maps of one frame ``[9, S, S]`` uint8: rendering, (u, v, mask), gaze."""
+        """Return the maps of one frame ``[9, S, S]`` uint8: rendering, (u, v, mask), gaze."""
         index = int(self._shown[index])
         found = self._maps.get(index)
         if found is not None:
@@ -71,7 +71,7 @@ class Conditioning:
 
 
 def gaze_map(landmarks478_px: np.ndarray, size_px: int) -> np.ndarray:
-    """White eye openings with blue irises on black, ``[S, S, 3]`` uint8 RGB.
+    """Draw white eye openings with blue irises on black, ``[S, S, 3]`` uint8 RGB.
 
     Args:
         landmarks478_px: ``[478, 2]`` MediaPipe landmarks at ``size_px``.
@@ -94,5 +94,5 @@ def gaze_map(landmarks478_px: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def _fixed_point(points_px: np.ndarray) -> np.ndarray:
-    # Our pixel centres lie at halves, OpenCV's at whole numbers.
+    # Pixel centres are at half-integers here, at integers in OpenCV.
     return np.rint((points_px - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)

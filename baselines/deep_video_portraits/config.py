@@ -1,4 +1,4 @@
-"""Every choice of Deep Video Portraits as a field; the profiles."""
+"""The configuration of Deep Video Portraits: every choice is a field; the profiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emo_bench.methods.settings import CheckpointInterval, LearningRate, LossWei
 
 
 class DeepVideoPortraitsConfig(MethodSettings):
-    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what the paper has."""
+    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` gives the paper's value."""
 
     resolution_px: int = Field(128, ge=16, le=1024, description="published: 256; a power of two")
     max_train_frames: int = Field(
@@ -59,7 +59,7 @@ class DeepVideoPortraitsConfig(MethodSettings):
 
     @property
     def depth(self) -> int:
-        """Levels of the U-Net."""
+        """The number of levels of the U-Net."""
         return self.levels or self.resolution_px.bit_length() - 1
 
 

@@ -1,4 +1,4 @@
-"""Training of Deep Video Portraits: losses, steps; its state between any two steps."""
+"""Training of Deep Video Portraits: losses, steps, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class DeepVideoPortraitsFit(Resumable):
     sums).
 
     Args:
-        network: what is trained, on its device.
-        frames, conditioning: what it is trained on.
+        network: the network to train, on its device.
+        frames, conditioning: the training frames and their conditioning volumes.
         config: loss weights, learning rates, numbers of steps.
         seed: the run's seed.
-        device: of the network.
+        device: the device of the network.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class DeepVideoPortraitsFit(Resumable):
         """
         config = self._config
         rng = np.random.default_rng((self._seed, self.step))
-        # For dropout.
+        # This seeds dropout.
         torch.manual_seed(int(rng.integers(2**31)))
         rows = rng.integers(len(self._frames), size=config.batch)
         target = self._frames.images(rows, self._device)

@@ -27,7 +27,7 @@ TEXTURE, LIGHT = "look.texture", "look.light"
 
 
 class DeepVideoPortraits(Method):
-    """Deep Video Portraits (Kim et al. 2018); what is faithful: :mod:`baselines.deep_video_portraits`.
+    """Deep Video Portraits (Kim et al. 2018); :mod:`baselines.deep_video_portraits` says what is faithful.
 
     Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (network, colours
     and light of the rendering).
@@ -57,7 +57,7 @@ class DeepVideoPortraits(Method):
         return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Train the network, from where it was interrupted."""
+        """Train the network; an interrupted training continues."""
         config, workspace = self.config, self.workspace
         look = fit_look(capture, train, config.resolution_px, config.texture_px, config.look_frames)
         frames = TrainingFrames(capture, evenly_spaced(train, config.max_train_frames), config.resolution_px)
@@ -108,7 +108,7 @@ class DeepVideoPortraits(Method):
         self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json(), (TEXTURE, LIGHT))
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration and, once fitted, the number of parameters."""
+        """Describe the resolved configuration and, once fitted, the number of parameters."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json")}
         if self._fitted is not None:
             described["parameters"] = sum(p.numel() for p in self._build().parameters())

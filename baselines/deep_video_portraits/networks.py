@@ -9,18 +9,18 @@ DROPOUT_LEVELS = 3
 
 
 def level_widths(width: int, max_width: int, levels: int) -> tuple[int, ...]:
-    """Channels after each halving: ``width`` doubled up to ``max_width``."""
+    """Return the channels after each halving: ``width`` doubled up to ``max_width``."""
     return tuple(min(width * 2**k, max_width) for k in range(levels))
 
 
 class _Up(nn.Module):
-    """Deconvolution 4x4 by 2, then, after the skip is joined, two 3x3 refinement convolutions.
+    """A 4x4 deconvolution that doubles the size, the skip connection, then two 3x3 refinement convolutions.
 
     Args:
-        channels: in.
+        channels: input channels.
         skip: channels of the encoder's features at the doubled size, 0 for none.
-        width: channels out.
-        dropout: share.
+        width: output channels.
+        dropout: share of dropped activations.
     """
 
     def __init__(self, channels: int, skip: int, width: int, dropout: float) -> None:
@@ -35,7 +35,7 @@ class _Up(nn.Module):
         self.refine = nn.Sequential(*_refinement(width + skip, width), *_refinement(width, width))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """``[B, channels, H, W]`` and ``[B, skip, 2H, 2W]`` to ``[B, width, 2H, 2W]``."""
+        """Convert ``[B, channels, H, W]`` and ``[B, skip, 2H, 2W]`` to ``[B, width, 2H, 2W]``."""
         return self.refine(torch.cat((self.up(x), skip), dim=1))
 
 
@@ -48,10 +48,10 @@ class TranslationNetwork(nn.Module):
     """The U-Net from a conditioning volume to a picture.
 
     Args:
-        channels: of the volume.
-        widths: channels after each halving; as many levels.
+        channels: channels of the volume.
+        widths: channels after each halving; their number is the number of levels.
         last_width: channels at full resolution.
-        dropout: share in the deepest levels of the decoder.
+        dropout: share of dropped activations in the deepest levels of the decoder.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], last_width: int, dropout: float) -> None:
@@ -75,7 +75,7 @@ class TranslationNetwork(nn.Module):
         )
 
     def forward(self, volume: Tensor) -> Tensor:
-        """``[B, channels, S, S]`` in [-1, 1] to pictures ``[B, 3, S, S]`` float32 in [-1, 1]."""
+        """Convert ``[B, channels, S, S]`` in [-1, 1] to pictures ``[B, 3, S, S]`` float32 in [-1, 1]."""
         features = []
         x = volume
         for level in self.encoder:
@@ -104,5 +104,5 @@ class PatchCritic(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, padding=1))
 
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
-        """Logits ``[B, 1, h, w]`` float32 of ``image [B, 3, S, S]`` given ``condition [B, C, S, S]``."""
+        """Return logits ``[B, 1, h, w]`` float32 of ``image [B, 3, S, S]`` given ``condition [B, C, S, S]``."""
         return self.layers(torch.cat((image, condition), dim=1)).float()

@@ -1,9 +1,9 @@
-"""From a posed mesh to canonical space: points move rigidly with the frame of their nearest triangle.
+"""Transform points from a posed mesh to canonical space: each moves rigidly with the frame of its nearest triangle.
 
 INSTA, section 3.1: a sample's nearest triangle has a frame of tangent, bitangent and normal on the posed mesh and
-another one on the canonical mesh; the map between the two carries the sample over. Here the foot point on the
-triangle goes over by its barycentric coordinates, so the map is exact on the surface however the triangle is
-stretched, and the offset from the foot point is turned from one frame to the other.
+another one on the canonical mesh. The transform between the two frames moves the sample. Here the foot point on the
+triangle is mapped by its barycentric coordinates, so the map is exact on the surface for any stretching of the
+triangle. The offset from the foot point is rotated from one frame to the other.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Carried:
     """Points in canonical space.
 
     Attributes:
-        points: ``[M, 3]`` metres; zero where no triangle is near.
-        directions: ``[M, 3]`` the directions given with them, turned the same way.
-        face: ``[M]`` int64, the nearest triangle, -1 where none is near.
+        points: ``[M, 3]`` metres; zero if no triangle is near.
+        directions: ``[M, 3]`` the given directions, rotated in the same way.
+        face: ``[M]`` int64, the nearest triangle, -1 if none is near.
     """
 
     points: Tensor
@@ -35,12 +35,12 @@ class Carried:
 
 
 class CanonicalMap:
-    """Carries points near a posed mesh to the canonical mesh.
+    """Transforms points near a posed mesh to the canonical mesh.
 
     Args:
         faces: ``[F, 3]`` triangles of both meshes.
         rest: ``[V, 3]`` metres, the canonical mesh.
-        reach_m: points farther than this from the posed mesh have no place in canonical space.
+        reach_m: greatest distance from the posed mesh; points farther away have no place in canonical space.
         device: the device of the tensors.
     """
 
@@ -60,7 +60,7 @@ class CanonicalMap:
         return wp.array(np.ascontiguousarray(points, np.float32), dtype=wp.vec3, device=self._device)
 
     def carry(self, vertices: np.ndarray, points: Tensor, directions: Tensor) -> Carried:
-        """Carry points ``[M, 3]`` and directions ``[M, 3]`` from the pose ``vertices [V, 3]``; camera space, metres."""
+        """Transform points and directions ``[M, 3]`` from the pose ``vertices [V, 3]``; camera space, metres."""
         wp = warp()
         self._mesh.points.assign(self._array(vertices))
         self._mesh.refit()

@@ -1,4 +1,4 @@
-"""Every choice of INSTA as a field; the profiles."""
+"""The configuration of INSTA: every choice is a field; the profiles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HashGridKind = Literal["auto", "warp", "tiny-cuda-nn"]
 
 
 class InstaConfig(MethodSettings):
-    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what paper or release have."""
+    """Configuration of a fit; defaults are the ``cpu`` profile. ``published``: value of the paper or the release."""
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")

@@ -16,7 +16,7 @@ from emo_bench.tracking.head_rig import EXPRESSIONS
 
 GEOMETRY_FEATURES = 15
 DIRECTION_FEATURES = 16
-# Density is exp(x + this) a box side: a fresh field is half opaque across the shell, so gradients reach all of it.
+# Density is exp(x + this) per box side: a new field is half opaque across the shell, so all of it gets gradients.
 DENSITY_OFFSET = 3.5
 
 
@@ -24,7 +24,7 @@ class RadianceField(nn.Module):
     """Density and colour of canonical points.
 
     Args:
-        config: sizes, and whose hash grid.
+        config: sizes, and the implementation of the hash grid.
         low, side: corner ``[3]`` and side of the canonical cube, metres.
     """
 
@@ -42,17 +42,17 @@ class RadianceField(nn.Module):
         self.colour = _network(GEOMETRY_FEATURES + DIRECTION_FEATURES, width, 3, 3)
 
     def unit(self, points: Tensor) -> Tensor:
-        """Canonical points ``[M, 3]`` in metres to the unit cube, clamped."""
+        """Map canonical points ``[M, 3]`` in metres to the unit cube, clamped."""
         return ((points - self.low) / self.side).clamp(0.0, 1.0)
 
     def forward(self, unit: Tensor, directions: Tensor, expression: Tensor, mouth: Tensor) -> tuple[Tensor, Tensor]:
-        """Density and colour.
+        """Compute density and colour.
 
         Args:
             unit: ``[M, 3]`` in the unit cube.
             directions: ``[M, 3]`` canonical viewing directions, of any length.
             expression: ``[M, E]`` codes from :meth:`encode`.
-            mouth: ``[M]`` bool; elsewhere the expression is not seen.
+            mouth: ``[M]`` bool; elsewhere the expression has no effect.
 
         Returns:
             Density ``[M]`` in 1 / metres and colours ``[M, 3]`` in [0, 1].
@@ -64,7 +64,7 @@ class RadianceField(nn.Module):
         return density, torch.sigmoid(self.colour(seen))
 
     def encode(self, expression: Tensor) -> Tensor:
-        """ARKit coefficients ``[B, 52]`` to codes ``[B, E]``."""
+        """Convert ARKit coefficients ``[B, 52]`` to codes ``[B, E]``."""
         code: Tensor = self.expression(expression)
         return code
 
@@ -77,10 +77,10 @@ def _network(inputs: int, width: int, hidden: int, outputs: int) -> nn.Sequentia
 
 
 def resolved_hash_grid(wanted: HashGridKind, device: str) -> HashGridKind:
-    """Whose hash grid a field on ``device`` has: ``auto`` is tiny-cuda-nn's on a GPU where that works, else Warp's.
+    """Return the hash grid's implementation on ``device``; ``auto`` is tiny-cuda-nn on a GPU if it works, else Warp.
 
     Raises:
-        UserError: tiny-cuda-nn's is wanted and cannot be had.
+        UserError: tiny-cuda-nn is requested and not available.
     """
     usable = device.startswith("cuda") and tiny_cuda_nn() is not None
     if wanted == "tiny-cuda-nn" and not usable:
@@ -94,7 +94,7 @@ def resolved_hash_grid(wanted: HashGridKind, device: str) -> HashGridKind:
 
 
 class TinyCudaGrid(nn.Module):
-    """tiny-cuda-nn's hash grid, for any number of points."""
+    """The hash grid of tiny-cuda-nn, for any number of points."""
 
     def __init__(self, config: InstaConfig) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class TinyCudaGrid(nn.Module):
         self._width = config.levels * config.features
 
     def forward(self, points: Tensor) -> Tensor:
-        """Features ``[N, levels * features]`` of points ``[N, 3]`` in [0, 1]."""
+        """Return features ``[N, levels * features]`` of points ``[N, 3]`` in [0, 1]."""
         if len(points) == 0:
             return points.new_zeros(0, self._width)
         features: Tensor = self.encoding(points)
@@ -127,7 +127,7 @@ def _grid(config: InstaConfig) -> nn.Module:
 
 
 def spherical_harmonics(directions: Tensor) -> Tensor:
-    """Real spherical harmonics up to degree 3 (four bands) of unit vectors ``[M, 3]``: ``[M, 16]``."""
+    """Return real spherical harmonics up to degree 3 (four bands) of unit vectors ``[M, 3]``: ``[M, 16]``."""
     x, y, z = directions.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z
     bands = (

@@ -1,4 +1,4 @@
-"""Training of INSTA: losses, steps, moving average; its state between any two steps."""
+"""Training of INSTA: losses, steps, moving average, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emo_bench.methods.training.learning_rate import cosine_share, set_rates
 from emo_bench.methods.training.loop import Resumable
 from emo_bench.methods.training.weight_average import WeightAverage, warmed_decay
 
-# Every so many steps all samples are shaded, so that the occupancy grid learns of cells it held for empty.
+# At this interval of steps all samples are shaded, so that the occupancy grid finds content in cells marked as empty.
 OBSERVE_EVERY = 8
 
 
@@ -27,9 +27,9 @@ class InstaFit(Resumable):
     sums).
 
     Args:
-        avatar: what is trained, on its device.
-        rays: what it is trained on.
-        expression: ``[T, 52]`` of the capture.
+        avatar: the avatar to train, on its device.
+        rays: the training rays.
+        expression: expression coefficients of the capture, ``[T, 52]``.
         config: loss weights, learning rates, numbers of steps.
         seed: the run's seed.
     """
@@ -98,5 +98,5 @@ class InstaFit(Resumable):
         return {"colour": colour, "depth": depth / self.avatar.field.side, "mask": mask}
 
     def averaged(self) -> dict[str, Tensor]:
-        """The avatar's state with averaged weights."""
+        """Return the avatar's state with averaged weights."""
         return self._average.merged(self.avatar.state_dict())

@@ -1,4 +1,4 @@
-"""CUDA packages that INSTA uses where they are installed and work: tiny-cuda-nn and nerfacc."""
+"""CUDA packages that INSTA uses if they are installed and work: tiny-cuda-nn and nerfacc."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import ModuleType
 
 log = logging.getLogger("emo_bench")
 
-# From this version on densities give a tuple of weights, transmittance and opacity.
+# From this version on, densities give a tuple of weights, transmittance and opacity.
 LEAST_NERFACC = (0, 5)
 
 
 def tiny_cuda_nn() -> ModuleType | None:
-    """The module ``tinycudann``, or None where it is not installed or does not load (said in the log)."""
+    """Return the module ``tinycudann``, or None if it is not installed or does not load (which is logged)."""
     return _loaded("tinycudann")
 
 
 def nerfacc() -> ModuleType | None:
-    """The module ``nerfacc``, or None where it is not installed, is too old or does not load (said in the log)."""
+    """Return the module ``nerfacc``, or None if it is not installed, is too old or does not load (which is logged)."""
     return _loaded("nerfacc")
 
 

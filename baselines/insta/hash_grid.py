@@ -2,7 +2,7 @@
 
 A point in the unit cube is looked up in ``levels`` grids of growing resolution; each gives the trilinear
 interpolation of learned features at the eight corners of the point's cell. Grids that fit into the table are
-stored densely, finer ones by a spatial hash. Gradients reach the table alone: INSTA needs none for positions.
+stored densely, finer ones by a spatial hash. Only the table gets gradients: INSTA needs none for positions.
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ class HashGrid(nn.Module):
     """Learned features of points in the unit cube.
 
     Args:
-        levels, features: grids, and numbers a grid gives.
+        levels, features: number of grids, and number of features per grid.
         log2_rows: each grid's table has ``2 ** log2_rows`` rows.
-        coarsest, finest: cells a side of the first and the last grid; between them they grow geometrically.
+        coarsest, finest: number of cells along a side of the first and the last grid; it grows geometrically between
+            them.
     """
 
     def __init__(self, levels: int, features: int, log2_rows: int, coarsest: int, finest: int) -> None:
@@ -74,6 +75,6 @@ class HashGrid(nn.Module):
         self.out_features = levels * features
 
     def forward(self, points: Tensor) -> Tensor:
-        """Features ``[N, levels * features]`` of points ``[N, 3]`` in [0, 1]; outside, those of the border."""
+        """Return features ``[N, levels * features]`` of points ``[N, 3]`` in [0, 1]; outside, those of the border."""
         found: Tensor = _Lookup.apply(points, self.table, self.sides)
         return found

@@ -31,7 +31,7 @@ PLATE_FRAMES = 64
 
 
 class Insta(Method):
-    """INSTA (Zielonka et al. 2023); what is faithful and what is not: :mod:`baselines.insta`.
+    """INSTA (Zielonka et al. 2023); :mod:`baselines.insta` says what is faithful and what is not.
 
     Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (the avatar).
     """
@@ -62,7 +62,7 @@ class Insta(Method):
         return tuple(PROFILES)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Train the field, from where it was interrupted."""
+        """Train the field; an interrupted training continues."""
         config, folder = self.config, self.workspace.folder
         rig, track = load_head_rig(), capture.track
         extents = outer_extents(
@@ -106,7 +106,7 @@ class Insta(Method):
         )
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, what composites samples and, once fitted, the number of parameters."""
+        """Describe the configuration, the package that composites samples and, once fitted, the parameter count."""
         on_gpu = self.workspace.device.startswith("cuda")
         described: dict[str, object] = {
             "config": self.config.model_dump(mode="json"),

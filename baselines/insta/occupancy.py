@@ -1,20 +1,20 @@
-"""Which cells of canonical space hold anything (Mueller et al. 2022, appendix C), learned from the training rays."""
+"""The occupied cells of canonical space (Mueller et al. 2022, appendix C), learned from the training rays."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-# A sample of less opacity does not show.
+# A sample with a smaller opacity is not visible.
 LEAST_OPACITY = 0.01
 DECAY = 0.9
 
 
 class OccupancyGrid(nn.Module):
-    """The greatest opacity lately seen in each cell of the unit cube.
+    """The greatest recent opacity in each cell of the unit cube.
 
     Args:
-        cells: a side.
+        cells: number of cells along a side.
     """
 
     def __init__(self, cells: int) -> None:
@@ -24,12 +24,12 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("opacity", torch.full((cells**3,), 0.05))
 
     def occupied(self, unit: Tensor) -> Tensor:
-        """Whether points ``[M, 3]`` of the unit cube lie in cells that hold something: ``[M]`` bool."""
+        """Return whether points ``[M, 3]`` of the unit cube lie in occupied cells: ``[M]`` bool."""
         return self.opacity[self._cell(unit)] > LEAST_OPACITY
 
     @torch.no_grad()
     def observe(self, unit: Tensor, opacity: Tensor) -> None:
-        """Let old knowledge fade and take in the opacities ``[M]`` of samples at ``[M, 3]``."""
+        """Decay the stored opacities, and add the opacities ``[M]`` of samples at ``[M, 3]``."""
         self.opacity.mul_(DECAY)
         self.opacity.scatter_reduce_(0, self._cell(unit), opacity, "amax")
 

@@ -1,4 +1,4 @@
-"""Training rays of a capture: drawn from the frames, the mouth more often."""
+"""Training rays of a capture, drawn from the frames; rays of the mouth are drawn more often."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class RayBatch:
     """Some rays of one frame.
 
     Attributes:
-        index: of the frame.
-        rays: the chosen rays.
-        rgb: ``[K, 3]`` float32 in [0, 1], what the frame shows.
+        index: the frame.
+        rays: the drawn rays.
+        rgb: ``[K, 3]`` float32 in [0, 1], the colours of the frame.
         inside: ``[K]`` bool, the person's mask.
-        weight: ``[K]`` float32, which makes means over these rays means over all of the frame's, whatever their chance.
+        weight: ``[K]`` float32; it corrects for the probabilities, so that a weighted mean is a mean over all of the
+            frame's rays.
     """
 
     index: int
@@ -34,10 +35,10 @@ class RayBatch:
 
 
 class TrainingRays:
-    """The frames with their shell rays, all in memory: about 17 bytes a ray of the shell.
+    """The frames with their shell rays, all in memory: about 17 bytes per ray of the shell.
 
     Args:
-        capture: in which ``indices`` are readable.
+        capture: a capture in which ``indices`` are readable.
         indices: training frames.
         shell: finds the rays.
         config: resolution and the weight of the mouth.
@@ -64,7 +65,7 @@ class TrainingRays:
             raise UserError("insta: the tracked head is outside the picture in all training frames")
 
     def draw(self, rng: np.random.Generator, frames: int, rays: int) -> list[RayBatch]:
-        """Draw ``rays`` rays from ``frames`` frames; a ray's chance within its frame is its weight."""
+        """Draw ``rays`` rays from ``frames`` frames; the probability of mouth rays is ``mouth_weight`` times higher."""
         chosen = rng.integers(len(self._filled), size=frames)
         return [self._some(self._filled[i], rng, rays // frames) for i in chosen]
 

@@ -1,4 +1,4 @@
-"""The avatar: rays of a posed frame to colours, through the canonical map and the field."""
+"""The avatar: render the rays of a posed frame to colours, through the canonical map and the field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emo_bench.tracking.head_rig import HeadRig
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of R rays, N per ray, carried to canonical space: the flat input of the field, and of compositing."""
+    """Samples of R rays, N per ray, in canonical space: the flat input of the field and of compositing."""
 
     unit: Tensor
     directions: Tensor
@@ -38,13 +38,13 @@ class InstaAvatar(nn.Module):
 
     Args:
         rig: the mesh.
-        track: what poses it.
+        track: the track that poses the mesh.
         rest: ``[V, 3]`` metres, the canonical mesh (:func:`baselines.insta.shell.canonical_vertices` of the person that
             was fitted).
         extents: ``[V]`` metres, the thickness of the shell.
-        plate: ``[R, R, 3]`` float32 in [0, 1], what lies behind.
-        config: everything else.
-        device: of the field.
+        plate: ``[R, R, 3]`` float32 in [0, 1], the background.
+        config: the other settings.
+        device: the device of the field.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class InstaAvatar(nn.Module):
         self._mouth = torch.from_numpy(self.shell.mouth).to(device)
 
     def sample(self, batches: Sequence[ShellRays], rng: np.random.Generator | None) -> Samples:
-        """Place samples on rays of several frames: at the middles of equal intervals, or jittered within them."""
+        """Place samples on rays of several frames: at the centres of equal intervals, or at random inside them."""
         count = self.config.samples
         carried, depths, lengths, fars = [], [], [], []
         for rays in batches:
@@ -104,13 +104,13 @@ class InstaAvatar(nn.Module):
         )
 
     def shade(self, samples: Samples, expression: Tensor, skip_empty: bool, observe: bool = False) -> RayColours:
-        """Volume-render samples; ``expression [B, 52]`` of the frames they come from.
+        """Volume-render samples; ``expression [B, 52]`` are the coefficients of their frames.
 
         Args:
             samples: from :meth:`sample`.
             expression: ARKit coefficients.
-            skip_empty: leave out samples in cells that the occupancy grid holds for empty.
-            observe: tell the occupancy grid what was found.
+            skip_empty: leave out samples in cells that the occupancy grid marks as empty.
+            observe: update the occupancy grid with the opacities.
         """
         keep = samples.valid
         if skip_empty:
@@ -130,7 +130,7 @@ class InstaAvatar(nn.Module):
 
     @torch.no_grad()
     def picture(self, index: int, expression: np.ndarray) -> np.ndarray:
-        """The frame ``index`` of the track as uint8 ``[R, R, 3]``, with its expression ``[52]``."""
+        """Render frame ``index`` of the track as uint8 ``[R, R, 3]``, with its expression ``[52]``."""
         size = self.config.resolution_px
         every = self.shell.rays(index)
         code = torch.from_numpy(np.asarray(expression, np.float32))[None].to(self._device)
@@ -152,5 +152,5 @@ class InstaAvatar(nn.Module):
         return rounded.reshape(size, size, 3).cpu().numpy()
 
     def background(self) -> Tensor:
-        """What lies behind the person, ``[R * R, 3]``."""
+        """Return the background of the person, ``[R * R, 3]``."""
         return self.plate if self.config.background == "plate" else torch.ones_like(self.plate)

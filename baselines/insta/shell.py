@@ -1,4 +1,4 @@
-"""Where on each ray anything may be: the shell between the mesh moved inwards and its visual hull."""
+"""The part of each ray that may hold content: the shell between the mesh moved inwards and its visual hull."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emo_bench.actors.track import Track
 from emo_bench.tracking.head_rig import EXPRESSIONS, HeadRig
 from emo_bench.tracking.raycast import RayCaster
 
-# The canonical mouth is a little open, so that lips, teeth and tongue do not share a place.
+# The canonical mouth is slightly open, so that lips, teeth and tongue are at different places.
 CANONICAL_JAW_OPEN = 0.4
 
 
@@ -23,8 +23,8 @@ class ShellRays:
     Attributes:
         pixels: ``[K]`` int32, row times the picture's side plus column.
         near, far: ``[K]`` float32 metres along the optical axis.
-        prior: ``[K]`` float32, depth of the mesh where it is face, else 0.
-        mouth: ``[K]`` bool, the mesh is mouth there.
+        prior: ``[K]`` float32, depth of the mesh on the face, else 0.
+        mouth: ``[K]`` bool, whether the mesh there belongs to the mouth.
         vertices: ``[V, 3]`` float32, the posed mesh.
     """
 
@@ -37,17 +37,17 @@ class ShellRays:
 
 
 def canonical_vertices(rig: HeadRig, track: Track) -> np.ndarray:
-    """The canonical mesh ``[V, 3]``: the person at rest with a slightly open mouth."""
+    """Return the canonical mesh ``[V, 3]``: the person at rest with a slightly open mouth."""
     opened = CANONICAL_JAW_OPEN * rig.expression_deltas[EXPRESSIONS.index("jawOpen")]
     return np.asarray(track.head.rest_vertices + opened, dtype=np.float32)
 
 
 class Shell:
-    """Finds the rays of any frame of a track that enter the shell, and where.
+    """Finds the rays of any frame of a track that enter the shell, and the depths where they enter and leave it.
 
     Args:
         rig, track: the tracked mesh.
-        extents: ``[V]`` metres outside the mesh (:func:`baselines.hull.outer_extents`).
+        extents: ``[V]`` thickness in metres outside the mesh (:func:`baselines.hull.outer_extents`).
         config: resolution and margins.
     """
 
@@ -61,16 +61,16 @@ class Shell:
 
     @property
     def reach_m(self) -> float:
-        """No sample lies farther from the mesh than this."""
+        """The greatest distance of a sample from the mesh."""
         return float(self._distance.max()) + self._config.longest_chord_m / 2
 
     def camera(self) -> tuple[float, tuple[float, float]]:
-        """Focal length and principal point, px at the method's resolution."""
+        """The focal length and the principal point, in pixels at the method's resolution."""
         scale = self._config.resolution_px / self._track.size_px
         return self._track.focal_px * scale, (self._track.center_px[0] * scale, self._track.center_px[1] * scale)
 
     def rays(self, index: int) -> ShellRays:
-        """The rays of frame ``index``."""
+        """Return the rays of frame ``index``."""
         config = self._config
         vertices = self._track.vertices(index)
         outer = vertices + self._distance * vertex_normals(vertices, self._rig.faces)
@@ -103,7 +103,7 @@ def _flat(
 
 
 def pixel_directions(pixels: np.ndarray, size: int, focal_px: float, center_px: tuple[float, float]) -> np.ndarray:
-    """Directions ``[K, 3]`` float32 with depth 1 through the centres of pixels (row times ``size`` plus column)."""
+    """Return directions ``[K, 3]`` float32 with depth 1 through the centres of pixels (row * ``size`` + column)."""
     rows, columns = np.divmod(pixels, size)
     x = (columns + 0.5 - center_px[0]) / focal_px
     y = (rows + 0.5 - center_px[1]) / focal_px

@@ -13,23 +13,23 @@ from baselines.insta.gpu_packages import nerfacc
 
 @dataclass(frozen=True)
 class RayColours:
-    """Of R rays: ``rgb [R, 3]`` not yet in front of anything, ``opacity [R]`` in [0, 1], ``depth [R]`` expected."""
+    """The result for R rays: ``rgb [R, 3]`` without background, ``opacity [R]`` in [0, 1], expected ``depth [R]``."""
 
     rgb: Tensor
     opacity: Tensor
     depth: Tensor
 
     def over(self, background: Tensor) -> Tensor:
-        """In front of a background ``[R, 3]``."""
+        """Return the colours in front of a background ``[R, 3]``."""
         return self.rgb + (1.0 - self.opacity)[:, None] * background
 
 
 def transmittance_weights(density: Tensor, lengths: Tensor) -> Tensor:
-    """How much of what is seen lies in each interval.
+    """Return the weight of each interval in the colour of its ray.
 
     Args:
-        density: ``[R, N]`` a unit of length, from near to far, at least 0.
-        lengths: ``[R, N]`` of the intervals.
+        density: ``[R, N]`` per unit of length, from near to far, at least 0.
+        lengths: ``[R, N]`` lengths of the intervals.
 
     Returns:
         ``[R, N]``: transmittance up to the interval times its own opacity; rows sum to the ray's opacity.
@@ -42,7 +42,7 @@ def transmittance_weights(density: Tensor, lengths: Tensor) -> Tensor:
 
 
 def weights_by_nerfacc(package: ModuleType, density: Tensor, lengths: Tensor) -> Tensor:
-    """:func:`transmittance_weights` by nerfacc 0.5 or newer, whose packed layout all of these versions read alike."""
+    """Compute :func:`transmittance_weights` by nerfacc 0.5 or newer; these versions read the packed layout alike."""
     rays, count = density.shape
     ends = torch.cumsum(lengths, dim=1)
     first = count * torch.arange(rays, device=density.device)
@@ -56,7 +56,7 @@ def weights_by_nerfacc(package: ModuleType, density: Tensor, lengths: Tensor) ->
 
 
 def composite(density: Tensor, lengths: Tensor, colours: Tensor, depths: Tensor, far: Tensor) -> RayColours:
-    """Add up samples ``[R, N]`` with colours ``[R, N, 3]`` at depths ``[R, N]``; the rest of a ray ends at ``far``."""
+    """Sum up samples ``[R, N]`` with colours ``[R, N, 3]`` at depths ``[R, N]``; the rest of a ray ends at ``far``."""
     weights = transmittance_weights(density, lengths)
     opacity = weights.sum(dim=1)
     depth = (weights * depths).sum(dim=1) + (1.0 - opacity) * far

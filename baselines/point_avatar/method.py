@@ -39,7 +39,7 @@ FARTHEST_HULL_M = 0.07
 
 
 class PointAvatar(Method):
-    """PointAvatar (Zheng et al. 2023); what is faithful and what is not: :mod:`baselines.point_avatar`.
+    """PointAvatar (Zheng et al. 2023); :mod:`baselines.point_avatar` says what is faithful and what is not.
 
     Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (the avatar).
     """
@@ -75,7 +75,7 @@ class PointAvatar(Method):
         return DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Train points and networks, from where it was interrupted."""
+        """Train points and networks; an interrupted training continues."""
         config, folder, device = self.config, self.workspace.folder, self.workspace.device
         size, track, rig = config.resolution_px, capture.track, load_head_rig()
         rng = np.random.default_rng((self.workspace.seed, 0))
@@ -130,7 +130,7 @@ class PointAvatar(Method):
         )
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the perceptual weights; once fitted, its size."""
+        """Describe the resolved configuration, the perceptual weights and, once fitted, the size."""
         config = self.config
         weights = DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
         files = [assets.require(name) for name in weights]

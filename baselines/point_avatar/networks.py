@@ -12,16 +12,16 @@ from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.rig_surface import Attachment, FrameDrive, RigSurface, move_torso
 from emo_bench.tracking.head_rig import EXPRESSIONS, pose_points, rotation_matrix
 
-# The networks see the body in units of a quarter metre, as the release scales FLAME by four.
+# The networks work in units of a quarter metre, because the release scales FLAME by four.
 UNIT_M = 0.25
-# Of the turns of neck and head against the body, 3 x 3 numbers each.
+# Width of the rotations of neck and head relative to the body, 3 x 3 numbers each.
 POSE_FEATURES = 18
 LEAST_WEIGHT = 1e-4
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """What the deformer adds to Anny's, for N points, metres: canonical offset, blendshapes, skinning logits."""
+    """The deformer's additions to Anny for N points, in metres: canonical offset, blendshapes, skinning logits."""
 
     offset: Tensor
     expression: Tensor
@@ -38,7 +38,7 @@ def mlp(inputs: int, width: int, hidden: int, outputs: int, beta: float) -> nn.S
 
 
 def positional_encoding(x: Tensor, frequencies: int) -> Tensor:
-    """``[N, 3]`` and its sines and cosines at octaves: ``[N, 3 + 6 * frequencies]``."""
+    """Return ``[N, 3]`` with its sines and cosines at octaves: ``[N, 3 + 6 * frequencies]``."""
     scales = 2.0 ** torch.arange(frequencies, device=x.device)
     angles = (x[:, None] * scales[:, None]).flatten(1)
     return torch.cat((x, torch.sin(angles), torch.cos(angles)), dim=1)
@@ -63,7 +63,7 @@ class Deformer(nn.Module):
         nn.init.zeros_(last.bias)
 
     def residuals(self, points: Tensor) -> Residuals:
-        """Of canonical points ``[N, 3]`` in metres."""
+        """Compute the additions for canonical points ``[N, 3]`` in metres."""
         out = self.network(points / UNIT_M)
         offset, expression, pose, skinning = out.split((3, 3 * len(EXPRESSIONS), 3 * POSE_FEATURES, 3), dim=1)
         return Residuals(
@@ -74,7 +74,7 @@ class Deformer(nn.Module):
         )
 
     def forward(self, points: Tensor, at: Attachment, residuals: Residuals, drive: FrameDrive) -> Tensor:
-        """Canonical points ``[N, 3]`` in camera space, metres."""
+        """Move canonical points ``[N, 3]`` to camera space, in metres."""
         surface = self._surface
         turns = rotation_matrix(torch.cat(drive.poses[2:]))
         features = (turns - torch.eye(3, device=points.device)).reshape(-1)
@@ -96,7 +96,7 @@ class CanonicalNetwork(nn.Module):
 
     Args:
         config: sizes.
-        center: ``[3]`` metres, where the sphere that the distance starts as has its middle.
+        center: ``[3]`` metres, the centre of the sphere with which the distance starts.
     """
 
     def __init__(self, config: PointAvatarConfig, center: Tensor) -> None:
@@ -114,7 +114,7 @@ class CanonicalNetwork(nn.Module):
         self._start_as_sphere(radius=0.5)
 
     def _start_as_sphere(self, radius: float) -> None:
-        """Weights for which the distance is about ``|x| - radius`` (Atzmon and Lipman 2020)."""
+        """Return weights for which the distance is about ``|x| - radius`` (Atzmon and Lipman 2020)."""
         for layer, linear in enumerate(self.layers):
             assert isinstance(linear, nn.Linear)
             nn.init.normal_(linear.weight, 0.0, math.sqrt(2.0 / linear.out_features))
@@ -131,7 +131,7 @@ class CanonicalNetwork(nn.Module):
             self.last.bias[1:] = 0.0
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Distance ``[N]`` in units of :data:`UNIT_M`, positive outside, and albedo ``[N, 3]`` in [0, 1]."""
+        """Return distance ``[N]`` in units of :data:`UNIT_M`, positive outside, and albedo ``[N, 3]`` in [0, 1]."""
         encoded = positional_encoding((points - self.center) / UNIT_M, self._frequencies)
         x = encoded
         for layer, linear in enumerate(self.layers):
@@ -142,7 +142,7 @@ class CanonicalNetwork(nn.Module):
         return out[:, 0], torch.sigmoid(out[:, 1:])
 
     def with_gradient(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Distance ``[N]``, its gradient ``[N, 3]`` (of length 1 where it is a distance), albedo ``[N, 3]``."""
+        """Return distance ``[N]``, its gradient ``[N, 3]`` (of length 1 for a true distance), and albedo ``[N, 3]``."""
         with torch.enable_grad():
             x = points if points.requires_grad else points.detach().requires_grad_(True)
             distance, albedo = self(x)
@@ -151,7 +151,7 @@ class CanonicalNetwork(nn.Module):
 
 
 class Shading(nn.Module):
-    """Light by direction: a network of the deformed normal."""
+    """The shading: a network of the deformed normal."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -160,5 +160,5 @@ class Shading(nn.Module):
         )
 
     def forward(self, normals: Tensor) -> Tensor:
-        """Shading ``[N, 3]`` in [0, 1] of unit normals ``[N, 3]`` in camera space; one half leaves albedo as it is."""
+        """Return shading ``[N, 3]`` in [0, 1] of normals ``[N, 3]`` in camera space; 0.5 leaves albedo unchanged."""
         return torch.sigmoid(self.network(normals))

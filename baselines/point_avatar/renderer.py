@@ -1,4 +1,4 @@
-"""The avatar: a frame's signals to a picture."""
+"""The avatar: render a picture from a frame's signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST_RADIUS_PX = 0.8
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole at the method's resolution, px."""
+    """A pinhole camera at the method's resolution, in pixels."""
 
     focal_px: float
     center_px: tuple[float, float]
@@ -28,14 +28,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture and what losses need besides.
+    """A picture and the values that the losses need.
 
     Attributes:
         image: ``[S, S, 3]`` in front of the background, [0, 1].
         opacity: ``[S, S]``.
         seen: ``[N]`` greatest weight of each point.
         distance, gradient: ``[N]`` and ``[N, 3]`` of the canonical distance at the points.
-        residuals: of the deformer.
+        residuals: the additions of the deformer.
     """
 
     image: Tensor
@@ -47,13 +47,13 @@ class Drawing:
 
 
 class PointAvatarModel(nn.Module):
-    """Points, networks, plate of one person.
+    """Points, networks and background plate of one person.
 
     Args:
         rig: the mesh.
         rest, joints: ``[V, 3]`` and ``[2, 3]`` metres, the person at rest.
-        plate: ``[S, S, 3]`` in [0, 1], what lies behind.
-        config: everything else.
+        plate: ``[S, S, 3]`` in [0, 1], the background.
+        config: the other settings.
         device: the device of the tensors.
     """
 
@@ -84,13 +84,13 @@ class PointAvatarModel(nn.Module):
 
     @property
     def radius_px(self) -> float:
-        """Of the cloud's discs at the method's resolution."""
+        """The radius of the cloud's discs, in pixels at the method's resolution."""
         return max(float(self.cloud.radius) * self.config.resolution_px / 2, LEAST_RADIUS_PX)
 
     def forward(self, drive: FrameDrive, camera: Camera) -> Drawing:
-        """Draw a frame."""
+        """Render a frame."""
         config, cloud = self.config, self.cloud
-        # The distance follows the points, not they the distance.
+        # The distance is fitted to the points and does not move them.
         distance, gradient, albedo = self.canonical.with_gradient(cloud.places.detach())
         if config.albedo == "points":
             albedo = torch.sigmoid(cloud.albedo)
@@ -98,7 +98,8 @@ class PointAvatarModel(nn.Module):
         normals = nn.functional.normalize(gradient, dim=1, eps=1e-6)
         normals = self.surface.turn(drive.vertices, cloud.at, normals)
         colour = 2.0 * self.shading(normals) * albedo
-        # The clamped value with the gradient of the other: a point that is brighter than white would stay so.
+        # The clamped value with the gradient of the unclamped one: otherwise a point brighter than white could not
+        # change.
         colour = colour + (colour.clamp(0.0, 1.0) - colour).detach()
         drawn = self._splat(colour, residuals, drive, camera)
         behind = self.plate if config.background == "plate" else torch.ones_like(self.plate)
@@ -106,10 +107,11 @@ class PointAvatarModel(nn.Module):
         return Drawing(image, drawn.opacity, drawn.seen, distance, gradient, residuals)
 
     def covered(self, picture: Tensor, mask: Tensor, drive: FrameDrive, camera: Camera) -> tuple[Tensor, Tensor]:
-        """What each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``: sums of colours ``[N, 3]`` and
-        weights ``[N]``.
+        """Sum up what each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``.
+
+        Returns sums of colours ``[N, 3]`` and weights ``[N]``.
         """
-        # A picture is linear in its points' features, so the gradient of a product with it is the wanted sum.
+        # A rendering is linear in its points' features, so the gradient of its product with the picture is the sum.
         features = torch.ones(len(self.cloud), 4, device=picture.device, requires_grad=True)
         drawn = self._splat(features, self.deformer.residuals(self.cloud.places), drive, camera)
         target = torch.cat((picture, torch.ones_like(picture[..., :1])), dim=2) * mask[..., None]

@@ -1,4 +1,4 @@
-"""Points attached to the head rig: blendshapes, skinning weights and turns of the surface where each point sits."""
+"""Points attached to the head rig: blendshapes, skinning weights and rotations of the surface at each point's place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emo_bench.tracking.raycast import warp
 
 @dataclass(frozen=True)
 class Attachment:
-    """Where each of N points sits on the rig: triangle ``[N]`` int64 and barycentric weights ``[N, 3]``."""
+    """The places of N points on the rig: triangle ``[N]`` int64 and barycentric weights ``[N, 3]``."""
 
     face: Tensor
     barycentric: Tensor
@@ -25,13 +25,13 @@ class Attachment:
 
 @dataclass(frozen=True)
 class FrameDrive:
-    """What moves the points in one frame; tensors of the device, B = 1.
+    """The signals that move the points in one frame; tensors on the device, B = 1.
 
     Attributes:
         expression: ``[1, 52]``.
         poses: the four ``[1, 3]`` of ``POSES``: body rotation, body translation, neck and head rotation.
         torso_shift: ``[3]``, see ``shift_torso``.
-        torso_middle: ``[3]`` metres, of the mesh before the shift.
+        torso_middle: ``[3]`` metres, the middle of the torso before the shift.
         vertices: ``[V, 3]`` metres, the posed mesh.
     """
 
@@ -43,7 +43,7 @@ class FrameDrive:
 
 
 def frame_drive(rig: HeadRig, track: Track, index: int, device: str) -> FrameDrive:
-    """The signals of frame ``index``."""
+    """Return the signals of frame ``index``."""
     expression = torch.from_numpy(track.expression[index : index + 1])
     poses = [torch.from_numpy(getattr(track, name)[index : index + 1]) for name in POSES]
     shift = np.asarray(track.torso_shift[index], np.float32)
@@ -53,7 +53,7 @@ def frame_drive(rig: HeadRig, track: Track, index: int, device: str) -> FrameDri
 def drive_by(
     rig: HeadRig, head: Head, expression: Tensor, poses: Sequence[Tensor], shift: np.ndarray, device: str
 ) -> FrameDrive:
-    """The signals of a head with coefficients ``[1, 52]``, four poses ``[1, 3]`` and a torso shift ``[3]``."""
+    """Return the signals of a head with coefficients ``[1, 52]``, four poses ``[1, 3]`` and a torso shift ``[3]``."""
     expression, *poses = (signal.detach().cpu() for signal in (expression, *poses))
     with torch.no_grad():
         unshifted = pose_head(rig, head, expression, *poses)[0].numpy()
@@ -97,7 +97,7 @@ class RigSurface(nn.Module):
         )
 
     def attach(self, points: Tensor) -> Attachment:
-        """The nearest place on the resting mesh of points ``[N, 3]``, metres, body frame."""
+        """Return the nearest place on the resting mesh of points ``[N, 3]``, metres, body frame."""
         wp = warp()
         points = points.detach().contiguous()
         face = torch.empty(len(points), dtype=torch.int32, device=points.device)
@@ -112,21 +112,21 @@ class RigSurface(nn.Module):
         return Attachment(face.long(), barycentric)
 
     def blend(self, values: Tensor, at: Attachment) -> Tensor:
-        """Vertex values ``[V, C]`` at attached points: ``[N, C]``."""
+        """Interpolate vertex values ``[V, C]`` at attached points: ``[N, C]``."""
         return (values[self.faces[at.face]] * at.barycentric[..., None]).sum(dim=1)
 
     def displacement(self, expression: Tensor, at: Attachment) -> Tensor:
-        """Anny's expression displacement ``[N, 3]`` m at attached points, at rest, for coefficients ``[1, 52]``."""
+        """Return Anny's expression displacement ``[N, 3]`` m of points at rest, for coefficients ``[1, 52]``."""
         return self.blend((expression @ self.deltas).reshape(-1, 3), at)
 
     def turn(self, vertices: Tensor, at: Attachment, vectors: Tensor) -> Tensor:
-        """Vectors ``[N, 3]`` at rest, turned with the triangles of the posed mesh ``vertices [V, 3]``."""
+        """Rotate vectors ``[N, 3]`` at rest with the triangles of the posed mesh ``vertices [V, 3]``."""
         resting, posed = (_frames(mesh[self.faces[at.face]]) for mesh in (self.rest, vertices))
         return torch.einsum("nij,nkj,nk->ni", posed, resting, vectors)
 
 
 def _frames(corners: Tensor) -> Tensor:
-    """Columns tangent, bitangent, normal of triangles ``[N, 3, 3]``: ``[N, 3, 3]``."""
+    """Return columns tangent, bitangent, normal of triangles ``[N, 3, 3]``: ``[N, 3, 3]``."""
     tangent = nn.functional.normalize(corners[:, 1] - corners[:, 0], dim=1)
     normal = nn.functional.normalize(
         torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1
@@ -135,7 +135,7 @@ def _frames(corners: Tensor) -> Tensor:
 
 
 def move_torso(points: Tensor, weights: Tensor, drive: FrameDrive) -> Tensor:
-    """Differentiable :func:`emo_bench.tracking.head_rig.shift_torso` of points ``[N, 3]`` with weights ``[N, 3]``."""
+    """A differentiable :func:`emo_bench.tracking.head_rig.shift_torso` of points ``[N, 3]`` with weights ``[N, 3]``."""
     follow = (weights[:, 0] + 0.5 * weights[:, 1])[:, None]
     arm = points[:, :2] - drive.torso_middle[:2]
     cosine, sine = torch.cos(drive.torso_shift[2]), torch.sin(drive.torso_shift[2])

@@ -1,8 +1,8 @@
-"""Differentiable splatting of points: discs, the nearest ten a pixel, composited front to back.
+"""Differentiable splatting of points: discs, the nearest ten per pixel, composited front to back.
 
-As PyTorch3D's point rasteriser and alpha compositor have it (Wiles et al. 2020; Zheng et al. 2023, section 3.4): a
-point covers the pixels whose centre lies within its radius, with opacity ``1 - d^2 / r^2``. Which points a pixel
-sees is decided without gradient; opacity and colour carry gradients to places and colours.
+This follows PyTorch3D's point rasteriser and alpha compositor (Wiles et al. 2020; Zheng et al. 2023, section 3.4). A
+point covers the pixels whose centre is within its radius, with opacity ``1 - d^2 / r^2``. The choice of the points of a
+pixel has no gradient; opacity and colour give gradients to places and colours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Fragments:
-    """What is drawn, pair by pair, sorted by pixel and, within a pixel, from near to far.
+    """The pairs of pixel and point to draw, sorted by pixel and, within a pixel, from near to far.
 
     Attributes:
         pixel: ``[M]`` int64, row times width plus column.
@@ -46,9 +46,9 @@ def rasterise(pixels: Tensor, depth: Tensor, radius_px: float, size_px: int, poi
     Args:
         pixels: ``[N, 2]`` places in the picture; the centre of the top-left pixel is (0.5, 0.5).
         depth: ``[N]``; points at or behind the camera (not positive) are left out.
-        radius_px: of all points.
+        radius_px: the radius of all points.
         size_px: side of the picture.
-        points_a_pixel: how many points a pixel keeps.
+        points_a_pixel: greatest number of points per pixel.
     """
     order = torch.argsort(depth, stable=True)
     order = order[depth[order] > 0]
@@ -62,7 +62,7 @@ def rasterise(pixels: Tensor, depth: Tensor, radius_px: float, size_px: int, poi
     inside = (distance_sq < radius_px**2) & (column >= 0) & (row >= 0) & (column < size_px) & (row < size_px)
     which, offset = inside.nonzero(as_tuple=True)
     pixel = row[which, offset] * size_px + column[which, offset]
-    # Pairs come in order of depth; a stable sort by pixel keeps that order within each pixel.
+    # Pairs are in order of depth; a stable sort by pixel keeps that order within each pixel.
     pixel, by_pixel = torch.sort(pixel, stable=True)
     first = torch.searchsorted(pixel, pixel)
     rank = torch.arange(len(pixel), device=pixel.device) - first
@@ -78,7 +78,7 @@ def composite(
     Args:
         fragments: from :func:`rasterise` of the same places and radius.
         pixels: ``[N, 2]``, with gradient.
-        radius_px: of all points.
+        radius_px: the radius of all points.
         features: ``[N, C]``, with gradient.
         points_a_pixel: as in :func:`rasterise`.
     """

@@ -11,20 +11,20 @@ from baselines.style_avatar.config import StyleAvatarConfig
 from baselines.style_avatar.networks import BANDS, FeatureGenerator, Mapping, StyleUNet, sampled, time_code
 from baselines.style_avatar.wavelet import haar, inverse_haar
 
-# The background reaches this share of the frame's side beyond it, on each side.
+# The background extends beyond the frame by this share of its side, on each side.
 MARGIN_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class DrivingBatch:
-    """What drives B frames; F is the side of the features.
+    """The driving signals of B frames; F is the side of the features.
 
     Attributes:
         rendering: ``[B, 3, I, I]`` in [-1, 1].
         uv: ``[B, F, F, 2]`` in [0, 1].
-        surface: ``[B, 1, F, F]``, 1 where ``uv`` is known.
+        surface: ``[B, 1, F, F]``, 1 where ``uv`` is defined.
         time: ``[B]`` frame numbers of the time code.
-        shift: ``[B, 2]`` right and down, how far the window left the frame, as shares of the frame's side.
+        shift: ``[B, 2]`` shift of the window from the frame, right and down, as shares of the frame's side.
     """
 
     rendering: Tensor
@@ -63,11 +63,11 @@ class StyleAvatarModel(nn.Module):
         self.second = StyleUNet(width, side, config.wavelet_px, config.channels, style, pictures=True)
 
     def textures(self) -> Textures:
-        """The textures, which depend on the weights alone."""
+        """Compute the textures, which depend only on the weights."""
         return Textures(self.face(), self.background())
 
     def forward(self, batch: DrivingBatch, textures: Textures) -> tuple[Tensor, Tensor]:
-        """Pictures ``[B, 3, R, R]`` in about [-1, 1] and the person's opacity ``[B, 1, F, F]`` in [0, 1], float32."""
+        """Return pictures ``[B, 3, R, R]`` in about [-1, 1] and the opacity ``[B, 1, F, F]`` in [0, 1], float32."""
         config = self.config
         code = time_code(batch.time, config.time_span_frames, config.style_dim)
         if config.time_code == "off":

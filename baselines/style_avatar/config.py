@@ -1,4 +1,4 @@
-"""Every choice of StyleAvatar as a field; the profiles."""
+"""The configuration of StyleAvatar: every choice is a field; the profiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOTTOM_PX = 8
 
 
 class StyleAvatarConfig(MethodSettings):
-    """Configuration of a fit; defaults are the ``cpu`` profile. ``published`` is the paper or its release."""
+    """Configuration of a fit; defaults are the ``cpu`` profile. ``published``: value of the paper or the release."""
 
     resolution_px: int = Field(128, ge=64, le=1024, description="published: 1024; a power of two")
     input_px: int = Field(128, ge=32, le=512, description="size of the rendering; published: 256. Features have half")
@@ -105,16 +105,16 @@ class StyleAvatarConfig(MethodSettings):
 
     @property
     def feature_px(self) -> int:
-        """Side of the features that are fused: that of the rendering's wavelets."""
+        """The side of the features that are fused, which is that of the rendering's wavelets."""
         return self.input_px // 2
 
     @property
     def wavelet_px(self) -> int:
-        """Side of the last wavelet bands."""
+        """The side of the last wavelet bands."""
         return self.resolution_px // 2
 
     def channels(self, size_px: int) -> int:
-        """Channels of the StyleUNets at ``size_px``."""
+        """Return the channels of the StyleUNets at ``size_px``."""
         return min(self.channel_base // size_px, self.channel_max)
 
 

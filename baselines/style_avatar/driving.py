@@ -18,14 +18,14 @@ from emo_bench.methods.training.frames import to_unit_range
 
 
 class DrivingSignals:
-    """Renderings and UV maps of a track, kept once made.
+    """Renderings and UV maps of a track; they are kept in memory.
 
     Args:
-        track: its poses are all that is read.
+        track: only its poses are read.
         look: colour and light of the person.
         config: sizes.
-        last_time: frame number that the time code does not pass; None for the frames' own.
-        keep: frames to keep, None for all.
+        last_time: greatest frame number of the time code; None for the frames' own numbers.
+        keep: number of frames to keep, None for all.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class DrivingSignals:
         self._maps: OrderedDict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = OrderedDict()
 
     def batch(self, indices: Sequence[int] | np.ndarray, device: str = "cpu") -> DrivingBatch:
-        """Gather the signals of some frames, the window on the frame."""
+        """Return the signals of some frames, with the window exactly on the frame."""
         maps = [self._frame(int(index)) for index in indices]
         rendering, uv, surface = (torch.from_numpy(np.stack(part)) for part in zip(*maps, strict=True))
         time = torch.as_tensor(np.asarray(indices, dtype=np.int64))
@@ -64,7 +64,7 @@ class DrivingSignals:
 
 
 def window_shifts(rng: np.random.Generator, batch: int, step: int, config: StyleAvatarConfig) -> np.ndarray:
-    """``[B, 2]`` int64, right and down in feature pixels: normally spread on even steps, zero on odd ones."""
+    """Draw window shifts ``[B, 2]`` int64, right and down in feature pixels: normal on even steps, zero on odd ones."""
     drawn = rng.normal(scale=config.window_spread * config.feature_px, size=(batch, 2))
     if step % 2 or not config.sliding_window:
         return np.zeros((batch, 2), dtype=np.int64)
@@ -73,15 +73,15 @@ def window_shifts(rng: np.random.Generator, batch: int, step: int, config: Style
 
 
 def windowed(images: Tensor, shifts: np.ndarray, feature_px: int, mode: str) -> Tensor:
-    """Cut each picture of ``[B, C, S, S]`` where its window is; beyond the frame by ``mode`` of ``F.pad``.
+    """Cut each picture of ``[B, C, S, S]`` at its window; outside the frame it is padded by ``mode`` of ``F.pad``.
 
     Args:
-        shifts: ``[B, 2]`` right and down in feature pixels, of which a side has ``feature_px``.
+        shifts: ``[B, 2]`` right and down in feature pixels; a side has ``feature_px`` of them.
     """
     if not shifts.any():
         return images
     size = images.shape[-1]
-    # Sides are powers of two, so a feature pixel is a whole number of these, or these of it.
+    # Sides are powers of two, so one of the two pixel sizes is a multiple of the other.
     offsets = shifts * size // feature_px
     margin = int(np.abs(offsets).max())
     padded = F.pad(images, [margin] * 4, mode=mode)
@@ -91,10 +91,10 @@ def windowed(images: Tensor, shifts: np.ndarray, feature_px: int, mode: str) -> 
 
 
 def moved(batch: DrivingBatch, shifts: np.ndarray, feature_px: int) -> DrivingBatch:
-    """The signals as a window sees them; nothing is known of the head beyond the frame."""
+    """Cut the signals at the window; outside the frame there is no information about the head."""
     uv = windowed(batch.uv.permute(0, 3, 1, 2), shifts, feature_px, "constant")
     return DrivingBatch(
-        # Black is -1.
+        # -1 is black.
         windowed(batch.rendering + 1.0, shifts, feature_px, "constant") - 1.0,
         uv.permute(0, 2, 3, 1),
         windowed(batch.surface, shifts, feature_px, "constant"),

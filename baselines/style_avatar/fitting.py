@@ -1,4 +1,4 @@
-"""Training of StyleAvatar: losses, steps, moving average; its state between any two steps."""
+"""Training of StyleAvatar: losses, steps, moving average, and the state between two steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emo_bench.methods.training.weight_average import WeightAverage, half_life_d
 from emo_bench.system.devices import mixed_precision
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
-# Wavelets of a picture and of the rendering beside it.
+# Channels: wavelets of a picture and of the rendering beside it.
 SEEN_BANDS = 24
 
 
@@ -37,12 +37,12 @@ class StyleAvatarFit(Resumable):
     sums).
 
     Args:
-        model: what is trained, on its device.
-        frames, masks, signals: what it is trained on; ``masks [N, 1, F, F]`` float32, the person's share of a pixel.
+        model: the model to train, on its device.
+        frames, masks, signals: the training data; ``masks [N, 1, F, F]`` float32, the person's share of a pixel.
         config: loss weights, learning rates, numbers of steps.
-        perceptual: distance of two batches in [-1, 1], ``[B]``; None without that loss.
+        perceptual: distance of two batches in [-1, 1], ``[B]``; None if that loss is not used.
         seed: the run's seed.
-        device: of the model.
+        device: the device of the model.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class StyleAvatarFit(Resumable):
         batch = moved(self._signals.batch(self._frames.indices[rows], self._device), shifts, side)
         with self._precision():
             image, opacity = self.model(batch, self._textures())
-            # Beyond the frame nothing is known: there nothing is asked.
+            # Outside the frame there is no data, so no loss is computed there.
             image = torch.lerp(target, image, inside)
             losses = self._losses(image, target, inside, batch)
             losses["mask"] = ((opacity - person).abs() * known).sum() / known.sum()
@@ -176,17 +176,17 @@ class StyleAvatarFit(Resumable):
             set_rates(optimizer, config.lr, cosine_share(self.step, config.steps, config.final_lr_share))
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Return to a saved state."""
         super().restore(state)
         self._frozen = None
 
     def averaged(self) -> dict[str, Tensor]:
-        """The model's state with averaged weights."""
+        """Return the model's state with averaged weights."""
         return self._average.merged(self.model.state_dict())
 
 
 def _seen(image: Tensor, batch: DrivingBatch) -> Tensor:
-    """Wavelets ``[B, 24, R / 2, R / 2]`` of pictures beside the rendering, enlarged to them."""
+    """Return wavelets ``[B, 24, R / 2, R / 2]`` of pictures and of the rendering, enlarged to their size."""
     rendering = batch.rendering
     if rendering.shape != image.shape:
         rendering = F.interpolate(rendering, image.shape[-1], mode="bilinear", align_corners=False)

@@ -30,7 +30,7 @@ TEXTURE, LIGHT, LAST_TIME = "look.texture", "look.light", "last_time"
 
 
 class StyleAvatar(Method):
-    """StyleAvatar (Wang et al. 2023); what is faithful and what is not: :mod:`baselines.style_avatar`.
+    """StyleAvatar (Wang et al. 2023); :mod:`baselines.style_avatar` says what is faithful and what is not.
 
     Files in the workspace: ``train.pt`` (state), ``train.csv`` (losses), ``checkpoint.safetensors`` (networks with
     averaged weights, colours and light of the rendering).
@@ -66,7 +66,7 @@ class StyleAvatar(Method):
         return DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Train the networks, from where it was interrupted."""
+        """Train the networks; an interrupted training continues."""
         config, workspace = self.config, self.workspace
         perceptual = None
         if config.perceptual_weight > 0:
@@ -134,7 +134,7 @@ class StyleAvatar(Method):
         )
 
     def describe(self) -> dict[str, object]:
-        """The resolved configuration, the SHA-256 of the perceptual weights and, once fitted, how many parameters."""
+        """Describe the configuration, the SHA-256 of the perceptual weights and, once fitted, the parameter count."""
         described: dict[str, object] = {"config": self.config.model_dump(mode="json")}
         if self.config.perceptual_weight > 0:
             weights = [assets.require(name) for name in DISTANCES[self.config.perceptual].assets]
@@ -145,7 +145,7 @@ class StyleAvatar(Method):
 
 
 def _person_masks(capture: Capture, indices: np.ndarray, config: StyleAvatarConfig) -> Tensor:
-    """The person's share of each feature pixel in some frames: ``[N, 1, F, F]`` float32."""
+    """Return the person's share of each feature pixel in some frames: ``[N, 1, F, F]`` float32."""
     side = config.feature_px
     masks = np.stack([capture.track.foreground(int(i), 2 * side) for i in indices])
     quarters = masks.reshape(len(masks), 1, side, 2, side, 2)

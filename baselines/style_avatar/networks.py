@@ -16,12 +16,12 @@ from emo_avatar.stylegan2.layers import Conv, FullyConnected, ModulatedConv, Syn
 
 BANDS = 12
 MAPPING_LR_MULTIPLIER = 0.01
-# Periods of the time code run from its whole span down to this share of it.
+# The periods of the time code go from its whole span down to this share of it.
 SHORTEST_PERIOD_SHARE = 0.01
 
 
 def time_code(index: Tensor, span_frames: int, width: int) -> Tensor:
-    """Sines and cosines ``[B, width]`` of frame numbers ``[B]``; periods from the span to a hundredth of it."""
+    """Return sines and cosines ``[B, width]`` of frame numbers ``[B]``; periods: from the span to a hundredth."""
     count = width // 2
     steps = torch.linspace(0.0, 1.0, count, device=index.device)
     cycles = index.float()[:, None] / span_frames * (1.0 / SHORTEST_PERIOD_SHARE) ** steps
@@ -30,7 +30,7 @@ def time_code(index: Tensor, span_frames: int, width: int) -> Tensor:
 
 
 class Mapping(nn.Module):
-    """A code to a style, both ``[B, width]``: normalised, then fully connected layers with leaky ReLU."""
+    """The mapping from code to style, both ``[B, width]``: normalise, then fully connected layers with leaky ReLU."""
 
     def __init__(self, width: int, layers: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Mapping(nn.Module):
         )
 
     def forward(self, code: Tensor) -> Tensor:
-        """Code to style."""
+        """Convert a code to a style."""
         with torch.autocast(code.device.type, enabled=False):
             code = code * torch.rsqrt(code.square().mean(dim=1, keepdim=True) + 1e-8)
             return self.layers(code)
@@ -50,17 +50,17 @@ def _sizes(first: int, last: int) -> list[int]:
 
 
 class StyleUNet(nn.Module):
-    """A StyleGAN2 decoder without a learned constant, grown on an encoder of its input.
+    """A StyleGAN2 decoder without a learned constant, with an encoder of its input.
 
-    At each size up to the input's, the encoder's features are joined to the decoder's and combined by a 3x3
-    convolution. Pictures are sums over the sizes, kept as Haar wavelets.
+    At each size up to the input's, the encoder's features are concatenated with the decoder's and combined by a 3x3
+    convolution. Pictures are sums over the sizes, in the form of Haar wavelets.
 
     Args:
-        channels_in: of the input.
+        channels_in: channels of the input.
         input_px, top_px: side of input and output.
-        channels: of a size in px.
-        style_dim: of the style.
-        pictures: give wavelets of a picture too.
+        channels: returns the number of channels for a size in pixels.
+        style_dim: width of the style.
+        pictures: also output the wavelets of a picture.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class StyleUNet(nn.Module):
             self.refine[key] = SynthesisLayer(width, width, style_dim, size, use_noise=False)
             if pictures:
                 self.to_bands[key] = ToRgb(width, BANDS, style_dim)
-        # Styles start out the same for all frames: trained from scratch, a random one a frame is learned away slowly.
+        # At the start styles are the same for all frames: random styles would take long to unlearn in training from
+        # scratch.
         for layer in self.modules():
             if isinstance(layer, ModulatedConv):
                 nn.init.zeros_(layer.affine.weight)
@@ -128,8 +129,8 @@ class FeatureGenerator(nn.Module):
 
     Args:
         size_px: side of the texture.
-        channels: of it and of all layers.
-        style_dim, mapping_layers: of the code's mapping.
+        channels: channels of the texture and of all layers.
+        style_dim, mapping_layers: size of the mapping from the code.
     """
 
     def __init__(self, size_px: int, channels: int, style_dim: int, mapping_layers: int) -> None:
@@ -142,12 +143,12 @@ class FeatureGenerator(nn.Module):
             layers.append(SynthesisLayer(channels, channels, style_dim, size, upsample=True, use_noise=False))
             layers.append(SynthesisLayer(channels, channels, style_dim, size, use_noise=False))
         self.layers = nn.ModuleList(layers)
-        # Its input is one sample, the same when rendering: it needs no running statistics.
+        # The input is one sample, the same when rendering, so no running statistics are needed.
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels, track_running_stats=False) for _ in layers)
         self.exit = Conv(channels, channels, 1, activate=False)
 
     def forward(self) -> Tensor:
-        """The texture ``[1, channels, size, size]``."""
+        """Return the texture ``[1, channels, size, size]``."""
         style = self.mapping(self.code)
         x = self.constant
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -156,6 +157,6 @@ class FeatureGenerator(nn.Module):
 
 
 def sampled(texture: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """A texture ``[1, C, T, T]`` at places ``[B, H, W, 2]`` in [-1, 1]: ``[B, C, H, W]`` float32."""
+    """Sample a texture ``[1, C, T, T]`` at places ``[B, H, W, 2]`` in [-1, 1]: ``[B, C, H, W]`` float32."""
     many = texture.float().expand(len(grid), -1, -1, -1)
     return F.grid_sample(many, grid, mode=mode, padding_mode="border", align_corners=False)

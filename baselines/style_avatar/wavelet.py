@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def haar(images: Tensor) -> Tensor:
-    """``[B, C, H, W]`` (even sides) to ``[B, 4 C, H / 2, W / 2]``: means, row, column and diagonal details."""
+    """Map ``[B, C, H, W]`` (even sides) to ``[B, 4 C, H / 2, W / 2]``: means, row, column and diagonal details."""
     a, b = images[..., 0::2, 0::2], images[..., 0::2, 1::2]
     c, d = images[..., 1::2, 0::2], images[..., 1::2, 1::2]
     top, bottom, top_step, bottom_step = a + b, c + d, a - b, c - d
@@ -16,7 +16,7 @@ def haar(images: Tensor) -> Tensor:
 
 
 def inverse_haar(bands: Tensor) -> Tensor:
-    """The inverse of :func:`haar`: ``[B, 4 C, H, W]`` to ``[B, C, 2 H, 2 W]``."""
+    """Invert :func:`haar`: ``[B, 4 C, H, W]`` to ``[B, C, 2 H, 2 W]``."""
     mean, row, column, diagonal = bands.chunk(4, dim=1)
     top, bottom = mean + row, mean - row
     top_step, bottom_step = column + diagonal, column - diagonal
