@@ -178,6 +178,8 @@ def load_protocol(name: str) -> Protocol:
     path = FOLDER / f"{name}.toml"
     if name.endswith(".toml"):
         path = Path(name)
+        if not path.is_file():
+            raise UserError(f"{path} is not a file; name a protocol of your own by its TOML file")
     if not path.is_file() or (path.parent == FOLDER and path not in _files()):
         raise unknown_name("protocol", name, [found.stem for found in _files()])
     protocol = _read(path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from emo_bench.errors import unknown_name
+from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.schema import read_toml_as
 
 FOLDER = Path(__file__).parent / "styles"
@@ -49,6 +49,8 @@ def load_style(name: str) -> StyleFile:
         UserError: there is no such style, or its file is not valid.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if name.endswith(".toml") and not path.is_file():
+        raise UserError(f"{path} is not a file; name a style of your own by its TOML file")
     if not path.is_file():
         raise unknown_name("style", name, sorted(found.stem for found in FOLDER.glob("*.toml")))
     return _read(path)

@@ -335,7 +335,7 @@ def _edit_request(
             raise UserError(f"--skip-edit and {given[0]} exclude each other")
         return None
     chosen = choose_style(_text(style), _path(reference), prompt, source_prompt)
-    return EditRequest(chosen, settings, asked_for=bool(given))
+    return EditRequest(chosen, settings, asked_for=bool(given), options=tuple(given))
 
 
 def _text(given: str | Path | None) -> str | None:

@@ -4,13 +4,16 @@ import sys
 from collections.abc import Sequence
 
 PROGRAM = "emo-bench"
+# Typer has no public name for the exception of a group that was given without a command.
+_NO_COMMAND = "NoArgsIsHelpError"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``emo-bench`` and exit.
 
     Exit codes: 0: done; 1: a check or a plug-in failed; 2: wrong input, or something that the machine refuses, in one
-    line on stderr; 70: a bug in emo-bench, with its traceback; 130: interrupted.
+    line on stderr, or a group of commands without a command, which prints its help; 70: a bug in emo-bench, with its
+    traceback; 130: interrupted.
     """
     sys.exit(_exit_code(arguments))
 
@@ -35,6 +38,8 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
+        if type(error).__name__ == _NO_COMMAND:
+            return _show_help(error)
         print(f"{PROGRAM}: {_command(error)}{_first_line(error)}", file=sys.stderr)
         return MISTAKE
     except BaseException as error:  # noqa: BLE001 - the one door
@@ -43,6 +48,16 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         # Typer raises this for Ctrl-C.
         return ending(KeyboardInterrupt(), PROGRAM)
     return code if isinstance(code, int) else 0
+
+
+def _show_help(error: Exception) -> int:
+    """Print the help of ``emo-bench`` or of a group that was given without a command; return the exit code."""
+    from emo_bench.errors import MISTAKE
+
+    context = error.ctx  # type: ignore[attr-defined]
+    print(context.get_help())
+    sys.stdout.flush()
+    return 0 if context.parent is None else MISTAKE
 
 
 def _first_line(error: Exception) -> str:

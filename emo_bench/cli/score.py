@@ -83,7 +83,9 @@ def score(
     from emo_bench.cli import status
     from emo_bench.errors import UserError
 
-    if (given is None) == (frames is None):
+    if given is None and frames is None:
+        raise UserError("give the frames to score: emo-bench score FRAMES")
+    if given is not None and frames is not None:
         raise UserError("give the frames once: emo-bench score FRAMES, or --frames FRAMES")
     made = given or frames
     assert made is not None

@@ -45,7 +45,8 @@ def build(
     if as_json:
         print_json({"page": out / PAGE, "key": out / KEY, "study": key.model_dump(mode="json")})
         return
-    say(f"clips    {len(key.clips)}, and {len(key.checks)} attention checks")
+    checks = "1 attention check" if len(key.checks) == 1 else f"{len(key.checks)} attention checks"
+    say(f"clips    {len(key.clips)}, and {checks}")
     for note in key.notes:
         say(f"note     {note}")
     say(f"page     {out / PAGE} (for participants)")

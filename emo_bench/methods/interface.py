@@ -195,7 +195,7 @@ class Method(ABC):
         Raises:
             UserError: the method cannot edit, or something that the edit needs is not here; raised before any work.
         """
-        raise UserError(f"method {self.info.name} cannot edit what it fitted: leave out --style")
+        raise UserError(f"method {self.info.name} cannot edit what it fitted")
 
     def render_inputs(self) -> Mapping[str, object] | None:
         """Return what the frames depend on besides the fit and the run's identity, as plain JSON; None for nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ FramesU8 = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 Side = Literal["frames", "reference"]
 T = TypeVar("T")
+Pixel = TypeVar("Pixel", np.uint8, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class Batch:
         region = None if self.region is None else self.region[rows]
         return Batch(self.frames[rows], reference, self.indices[rows], region)
 
+    def read_only(self) -> Batch:
+        """Return this batch with arrays that cannot be written; it shares the pixels and all kept results."""
+        view = copy.copy(self)
+        view.frames = _read_only(self.frames)
+        view.reference = None if self.reference is None else _read_only(self.reference)
+        view.region = None if self.region is None else _read_only(self.region)
+        view.before = None if self.before is None else self.before.read_only()
+        return view
+
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the result of ``compute``, computed at the first call with this key; other threads wait for it."""
         with self._guard:
@@ -96,3 +107,10 @@ class Batch:
                 self._kept[key] = compute()
         kept: T = self._kept[key]
         return kept
+
+
+def _read_only(array: NDArray[Pixel]) -> NDArray[Pixel]:
+    """Return a view of an array that cannot be written; the array itself stays as it is."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

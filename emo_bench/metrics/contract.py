@@ -11,7 +11,7 @@ from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings
 from emo_bench.metrics.metric import Metric, Scores
 from emo_bench.metrics.registry import metric_class
-from emo_bench.metrics.watched import aggregated, missing_for, open_metric, raw_scores
+from emo_bench.metrics.watched import aggregated, missing_for, open_metric, raw_scores, score_batch
 from emo_bench.plug_ins.check import Check
 
 # Scores of a frame may differ by this between batches: networks round differently for each size of a batch.
@@ -144,6 +144,8 @@ class _Trial:
             raise _Broken("it writes into the frames, which other metrics score after it: copy them first")
         if reference is not None and not np.array_equal(reference, self.reference):
             raise _Broken("it writes into the reference, which other metrics score after it: copy it first")
+        # A scoring hands over arrays that cannot be written.
+        score_batch(self.open(), Batch(frames, reference), show_traceback=False)
         return ""
 
     def reference_check(self) -> str:
@@ -200,6 +202,6 @@ def _tried(name: str, check: Callable[[], str]) -> Check:
 def _first_gap(scores: Scores, others: Scores) -> str:
     """The first frame with another score, with both scores."""
     gap = ~np.isclose(scores, others, RELATIVE, 0.0, equal_nan=True)
-    gap = gap if gap.any() else scores != others
+    gap = gap if gap.any() else (scores != others) & ~(np.isnan(scores) & np.isnan(others))
     i = int(np.flatnonzero(gap)[0])
     return f"{scores[i]:.6g} and {others[i]:.6g} for frame {i}"

@@ -51,13 +51,16 @@ def open_metric(cls: type[Metric], settings: Settings, *, show_traceback: bool =
 def score_batch(metric: Metric, batch: Batch, *, show_traceback: bool = True) -> Scores:
     """The metric's scores of a batch, float64 [B]; any thread may call it.
 
-    A MethodError says that the metric fails or gives something else than B real numbers.
+    A metric that is not ours gets arrays that it cannot write, because other metrics score the same arrays. A
+    MethodError says that the metric fails or gives something else than B real numbers.
     """
+    if not _is_ours(metric):
+        batch = batch.read_only()
     return raw_scores(metric, batch, show_traceback=show_traceback).astype(np.float64, copy=False)
 
 
 def raw_scores(metric: Metric, batch: Batch, *, show_traceback: bool = True) -> np.ndarray:
-    """As `score_batch`, in the type of number that the metric gives."""
+    """As `score_batch`, in the type of number that the metric gives; the arrays are handed over as they are."""
     who = f"metric {metric.info.id}"
     with plug_in_call(who, "score_batch", show_traceback=show_traceback):
         scores = np.asarray(metric.score_batch(batch))
@@ -79,3 +82,8 @@ def aggregated(cls: type[Metric], scores: Scores, *, show_traceback: bool = True
     if isinstance(number, bool) or not isinstance(number, (int, float, np.integer, np.floating)):
         raise MethodError(f"{who}: aggregate gives {shortened(repr(number))}; it must give one number")
     return float(number)
+
+
+def _is_ours(metric: Metric) -> bool:
+    """Whether the class of a metric is one of emo-bench; no package of others can take that name."""
+    return type(metric).__module__.partition(".")[0] == __name__.partition(".")[0]

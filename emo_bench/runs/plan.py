@@ -40,6 +40,7 @@ class EditRequest:
         style: the style of the edit.
         settings: settings of the edit, without the prefix ``edit.``.
         asked_for: False for the edit that a run makes by default; if it cannot be made, the run only notes why.
+        options: the options that ask for the edit, as the user typed them.
         clip: the CLIP model of the CLIP scores, and of the training if ``settings`` name no other.
     """
 
@@ -47,6 +48,7 @@ class EditRequest:
     settings: Mapping[str, str] = field(default_factory=dict)
     asked_for: bool = True
     clip: str = ANY_CLIP
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,9 @@ def _edit_of(plan: Plan) -> EditPlan | None:
     required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
     if not required and "edit" not in plan.cls.info.capabilities:
         return None
+    if required and plan.cls.edit is Method.edit:
+        options = wanted.options or (f"--set {CLIP}={plan.request.clip}",)
+        raise UserError(f"method {plan.cls.info.name} cannot edit what it fitted: leave out {' and '.join(options)}")
     try:
         wanted = dataclasses.replace(wanted, clip=plan.request.clip)
         capture, split = plan.applied.capture, plan.applied.split

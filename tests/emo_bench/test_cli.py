@@ -154,6 +154,17 @@ def test_no_line_of_a_help_breaks_a_command(path: tuple[str, ...], help_of: Any)
         (["rnu"], "No such command 'rnu'"),
         (["methods", "show", "emo-avatr"], "did you mean emo-avatar"),
         (["protocols", "show", "none"], "there is no protocol 'none'"),
+        (
+            ["protocols", "show", "nofile.toml"],
+            "nofile.toml is not a file; name a protocol of your own by its TOML file",
+        ),
+        (["run", "--method", "mean-frame", "--actor", "1", "--protocol", "nofile.toml"], "nofile.toml is not a file"),
+        (
+            ["run", "--method", "emo-avatar", "--actor", "1", "--style", "no.toml"],
+            "no.toml is not a file; name a style",
+        ),
+        (["score"], "give the frames to score: emo-bench score FRAMES"),
+        (["score", "a", "--frames", "b"], "give the frames once"),
         (["assets", "fetch", "none"], "there is no asset 'none'"),
         (["actors", "show", "nobody"], "there is no actor 'nobody'"),
         (["actors", "add", "absent.mp4"], "absent.mp4"),
@@ -168,6 +179,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], line: str, 
     assert outcome.err.startswith("emo-bench: ")
     assert line in outcome.err
     assert not outcome.out
+
+
+@pytest.mark.parametrize("group", ["", "protocols", "methods", "metrics", "actors", "assets", "study"])
+def test_a_group_without_a_command_prints_its_help(group: str, call: Any) -> None:
+    words = [group] if group else []
+    bare, helped = call(*words), call(*words, "--help")
+    assert bare.code == (2 if group else 0) and helped.code == 0
+    assert bare.out == helped.out and bare.out.count("\n") > 5
+    assert not bare.err
 
 
 def test_a_fault_of_ours_keeps_its_traceback(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,10 @@ class Plain(Grey):
     def edit(self, style, workspace):
         return super(Grey, self).edit(style, workspace)
 
+class Unedited(Grey):
+    info = MethodInfo("unedited", "Unedited", "", "MIT", frozenset({"render"}), (), "a test")
+    edit = Method.edit
+
 class Peeking(Grey):
     info = MethodInfo("peeking", "Peeking", "", "MIT", frozenset({"render", "edit"}), (), "a test")
     def edit(self, style, workspace):
@@ -184,6 +188,22 @@ def test_a_method_that_cannot_edit_is_run_all_the_same(call: Any, tmp_path: Path
     assert call(cls="Plain")[0] == 0
     code, _, err = call("--style", "van-gogh", cls="Plain")
     assert code == 2 and "method plain cannot edit" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["--set", "clip=portraits"], "--set clip=portraits"),
+        (["--set", "edit.steps=3"], "--set edit.*"),
+        (["--style", "van-gogh"], "--style"),
+        (["--style", "van-gogh", "--set", "edit.steps=3"], "--style and --set edit.*"),
+        (["--reference", "x.png", "--prompt", "a bust", "--source-prompt", "a man"], "--reference"),
+    ],
+)
+def test_what_a_method_that_cannot_edit_refuses_is_named(arguments: list[str], given: str, call: Any) -> None:
+    code, out, err = call(*arguments, cls="Unedited")
+    assert code == 2 and not out
+    assert err == f"emo-bench: method unedited cannot edit what it fitted: leave out {given}\n"
 
 
 def test_an_edit_cannot_see_held_out_frames(call: Any) -> None:

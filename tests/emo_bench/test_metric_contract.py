@@ -62,6 +62,17 @@ BROKEN = {
         with_body("scores = batch.reference.mean(axis=(1, 2, 3))\nbatch.reference[:] = 0\nreturn scores"),
         "frames and reference are not changed", "it writes into the reference",
     ),
+    "needs arrays to write": (
+        with_body("assert batch.frames.flags.writeable\nreturn batch.reference.mean(axis=(1, 2, 3))"),
+        "frames and reference are left as they are", "score_batch failed: AssertionError",
+    ),
+    "undefined and random in the last digits": (
+        with_body(
+            "scores = 100 + np.frombuffer(os.urandom(len(batch)), np.uint8) / 1e6\n"
+            "scores[0] = np.nan\nreturn scores", ', undefined="at the start"'
+        ),
+        "same frames, same scores", "for frame ",
+    ),
     "no reference used": (
         with_body("return batch.frames.mean(axis=(1, 2, 3))"), "needs_reference is true", "say needs_reference=False"
     ),
@@ -95,6 +106,7 @@ def test_a_broken_promise_is_found(text: str, check: str, said: str, faces: np.n
     failed = {found.name: found.detail for found in check_metric(f"{file}:Error", faces) if found.ok is False}
     names = [name for name in failed if name.startswith(check)]
     assert names and said in failed[names[0]], failed
+    assert "nan and nan" not in failed[names[0]], "the frame that is named differs"
 
 
 @pytest.mark.parametrize("name", ["psnr", "sd", "ssim", "niqe", "brisque", "warping_error", "flicker"])

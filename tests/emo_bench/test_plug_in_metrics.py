@@ -14,6 +14,7 @@ import pytest
 from emo_bench.cli import main
 from emo_bench.errors import MethodError, UserError
 from emo_bench.metrics import Scorer, list_metrics, score
+from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.comparability import difference, require_comparable
 from emo_bench.metrics.registry import metric_class, scored_class
 from emo_bench.plug_ins import loading
@@ -142,6 +143,34 @@ def test_scores_of_another_version_of_a_file_are_not_ranked_with_the_first(file:
     # A record that was written before files had a place in it is of one kind with a built-in metric's.
     plain = score(FRAMES, FRAMES, metrics=("psnr",)).attrs["records"]["psnr"]
     assert "file_sha256" not in plain and difference(plain, dict(plain)) is None
+
+
+@pytest.mark.parametrize("name", ["frames", "reference", "batch.before.frames"])
+def test_a_metric_that_writes_into_its_frames_is_one_line_and_changes_nothing(name: str, file: Path) -> None:
+    line = f"        {name}[:] = 0\n"
+    if "before" in name:
+        line = f"        if batch.before is not None: {name}[:] = 0\n"
+    own = METRIC.replace("def score(self, frames, reference):\n", f"def score_batch(self, batch):\n{line}")
+    own = own.replace(
+        f"        {name}", f"        frames, reference = batch.frames, batch.reference\n        {name}", 1
+    )
+    own = own.replace("        if batch.", "        frames = batch.frames\n        if batch.", 1)
+    file.write_text(own, encoding="utf-8")
+    frames, reference = FRAMES.copy(), FRAMES[::-1].copy()
+    with pytest.raises(MethodError, match=r"score_batch failed: ValueError: .*read-only \(.*mine\.py:\d+\)") as caught:
+        score(frames, reference, metrics=(f"{file}:Mean", "psnr"), batch=2)
+    assert "\n" not in str(caught.value)
+    assert np.array_equal(frames, FRAMES) and np.array_equal(reference, FRAMES[::-1])
+    assert frames.flags.writeable and reference.flags.writeable
+
+
+def test_a_plug_in_shares_the_kept_results_and_gets_the_region_read_only() -> None:
+    region = np.ones(FRAMES.shape[:3], bool)
+    batch = Batch(FRAMES.copy(), region=region)
+    view = batch.read_only()
+    assert view.once("key", lambda: 1) == 1 and batch.once("key", lambda: 2) == 1
+    assert view.region is not None and not view.region.flags.writeable and region.flags.writeable
+    assert np.shares_memory(view.frames, batch.frames) and view.indices == batch.indices
 
 
 def test_two_metrics_of_one_id_share_no_table(file: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import find_runs
 from reports.study.building import StudyKey, StudyRequest, build_study, read_key
@@ -65,6 +66,15 @@ def test_methods_on_other_subjects_are_noted(edits_dir: Path, tmp_path: Path) ->
         "Mean frame is shown on 1 of 2 actors and styles, "
         "so its scores are of other clips than those of the other methods",
     )
+
+
+def test_the_command_counts_one_attention_check(
+    edits_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["study", "build", str(edits_dir), "--seconds", "0.5", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.splitlines()[0] == "clips    4, and 1 attention check"
 
 
 def test_runs_without_an_edit_make_no_study(runs_dir: Path, tmp_path: Path) -> None:
