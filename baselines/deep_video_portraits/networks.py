@@ -90,7 +90,7 @@ class PatchCritic(nn.Module):
     """The 70x70 PatchGAN of pix2pix with batch normalisation, on a picture and its condition.
 
     Args:
-        channels: of picture and condition together.
+        channels: channels of picture and condition together.
         width: channels of its first layer.
     """
 

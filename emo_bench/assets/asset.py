@@ -33,13 +33,13 @@ class Asset:
 
     Attributes:
         file: its name in asset folders and in the cache.
-        kind: what it is, in words; `PRIOR` for what Emo-Avatar may start from.
+        kind: what it is, in words; `PRIOR` for a prior of Emo-Avatar.
         needed_by: which methods or metrics use it.
         source: who made it.
-        size_bytes, sha256: what a file must have; None where nobody has published them. A folder's sha256 is that of
-            the output of `sha256sum` in it, on the sorted files of `holds`.
-        size_about: in words, where the exact size is not known.
-        urls: of the file, tried in order; of the folder that `files` lie in.
+        size_bytes, sha256: the size and SHA-256 that a file must have; None if its publisher gives none. A folder's
+            sha256 is that of the output of `sha256sum` in it, on the sorted files of `holds`.
+        size_about: in words, if the exact size is not known.
+        urls: addresses of the file, tried in order, or of the folder that holds `files`.
         carriers: packages that bring it along.
         torch_hub: whether torch hub's checkpoint folder may hold it.
         holds: makes it a folder: glob patterns of files, each of which must match.
@@ -47,7 +47,7 @@ class Asset:
         bundled: where it lies in our own packages once it ships ("emo_avatar/weights/...").
         made_by: the command that makes it, for what this project trains itself.
         plug_in: the entry point that registers it; "" for ours.
-        resolution_px: of a prior.
+        resolution_px: resolution of a prior.
     """
 
     name: str

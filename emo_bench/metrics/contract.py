@@ -1,4 +1,4 @@
-"""What every metric promises, tried on a few frames: one check after the other, each said in one line."""
+"""The checks of what every metric promises, on a few frames; the result of each check is one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emo_bench.metrics.registry import metric_class
 from emo_bench.metrics.watched import aggregated, missing_for, open_metric, raw_scores, score_batch
 from emo_bench.plug_ins.check import Check
 
-# Scores of a frame may differ by this between batches: networks round differently for each size of a batch.
+# Scores of a frame may differ by this between batches, because networks round differently for each batch size.
 RELATIVE, ABSOLUTE = 2e-4, 2e-5
 CAPTIONS = Captions("a photo of a person", "a bronze statue of a person")
 SEED = 0
@@ -24,7 +24,7 @@ def check_metric(name: str, reference: FramesU8) -> Iterator[Check]:
     """Try a metric on frames and on damaged copies of them, on the CPU.
 
     Args:
-        name: of the metric, or ``path/to/file.py:Class``.
+        name: the metric's id, or ``path/to/file.py:Class``.
         reference: uint8 ``[B, H, W, 3]``, at least five neighbouring frames of a face.
 
     Raises:
@@ -59,14 +59,14 @@ def check_metric(name: str, reference: FramesU8) -> Iterator[Check]:
 
 
 def damaged(frames: FramesU8) -> FramesU8:
-    """Noisy copies of frames, each with noise of its own: uint8 of the same shape."""
+    """Return copies of frames with different noise: uint8 of the same shape."""
     noise = np.random.default_rng(SEED).normal(0.0, 12.0, frames.shape)
     return np.clip(frames + noise, 0, 255).round().astype(np.uint8)
 
 
 @dataclass
 class _Trial:
-    """One metric being tried; ``scores`` are those of all frames in one batch."""
+    """The checks of one metric; ``scores`` are those of all frames in one batch."""
 
     cls: type[Metric]
     settings: Settings
@@ -78,7 +78,7 @@ class _Trial:
         return open_metric(self.cls, self.settings, show_traceback=False)
 
     def raw(self, sizes: Sequence[int], reference: FramesU8 | None, region: bool = False) -> np.ndarray:
-        """The scores ``[B]`` of a fresh metric in batches of these sizes, as it gives them."""
+        """Return the unchecked scores ``[B]`` of a new metric object in batches of these sizes."""
         metric, before, start = self.open(), None, 0
         found = []
         for size in sizes:
@@ -149,11 +149,11 @@ class _Trial:
         return ""
 
     def reference_check(self) -> str:
-        """Another reference changes scores that need one; without need, frames alone have scores."""
+        """Check the use of the reference: another one changes the scores; without need, frames alone have scores."""
         needed = self.cls.info.needs_reference
         if needed and np.isnan(self.whole).all():
             raise _NotTried("no frame has a score")
-        # Negative, and noisier: neither colours nor sharpness are those of the first reference.
+        # The other reference is a noisy negative: it differs from the first in colours and sharpness.
         other = damaged(damaged(damaged(255 - self.reference))) if needed else self.reference
         with_other = self.raw([len(self.frames)], other)
         same = np.allclose(with_other, self.whole, RELATIVE, ABSOLUTE, equal_nan=True)
@@ -183,11 +183,11 @@ class _Trial:
 
 
 class _Broken(Exception):
-    """A promise that is not kept, in words."""
+    """Describe a promise that is not kept."""
 
 
 class _NotTried(Exception):
-    """Why a promise could not be tried, in words."""
+    """Describe why a promise could not be checked."""
 
 
 def _tried(name: str, check: Callable[[], str]) -> Check:
@@ -200,7 +200,7 @@ def _tried(name: str, check: Callable[[], str]) -> Check:
 
 
 def _first_gap(scores: Scores, others: Scores) -> str:
-    """The first frame with another score, with both scores."""
+    """Return the first frame with another score, with both scores."""
     gap = ~np.isclose(scores, others, RELATIVE, 0.0, equal_nan=True)
     gap = gap if gap.any() else (scores != others) & ~(np.isnan(scores) & np.isnan(others))
     i = int(np.flatnonzero(gap)[0])

@@ -57,8 +57,8 @@ def fit_change(
     Args:
         changed: the head after a change.
         part: ``[V]`` bool, the vertices whose outline counts.
-        error: of projected points ``[N, 2]`` px against an outline.
-        values: of the first and of the second number that are tried.
+        error: the error of projected points ``[N, 2]`` px against an outline.
+        values: the values to try for the first and for the second number.
         unchanged: the two numbers that change nothing, which are returned if no change is clearly better.
         motion: poses of all frames.
     """
