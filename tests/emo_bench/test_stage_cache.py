@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -87,6 +88,9 @@ def test_a_file_that_the_stage_did_not_leave_is_an_error(study: Path) -> None:
     [
         lambda index, stored: index.write_bytes(b"{"),
         lambda index, stored: index.write_bytes(b"[]"),
+        lambda index, stored: index.write_bytes(b"[" * 100_000),
+        lambda index, stored: index.write_bytes(index.read_bytes().replace(b"3.0", b"NaN")),
+        lambda index, stored: index.write_bytes(index.read_bytes().replace(b"3.0", b"-5")),
         lambda index, stored: index.write_bytes(index.read_bytes().replace(b'"init.pt": "', b'"init.pt": "../../')),
         lambda index, stored: (stored.unlink(), stored.write_bytes(b"weight5")),
         lambda index, stored: stored.unlink(),
@@ -141,3 +145,33 @@ def test_processes_may_fill_the_cache_at_the_same_time(study: Path) -> None:
     assert all(
         set(json.loads(path.read_text())) == {"stage", "files", "seconds", "made_by"} for path in cache.glob("*.json")
     )
+
+
+@pytest.mark.parametrize("block", ["cache", "index", "stored"])
+def test_a_cache_that_cannot_be_written_does_not_end_a_fit(
+    study: Path, block: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = finished(study)
+    assert first.cache is not None
+    paths = {"cache": first.cache, "index": next(first.cache.glob("init-*")), "stored": next(first.cache.glob("*.pt"))}
+    if block == "cache":
+        shutil.rmtree(first.cache)
+        first.cache.write_text("a file where the folder should be")
+    else:
+        paths[block].unlink()
+        paths[block].mkdir()
+        (paths[block] / "full").touch()
+    other = run_of(study, "other")
+    assert not take_stage(other, "init", INPUTS, NAMES)
+    finished(study, "second")
+    assert "stage init is not stored in" in caplog.text
+
+
+def test_control_characters_of_an_index_reach_no_log(study: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours = finished(study)
+    assert ours.cache is not None
+    (index,) = ours.cache.glob("init-*.json")
+    index.write_text(index.read_text().replace("ours/smoke-s0", "ours\\u001b[2J"))
+    caplog.set_level("INFO", logger="emo_bench")
+    assert take_stage(run_of(study, "other"), "init", INPUTS, NAMES)
+    assert "\x1b" not in caplog.text and "ours" in caplog.text

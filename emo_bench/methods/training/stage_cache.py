@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -85,29 +86,32 @@ def keep_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], n
     """Store the files of a finished stage in the cache, with its seconds from ``stage_seconds.json``.
 
     The arguments are those of :func:`take_stage`. Nothing happens without ``workspace.cache``, or if the result is
-    stored already.
+    stored already. If the cache cannot be written, this is logged: the stage itself is done.
 
     Raises:
-        OSError: a file is missing, or the cache cannot be written.
+        FileNotFoundError: the stage did not write one of the files.
     """
     if workspace.cache is None:
         return
     index = _index(workspace, stage, inputs)
     if _sound_entry(workspace.cache, index, names) is not None:
         return
-    workspace.cache.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = {}
     for name in names:
-        source = workspace.folder / name
-        sha256 = file_sha256(source)
+        sha256 = file_sha256(workspace.folder / name)
         if sha256 is None:
-            raise FileNotFoundError(f"{source} is missing: stage {stage} did not leave it")
-        link_file(source, _stored(workspace.cache, name, sha256))
+            raise FileNotFoundError(f"{workspace.folder / name} is missing: stage {stage} did not leave it")
         files[name] = sha256
     seconds = read_seconds(workspace.folder).get(stage, 0.0)
-    # The index is written last: if it exists, its files exist.
     made_by = _told(workspace.folder, workspace.cache)
-    write_json(index, {"stage": stage, "files": files, "seconds": seconds, "made_by": made_by})
+    try:
+        workspace.cache.mkdir(parents=True, exist_ok=True)
+        for name, sha256 in files.items():
+            link_file(workspace.folder / name, _stored(workspace.cache, name, sha256))
+        # The index is written last: if it exists, its files exist.
+        write_json(index, {"stage": stage, "files": files, "seconds": seconds, "made_by": made_by})
+    except OSError as error:
+        log.warning("stage %s is not stored in %s (%s)", stage, workspace.cache, one_line(str(error))[:200])
 
 
 def stages_taken(folder: Path) -> dict[str, str]:
@@ -117,7 +121,7 @@ def stages_taken(folder: Path) -> dict[str, str]:
         return {}
     try:
         return {str(stage): str(run) for stage, run in json.loads(read_regular(path, LIMIT_BYTES)).items()}
-    except (ValueError, AttributeError, UserError) as error:
+    except (ValueError, AttributeError, OSError, RecursionError, UserError) as error:
         log.warning("%s is damaged (%s): it is ignored", path, one_line(str(error))[:200])
         return {}
 
@@ -146,7 +150,7 @@ def _sound_entry(cache: Path, index: Path, names: Sequence[str]) -> _Entry | Non
         return None
     try:
         entry = _entry(json.loads(read_regular(index, LIMIT_BYTES)), names)
-    except (ValueError, TypeError, KeyError, OSError, UserError) as error:
+    except (ValueError, TypeError, KeyError, OSError, RecursionError, UserError) as error:
         log.warning("%s is damaged (%s): the stage is done again", index, one_line(str(error))[:200])
         return None
     for name in names:
@@ -161,7 +165,10 @@ def _entry(content: Any, names: Sequence[str]) -> _Entry:
     files = {name: str(content["files"][name]) for name in names}
     if not all(_SHA256.fullmatch(sha256) for sha256 in files.values()):
         raise ValueError("it names a file by something else than its SHA-256")
-    return _Entry(files, float(content["seconds"]), str(content["made_by"]))
+    seconds = float(content["seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"its seconds are {seconds}")
+    return _Entry(files, seconds, one_line(str(content["made_by"]))[:200])
 
 
 def _told(folder: Path, cache: Path) -> str:
