@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import emo_bench
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("emo_bench", "emo_avatar", "baselines", "protocols", "reports", "factory")
 # The product; factory/ is not in the wheel.
@@ -44,6 +46,10 @@ MODULES = {
 }
 
 
+# The public names of `emo_bench`, which are loaded when they are first used, and the module of each.
+BEHIND_THE_FRONT_DOOR = {f"emo_bench.{name}": getattr(emo_bench, name).__module__ for name in emo_bench.__all__}
+
+
 def room_of(module: str) -> str | None:
     """The row with the longest name that the module's begins with; None for `emo_bench` itself."""
     parts = module.split(".")
@@ -52,20 +58,34 @@ def room_of(module: str) -> str | None:
 
 
 def imported_modules(path: Path) -> Iterator[str]:
-    """Our modules that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Our modules that a file imports, inside functions too, and those behind the names of ``import emo_bench``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "emo_bench":
+            names = [f"emo_bench.{node.attr}"]
+        elif is_import_by_name(node):
+            names = [node.args[0].value]  # type: ignore[attr-defined]
         else:
             continue
         for name in names:
+            name = BEHIND_THE_FRONT_DOOR.get(name, name)
             while name and name not in MODULES:
                 name = name.rpartition(".")[0]
             if name:
                 yield name
+
+
+def is_import_by_name(node: ast.AST) -> bool:
+    """Tell whether a node is ``import_module("a.b")`` or ``importlib.import_module("a.b")``."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return False
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    return called == "import_module" and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
