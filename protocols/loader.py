@@ -190,6 +190,12 @@ def load_protocol(name: str) -> Protocol:
     return protocol
 
 
+def own_file(name: str) -> Path | None:
+    """Return the file of a protocol that a user names by its path; None for a protocol of the toolkit."""
+    path = Path(name)
+    return path if name.endswith(".toml") and path.parent.resolve() != FOLDER.resolve() else None
+
+
 def _files() -> list[Path]:
     return sorted(path for path in FOLDER.glob("*.toml") if path.stem not in NO_PROTOCOLS)
 

@@ -25,12 +25,13 @@ from reports.rows import Row
 from reports.tables import read_groups
 
 PAGE = "README.md"
+PRIVATE = ("method_place", "protocol_place")
 
 
 def publish_results(runs: Path, out: Path) -> Path:
     """Copy ``run.json`` and ``frames.parquet`` of each finished run below ``runs`` into ``out``. Returns the page.
 
-    The copy of ``run.json`` does not have the path of a method's own file.
+    The copy of ``run.json`` does not have the paths of a method's own file and of a protocol's.
 
     A run keeps its path below ``runs`` and replaces an older run of the same path. The page has tables of all runs in
     ``out``.
@@ -45,8 +46,8 @@ def publish_results(runs: Path, out: Path) -> Path:
         target = out / run.path.relative_to(runs)
         target.mkdir(parents=True, exist_ok=True)
         write_bytes(target / SCORES, (run.path / SCORES).read_bytes())
-        # The path of a method's file on somebody's machine is private.
-        said = {key: value for key, value in run.manifest.items() if key != "method_place"}
+        # The paths of files on somebody's machine are private.
+        said = {key: value for key, value in run.manifest.items() if key not in PRIVATE}
         write_json(target / MANIFEST, said)
     groups, _ = read_groups(find_runs([out]))
     write_bytes(out / PAGE, results_page(groups).encode())

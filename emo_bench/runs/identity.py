@@ -18,6 +18,7 @@ from emo_bench.runs.applied_protocol import AppliedProtocol
 from emo_bench.runs.plan import EditPlan, Plan
 from emo_bench.runs.settings import EDIT_PREFIX
 from emo_bench.runs.style_names import REFERENCE
+from protocols.loader import own_file
 
 SMOKE_FLAG = "smoke profile: for trying things out, its numbers are not results"
 MINI_FLAG = "mini protocol: for trying things out, its numbers are not results"
@@ -76,6 +77,7 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
         "capture": {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px},
         "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
         **_method_place(plan.request.method),
+        **_protocol_place(plan.request.protocol),
     }
 
 
@@ -133,6 +135,12 @@ def _method_place(method: str) -> dict[str, str]:
         return {}
     named = "" if file.suffix == ".toml" else f":{method.rpartition(':')[2]}"
     return {"method_place": f"{file.resolve()}{named}"}
+
+
+def _protocol_place(protocol: str | None) -> dict[str, str]:
+    """Return the place of a protocol's file that is not of the toolkit, so that the run's command can name it."""
+    file = own_file(protocol or "")
+    return {} if file is None else {"protocol_place": str(file.resolve())}
 
 
 def _own_picture(style: EditStyle) -> dict[str, str]:

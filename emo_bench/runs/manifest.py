@@ -224,6 +224,7 @@ class Manifest(_Entry):
     stages: Stages
     described: Described = Described()
     method_place: Text = ""
+    protocol_place: Text = ""
     style_title: Text = ""
     # Older runs have this entry here and not in "described".
     shared_stages: dict[str, Text] = {}

@@ -145,7 +145,7 @@ def _say_what_paper_needs(plan: Plan) -> None:
 
 
 def _note_changes(folder: RunFolder, facts: Mapping[str, Any]) -> None:
-    """Store facts that may change without making another run: the method's description and the place of its file."""
-    said = {key: facts[key] for key in ("title", "method", "method_place") if key in facts}
+    """Store facts that may change without making another run: the method's description and the places of files."""
+    said = {key: facts[key] for key in ("title", "method", "method_place", "protocol_place") if key in facts}
     if any(folder.manifest.get(key) != value for key, value in said.items()):
         folder.note(**said)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emo_bench.statistics.differences import BETTER, UNDECIDED, WORSE, Difference
 from emo_bench.text.plain_text import printable, unmarked
+from reports.columns import Column, lay_out, print_whole
 from reports.compare.paired import Comparison, MetricResult
 from reports.compare.sides import Side
 from reports.numbers import ARROWS, metric_label, number, span
@@ -14,13 +15,14 @@ from reports.numbers import ARROWS, metric_label, number, span
 if TYPE_CHECKING:
     from rich.console import Console
 
+# The columns that a narrow terminal leaves out, in this order.
+SPARE = {"frames": 1, "A wins": 2, "effect": 3}
 COLOURS = {BETTER: "green", WORSE: "red", UNDECIDED: "yellow"}
 
 
 def print_comparison(comparison: Comparison, console: Console, per_actor: bool = False) -> None:
     """Print a comparison: one line for each metric, and with ``per_actor`` also one for each metric and actor."""
     from rich.table import Table
-    from rich.text import Text
 
     ground = comparison.ground
     smoke = "SMOKE, not a result: " if ground["smoke"] else ""
@@ -33,17 +35,25 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
     console.print(printable(heading), highlight=False, markup=False, soft_wrap=True)
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
         console.print(printable(f"{letter}: {_side_line(side)}"), highlight=False, markup=False, soft_wrap=True)
-    table = Table()
     level = next(r.overall.level for r in comparison.results if r.overall is not None)
-    for name in ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "A is"):
-        table.add_column(name, justify="left" if name in ("metric", "A is") else "right", no_wrap=True)
+    rows: list[list[str]] = []
     for result in comparison.results:
         if result.overall is None:
             continue
-        table.add_row(unmarked(_title(result)), *_cells(result.overall), _verdict(result.overall))
+        rows.append([unmarked(_title(result)), *_cells(result.overall), _verdict(result.overall)])
         for actor, found in result.by_actor.items() if per_actor else ():
-            table.add_row(Text(f"  {printable(actor)}", style="dim"), *_cells(found), _verdict(found))
-    console.print(table)
+            rows.append([f"[dim]  {unmarked(actor)}[/]", *_cells(found), _verdict(found)])
+    names = ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "A is")
+    columns = [
+        Column(name, cells, right=name not in ("metric", "A is"), foldable=name == "metric", spare=SPARE.get(name, 0))
+        for name, cells in zip(names, zip(*rows, strict=True), strict=True)
+    ]
+    layout = lay_out(columns, console.width - 1, gap=3)
+    table = Table()
+    layout.fill(table)
+    print_whole(table, layout.width + 1, console)
+    if layout.left_out:
+        console.print(layout.note(), highlight=False, markup=False, soft_wrap=True)
     for line in notes(comparison):
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 

@@ -14,6 +14,7 @@ from emo_bench.runs.finished import is_finished, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
 from emo_bench.runs.store import LOG, PREVIEW
 from emo_bench.text.plain_text import printable, unmarked
+from reports.columns import Column, Layout, lay_out, print_whole
 from reports.figures.curves import LOSSES, read_losses
 from reports.numbers import duration, gib, group_title, heading, number, span, times
 from reports.ranking import Group, best_rows, group_rows
@@ -23,12 +24,13 @@ from reports.tables import LeftOut
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 16
 PLAIN_WIDTH = 110
 NAME_WIDTH = 14
-NUMBER_WIDTHS = {"n": 3, "95 % interval": 16, "over the frames": SPARK_WIDTH}
+GAP = 2
 
 
 def show_run(folder: Path, console: Console) -> None:
@@ -46,18 +48,25 @@ def show_run(folder: Path, console: Console) -> None:
         )
     manifest = read_manifest(folder)
     notes: list[str] = []
-    parts: list[RenderableType] = [_about(manifest), _stages(manifest)]
+    # A panel takes four characters.
+    width = console.width - 4
+    stages, widest = _stages(manifest, width)
+    parts: list[RenderableType] = [_about(manifest), stages]
     if is_finished(folder):
         row = Row(load_run(folder))
         beside, notes = _beside(row)
-        parts.append(_scores(row, beside))
+        scores, layout = _scores(row, beside, width)
+        parts.append(scores)
+        widest = max(widest, layout.width)
+        notes += [layout.note()] if layout.left_out else []
         closing = command(row)
     else:
         closing = "not finished: give its emo-bench run command again to resume it"
     flags = _notes([*manifest["flags"], *notes])
     parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
     parts.append(f"[dim]{unmarked(closing)}[/]")
-    console.print(Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim"))
+    panel = Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim")
+    print_whole(panel, widest + 4, console)
 
 
 def print_tables(groups: Sequence[Group], console: Console) -> None:
@@ -147,11 +156,13 @@ def _about(manifest: dict[str, Any]) -> str:
     return unmarked(first)
 
 
-def _stages(manifest: dict[str, Any]) -> RenderableType:
-    table = _table("stage", "state", "time", "frames", "memory", "device")
+def _stages(manifest: dict[str, Any], width: int) -> tuple[Table, int]:
+    """The table of the stages, and its width."""
+    names = ("stage", "state", "time", "frames", "memory", "device")
+    rows = []
     for name in STAGES:
         state = _state(manifest, name)
-        table.add_row(
+        cells = (
             name,
             "[green]done[/]" if state["done"] else "[yellow]started[/]" if state["attempts"] else "[dim]not started[/]",
             "" if state["seconds"] is None else duration(state["seconds"]),
@@ -159,7 +170,14 @@ def _stages(manifest: dict[str, Any]) -> RenderableType:
             gib(state.get("memory_mib")),
             unmarked(state.get("device") or ""),
         )
-    return table
+        rows.append(cells)
+    right = ("time", "frames", "memory")
+    columns = [
+        Column(name, cells, right=name in right, foldable=name == "device")
+        for name, cells in zip(names, zip(*rows, strict=True), strict=True)
+    ]
+    layout = lay_out(columns, width, GAP)
+    return _table(layout), layout.width
 
 
 def _state(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
@@ -191,21 +209,13 @@ def _beside(row: Row) -> tuple[list[Row], list[str]]:
     return beside, [f"left out: {reason}" for reason in opened.damaged.values()]
 
 
-def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
-    table = _table(
-        "metric",
-        "mean",
-        "95 % interval",
-        "n",
-        "over the frames",
-        *(unmarked(other.title) for other in beside),
-        "backend",
-    )
+def _scores(row: Row, beside: Sequence[Row], width: int) -> tuple[Table, Layout]:
+    rows = []
     for metric, cell in row.cells.items():
         best = 0 in best_rows([row, *beside], metric)
         mean = number(cell.interval.mean)
         interval = span(cell.interval.low, cell.interval.high) if cell.interval.n else ""
-        table.add_row(
+        cells = (
             unmarked(heading(cell)),
             f"[bold green]{mean}[/]" if best else mean,
             unmarked(interval),
@@ -214,7 +224,19 @@ def _scores(row: Row, beside: Sequence[Row]) -> RenderableType:
             *(number(other.cells[metric].interval.mean) for other in beside),
             unmarked(cell.record["backend"]["name"]),
         )
-    return table
+        rows.append(cells)
+    metrics, means, intervals, counts, curves, *others, backends = zip(*rows, strict=True)
+    columns = [
+        Column("metric", metrics, foldable=True),
+        Column("mean", means, right=True),
+        Column("95 % interval", intervals),
+        Column("n", counts, right=True, spare=3),
+        Column("over the frames", curves, spare=1),
+        *(Column(unmarked(other.title), cells) for other, cells in zip(beside, others, strict=True)),
+        Column("backend", backends, foldable=True, spare=2),
+    ]
+    layout = lay_out(columns, width, GAP)
+    return _table(layout), layout
 
 
 def _losses(folder: Path) -> str:
@@ -251,13 +273,9 @@ def _files(folder: Path) -> str:
     return f"[dim]look at:[/] {unmarked(', '.join(path.as_posix() for path in there))}" if there else ""
 
 
-def _table(*columns: str) -> Any:
+def _table(layout: Layout) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        right = column in ("mean", "n", "time", "frames", "memory")
-        # A narrow terminal shortens names, but not numbers.
-        least = None if column in ("actor", "method", "metric", "backend", "device") else NUMBER_WIDTHS.get(column, 7)
-        table.add_column(column, justify="right" if right else "left", no_wrap=True, min_width=least)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
+    layout.fill(table)
     return table

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +13,12 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from rich.console import Console
 
 from emo_bench.statistics.differences import SubjectScores, compare_scores
+from reports.compare.paired import compare_sides
+from reports.compare.sides import pair_sides
+from reports.compare.writing import print_comparison
 
 QUICK = Path("quick/dot")
 
@@ -38,6 +44,31 @@ def test_two_runs(runs: Path, call: Any, derived: Any) -> None:
     line = next(line for line in out.splitlines() if "PSNR" in line)
     assert f"{expected.verdict}" in line and f"{expected.difference:+.3f}"[:5] in line
     assert "SMOKE, not a result" in out and "one seed" not in out
+
+
+def test_numbers_are_whole_on_a_narrow_terminal(runs: Path) -> None:
+    """Columns are left out, and a line names them; no number is cut."""
+    a, b = runs / QUICK / "nearest-frame/smoke-s0", runs / QUICK / "mean-frame/smoke-s0"
+    pairs, _ = pair_sides([a, b], None)
+    comparison = compare_sides(*pairs[0], 0.95)
+
+    def rows(width: int) -> tuple[list[list[str]], str]:
+        out = io.StringIO()
+        print_comparison(comparison, Console(file=out, width=width))
+        text = out.getvalue()
+        assert "…" not in text
+        lines = [line for line in text.splitlines() if re.search("^│ (PSNR|SSIM|SD)", line)]
+        assert len({len(line) for line in lines}) == 1
+        return [re.findall(r"[-+]?\d+\.\d{2,}|better|worse|undecided", line) for line in lines], text
+
+    wide, text = rows(160)
+    assert len(wide) == 3 and all(len(row) == 7 for row in wide), "A, B, A - B, low, high, effect, verdict"
+    assert "too narrow" not in text
+    narrow, text = rows(80)
+    assert narrow in (wide, [[*row[:5], row[-1]] for row in wide])
+    assert "this terminal is too narrow for: frames, A wins" in text
+    assert max(len(line) for line in text.splitlines() if line.startswith(("│", "┃", "┏", "└"))) <= 80
+    assert rows(40)[0] == [[*row[:5], row[-1]] for row in wide]
 
 
 def test_a_run_with_itself_is_undecided(runs: Path, call: Any, derived: Any) -> None:

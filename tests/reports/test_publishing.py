@@ -63,8 +63,10 @@ def test_a_command_makes_the_row_again(runs_dir: Path) -> None:
         words = shlex.split(command(Row(load_run(folder))))
         options = {name: words[i + 1] for i, name in enumerate(words) if name.startswith("--") and i + 1 < len(words)}
         settings = dict(word.split("=") for i, word in enumerate(words) if words[i - 1] == "--set")
+        protocol = Path(options["--protocol"])
+        assert protocol.is_file(), "the protocol is a file of the user"
         place = RunPlace(
-            options["--protocol"],
+            protocol.stem,
             None,
             options["--actor"],
             options["--method"],
@@ -91,18 +93,33 @@ STYLE = {
     [
         ({"identity.style": STYLE}, (
             "emo-bench run --method some --actor 1 --protocol self_reenactment --split "
-            "tail-500 --profile cpu --seed 0 --style clay"
+            "tail-500 --profile cpu --seed 0 --style PATH/clay.toml"
         )),
         ({"identity.style": STYLE, "identity.settings": {"edit.steps": "9"}}, (
             "emo-bench run --method some --actor 1 "
-            "--protocol self_reenactment --split tail-500 --profile cpu --seed 0 --set edit.steps=9 --style clay"
+            "--protocol self_reenactment --split tail-500 --profile cpu --seed 0 --set edit.steps=9 "
+            "--style PATH/clay.toml"
         )),
         ({"identity.style": STYLE | {"editor": "file"}}, (
             "emo-bench run --method some --actor 1 --protocol "
             "self_reenactment --split tail-500 --profile cpu --seed 0 --reference 'my clay.png' --source-prompt 'a "
             "man' --prompt 'a clay man'"
         )),
-        ({"identity.profile": "given"}, "emo-bench score FRAMES --actor 1 --name some --protocol p --split tail"),
+        ({"identity.profile": "given"}, (
+            "emo-bench score FRAMES --actor 1 --name some --protocol PATH/p.toml --split tail"
+        )),
+        ({"method_place": "/far/mine.py:Mine", "protocol_place": "/far/own rules.toml"}, (
+            "emo-bench run --method /far/mine.py:Mine --actor 1 --protocol '/far/own rules.toml' --split tail "
+            "--profile cpu --seed 0 --skip-edit"
+        )),
+        ({"identity.method_file_sha256": "0" * 64}, (
+            "emo-bench run --method PATH/FILE.py:CLASS --actor 1 --protocol PATH/p.toml --split tail --profile cpu "
+            "--seed 0 --skip-edit"
+        )),
+        ({"method_place": str(Path.cwd() / "near" / "mine.toml")}, (
+            "emo-bench run --method near/mine.toml --actor 1 --protocol PATH/p.toml --split tail --profile cpu "
+            "--seed 0 --skip-edit"
+        )),
     ],
 )  # fmt: skip
 def test_commands_of_edits_and_of_given_frames(changes: dict[str, object], text: str) -> None:

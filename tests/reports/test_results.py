@@ -4,6 +4,7 @@ publishes.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -34,10 +35,14 @@ def test_scores_and_manifests_are_taken_and_no_picture(runs_dir: Path, tmp_path:
 def test_where_a_methods_file_lies_stays_at_home(runs: Path, tmp_path: Path) -> None:
     folder = find_runs([runs])[0]
     before = (folder / MANIFEST).read_text()
-    RunFolder(folder, read_manifest(folder)).note(method_place="/home/anna/secret/mine.py:Mine")
+    RunFolder(folder, read_manifest(folder)).note(
+        method_place="/home/anna/secret/mine.py:Mine", protocol_place="/home/anna/secret/own.toml"
+    )
     publish_results(runs, tmp_path / "results")
     published = (tmp_path / "results" / folder.relative_to(runs) / MANIFEST).read_text()
-    assert published == before
+    kept = json.loads(before)
+    kept.pop("protocol_place")
+    assert json.loads(published) == kept and "anna" not in published
     assert "anna" in (folder / MANIFEST).read_text()
 
 

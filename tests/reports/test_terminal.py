@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -49,8 +50,19 @@ def test_a_finished_run(runs_dir: Path) -> None:
 
 def test_numbers_are_whole_on_a_narrow_terminal(runs_dir: Path) -> None:
     folder = one_run(runs_dir)
-    mean = pandas.read_parquet(folder / "frames.parquet")["psnr"].mean()
-    assert f"{mean:.2f}" in shown(folder, width=80)
+    wide = shown(folder, width=200)
+    assert "backend" in wide and "over the frames" in wide and "too narrow" not in wide
+    for width in (80, 60, 40):
+        narrow = shown(folder, width=width)
+        assert numbers_of_scores(narrow) == numbers_of_scores(wide) and "…" not in narrow
+    assert max(map(len, shown(folder, width=80).splitlines())) == 80
+    assert "this terminal is too narrow for: over the frames" in shown(folder, width=60)
+
+
+def numbers_of_scores(text: str) -> list[list[str]]:
+    """The mean, the interval and the trivial method's mean of each metric, as printed; without the number of frames."""
+    lines = [line for line in text.splitlines() if re.search(r"^│ (PSNR|SSIM|SD)\b", line)]
+    return [re.findall(r"\d+\.\d+", line) for line in lines]
 
 
 def test_an_unfinished_run(runs_dir: Path, tmp_path: Path) -> None:
