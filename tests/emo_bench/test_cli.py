@@ -298,7 +298,7 @@ def test_ablate_says_first_what_was_not_named(call: Any, monkeypatch: pytest.Mon
         requests.append(request)
         raise UserError("enough")
 
-    monkeypatch.setattr("emo_bench.ablation.runs.planned", refuse)
+    monkeypatch.setattr("emo_bench.ablation.runs.device_and_profile", refuse)
     outcome = call("ablate", "--runs", tmp_path)
     assert outcome.code == 2
     assert outcome.err.splitlines() == [
