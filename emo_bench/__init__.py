@@ -29,7 +29,7 @@ __all__ = [
 bound_spinning()
 
 # Nothing heavy is imported before one of these names is used.
-__getattr__, _, _ = lazy_loader.attach(
+__getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "api.calls": ["edit", "file_frames", "load_run", "report", "run", "score"],

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Protocol", "Split", "SplitRule", "list_protocols", "load_protocol", "split"]
 
 # Pydantic is imported only when a protocol is needed.
-__getattr__, _, _ = lazy_loader.attach(
+__getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "loader": ["Protocol", "SplitRule", "list_protocols", "load_protocol"],

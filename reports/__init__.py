@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["PaperTable", "load_paper_tables", "long_table", "summary", "write_report"]
 
 # Pandas and the rest are imported only when a report is asked for.
-__getattr__, _, _ = lazy_loader.attach(
+__getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "pages.writing": ["summary", "write_report"],

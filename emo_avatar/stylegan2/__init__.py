@@ -16,3 +16,7 @@ __all__ = ["Architecture", "Discriminator", "DiscriminatorConfig", "Fuse", "Gene
 __getattr__, _, _ = lazy_loader.attach(
     __name__, submod_attrs={"discriminator": ["Discriminator"], "generator": ["Fuse", "Generator"]}
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

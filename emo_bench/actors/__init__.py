@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ActorInfo", "Capture", "Track", "list_actors", "load"]
 
-__getattr__, _, _ = lazy_loader.attach(
+__getattr__, __dir__, _ = lazy_loader.attach(
     __name__, submod_attrs={"capture": ["Capture", "Track"], "library": ["ActorInfo", "list_actors", "load"]}
 )

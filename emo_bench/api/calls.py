@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emo_bench.api.arguments import VIDEO_PX, checked
 from emo_bench.api.results import FrameScores, Report, RunResult
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun, find_runs
@@ -17,20 +20,21 @@ if TYPE_CHECKING:
     from emo_bench.runs.runner import MadeRuns
 
 
+@checked
 def run(
-    method: str,
+    method: str | PathLike[str],
     actor: str,
     *,
-    protocol: str | Path | None = None,
+    protocol: str | PathLike[str] | None = None,
     split: str | None = None,
     profile: str | None = None,
     seed: int = 0,
     settings: Mapping[str, Value] | None = None,
-    runs: str | Path = "runs",
+    runs: str | PathLike[str] = "runs",
     device: str | None = None,
     trivial: bool = True,
-    style: str | Path | None = None,
-    reference: str | Path | None = None,
+    style: str | PathLike[str] | None = None,
+    reference: str | PathLike[str] | None = None,
     prompt: str | None = None,
     source_prompt: str | None = None,
     skip_edit: bool = False,
@@ -74,7 +78,7 @@ def run(
     chosen = sorted_settings(settings or {})
     edit = _edit_request(skip_edit, style, reference, prompt, source_prompt, chosen.edit)
     request = RunRequest(
-        method=method,
+        method=os.fspath(method),
         actor=actor,
         protocol=_text(protocol),
         split=split,
@@ -89,16 +93,17 @@ def run(
     return _finished(make_runs(request, trivial=trivial))
 
 
+@checked
 def edit(
-    run: str | Path,
+    run: str | PathLike[str],
     *,
-    style: str | Path | None = None,
-    reference: str | Path | None = None,
+    style: str | PathLike[str] | None = None,
+    reference: str | PathLike[str] | None = None,
     prompt: str | None = None,
     source_prompt: str | None = None,
     settings: Mapping[str, Value] | None = None,
     device: str | None = None,
-    method: str | None = None,
+    method: str | PathLike[str] | None = None,
     trust: bool = False,
 ) -> FinishedRun:
     """Edit the avatar of a finished run, render the edited clip and score it under protocol ``editing``.
@@ -136,16 +141,17 @@ def edit(
     request = EditRequest(
         choose_style(_text(style), _path(reference), prompt, source_prompt), chosen.edit, clip=chosen.clip
     )
-    return open_run(make_edit(Path(run), request, device, method, trust=trust))
+    return open_run(make_edit(Path(run), request, device, _text(method), trust=trust).absolute())
 
 
+@checked
 def score(
-    frames: str | Path,
-    reference: str | Path | None = None,
+    frames: str | PathLike[str],
+    reference: str | PathLike[str] | None = None,
     *,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     convention: str | None = None,
-    masks: str | Path | None = None,
+    masks: str | PathLike[str] | None = None,
     mask_labels: Sequence[int] = (),
     region: str | None = None,
     background: str | None = None,
@@ -160,7 +166,7 @@ def score(
     Args:
         frames: a folder of pictures, a video, or the folder of a finished run, which brings its own reference.
         reference: what the frames should look like, a folder or a video; None for metrics that need none.
-        metrics: ids of metrics; empty takes the metrics of the convention, or the default ones.
+        metrics: one id of a metric or several; empty takes the metrics of the convention, or the default ones.
         convention: score as others did, see ``emo-bench metrics conventions``; None scores the frames as they are.
         masks: masks of the person in the reference, a folder or a video.
         mask_labels: the person's labels, 0 to 255, if the masks are label maps.
@@ -194,7 +200,7 @@ def score(
         reference=_path(reference),
         masks=_path(masks),
         mask_labels=tuple(mask_labels),
-        metrics=tuple(metrics),
+        metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
         convention=convention,
         background=background,
         region=region,
@@ -203,16 +209,17 @@ def score(
     return FrameScores(score_request(request))
 
 
+@checked
 def file_frames(
-    frames: str | Path,
+    frames: str | PathLike[str],
     name: str,
     actor: str,
     *,
-    protocol: str | Path | None = None,
+    protocol: str | PathLike[str] | None = None,
     split: str | None = None,
     source_prompt: str | None = None,
     prompt: str | None = None,
-    runs: str | Path = "runs",
+    runs: str | PathLike[str] = "runs",
     device: str | None = None,
     clip: str = ANY_CLIP,
     trivial: bool = True,
@@ -250,7 +257,8 @@ def file_frames(
     return _finished(given_frames.file_frames(request, trivial=trivial))
 
 
-def load_run(folder: str | Path) -> FinishedRun:
+@checked
+def load_run(folder: str | PathLike[str]) -> FinishedRun:
     """Open a finished run or edit, made here or received from somebody.
 
     Args:
@@ -265,12 +273,13 @@ def load_run(folder: str | Path) -> FinishedRun:
     Example:
         >>> emo_bench.load_run("runs/self_reenactment/1/emo-avatar/cpu-s0").scores["psnr"].mean()
     """
-    return open_run(Path(folder))
+    return open_run(Path(folder).absolute())
 
 
+@checked
 def report(
-    runs: str | Path | Sequence[str | Path] = "runs",
-    out: str | Path | None = None,
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]] = "runs",
+    out: str | PathLike[str] | None = None,
     *,
     videos: bool = True,
     video_px: int = 256,
@@ -281,7 +290,7 @@ def report(
         runs: folders of runs, or folders above them.
         out: the folder of the report; None is the first of ``runs``.
         videos: embed clips of the recorded and the rendered video in ``report.html``.
-        video_px: the greatest height of an embedded clip, in pixels.
+        video_px: the greatest height of an embedded clip, 32 to 1024 pixels.
 
     Returns:
         The files, and the scores of all runs as a table.
@@ -296,13 +305,17 @@ def report(
     from reports.publishing import publish_groups
     from reports.tables import long_rows, read_groups
 
-    given = [Path(runs)] if isinstance(runs, (str, Path)) else [Path(folder) for folder in runs]
+    if video_px not in VIDEO_PX:
+        raise UserError(f"video_px: give {VIDEO_PX[0]} to {VIDEO_PX[-1]} pixels, not {video_px}")
+    given = [Path(runs)] if isinstance(runs, (str, PathLike)) else [Path(folder) for folder in runs]
     if not given:
         raise UserError("there is no run to report: name a folder of runs")
     groups, left_out = read_groups(find_runs(given))
     options = PageOptions(clips=videos, panel_px=video_px)
     files = publish_groups(groups, left_out, given[0] if out is None else Path(out), options)
-    return Report(tuple(files), long_rows(groups), tuple(groups), tuple(left_out.damaged.values()))
+    return Report(
+        tuple(file.absolute() for file in files), long_rows(groups), tuple(groups), tuple(left_out.damaged.values())
+    )
 
 
 def _finished(made: MadeRuns) -> RunResult:
@@ -311,15 +324,16 @@ def _finished(made: MadeRuns) -> RunResult:
 
     folders = [made.run, *made.trivial, *([made.edit] if made.edit else [])]
     written = write_report(folders, made.run)
-    first, edited = open_run(made.run), None if made.edit is None else open_run(made.edit)
-    trivial = tuple(open_run(folder) for folder in made.trivial)
-    return RunResult(first.path, first.manifest, first.scores, edited, trivial, written)
+    # The report names the folders as they were given; the result still finds them after a change of the working folder.
+    first, *trivial = (open_run(folder.absolute()) for folder in (made.run, *made.trivial))
+    edited = None if made.edit is None else open_run(made.edit.absolute())
+    return RunResult(first.path, first.manifest, first.scores, edited, tuple(trivial), written.absolute())
 
 
 def _edit_request(
     skip: bool,
-    style: str | Path | None,
-    reference: str | Path | None,
+    style: str | PathLike[str] | None,
+    reference: str | PathLike[str] | None,
     prompt: str | None,
     source_prompt: str | None,
     settings: Mapping[str, str],
@@ -338,9 +352,9 @@ def _edit_request(
     return EditRequest(chosen, settings, asked_for=bool(given), options=tuple(given))
 
 
-def _text(given: str | Path | None) -> str | None:
-    return None if given is None else str(given)
+def _text(given: str | PathLike[str] | None) -> str | None:
+    return None if given is None else os.fspath(given)
 
 
-def _path(given: str | Path | None) -> Path | None:
+def _path(given: str | PathLike[str] | None) -> Path | None:
     return None if given is None else Path(given)

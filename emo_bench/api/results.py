@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emo_bench.api.arguments import checked
+from emo_bench.metrics.metric import NO_BACKEND
 from emo_bench.runs.finished import FinishedRun
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from reports.ranking import Group
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunResult(FinishedRun):
     """A run that was made, with what was made beside it.
 
@@ -37,7 +40,7 @@ class RunResult(FinishedRun):
         return [self.path, *(run.path for run in self.trivial), *([self.edit.path] if self.edit else [])]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FrameScores:
     """Scores of frames.
 
@@ -46,6 +49,9 @@ class FrameScores:
     """
 
     scores: pandas.DataFrame
+
+    def __repr__(self) -> str:
+        return f"FrameScores({len(self.scores)} frames, {', '.join(self.scores.columns)})"
 
     @property
     def records(self) -> dict[str, dict[str, Any]]:
@@ -62,11 +68,13 @@ class FrameScores:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the scores should know, one sentence each."""
-        found: list[str] = self.scores.attrs["notes"]
-        return found
+        """What a reader of the scores should know, one sentence each; first, why a metric has no score at all."""
+        backends = {name: record["backend"] for name, record in self.records.items()}
+        missing = [f"{name}: {used['detail']}" for name, used in backends.items() if used["name"] == NO_BACKEND]
+        return [*missing, *self.scores.attrs["notes"]]
 
-    def write(self, folder: str | Path) -> list[Path]:
+    @checked
+    def write(self, folder: str | PathLike[str]) -> list[Path]:
         """Write the scores as Parquet and CSV, one row per frame and one row per score, and the records as JSON.
 
         Args:
@@ -80,7 +88,7 @@ class FrameScores:
         return write_scores(self.scores, Path(folder))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """A written report.
 
@@ -95,6 +103,9 @@ class Report:
     scores: pandas.DataFrame
     tables: tuple[Group, ...]
     left_out: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Report('{self.path}', {len(self.tables)} tables, {len(self.left_out)} runs left out)"
 
     @property
     def path(self) -> Path:

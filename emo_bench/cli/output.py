@@ -20,6 +20,11 @@ def say(line: str) -> None:
     print(printable(line))
 
 
+def as_given(path: Path, folder: Path) -> Path:
+    """Return an absolute path at or below ``folder`` as the user named the folder: relative, or absolute."""
+    return path if folder.is_absolute() else path.relative_to(Path.cwd())
+
+
 def print_json(value: Any) -> None:
     """Print dataclasses, paths, sets and plain values as JSON."""
     print(json_text(value, default=_plain, allow_nan=True))

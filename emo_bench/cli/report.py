@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from emo_bench.api.arguments import VIDEO_PX
 from emo_bench.cli.defaults import all_runs
 from emo_bench.cli.options import Json, RunsToRead, examples
-from emo_bench.cli.output import print_json, say
+from emo_bench.cli.output import as_given, print_json, say
 
 EXAMPLE = examples("report", "report runs --out report")
 
@@ -19,7 +20,9 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Folder for the report. Default: the first of RUNS.")
     ] = None,
     videos: Annotated[bool, typer.Option("--videos/--no-videos", help="Embed video clips in report.html.")] = True,
-    video_px: Annotated[int, typer.Option(min=32, max=1024, help="Maximum height of embedded clips, in pixels.")] = 256,
+    video_px: Annotated[
+        int, typer.Option(min=VIDEO_PX[0], max=VIDEO_PX[-1], help="Maximum height of embedded clips, in pixels.")
+    ] = 256,
     as_json: Json = False,
 ) -> None:
     """Write a report of finished runs: tables, curves and clips.
@@ -33,12 +36,14 @@ def report(
     """
     import emo_bench
 
-    written = emo_bench.report(all_runs(runs, "reporting every run"), out, videos=videos, video_px=video_px)
+    chosen = all_runs(runs, "reporting every run")
+    written = emo_bench.report(chosen, out, videos=videos, video_px=video_px)
+    files = [as_given(file, out or chosen[0]) for file in written.files]
     for reason in written.left_out:
         print(f"warning: left out: {reason}", file=sys.stderr)
     if as_json:
         rows = written.scores.to_dict("records")
-        print_json({"report": written.path, "files": written.files, "rows": rows})
+        print_json({"report": files[0], "files": files, "rows": rows})
         return
     if sys.stdout.isatty():
         from rich.console import Console
@@ -50,5 +55,5 @@ def report(
         from reports.pages.writing import summary_of
 
         print(summary_of(written.tables))
-    for path in written.files:
+    for path in files:
         say(f"report   {path}")

@@ -7,6 +7,7 @@ import typer
 
 from emo_bench.cli.defaults import method_and_actor
 from emo_bench.cli.options import Actor, Device, Profile, Protocol, RunsFolder, Seed, Split, examples
+from emo_bench.cli.output import as_given
 
 EXAMPLE = examples(
     "run --method emo-avatar --actor 1",
@@ -81,11 +82,11 @@ def run(
             source_prompt=source_prompt,
             skip_edit=skip_edit,
         )
-    print(summary(made.folders))
-    print(f"report   {made.report}")
+    print(summary([as_given(folder, runs) for folder in made.folders]))
+    print(f"report   {as_given(made.report, runs)}")
     for finished in (made, made.edit):
         if finished is not None:
-            print(f"preview  {finished.path / 'preview.mp4'}")
+            print(f"preview  {as_given(finished.path, runs) / 'preview.mp4'}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, str]:

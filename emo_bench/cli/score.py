@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emo_bench.cli.options import Device, examples
-from emo_bench.cli.output import say
+from emo_bench.cli.output import as_given, say
 
 if TYPE_CHECKING:
     import pandas
@@ -143,7 +143,8 @@ def score(
         )
         written = [] if out is None else scored.write(out)
     _show(scored.scores)
-    for note in scored.notes:
+    # The table shows the other notes: why a metric has no score at all.
+    for note in scored.scores.attrs["notes"]:
         say(f"note: {note}")
     for path in written:
         say(f"wrote  {path}")
@@ -161,8 +162,8 @@ def _file_as_run(frames: Path, name: str | None, actor: str, choices: Mapping[st
         from reports import summary
 
         filed = emo_bench.file_frames(frames, name, actor, **choices)
-    print(summary(filed.folders))
-    print(f"report   {filed.report}")
+    print(summary([as_given(folder, choices["runs"]) for folder in filed.folders]))
+    print(f"report   {as_given(filed.report, choices['runs'])}")
 
 
 def _labels(given: str, masks: Path | None) -> tuple[int, ...]:

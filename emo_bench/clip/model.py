@@ -221,6 +221,10 @@ def _choice(name: str) -> list[tuple[str, str]]:
 
 
 def _folder(name: str) -> Path:
+    if not name.strip():
+        raise UserError(
+            f"the name of the CLIP model is empty: give {', '.join(('auto', *MODELS, PORTRAITS))}, or a folder"
+        )
     folder = Path(name).expanduser().resolve()
     if not folder.is_dir():
         known = ", ".join(("auto", *MODELS, PORTRAITS))

@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["EditStyle", "Method", "MethodInfo", "Workspace"]
 
-__getattr__, _, _ = lazy_loader.attach(__name__, submod_attrs={"interface": __all__})
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"interface": __all__})

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 # Torch and pandas are imported only when a name that needs them is used.
-__getattr__, _, _ = lazy_loader.attach(
+__getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batch": ["Batch", "Captions", "Settings"],

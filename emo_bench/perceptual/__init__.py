@@ -10,4 +10,4 @@ if TYPE_CHECKING:
 __all__ = ["DISTANCES", "PerceptualDistance", "missing_assets", "perceptual_loss"]
 
 # Torch is imported only when a distance is used.
-__getattr__, _, _ = lazy_loader.attach(__name__, submod_attrs={"distance": __all__})
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"distance": __all__})

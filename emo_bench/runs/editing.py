@@ -110,8 +110,6 @@ def open_method(
     Raises:
         UserError: there is no finished run, its method is not installed here, or its file needs ``trust``.
     """
-    if not (run / "run.json").is_file():
-        raise UserError(f"{run} is not a run: give the folder with run.json, or make a run with: emo-bench run")
     manifest = read_manifest(run)
     if not manifest["stages"].get("fit", {}).get("finished_at"):
         raise UserError(f"{run} is not fitted yet: give its emo-bench run command again")

@@ -32,13 +32,16 @@ AGAIN = "give its emo-bench run command again"
 log = logging.getLogger("emo_bench")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FinishedRun:
     """A finished run: ``manifest`` is the content of run.json, ``scores`` has one row per held-out frame."""
 
     path: Path
     manifest: dict[str, Any]
     scores: pandas.DataFrame
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self.path}', {len(self.scores)} frames, {', '.join(self.scores.columns)})"
 
     @property
     def edits(self) -> dict[str, FinishedRun]:

@@ -247,11 +247,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read a run's ``run.json``, and check it against :class:`Manifest`.
 
     Raises:
-        UserError: it is missing, damaged, or of another format.
+        UserError: the folder is not a run, or the file is damaged, or of another format.
     """
     path = folder / MANIFEST
     try:
         content = read_json(path, LIMIT_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"{folder} is not a run: give the folder with {MANIFEST}, or make a run with: emo-bench run"
+        ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
     except UserError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +27,6 @@ from protocols.loader import DEFAULT_PROTOCOL
 MINI_PROTOCOL = "self_reenactment-mini"
 EDIT_PROTOCOL, MINI_EDIT_PROTOCOL = "editing", "editing-mini"
 EDITING = "editing"
-
-log = logging.getLogger("emo_bench")
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,7 @@ class Plan:
         clip: the CLIP model of the CLIP scores.
         style: the edit that given frames show; None for a fit.
         edit: the edit that is made of the fit.
+        no_edit: why the edit that a run makes by default is left out; empty if nobody asked, or if it is made.
     """
 
     request: RunRequest
@@ -131,6 +129,7 @@ class Plan:
     clip: str = ANY_CLIP
     style: EditStyle | None = None
     edit: EditPlan | None = None
+    no_edit: str = ""
 
     @property
     def folder(self) -> Path:
@@ -189,7 +188,8 @@ def plan_run(
     workspace = Workspace(folder, profile, request.seed, device, request.settings, size_px, request.cache)
     clip = request.clip if applied.has_clip_scores else ANY_CLIP
     plan = Plan(request, cls, applied, profile, device, build_watched(cls, workspace), clip, style)
-    return dataclasses.replace(plan, edit=_edit_of(plan))
+    edit, no_edit = _edit_of(plan)
+    return dataclasses.replace(plan, edit=edit, no_edit=no_edit)
 
 
 def device_and_profile(request: RunRequest, cls: type[Method] | None = None) -> tuple[str, str]:
@@ -276,27 +276,27 @@ def plan_edit(
     return EditPlan(run, style, settings, applied, edited, request.clip)
 
 
-def _edit_of(plan: Plan) -> EditPlan | None:
-    """Return the plan of the run's edit; None if the run has none, or if it cannot be made, which is logged."""
+def _edit_of(plan: Plan) -> tuple[EditPlan | None, str]:
+    """Return the plan of the run's edit, and why there is none if the run would make one by default."""
     wanted = plan.request.edit
     if wanted is None:
-        return None
+        return None, ""
     # The fit has no score that uses CLIP, so the CLIP model was given for the edit.
     required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
     if not required and "edit" not in plan.cls.info.capabilities:
-        return None
+        return None, ""
     if required and plan.cls.edit is Method.edit:
         options = wanted.options or (f"--set {CLIP}={plan.request.clip}",)
         raise UserError(f"method {plan.cls.info.name} cannot edit what it fitted: leave out {' and '.join(options)}")
     try:
         wanted = dataclasses.replace(wanted, clip=plan.request.clip)
         capture, split = plan.applied.capture, plan.applied.split
-        return plan_edit(plan.method, capture, split.name, split.train, smoke=plan.is_smoke, request=wanted)
+        edit = plan_edit(plan.method, capture, split.name, split.train, smoke=plan.is_smoke, request=wanted)
     except UserError as error:
         if required:
             raise
-        log.info("edit: will be left out: %s", error)
-        return None
+        return None, str(error)
+    return edit, ""
 
 
 def _applied_protocol_of(request: RunRequest, profile: str) -> AppliedProtocol:

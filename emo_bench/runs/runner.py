@@ -114,6 +114,8 @@ def make(plan: Plan, *, wait: bool = False) -> None:
         name = f"{plan.cls.info.name} on actor {plan.request.actor}, {applied.protocol.name}, {applied.split.name}"
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         _say_what_paper_needs(plan)
+        if plan.no_edit:
+            log.info("edit: will be left out: %s", plan.no_edit)
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
         job = stages.Job(

@@ -123,6 +123,10 @@ def unknown_metric(tmp_path: Path, quick_protocol_text: str) -> str:
         (["--style", "bronze-statu"], "did you mean bronze-statue?"),
         (["--reference", "nowhere.png", "--prompt", "a bust", "--source-prompt", "a man"], "nowhere.png"),
         (["--method", "emo-avatar", "--set", "prior=no-such-prior"], "no-such-prior"),
+        (
+            ["--method", "emo-avatar", "--set", "prior=no-such-prior", "--protocol", "QUICK", "--split", "random-12"],
+            "no-such-prior",
+        ),
         (["--set", "clip=no-such-clip"], "no-such-clip"),
     ],
 )
@@ -132,6 +136,7 @@ def test_a_mistake_is_refused_before_any_work(
     actor: str,
     method: str,
     unknown_metric: str,
+    protocol_file: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -140,7 +145,8 @@ def test_a_mistake_is_refused_before_any_work(
         raise AssertionError("a stage began")
 
     monkeypatch.setattr("emo_bench.runs.stages.fit", work)
-    words = [unknown_metric if word == "UNKNOWN_METRIC" else word for word in changes]
+    files = {"UNKNOWN_METRIC": unknown_metric, "QUICK": protocol_file}
+    words = [files.get(word, word) for word in changes]
     if "--method" not in words:
         words += ["--method", method]
     with pytest.raises(SystemExit) as ended:
