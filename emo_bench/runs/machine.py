@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench import __version__
+from emo_bench.system.devices import has_bfloat16
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "av", "mediapipe", "warp-lang", "lpips")
 
@@ -27,6 +28,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "device": _device_name(device),
+        "bfloat16": has_bfloat16(device),
     }
 
 

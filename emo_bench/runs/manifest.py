@@ -148,6 +148,7 @@ class Machine(_Entry):
     processor: Text
     cores: Count | None
     device: Text
+    bfloat16: bool | None = None
 
 
 class BegunStage(_Entry):

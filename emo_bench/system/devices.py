@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -46,13 +47,19 @@ def chosen_device(asked: str | None) -> str:
 def mixed_precision(device: str | torch.device, wanted: bool) -> torch.autocast:
     """Return a context in which networks compute in bfloat16, if ``wanted``.
 
-    A GPU that only emulates bfloat16 (before NVIDIA's Ampere) computes in float32, which is faster.
+    A device that only emulates bfloat16 computes in float32, which is faster: a GPU before NVIDIA's Ampere, and a
+    processor without instructions for bfloat16, where the emulation takes ten times as long.
     """
     import torch
 
-    kind = torch.device(device).type
-    enabled = wanted and (kind != "cuda" or _gpu_has_bfloat16())
-    return torch.autocast(kind, torch.bfloat16, enabled=enabled)
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=wanted and has_bfloat16(device))
+
+
+def has_bfloat16(device: str | torch.device) -> bool:
+    """Return whether a device computes in bfloat16 by instructions of its own."""
+    import torch
+
+    return _gpu_has_bfloat16() if torch.device(device).type == "cuda" else _processor_has_bfloat16()
 
 
 @cache
@@ -63,3 +70,24 @@ def _gpu_has_bfloat16() -> bool:
     if not able:
         log.info("this GPU does not support bfloat16: networks compute in float32")
     return able
+
+
+@cache
+def _processor_has_bfloat16() -> bool:
+    import torch
+
+    if platform.machine().lower() in {"x86_64", "amd64"}:
+        # torch before 2.6 does not tell AVX-512 with bfloat16 from AVX-512 without it.
+        told = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: _has_avx512())
+        able = bool(told())
+    else:
+        able = torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not able:
+        log.info("this processor does not support bfloat16: networks compute in float32")
+    return able
+
+
+def _has_avx512() -> bool:
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability()).startswith("AVX512")

@@ -16,5 +16,5 @@ def test_asking_for_the_commit_takes_no_lock_of_the_checkout(tmp_path: Path, mon
     git.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     (tmp_path / "checkout" / ".git").mkdir(parents=True)
-    monkeypatch.setattr(machine, "__file__", str(tmp_path / "checkout" / "emo_bench" / "machine.py"))
+    monkeypatch.setattr(machine, "__file__", str(tmp_path / "checkout" / "emo_bench" / "runs" / "machine.py"))
     assert machine.source_commit() == "locks: 0"
