@@ -270,12 +270,13 @@ def test_what_cannot_run_is_a_row_with_the_reason(finished: Ablate) -> None:
     rows = rows_of(json.loads((finished.out / "ablation.json").read_text()))
     lacking = "this variant lacks a part"
     assert rows["broken"]["missing"] == {"run": lacking, "edit": lacking}
-    assert rows["no-model"]["missing"] == {"edit": "no model for file"}
+    lacking_picture = "reference nowhere.png is not a file: give a picture with --reference"
+    assert rows["no-model"]["missing"] == {"edit": lacking_picture}
     assert rows["no-model"]["metrics"], "its fit is that of Ours"
     assert rows["other-edit"]["missing"] == {}
     text = (finished.out / "ablation.md").read_text()
     assert "| Broken | n/a |" in text and f"Broken: no run: {lacking}." in text
-    assert "no model for file" in out and "SMOKE" in out
+    assert "reference nowhere.png is not a file" in out and "SMOKE" in out
     table = pd.read_csv(finished.out / "ablation.csv")
     assert table[table["variant"] == "broken"]["reason"].unique().tolist() == [lacking]
     edits = table[(table["part"] == "edit") & (table["variant"] == "other-edit")]

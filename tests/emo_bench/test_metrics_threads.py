@@ -103,7 +103,7 @@ def test_only_a_divisible_metric_sees_parts(divisible: bool) -> None:
     metric = type("Own", (Counting,), {"divisible": divisible, "sizes": []})("cpu")
     scorer = Scorer(("psnr_global", "sd"))
     scorer._threads = Threads(2)
-    scorer._columns[0].metric, scorer._columns[0].info = metric, metric.info
+    scorer._columns[0].metric, scorer._columns[0].cls = metric, type(metric)
     frames = np.zeros((10, 512, 256, 3), np.uint8)
     frames[:, 0, 0, 0] = np.arange(10)
     for start in (0, 7):

@@ -288,7 +288,7 @@ def test_lists_of_other_files_and_sound_alone_are_no_videos(tmp_path: Path) -> N
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(UserError, match="no picture"):
+    with pytest.raises(UserError, match="no video stream"):
         probe_video(tmp_path / "sound.mkv")
     with pytest.raises(UserError, match="cannot be read"):
         list(read_lossless(tmp_path / "sound.mkv"))

@@ -209,7 +209,7 @@ def test_styled_bank_is_balanced_and_the_same_after_a_break(
         make_styled_bank(parts, plan, 1)
     assert not parts.exists()
     monkeypatch.setattr(styled_bank, "_paint_chunk", original)
-    with pytest.raises(UserError, match="another styled bank"):
+    with pytest.raises(UserError, match="unfinished styled bank with another plan"):
         make_styled_bank(parts, StyledPlan(heads_path, SIDE, 2, 1), 1)
     make_styled_bank(parts, plan, 1)
     assert whole.read_bytes() == parts.read_bytes()

@@ -99,7 +99,7 @@ class TestWithTheStudio:
         from factory.studio.recipe import describe_bank
 
         bank = tmp_path / "heads.npy"
-        with pytest.raises(UserError, match=r"heads\.parquet is not there"):
+        with pytest.raises(UserError, match=r"heads\.parquet is missing"):
             describe_bank(bank, 1)
         pd.DataFrame({"person": [5, 5, 9, 9, 12]}).to_parquet(tmp_path / "heads.parquet")
         out = describe_bank(bank, 1)

@@ -53,7 +53,7 @@ def test_a_bank_has_the_same_bytes_whatever_the_workers_and_interruptions(
     lines = [json.dumps(rows[k : k + POSES_PER_PERSON]) for k in (0, POSES_PER_PERSON)]
     unfinished = tmp_path / ".again.part.jsonl"
     unfinished.write_text("\n".join([header, *lines, '[{"row": 12, "per']))
-    with pytest.raises(UserError, match="another bank"):
+    with pytest.raises(UserError, match="unfinished bank of another plan"):
         make_bank(again, BankPlan(people=3, size_px=32, seed=5), processes=1)
     # In this process: another worker would only take seconds to start.
     monkeypatch.setattr(supply, "_results", lambda tasks, _: (render_person(*task) for task in tasks))
