@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +186,14 @@ def bake(out: Path) -> None:
     print(f"{out}: {len(base_vertices)} vertices, {len(faces)} triangles, {out.stat().st_size / 1e6:.1f} MB")
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
     default = Path(__file__).parents[2] / "emo_bench/tracking/data/head_rig.npz"
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    sys.exit(exit_code(lambda: bake(target)))
+    parser = argparse.ArgumentParser(prog="python -m factory.studio.bake_rig", description=__doc__)
+    parser.add_argument("out", type=Path, nargs="?", default=default, help="the file to write; default: %(default)s")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: bake(given.out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

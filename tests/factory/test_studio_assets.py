@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emo_bench.errors import UserError
-from factory.studio import makehuman
+from factory.studio import bake_rig, makehuman
 
 MHCLO = """# a proxy of two vertices
 x_scale 0 1 2.0
@@ -62,3 +62,10 @@ def test_a_proxy_is_placed_by_the_formula_of_its_file_format(nowhere: Path, monk
     np.testing.assert_allclose(placed[1], weighted + np.array((0.2, -0.6, -1.2)), rtol=1e-6)
     np.testing.assert_array_equal(proxy.hidden, [4, 5, 6, 9])
     np.testing.assert_array_equal(proxy.faces, [[0, 0, 1], [0, 1, 1]])
+
+
+def test_asking_for_help_bakes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        bake_rig.main(["--help"])
+    assert ended.value.code == 0 and list(tmp_path.iterdir()) == []
