@@ -64,7 +64,7 @@ BROKEN = {
     ),
     "needs arrays to write": (
         with_body("assert batch.frames.flags.writeable\nreturn batch.reference.mean(axis=(1, 2, 3))"),
-        "frames and reference are left as they are", "score_batch failed: AssertionError",
+        "frames and reference are not changed", "score_batch failed: AssertionError",
     ),
     "undefined and random in the last digits": (
         with_body(

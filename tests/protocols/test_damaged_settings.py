@@ -24,7 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def test_the_valid_files_are_read(place: Place, tmp_path: Path) -> None:
-    assert [judge(place(content)).outcome for content in settings_files(tmp_path)] == [READ] * 5
+    files = settings_files(tmp_path)
+    assert len(files) == 7
+    assert [judge(place(content)).outcome for content in files] == [READ] * len(files)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
