@@ -144,6 +144,18 @@ class ClipDirectionOverTimeIN2N(_ClipMetric):
         return cosines(self._steps(batch, "reference"), self._steps(batch, "frames"))
 
 
+class ClipImage(_ClipMetric):
+    """CLIP-I: cos(C(frame), C(reference)), how much of the source an edited frame keeps; 1 if unedited.
+
+    The `sim_image` of instruct-pix2pix's ``metrics/clip_similarity.py``, there with ViT-L/14.
+    """
+
+    info = _info("clip_i", "CLIP similarity to the source frame")
+
+    def score_batch(self, batch: Batch) -> Scores:
+        return cosines(self._embeddings(batch, "frames"), self._embeddings(batch, "reference"))
+
+
 class ClipConsistency(_ClipMetric):
     """Cosine of the embeddings of each frame and the previous frame; NaN at the first frame."""
 

@@ -29,12 +29,13 @@ from emo_bench.metrics.clip import (
     ClipDirection,
     ClipDirectionOverTime,
     ClipDirectionOverTimeIN2N,
+    ClipImage,
     ClipText,
     cosines,
 )
 from emo_bench.metrics.comparability import require_comparable
 
-ALL = ("clip_d", "clip_dv", "clip_dv_in2n", "clip_consistency", "clip_text")
+ALL = ("clip_d", "clip_i", "clip_dv", "clip_dv_in2n", "clip_consistency", "clip_text")
 CAPTIONS = Captions("a photo of a man", "a bronze statue of a man")
 TINY = {
     "embed_dim": 16,
@@ -81,6 +82,7 @@ def test_scores_are_the_naive_formulas_of_the_embeddings() -> None:
         return list(kind(model=model, captions=CAPTIONS).score_batch(batch))
 
     assert found(ClipDirection) == pytest.approx([cosine(e[i] - o[i], target - source) for i in range(5)])
+    assert found(ClipImage) == pytest.approx([cosine(e[i], o[i]) for i in range(5)])
     assert found(ClipText) == pytest.approx([cosine(e[i], target) for i in range(5)])
     over_time, in2n, consistency = (
         found(kind) for kind in (ClipDirectionOverTime, ClipDirectionOverTimeIN2N, ClipConsistency)
@@ -90,7 +92,7 @@ def test_scores_are_the_naive_formulas_of_the_embeddings() -> None:
         assert over_time[i] == pytest.approx(cosine(e[i - 1] - o[i - 1], e[i] - o[i]))
         assert in2n[i] == pytest.approx(cosine(o[i] - o[i - 1], e[i] - e[i - 1]))
         assert consistency[i] == pytest.approx(cosine(e[i - 1], e[i]))
-    assert model.calls == 2  # frames once, reference once, for five metrics
+    assert model.calls == 2  # frames once, reference once, for six metrics
 
 
 def test_unedited_and_frozen_videos() -> None:
@@ -99,6 +101,7 @@ def test_unedited_and_frozen_videos() -> None:
     unedited = Batch(moving, moving.copy())
     assert np.isnan(ClipDirection(model=model, captions=CAPTIONS).score_batch(unedited)).all()
     assert np.isnan(ClipDirectionOverTime(model=model).score_batch(unedited)).all()
+    assert ClipImage(model=model).score_batch(unedited) == pytest.approx(1.0)
     assert ClipDirectionOverTimeIN2N(model=model).score_batch(unedited)[1:] == pytest.approx(1.0)
     frozen = Batch(np.repeat(moving[:1], 4, axis=0), moving)
     assert np.isnan(ClipDirectionOverTimeIN2N(model=model).score_batch(frozen)).all()

@@ -21,7 +21,7 @@ AT_HAND = [state.info.id for state in list_metrics() if state.missing is None]
 COUNT, SIZE = 7, 192
 
 # What each kind of damage must make worse at every step; sd and landmarks have their own reasons to differ.
-PIXELS = {"psnr", "psnr-eps", "psnr_global", "ssim", "ms_ssim"}
+PIXELS = {"psnr", "psnr-eps", "psnr_global", "l1", "ssim", "ms_ssim"}
 FEATURES = {"lpips", "lpips-vgg", "st-lpips", "st-lpips-vgg"}
 WORSE = {
     "blur": PIXELS | FEATURES | {"sd", "sd_db", "sd_global"},

@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from emo_bench.metrics import Scorer, score
 from emo_bench.metrics.registry import metric_class
 
-PIXEL_METRICS = ("psnr", "psnr_global", "ssim", "sd", "sd_db", "sd_global")
+PIXEL_METRICS = ("psnr", "psnr_global", "ssim", "sd", "sd_db", "sd_global", "l1")
 PORTRAIT = data.astronaut()
 CAT = data.chelsea()
 
@@ -127,6 +127,18 @@ def test_ssim_of_a_region_is_the_mean_of_scikit_images_map() -> None:
     assert scored(frame, reference, mask, ("ssim",))["ssim"][0] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_l1_is_torchs_l1_loss_on_the_unit_range(masked: bool) -> None:
+    torch = pytest.importorskip("torch")
+    for frame, reference in degraded():
+        mask = np.random.default_rng(4).random(frame.shape[:2]) < (0.3 if masked else 2.0)
+        x, y = (torch.from_numpy(side[mask].copy()).double() / 255 for side in (frame, reference))
+        found = scored(frame, reference, mask if masked else None, ("l1",))["l1"][0]
+        assert found == pytest.approx(float(torch.nn.functional.l1_loss(x, y)), abs=1e-12)
+    black, white = np.zeros((1, 5, 6, 3), np.uint8), np.full((1, 5, 6, 3), 255, np.uint8)
+    assert score(black, white, metrics=("l1",))["l1"][0] == 1.0
+
+
 @settings(max_examples=25, deadline=None)
 @given(frames_st)
 def test_global_psnr_is_that_of_all_pixels_and_never_above_the_mean(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -206,6 +218,7 @@ def test_laws_of_pixel_metrics(pair: tuple[np.ndarray, np.ndarray]) -> None:
     same = score(frames, frames, metrics=metrics)
     assert np.isposinf(same["psnr"]).all()
     np.testing.assert_allclose(same["ssim"], 1.0, atol=1e-6)
+    assert (same["l1"] == 0.0).all() and (forward["l1"] <= 1.0).all()
     assert (same["sd"] == 0.0).all() and (same["sd_global"] == 0.0).all() and np.isposinf(same["sd_db"]).all()
     assert (forward["ssim"] <= 1.0 + 1e-6).all()
 
