@@ -75,6 +75,19 @@ def pivot_frames(poses_deg: np.ndarray, train: Sequence[int], config: EmoAvatarC
     return np.sort(np.asarray(extreme_frames(poses_deg, train, config.pivot_count)))
 
 
+def inversion_settings(config: EmoAvatarConfig) -> InversionConfig:
+    """Return the settings of few-shot PTI that a method's configuration asks for."""
+    return InversionConfig(
+        w_steps=config.projection_steps,
+        w_lr=config.projection_lr,
+        w_mse_weight=config.projection_mse_weight,
+        tune_steps=config.tuning_steps,
+        tune_lr=config.tuning_lr,
+        mse_weight=config.tuning_mse_weight,
+        autocast=config.bf16,
+    )
+
+
 def initialize(
     capture: Capture,
     train: Sequence[int],
@@ -100,15 +113,7 @@ def initialize(
         crops = np.stack(list(capture.frames(indices.tolist(), size=config.resolution_px)))
     targets = to_unit_range(crops.transpose(0, 3, 1, 2).copy()).to(workspace.device)
     generator = load_prior(config.prior, config.resolution_px).to(workspace.device)
-    settings = InversionConfig(
-        w_steps=config.projection_steps,
-        w_lr=config.projection_lr,
-        w_mse_weight=config.projection_mse_weight,
-        tune_steps=config.tuning_steps,
-        tune_lr=config.tuning_lr,
-        mse_weight=config.tuning_mse_weight,
-        autocast=config.bf16,
-    )
+    settings = inversion_settings(config)
     path = workspace.folder / INIT_STATE
 
     def keep(state: dict[str, Any]) -> None:

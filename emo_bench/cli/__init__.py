@@ -13,7 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0: done; 1: a check or a plug-in failed; 2: wrong input, or something that the machine refuses, in one
     line on stderr, or a group of commands without a command, which prints its help; 70: a bug in emo-bench, with its
-    traceback; 130: interrupted.
+    traceback; 130: interrupted; 129 or 143: ended by SIGHUP or
+    SIGTERM.
     """
     sys.exit(_exit_code(arguments))
 
@@ -23,6 +24,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
 
     from emo_bench.errors import INTERRUPTED, MISTAKE
     from emo_bench.system.endings import ending
+    from emo_bench.system.signals import leaving_in_order
     from emo_bench.text.console import show_any_text
 
     show_any_text()
@@ -35,7 +37,9 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         from emo_bench.cli.app import app
 
         paths.pin()
-        code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        # A command that is terminated removes its unfinished files.
+        with leaving_in_order():
+            code = app(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
         if type(error).__name__ == _NO_COMMAND:

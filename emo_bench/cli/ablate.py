@@ -10,6 +10,7 @@ from emo_bench.cli.defaults import ACTOR, announce
 from emo_bench.cli.options import Actor, Device, Json, Profile, Protocol, RunsFolder, Seed, Split, examples
 from emo_bench.cli.output import print_columns, print_json
 from emo_bench.cli.run import parse_settings
+from emo_bench.errors import UserError
 
 if TYPE_CHECKING:
     from protocols.ablation import Ablation
@@ -72,6 +73,8 @@ def ablate(
         from reports.ablation.making import make_ablation
 
         chosen = sorted_settings(parse_settings(settings or []))
+        if skip_edit and (style is not None or chosen.edit):
+            raise UserError(f"--skip-edit and {'--style' if style is not None else '--set edit.*'} exclude each other")
         base = RunRequest(
             ablation.method, actor, protocol, split, profile, seed, chosen.method,
             runs_dir=runs, device=device, clip=chosen.clip,

@@ -11,9 +11,11 @@ def log_on_stderr() -> Iterator[None]:
     """Show the ``emo_bench`` log while the block runs."""
     log = logging.getLogger("emo_bench")
     handler = logging.StreamHandler(sys.stderr)
+    level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)

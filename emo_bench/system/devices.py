@@ -52,7 +52,17 @@ def mixed_precision(device: str | torch.device, wanted: bool) -> torch.autocast:
     """
     import torch
 
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=wanted and has_bfloat16(device))
+    kind = torch.device(device).type
+    able = has_bfloat16(device)
+    if wanted and not able:
+        _say_float32(kind)
+    return torch.autocast(kind, torch.bfloat16, enabled=wanted and able)
+
+
+@cache
+def _say_float32(kind: str) -> None:
+    name = "GPU" if kind == "cuda" else "processor"
+    log.info("this %s does not support bfloat16: networks compute in float32", name)
 
 
 def has_bfloat16(device: str | torch.device) -> bool:
@@ -66,10 +76,7 @@ def has_bfloat16(device: str | torch.device) -> bool:
 def _gpu_has_bfloat16() -> bool:
     import torch
 
-    able = torch.cuda.is_bf16_supported(including_emulation=False)
-    if not able:
-        log.info("this GPU does not support bfloat16: networks compute in float32")
-    return able
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @cache
@@ -78,13 +85,8 @@ def _processor_has_bfloat16() -> bool:
 
     if platform.machine().lower() in {"x86_64", "amd64"}:
         # torch before 2.6 does not tell AVX-512 with bfloat16 from AVX-512 without it.
-        told = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: _has_avx512())
-        able = bool(told())
-    else:
-        able = torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    if not able:
-        log.info("this processor does not support bfloat16: networks compute in float32")
-    return able
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", _has_avx512)())
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _has_avx512() -> bool:

@@ -22,7 +22,6 @@ from emo_bench.system.libraries import missing_library
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 ASSET = "face_landmarker.task"
-LANDMARKS = 478
 # In MediaPipe's pixel coordinates the centre of the first pixel is 0 (a picture enlarged by repeating pixels shows
 # it); in ours its edge is 0.
 PIXEL_CENTER = np.float32(0.5)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from emo_avatar.checkpoints import load_stylegan2, save_stylegan2
 from emo_avatar.config import EmoAvatarConfig
-from emo_avatar.initialization import aligned_heads
+from emo_avatar.initialization import aligned_heads, inversion_settings
 from emo_avatar.inversion import InversionConfig, InversionResult, Perceptual, extreme_frames, invert
 from emo_avatar.stylegan2 import Generator
 from emo_bench import actors
@@ -61,16 +61,7 @@ class PtiFigures:
 
 def cpu_inversion() -> InversionConfig:
     """Return the settings of PTI in the ``cpu`` profile."""
-    config = EmoAvatarConfig()
-    return InversionConfig(
-        w_steps=config.projection_steps,
-        w_lr=config.projection_lr,
-        w_mse_weight=config.projection_mse_weight,
-        tune_steps=config.tuning_steps,
-        tune_lr=config.tuning_lr,
-        mse_weight=config.tuning_mse_weight,
-        autocast=config.bf16,
-    )
+    return inversion_settings(EmoAvatarConfig())
 
 
 def untrained_like(generator: Generator, seed: int = 0) -> Generator:

@@ -249,6 +249,15 @@ def test_interrupted_the_same_command_goes_on(ablate: Ablate, monkeypatch: pytes
     assert len(ablate.trace) == 6, "finished, it does nothing again"
 
 
+@pytest.mark.parametrize(
+    ("option", "named"), [(("--style", "red-hair"), "--style"), (("--set", "edit.steps=3"), "--set edit.*")]
+)
+def test_without_edits_there_is_no_choice_of_edit(ablate: Ablate, option: tuple[str, str], named: str) -> None:
+    code, _, err = ablate("--skip-edit", *option)
+    assert (code, err.strip().splitlines()[-1]) == (2, f"emo-bench: --skip-edit and {named} exclude each other")
+    assert not ablate.trace
+
+
 def test_differences_are_paired_means_and_say_which_is_better(finished: Ablate) -> None:
     rows = rows_of(json.loads((finished.out / "ablation.json").read_text()))
     ours, brighter = (load_run(finished.run_folder(s)).scores for s in ("", "+level=30"))

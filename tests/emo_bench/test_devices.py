@@ -40,3 +40,21 @@ def test_bfloat16_is_taken_where_it_is_native_and_wanted(native: bool, monkeypat
         assert torch.is_autocast_enabled("cpu") is native
     with mixed_precision("cpu", wanted=False):
         assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names AVX-512")
+@pytest.mark.usefixtures("asked_anew")
+def test_only_a_network_says_that_it_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    devices._say_float32.cache_clear()
+    caplog.set_level("INFO", "emo_bench")
+    describe_machine("cpu")
+    mixed_precision("cpu", wanted=False)
+    assert not caplog.records
+    for _ in range(2):
+        mixed_precision("cpu", wanted=True)
+    assert [record.message for record in caplog.records] == [
+        "this processor does not support bfloat16: networks compute in float32"
+    ]

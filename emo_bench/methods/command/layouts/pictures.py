@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from emo_bench.actors.capture import Capture
+from emo_bench.progress import track_progress
 
 
 def frame_name(index: int) -> str:
@@ -17,3 +21,14 @@ def write_picture(path: Path, picture_u8: np.ndarray) -> None:
     from PIL import Image
 
     Image.fromarray(np.ascontiguousarray(picture_u8)).save(path, compress_level=1)
+
+
+def write_frames_and_masks(capture: Capture, indices: Sequence[int], frames: Path, masks: Path, size_px: int) -> None:
+    """Write frames and the person's masks (255 on the person) as PNG, named by :func:`frame_name`, into two folders."""
+    for folder in (frames, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    with track_progress(len(indices), "export") as advance:
+        for i, frame in zip(indices, capture.frames(indices, size=size_px), strict=True):
+            write_picture(frames / frame_name(i), frame)
+            write_picture(masks / frame_name(i), capture.track.foreground(i, size_px).astype(np.uint8) * 255)
+            advance()

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from emo_bench.actors.capture import Capture
-from emo_bench.methods.command.layouts.pictures import frame_name, write_picture
-from emo_bench.progress import track_progress
+from emo_bench.methods.command.layouts.pictures import frame_name, write_frames_and_masks
 
 # A NeRF camera looks along -z, with y up; an OpenCV camera looks along z, with y down.
 OPENCV_FROM_NERF = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -19,14 +18,7 @@ OPENCV_FROM_NERF = np.diag([1.0, -1.0, -1.0, 1.0])
 
 def export_training(capture: Capture, train: Sequence[int], folder: Path, size_px: int) -> None:
     """Write ``frames/``, ``masks/``, ``transforms_train.json`` and ``track.npz``."""
-    for part in ("frames", "masks"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    with track_progress(len(train), "export") as advance:
-        for i, frame in zip(train, capture.frames(train, size=size_px), strict=True):
-            write_picture(folder / "frames" / frame_name(i), frame)
-            mask = capture.track.foreground(i, size_px).astype(np.uint8) * 255
-            write_picture(folder / "masks" / frame_name(i), mask)
-            advance()
+    write_frames_and_masks(capture, train, folder / "frames", folder / "masks", size_px)
     write_track(folder / "track.npz", capture, size_px)
     write_transforms(folder / "transforms_train.json", capture, train, size_px, pictures=True)
 

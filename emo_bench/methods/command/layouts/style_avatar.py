@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from emo_bench.actors.capture import Capture
-from emo_bench.methods.command.layouts.pictures import frame_name, write_picture
+from emo_bench.methods.command.layouts.pictures import frame_name, write_frames_and_masks, write_picture
 from emo_bench.progress import track_progress
 from emo_bench.tracking.head_rig import load_head_rig
 
@@ -27,14 +27,7 @@ AMBIENT = 0.35
 
 def export_training(capture: Capture, train: Sequence[int], folder: Path, size_px: int) -> None:
     """Write ``image/``, ``back/`` (the person's mask) at ``size_px``, ``uv/`` and ``render/`` at 256 px."""
-    for part in ("image", "back"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    with track_progress(len(train), "export") as advance:
-        for i, frame in zip(train, capture.frames(train, size=size_px), strict=True):
-            write_picture(folder / "image" / frame_name(i), frame)
-            mask = capture.track.foreground(i, size_px).astype(np.uint8) * 255
-            write_picture(folder / "back" / frame_name(i), mask)
-            advance()
+    write_frames_and_masks(capture, train, folder / "image", folder / "back", size_px)
     _write_maps(capture, train, folder)
 
 
