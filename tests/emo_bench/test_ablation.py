@@ -255,7 +255,7 @@ def test_interrupted_the_same_command_goes_on(ablate: Ablate, monkeypatch: pytes
 def test_without_edits_there_is_no_choice_of_edit(ablate: Ablate, option: tuple[str, str], named: str) -> None:
     code, _, err = ablate("--skip-edit", *option)
     assert (code, err.strip().splitlines()[-1]) == (2, f"emo-bench: --skip-edit and {named} exclude each other")
-    assert not ablate.trace
+    assert not ablate.out.exists()
 
 
 def test_differences_are_paired_means_and_say_which_is_better(finished: Ablate) -> None:
