@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes, write_json
@@ -17,15 +18,26 @@ from emo_bench.runs.finished import find_runs, open_runs
 from emo_bench.runs.manifest import MANIFEST
 from emo_bench.runs.store import SCORES
 from emo_bench.system.endings import exit_code
-from reports.markdown import code, escaped, mean_text, pipe_table
-from reports.numbers import gib, group_title, heading, metric_label, times
-from reports.pages.writing import average_table, group_notes
+from reports.markdown import code, escaped, pipe_table
+from reports.numbers import duration, gib, group_title, heading, metric_label, number, times
+from reports.pages.writing import group_notes
 from reports.ranking import Group
 from reports.rows import Row
 from reports.tables import read_groups
 
 PAGE = "README.md"
 PRIVATE = ("method_place", "protocol_place")
+# No score is bold: methods had different time and frames, so that a winner of a column is not the better method.
+INTRODUCTION = (
+    "Scores are means over held-out frames. No score is marked as the best, because the methods did not have equal",
+    "terms: *fit* says how long each fit took and *frames fitted* on how many frames it trained. ST-LPIPS is a term of",
+    "the training loss of Emo-Avatar, PointAvatar and StyleAvatar, and the prior of Emo-Avatar learned heads of the",
+    "renderer that made actors 1 to 4. `python -m reports.results` writes this page. The folder of each row, beside",
+    "this page, has the scores of every frame, the versions, the machine and the split. `emo-bench report` on this",
+    "folder adds intervals, curves and charts; `emo-bench compare` compares a run of yours with a row. Runs with",
+    "different protocols, splits, resolutions or backends are in different tables. Times depend on the machine and on",
+    "what else it did during the run.",
+)
 
 
 def publish_results(runs: Path, out: Path) -> Path:
@@ -56,19 +68,7 @@ def publish_results(runs: Path, out: Path) -> Path:
 
 def results_page(groups: Sequence[Group]) -> str:
     """The page of a folder of results, with one section for each table."""
-    blocks = [
-        "# Results",
-        "",
-        "Scores are means over held-out frames. The best score of each actor is bold. `python -m reports.results` "
-        "writes",
-        "this page. The folder of each row, beside this page, has the scores of every frame, the versions, the "
-        "machine and",
-        "the split. `emo-bench report` on this folder adds intervals, curves and charts; `emo-bench compare` compares "
-        "a run",
-        "of yours with a row. Runs with different protocols, splits, resolutions or backends are in different tables. "
-        "Times",
-        "depend on the machine and on what else it did during the run.",
-    ]
+    blocks = ["# Results", "", *INTRODUCTION]
     for group in groups:
         protocol = group.rows[0].identity["protocol"]
         cells = group.rows[0].cells.items()
@@ -99,22 +99,51 @@ def _actors(group: Group) -> list[str]:
 
 
 def _averages(group: Group) -> list[str]:
-    table = average_table(group)
-    if not table:
+    if not group.averages:
         return []
-    return [f"Means over the {len(group.subjects)} subjects, for the methods that ran on all of them:", "", table, ""]
+    headings = [heading(group.rows[0].cells[metric]) for metric in group.metrics]
+    lines = []
+    for average in group.averages:
+        rows = [row for rows in average.rows for row in rows]
+        profile = f"{average.first.identity['profile']}, {' '.join(map(str, average.seeds))}"
+        means = [number(average.mean(metric)) for metric in group.metrics]
+        fit = duration(mean(row.stages["fit"]["seconds"] for row in rows))
+        lines.append([average.first.title, profile, *means, fit, _frames_text(rows)])
+    title = f"Means over the {len(group.subjects)} subjects, for the methods that ran on all of them:"
+    header = ["method", "profile, seed", *headings, "fit", "frames fitted"]
+    return [title, "", *pipe_table(header, lines), ""]
 
 
 def _table(group: Group) -> list[str]:
     headings = [heading(group.rows[0].cells[metric]) for metric in group.metrics]
-    header = ["actor", "method", "profile", "n", *headings, "fit", "render", "memory", "parameters", "commit"]
+    header = ["actor", "method", "profile", "n", *headings, "fit", "frames fitted", "render", "memory", "parameters"]
     lines = []
-    for rows in group.ranked:
-        for row, ranks in rows:
-            means = [mean_text(row.cells[m].interval.mean, rank == 1) for m, rank in ranks.items()]
+    for rows in group.subjects:
+        for row in rows:
+            means = [number(row.cells[metric].interval.mean) for metric in group.metrics]
             profile, frames = row.identity["profile"], str(row.stages["score"]["frames"])
-            lines.append([row.subject_title, row.title, profile, frames, *means, *times(row), *_costs(row)])
-    return pipe_table(header, lines)
+            fit, render = times(row)
+            shown = [row.subject_title, row.title, profile, frames, *means, fit, _frames_text([row]), render]
+            lines.append([*shown, *_costs(row)])
+    return pipe_table([*header, "commit"], lines)
+
+
+def frames_fitted(row: Row) -> int | None:
+    """Return on how many frames the fit trained: those of the split, at most ``max_train_frames`` of the method.
+
+    An edit starts from a fitted avatar, whose own row has the number; for an edit this is None.
+    """
+    if "style" in row.identity:
+        return None
+    available = int(row.stages["fit"]["frames"])
+    most = row.identity["config"].get("max_train_frames")
+    return available if most is None else min(available, int(most))
+
+
+def _frames_text(rows: Sequence[Row]) -> str:
+    counts = {count for count in map(frames_fitted, rows) if count is not None}
+    least, most = min(counts, default=0), max(counts, default=0)
+    return "" if not counts else str(least) if least == most else f"{least} to {most}"
 
 
 def _costs(row: Row) -> list[str]:

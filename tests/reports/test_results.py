@@ -16,7 +16,7 @@ from emo_bench.runs.finished import find_runs, load_run
 from emo_bench.runs.manifest import MANIFEST, read_manifest
 from emo_bench.runs.store import RunFolder
 from protocols import load_protocol
-from reports.results import main, publish_results, results_page
+from reports.results import frames_fitted, main, publish_results, results_page
 from reports.tables import LeftOut, read_groups
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "results"
@@ -78,3 +78,23 @@ def test_what_this_project_publishes_is_of_todays_protocol_and_its_page_is_up_to
         named = group.rows[0].identity["protocol"]
         assert load_protocol(named["name"]).hash() == named["hash"]
     assert results_page(groups) == (PUBLISHED / "README.md").read_text()
+
+
+def test_the_readme_shows_the_published_means_and_names_no_winner() -> None:
+    readme = (PUBLISHED.parents[1] / "README.md").read_text()
+    table = [line for line in readme.splitlines() if line.startswith("| ")]
+    page = (PUBLISHED / "README.md").read_text()
+    means = page.split("## self_reenactment")[1].split("| actor |")[0].splitlines()
+    published = {line.split(" | ")[0]: line.strip("| ").split(" | ")[2:] for line in means if line.startswith("| ")}
+    for title in ("Emo-Avatar", "INSTA", "PointAvatar", "StyleAvatar", "Deep Video Portraits", "Nearest frame"):
+        [row] = [line.strip("| ").split(" | ")[1:] for line in table if line.startswith(f"| {title} |")]
+        assert row == published[f"| {title}"]
+    assert not any("**" in line for line in [*table, *means])
+
+
+def test_the_page_says_on_how_many_frames_each_method_trained() -> None:
+    groups, _ = read_groups(find_runs([PUBLISHED]))
+    trained = {(row.identity["method"], row.subject.actor): frames_fitted(row) for row in groups[-1].rows}
+    assert trained["insta", "1"] == trained["insta", "franck"] == 300
+    assert (trained["emo-avatar", "1"], trained["emo-avatar", "franck"]) == (975, 1200)
+    assert trained["mean-frame", "franck"] == 4275
