@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.metrics.comparability import require_comparable
+from emo_bench.metrics.comparability import difference, kind, require_comparable
 from emo_bench.runs.finished import FinishedRun
 from reports.ground import Subject, table_key
 from reports.rows import Row, repeats, same_seed
@@ -124,19 +124,37 @@ def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
 
     Each run is a row of its own, also if another row is a repeat of it with another seed. Equal means share a rank and
     the next rank follows without a gap. A row that has a score on less than ``RANKED_SHARE`` of the frames is not
-    ranked, so that it does not take frames from the others. Empty if there is only one row.
+    ranked, so that it does not take frames from the others. Empty if there is only one row, or if the scores were
+    measured on different things, see :func:`obstacle`.
 
     Raises:
         UserError: the rows' scores are of different kinds.
     """
-    if len(rows) < 2:
+    if len(rows) < 2 or obstacle(rows, metric) is not None:
         return {}
     means = _common_means([[row] for row in rows], metric)
     return _ranks(means, rows[0].cells[metric].record["direction"])
 
 
+def obstacle(rows: Sequence[Row], metric: str) -> str | None:
+    """Why the rows of one subject are not ranked, although they share a table; None if they are.
+
+    Examples are another reference, or other captions of a style that has the same name.
+
+    Raises:
+        UserError: the rows' scores are of different kinds.
+    """
+    records = [row.cells[metric].record for row in rows]
+    if len({kind(record) for record in records}) > 1:
+        require_comparable(records)
+    return next((gap for record in records if (gap := difference(records[0], record)) is not None), None)
+
+
 def _rank_averages(contestants: Sequence[Sequence[Sequence[Row]]], metric: str) -> dict[int, int]:
     """Ranks as :func:`rank_rows`, by the mean over subjects. A contestant without a rank on one subject has none."""
+    by_subject = [[row for own in repeated for row in own] for repeated in zip(*contestants, strict=True)]
+    if any(obstacle(rows, metric) is not None for rows in by_subject):
+        return {}
     per_subject = [_common_means(repeated, metric) for repeated in zip(*contestants, strict=True)]
     ranked = [i for i in range(len(contestants)) if all(i in means for means in per_subject)]
     averages = {i: float(np.mean([means[i] for means in per_subject])) for i in ranked}
@@ -150,7 +168,6 @@ def _common_means(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int
         contestants: the repeats of each contestant on one subject; they are averaged frame by frame.
         metric: its id.
     """
-    require_comparable([row.cells[metric].record for rows in contestants for row in rows])
     scores: NDArray[np.float64] = np.stack(
         [np.mean([row.scores(metric) for row in rows], axis=0) for rows in contestants]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,15 @@ class Batch:
             return self.frames
         assert self.reference is not None
         return self.reference
+
+    def digests(self, side: Side) -> list[bytes]:
+        """Return the SHA-256 of size and pixels of each frame of that side, computed once."""
+
+        def computed() -> list[bytes]:
+            frames = [np.ascontiguousarray(frame) for frame in self.side(side)]
+            return [hashlib.sha256(repr(f.shape).encode() + f.tobytes()).digest() for f in frames]
+
+        return self.once(("sha256", side), computed)
 
     def part(self, rows: slice) -> Batch:
         """Return some of the frames as a new batch, which shares no results and has no previous batch."""

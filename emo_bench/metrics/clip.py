@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,6 @@ def _info(name: str, title: str, **others: Any) -> MetricInfo:
 class _ClipMetric(Metric):
     """A metric that scores batches with the CLIP model shared by all metrics of a scoring."""
 
-    needs_captions: ClassVar[bool] = False
-
     @classmethod
     def missing(cls) -> str | None:
         return missing_clip()
@@ -33,7 +31,7 @@ class _ClipMetric(Metric):
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
         lacking = missing_clip(settings.clip)
-        if lacking is None and cls.needs_captions and settings.captions is None:
+        if lacking is None and cls.info.captions and settings.captions is None:
             return "needs the captions of the edit: give --source-prompt and --prompt"
         return lacking
 
@@ -93,9 +91,12 @@ class ClipDirection(_ClipMetric):
     """
 
     info = _info(
-        "clip_d", "CLIP directional similarity", needs="a reference, captions", undefined="the frame is not edited"
+        "clip_d",
+        "CLIP directional similarity",
+        needs="a reference, captions",
+        undefined="the frame is not edited",
+        captions=("source", "target"),
     )
-    needs_captions = True
 
     def score_batch(self, batch: Batch) -> Scores:
         texts = self._captions
@@ -175,8 +176,13 @@ class ClipConsistency(_ClipMetric):
 class ClipText(_ClipMetric):
     """Cosine of a frame's embedding and the target caption's; not multiplied by 100 or 2.5, not clipped at 0."""
 
-    info = _info("clip_text", "CLIP similarity to the target caption", needs_reference=False, needs="captions")
-    needs_captions = True
+    info = _info(
+        "clip_text",
+        "CLIP similarity to the target caption",
+        needs_reference=False,
+        needs="captions",
+        captions=("target",),
+    )
 
     def score_batch(self, batch: Batch) -> Scores:
         embeddings = self._embeddings(batch, "frames")

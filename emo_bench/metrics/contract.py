@@ -161,7 +161,9 @@ class _Trial:
             raise _Broken("another reference changes no score: say needs_reference=False")
         if needed:
             return "it needs one"
-        return "it needs none" if same else "it needs none, but gives other scores when there is one"
+        if not same and not self.cls.info.optional_reference:
+            raise _Broken("with a reference it gives other scores than without: say optional_reference=True")
+        return "it needs none" if same else "it needs none, and uses one if there is one"
 
     def region(self) -> str:
         if not self.cls.info.takes_region:

@@ -7,6 +7,7 @@ Sundaram et al. 2010), and its previous position is inside the frame.
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,11 +87,19 @@ class WarpingError(_AlongMotion):
         needs="neighbouring frames",
         least_px=SMALLEST_PX,
         undefined="it is a video's first frame, or no pixel of it is visible in the one before",
+        optional_reference=True,
     )
 
+    def __init__(self, device: str = "cpu") -> None:
+        super().__init__(device)
+        self._flow_of: set[Side] = set()
+
+    def conditions(self) -> Mapping[str, str]:
+        return {"flow": f"of the {' and of the '.join(sorted(self._flow_of))}"} if self._flow_of else {}
+
     def score_batch(self, batch: Batch) -> Scores:
-        whose = "frames" if batch.reference is None else "reference"
-        self.backend = replace(self.backend, detail=f"{self._detail}, flow of the {whose}")
+        self._flow_of.add("frames" if batch.reference is None else "reference")
+        self.backend = replace(self.backend, detail=f"{self._detail}, flow {self.conditions()['flow']}")
         return super().score_batch(batch)
 
     def _change(self, batch: Batch, i: int, motion: _Motion) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Protocol, Self
 
 import numpy as np
@@ -67,6 +67,10 @@ class IdentitySimilarity(Metric):
         self._memory = _memory(self._embedder, detector)
         own = self._embedder.backend
         self.backend = Backend(own.name, own.sha256, f"{own.detail}, faces by {detector.backend.name}")
+
+    def conditions(self) -> Mapping[str, str]:
+        faces = self._finder.backend
+        return {"faces": f"{faces.name}, SHA-256 {faces.sha256}" if faces.sha256 else faces.name}
 
     def score_batch(self, batch: Batch) -> Scores:
         pairs = zip(self._embeddings(batch, "frames"), self._embeddings(batch, "reference"), strict=True)

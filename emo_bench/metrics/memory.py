@@ -1,6 +1,5 @@
 """Cache of results by frame content: a reference frame is processed once for all methods."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -30,18 +29,10 @@ class FrameMemory(Generic[T]):
         """
         results = []
         with self._lock:
-            for i, (digest, frame) in enumerate(zip(_digests(batch, side), batch.side(side), strict=True)):
+            for i, (digest, frame) in enumerate(zip(batch.digests(side), batch.side(side), strict=True)):
                 if digest not in self._results:
                     self._results[digest] = compute(np.ascontiguousarray(frame), i)
                     if len(self._results) > REMEMBERED_FRAMES:
                         self._results.popitem(last=False)
                 results.append(self._results[digest])
         return results
-
-
-def _digests(batch: Batch, side: Side) -> list[bytes]:
-    def computed() -> list[bytes]:
-        frames = [np.ascontiguousarray(frame) for frame in batch.side(side)]
-        return [hashlib.sha256(repr(f.shape).encode() + f.tobytes()).digest() for f in frames]
-
-    return batch.once(("sha256", side), computed)

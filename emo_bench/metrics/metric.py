@@ -1,7 +1,8 @@
 """The interface of a metric, its description, and the record that is stored with its scores."""
 
 from abc import ABC
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ Scores = NDArray[np.float64]
 Direction = Literal["higher", "lower"]
 # Name of the backend of a column without scores; its detail gives the reason.
 NO_BACKEND = "n/a"
+CaptionName = Literal["source", "target"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class MetricInfo:
     one's backend is missing. `value_range` is the range of the pixel values in the formula. `takes_region`: the metric
     can be restricted to a region of the frame, and then divides by the region's area. `needs` says in words what it
     needs besides frames. Frames with a side below `least_px` are not given to it and have no score. `undefined` says in
-    words in which other cases a frame has no score.
+    words in which other cases a frame has no score. `optional_reference`: the metric needs no reference, and uses one
+    if there is one. `captions` names the captions of the edit that change the scores.
     """
 
     id: str
@@ -39,6 +42,8 @@ class MetricInfo:
     needs: str = ""
     least_px: int = 1
     undefined: str = ""
+    optional_reference: bool = False
+    captions: tuple[CaptionName, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,11 @@ class Backend:
 class Record:
     """Everything that must be equal before two scores are compared; scores whose records differ are not ranked.
 
-    `frames_dropped` names the frames whose score is undefined; such scores are never imputed. `file_sha256` is the
-    SHA-256 of the Python file that holds the metric, if the user named a file; `as_dict` leaves it out otherwise.
+    `frames_dropped` names the frames whose score is undefined; such scores are never imputed, and `undefined` says in
+    words when that happens. `frames` is the selection of frames (see `inputs.selection`). `reference_sha256`,
+    `masks_sha256` and `captions` identify what the metric used besides the frames; they are None or empty if it used
+    none. `conditions` holds the metric's own facts, see `Metric.conditions`. `file_sha256` is the SHA-256 of the Python
+    file that holds the metric, if the user named a file; `as_dict` leaves it out otherwise.
     """
 
     metric: str
@@ -72,6 +80,12 @@ class Record:
     frames_scored: int
     frames_dropped: tuple[int | str, ...] = ()
     file_sha256: str | None = None
+    frames: str = ""
+    reference_sha256: str | None = None
+    masks_sha256: str | None = None
+    captions: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    undefined: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types only, which JSON and Parquet metadata can hold."""
@@ -114,6 +128,13 @@ class Metric(ABC):
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
+
+    def conditions(self) -> Mapping[str, str]:
+        """Return further facts that change the scores, such as ``{"flow": "of the reference"}``, after the last batch.
+
+        They go into the record, and scores are ranked together only if these facts are equal.
+        """
+        return {}
 
     def score_batch(self, batch: Batch) -> Scores:
         """Score a batch: float64 [B], NaN = undefined. Metrics that share results or need neighbours override it."""

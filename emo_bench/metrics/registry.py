@@ -9,7 +9,7 @@ from typing import get_args
 
 from emo_bench.errors import UserError, shortened
 from emo_bench.metrics.batch import Settings
-from emo_bench.metrics.metric import Backend, Direction, Metric, MetricInfo
+from emo_bench.metrics.metric import Backend, CaptionName, Direction, Metric, MetricInfo
 from emo_bench.metrics.watched import missing_for, open_metric
 from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
@@ -195,7 +195,7 @@ def _wrong_field(info: MetricInfo) -> str:
     rules: dict[str, tuple[bool, str]] = {
         **{
             name: (isinstance(getattr(info, name), bool), "True or False")
-            for name in ("needs_reference", "takes_region")
+            for name in ("needs_reference", "takes_region", "optional_reference")
         },
         **{name: (_is_line(getattr(info, name), empty=True), "one line of text") for name in ("needs", "undefined")},
         **{
@@ -204,6 +204,10 @@ def _wrong_field(info: MetricInfo) -> str:
         },
         "direction": (info.direction in directions, " or ".join(map(repr, directions))),
         "fallback": (info.fallback is None or info.fallback in known_ids(), "the id of another metric, or None"),
+        "captions": (
+            isinstance(info.captions, tuple) and set(info.captions) <= set(get_args(CaptionName)),
+            "a tuple of " + " and ".join(map(repr, get_args(CaptionName))),
+        ),
         "least_px": (type(info.least_px) is int and info.least_px >= 1, "a whole number of 1 or more"),
     }
     for name, (right, wanted) in rules.items():

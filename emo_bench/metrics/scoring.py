@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
+from emo_bench.metrics.inputs import Inputs
 from emo_bench.metrics.metric import NO_BACKEND, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, require_distinct
 from emo_bench.metrics.threads import Task, Threads
-from emo_bench.metrics.watched import missing_for, open_metric, score_batch
+from emo_bench.metrics.watched import conditions_of, missing_for, open_metric, score_batch
 from emo_bench.plug_ins.calls import kept_apart
 
 if TYPE_CHECKING:
     import pandas
 
 DEFAULT_METRICS = ("psnr", "ssim", "sd", "lpips", "flmd")
+AS_FILMED = "as filmed"
 PART_PIXELS = 2**18  # per part of a divisible metric's batch: small enough to distribute, large enough to be fast
 
 
@@ -55,7 +58,7 @@ class Scorer:
         *,
         settings: Settings | None = None,
         resize_filter: str = "none",
-        background: str = "as filmed",
+        background: str = AS_FILMED,
         region: str = "full frame",
     ) -> None:
         if not metrics:
@@ -66,6 +69,7 @@ class Scorer:
         self._before: Batch | None = None
         self._region = region
         self._frames: list[int | str] = []
+        self._inputs = Inputs()
         self._size: tuple[int, int] | None = None
         self._resize_filter = resize_filter
         self._background = background
@@ -81,11 +85,13 @@ class Scorer:
         reference: FramesU8 | None = None,
         indices: Sequence[int | str] = (),
         region: Masks | None = None,
+        masks: NDArray[Any] | None = None,
     ) -> None:
         """Score a batch: uint8 [B,H,W,3], a reference of the same shape, and the numbers or names of the B frames.
 
         Batches must come in the video's order. `region` is bool [B,H,W], the pixels that are scored; a metric that
-        supports no region scores the full frame, and its record says so.
+        supports no region scores the full frame, and its record says so. `masks` [B,H,W] or [B,H,W,C] are those by
+        which the caller replaced the background; only their digest is recorded.
 
         A UserError says what is wrong with the batch: type, shape, a size that differs from earlier batches, a missing
         reference.
@@ -96,6 +102,7 @@ class Scorer:
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
         batch = Batch(frames, reference, self._frames[start:], region, self._before)
+        self._inputs.add(batch, region if masks is None else masks)
         self._score(batch)
         batch.before = None
         self._before = batch
@@ -134,21 +141,30 @@ class Scorer:
         scores = np.concatenate(column.parts) if column.parts else np.empty(0)
         dropped = [self._frames[i] for i in np.flatnonzero(np.isnan(scores))]
         height, width = self._size or (0, 0)
+        info, captions = column.info, self._settings.captions
+        in_region = info.takes_region and self._region != "full frame"
+        uses_reference = info.needs_reference or info.optional_reference
         return Record(
-            metric=column.info.id,
-            version=column.info.version,
-            direction=column.info.direction,
-            unit=column.info.unit,
+            metric=info.id,
+            version=info.version,
+            direction=info.direction,
+            unit=info.unit,
             backend=Backend(NO_BACKEND, detail=self._too_small(column)) if self._too_small(column) else column.backend,
             resolution=f"{width}x{height}",
             resize_filter=self._resize_filter,
-            region=self._region if column.info.takes_region else "full frame",
+            region=self._region if info.takes_region else "full frame",
             background=self._background,
-            value_range=column.info.value_range,
-            averaging=column.info.averaging,
+            value_range=info.value_range,
+            averaging=info.averaging,
             frames_scored=len(scores) - len(dropped),
             frames_dropped=tuple(dropped),
             file_sha256=column.cls.file_sha256,
+            frames=self._inputs.frames,
+            reference_sha256=self._inputs.reference_sha256 if uses_reference else None,
+            masks_sha256=self._inputs.masks_sha256 if in_region or self._background != AS_FILMED else None,
+            captions={name: getattr(captions, name) for name in info.captions} if captions else {},
+            conditions=conditions_of(column.metric) if column.metric else {},
+            undefined=info.undefined,
         )
 
     def _too_small(self, column: _Column) -> str:

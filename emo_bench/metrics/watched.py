@@ -1,6 +1,7 @@
 """A metric's calls, watched: what it raises and what it returns is held to the interface."""
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -46,6 +47,16 @@ def open_metric(cls: type[Metric], settings: Settings, *, show_traceback: bool =
     if not (backend.sha256 is None or (isinstance(backend.sha256, str) and _HASH.fullmatch(backend.sha256))):
         raise MethodError(f"{who}: backend.sha256 is {backend.sha256!r}; it must be hexadecimal digits, or None")
     return metric
+
+
+def conditions_of(metric: Metric) -> dict[str, str]:
+    """The metric's own facts for its record; a MethodError says that they are no text by name."""
+    who = f"metric {metric.info.id}"
+    with kept_apart(who), plug_in_call(who, "conditions"):
+        found: object = metric.conditions()
+    if not isinstance(found, Mapping) or not all(isinstance(text, str) for pair in found.items() for text in pair):
+        raise MethodError(f"{who}: conditions gives {shortened(repr(found))}; it must give a mapping of text to text")
+    return dict(found)
 
 
 def score_batch(metric: Metric, batch: Batch, *, show_traceback: bool = True) -> Scores:

@@ -137,6 +137,13 @@ class Record(_Entry):
     background: Text
     value_range: Text
     averaging: Text
+    # Records of older versions lack these.
+    frames: Text = _ABSENT
+    reference_sha256: Hash | None = None
+    masks_sha256: Hash | None = None
+    captions: dict[Text, Text] = _ABSENT
+    conditions: dict[Text, Text] = _ABSENT
+    undefined: Text = ""
 
 
 class Machine(_Entry):

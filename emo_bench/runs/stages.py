@@ -28,6 +28,8 @@ from emo_bench.video.writing import FrameU8
 from protocols import Protocol, Split
 
 SCORE_BATCH = 16
+# Raise it if the records of scores get a field that comparisons need: finished runs are then scored again.
+RECORDS_VERSION = 2
 
 log = logging.getLogger("emo_bench")
 
@@ -106,6 +108,7 @@ def render(job: Job) -> None:
 def score(job: Job) -> None:
     """Score the rendered frames against the recorded ones, and write the preview."""
     inputs = _metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
+    inputs |= {"version of records": RECORDS_VERSION}
     if _done(job, "score", (SCORES, PREVIEW), inputs):
         return
 

@@ -12,6 +12,7 @@ import pytest
 
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun
+from reports.notes import rank_notes
 from reports.numbers import number
 from reports.pages.writing import _cell_text, average_table
 from reports.ranking import Group, best_rows, group_rows
@@ -130,6 +131,20 @@ def test_best_follows_the_direction_and_needs_company() -> None:
     absent.manifest["stages"]["score"]["records"]["psnr"]["direction"] = "lower"
     assert best_rows([Row(low), Row(absent)], "psnr") == {0}
     assert best_rows([Row(run(np.full(40, np.nan)))] * 2, "psnr") == set()
+
+
+def test_scores_with_another_reference_or_other_captions_are_not_ranked_and_the_report_says_so() -> None:
+    known = {"frames": "0-39", "reference_sha256": "a", "masks_sha256": None, "conditions": {}}
+    changes = [
+        {f"{BACKEND}.captions": {"target": caption}, **{f"{BACKEND}.{key}": value for key, value in known.items()}}
+        for caption in ("a bronze bust", "a clay bust")
+    ]
+    (group,) = group_rows([run(np.full(40, level), one) for level, one in zip((1.0, 2.0), changes, strict=True)])
+    assert [ranks for _, ranks in group.ranked[0]] == [{"psnr": None}] * 2
+    assert "Actor 1, PSNR: not ranked, because the records differ in captions of the edit" in "".join(rank_notes(group))
+    old = {key: value for key, value in changes[0].items() if "captions" not in key and "conditions" not in key}
+    assert len(group_rows([run(), run(changes=changes[0])])) == 2, "a record of an older version is another kind"
+    assert len(group_rows([run(), run(changes=old)])) == 1
 
 
 def test_infinite_scores_are_told_apart_from_the_rest() -> None:
