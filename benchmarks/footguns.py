@@ -14,7 +14,8 @@ import numpy as np
 from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
-from emo_bench.metrics.conventions import Convention, lay_on
+from emo_bench.metrics.conventions import Convention
+from emo_bench.metrics.preparing import lay_on
 from emo_bench.metrics.registry import metric_class
 from emo_bench.runs.frame_scoring import run_sources
 

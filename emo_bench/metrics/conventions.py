@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
-import numpy as np
-
 from emo_bench.errors import UserError
-from emo_bench.metrics.batch import FramesU8, Masks
+from emo_bench.metrics.preparing import Background
 
-Background = Literal["as filmed", "white", "black"]
-LEVELS = {"white": 255, "black": 0}
+
+class Compositing(StrEnum):
+    """How the background is put behind the person.
+
+    `BOTH_SIDES` cuts frames and reference by the reference's mask. The others change only the reference, because a
+    rendering brings its own background.
+    """
+
+    BOTH_SIDES = "both sides by the reference's mask"
+    HARD = "reference, hard mask"
+    SOFT = "reference, soft mask"
+    SOFT_DOWN = "reference, soft mask, rounded down"
+
+
+FAN, CLIP_L, ARCFACE = "face-alignment-2dfan4", "clip-vit-l-14", "arcface-onnx"
 
 
 @dataclass(frozen=True)
@@ -23,10 +36,13 @@ class Convention:
         source: the code or paper that it follows.
         quirks: facts that a reader must know, one sentence each.
         metrics: the metric ids.
-        background: the background that replaces that of frames and reference, by the reference's masks, before scoring.
-        size_px: the size to which both are resized, or None to keep their size.
+        background: the background behind the person.
+        compositing: which pictures get that background, and by which masks.
+        size_px: the width to which both are resized, or None to keep their size.
         resize_filter: "area" or "bilinear" (OpenCV's).
         region: the part of the frame that is scored.
+        backends: the backend of the source's code, by metric id; another backend is noted with the scores.
+        stands_for: what the source's code computes where this toolkit scores something related, by metric id.
     """
 
     name: str
@@ -34,15 +50,35 @@ class Convention:
     quirks: tuple[str, ...]
     metrics: tuple[str, ...]
     background: Background = "as filmed"
+    compositing: Compositing = Compositing.BOTH_SIDES
     size_px: int | None = None
     resize_filter: Literal["area", "bilinear"] = "area"
     region: str = "full frame"
+    backends: Mapping[str, str] = field(default_factory=dict)
+    stands_for: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_masks(self) -> bool:
         """Whether the convention uses the reference's masks."""
         return self.background != "as filmed" or self.region != "full frame"
 
+    @property
+    def changes_reference_only(self) -> bool:
+        """Whether only the reference gets another background, and the frames stay as they were rendered."""
+        return self.background != "as filmed" and self.compositing != Compositing.BOTH_SIDES
+
+    @property
+    def blends(self) -> bool:
+        """Whether the reference is blended by the levels between black and white of its masks."""
+        return self.changes_reference_only and self.compositing != Compositing.HARD
+
+    @property
+    def background_label(self) -> str:
+        """The background as the records of the scores name it."""
+        return f"{self.background} ({self.compositing})" if self.changes_reference_only else self.background
+
+
+_WHOLE_LEVELS = "The result of resizing and blending is rounded to whole levels here; the code keeps fractions."
 
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
@@ -64,56 +100,157 @@ CONVENTIONS: tuple[Convention, ...] = (
         "pointavatar",
         "zhengyuf/PointAvatar code/utils/metrics.py, copied by MonoGaussianAvatar and SplattingAvatar",
         (
-            "Reference over white; both resized to 512 px by OpenCV's bilinear filter.",
+            "The reference is blended with white by its soft mask; the rendering stays as it is.",
+            "Pictures that are not 512 px wide are squeezed to 512x512 px by OpenCV's bilinear filter, masks too.",
             "PSNR is 20 log10(1 / (RMSE + 1e-8)), which caps identical frames at 160 dB.",
             "Masked variants there still divide by all pixels; the default, scored here, uses no mask.",
+            _WHOLE_LEVELS,
         ),
-        ("psnr-eps", "ssim", "lpips"),
+        ("l1", "psnr-eps", "ssim", "lpips"),
         background="white",
+        compositing=Compositing.SOFT,
         size_px=512,
         resize_filter="bilinear",
     ),
     Convention(
+        "imavatar",
+        "zhengyuf/IMavatar code/utils/calculate_metrics.py",
+        (
+            "Only the face counts: the convex hull of 68 tracked landmarks. Give --masks of the face.",
+            "PSNR and L1 are divided by the area of the face; SSIM and LPIPS see both pictures black outside the face "
+            "and average the whole frame.",
+            "Pictures that are not 256 px wide are squeezed to 256x256 px by OpenCV's bilinear filter.",
+            "PSNR is 20 log10(1 / (RMSE + 1e-8)).",
+            "Its key-point error, to the landmarks of its own FLAME track, is not scored here.",
+            _WHOLE_LEVELS,
+        ),
+        ("l1", "psnr-eps", "ssim-whole", "lpips"),
+        background="black",
+        size_px=256,
+        resize_filter="bilinear",
+        region="face",
+    ),
+    Convention(
+        "3dgs",
+        "graphdeco-inria/gaussian-splatting metrics.py and train.py",
+        (
+            "metrics.py gives its PSNR function a batch of one frame: the value is that of all channels (psnr). "
+            "train.py gives it a frame without a batch: the value is the mean of the channels' PSNR (psnr-channels).",
+            "SSIM pads the frame with black and averages its border too.",
+            "LPIPS with VGG16 is fed [0, 1] instead of [-1, 1].",
+            "Both pictures are scored as they are.",
+        ),
+        ("psnr", "psnr-channels", "ssim-padded", "lpips-vgg-01"),
+    ),
+    Convention(
         "gaussianavatars-train",
         "ShenhanQian/GaussianAvatars train.py lines 255 to 304 (the paper's numbers, its issue 35)",
-        ("LPIPS with AlexNet is fed [0, 1] instead of [-1, 1] (its issue 100).", "Background white."),
-        ("psnr", "ssim", "lpips-01"),
+        (
+            "The reference is blended with white by its soft alpha and rounded *down* to whole levels; the rendering "
+            "stays as it is.",
+            "PSNR is the mean of the three channels' PSNR. SSIM pads the frame with black and averages its border too.",
+            "LPIPS with AlexNet is fed [0, 1] instead of [-1, 1] (its issue 100).",
+            "There the rendering is not rounded to whole levels before it is scored.",
+        ),
+        ("l1", "psnr-channels", "ssim-padded", "lpips-01"),
         background="white",
+        compositing=Compositing.SOFT_DOWN,
     ),
     Convention(
         "gaussianavatars-metrics",
-        "ShenhanQian/GaussianAvatars metrics.py",
-        ("LPIPS with VGG16 is fed [0, 1] instead of [-1, 1].", "Background white, PNG read back."),
-        ("psnr", "ssim", "lpips-vgg-01"),
+        "ShenhanQian/GaussianAvatars metrics.py, which is that of gaussian-splatting",
+        (
+            "The reference is blended with white by its soft alpha and rounded *down* to whole levels; the rendering "
+            "stays as it is. Both are PNG files.",
+            "PSNR is that of all channels; SSIM pads the frame with black and averages its border too.",
+            "LPIPS with VGG16 is fed [0, 1] instead of [-1, 1].",
+        ),
+        ("psnr", "ssim-padded", "lpips-vgg-01"),
         background="white",
+        compositing=Compositing.SOFT_DOWN,
     ),
     Convention(
         "insta-pytorch",
-        "Zielon/INSTA-pytorch",
+        "Zielon/INSTA-pytorch insta/utils.py",
         (
+            "The reference is blended with white by its soft alpha; the rendering stays as it is.",
             "PSNR is taken per batch and then averaged; with its evaluation's batch of one frame that is the mean "
             "of per-frame values, which is what is scored here.",
+            _WHOLE_LEVELS,
         ),
         ("psnr", "lpips"),
+        background="white",
+        compositing=Compositing.SOFT,
     ),
     Convention(
         "nha",
         "philgras/neural-head-avatars nha/evaluation",
         (
-            "68 landmarks in pixels of the frames' own size, mean, not centred; undetected frames are dropped.",
-            "The background of the reference is filled (white here).",
+            "The reference is put on white by a hard mask (its segmentation without clothes); the rendering stays as "
+            "it is.",
+            "There is no SSIM: it reports MS-SSIM by the package pytorch-msssim.",
+            "The box of the face is found in the reference and used for the rendering too; 68 landmarks in pixels of "
+            "the frames' own size, mean, not centred; frames whose reference has no face are left out.",
+            "Its L1 and L2 are on [-1, 1], so they are 2 and 4 times those on [0, 1]; L1 is scored on [0, 1] here. "
+            "CPBD is not scored here.",
         ),
-        ("psnr", "ssim", "lpips", "flmd-native"),
+        ("l1", "psnr", "ms_ssim-channels", "flmd-one-box", "lpips"),
         background="white",
+        compositing=Compositing.HARD,
+        backends={"flmd-one-box": FAN},
     ),
     Convention(
         "rad-nerf-lmd",
         "ashawkey/RAD-NeRF LMDMeter and its copies",
         (
             "Each landmark set is centred on its own mean; mean distance in pixels of the frames' own size, so that "
-            "the number grows with the resolution. The mouth is points 48 to 67.",
+            "the number grows with the resolution. The mouth is points 48 to 67, and the default of LMDMeter.",
+            "main.py finds the landmarks with face-alignment; a note says if another detector is used here.",
+            "Of several faces it takes the last one, here the largest one counts. It fails if there is no face; here "
+            "such frames have no score.",
         ),
         ("lmd-native", "lmd-native-mouth"),
+        backends={"lmd-native": FAN, "lmd-native-mouth": FAN},
+    ),
+    Convention(
+        "visage",
+        "the NeRSemble authors' package visage: PairedFaceImageEvaluator",
+        (
+            "PSNR, SSIM and MS-SSIM are those of torchmetrics on batches of 16 frames; SSIM reflects the frame at its "
+            "edges and averages the border too.",
+            "akd, csim, aed and apd are scored with this machine's detectors; notes say what stands for what.",
+            "Frames whose reference is completely black or grey (level 128) are left out there; leave them out first.",
+            "A video without a face has the csim and akd -1 there, and no score here.",
+        ),
+        (
+            "psnr-batch16",
+            "ssim-reflect",
+            "ms_ssim-reflect",
+            "lpips",
+            "flmd-native",
+            "identity_similarity",
+            "expression_error",
+            "pose_error_deg",
+        ),
+        backends={"identity_similarity": ARCFACE},
+        stands_for={
+            "flmd-native": "akd, the mean distance of PIPNet's 98 landmarks in boxes of FaceBoxes",
+            "identity_similarity": "csim, the cosine of insightface's embeddings of the first face that it finds",
+            "expression_error": "aed, which the published evaluator declares without computing it",
+            "pose_error_deg": "apd, which the published evaluator declares without computing it",
+        },
+    ),
+    Convention(
+        "instruct-pix2pix",
+        "timothybrooks/instruct-pix2pix metrics/clip_similarity.py",
+        (
+            "CLIP-D is its sim_direction, CLIP-I its sim_image, clip_text its sim_1, with CLIP ViT-L/14.",
+            "The reference is the picture before the edit; both captions are needed.",
+            "Frames that are not square are squeezed to CLIP's square input.",
+            "An unedited frame has the direction 0 there; here it has no score.",
+        ),
+        ("clip_d", "clip_i", "clip_text"),
+        backends={"clip_d": CLIP_L, "clip_i": CLIP_L, "clip_text": CLIP_L},
     ),
 )
 
@@ -124,30 +261,3 @@ def find_convention(name: str) -> Convention:
         if convention.name == name:
             return convention
     raise UserError(f"unknown convention {name!r}; known: {', '.join(c.name for c in CONVENTIONS)}")
-
-
-def lay_on(frames: FramesU8, masks: Masks, background: Background) -> FramesU8:
-    """Replace the pixels outside the masks ``[B, H, W]`` by a flat background; "as filmed" changes nothing."""
-    if background == "as filmed":
-        return frames
-    level = np.uint8(LEVELS[background])
-    laid: FramesU8 = np.where(masks[..., None], frames, level)
-    return laid
-
-
-def resized(frames: FramesU8, size_px: int, resize_filter: str) -> FramesU8:
-    """Resize square frames ``[B, H, W, 3]`` to ``[B, size_px, size_px, 3]``.
-
-    Raises:
-        UserError: the frames are not square.
-    """
-    from emo_bench.system import opencv as cv2
-
-    if frames.shape[1] != frames.shape[2]:
-        raise UserError(
-            f"this convention resizes to {size_px}x{size_px} px, but the frames are {frames.shape[2]}x{frames.shape[1]}"
-        )
-    if frames.shape[1] == size_px:
-        return frames
-    how = cv2.INTER_AREA if resize_filter == "area" and frames.shape[1] > size_px else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(frame, (size_px, size_px), interpolation=how) for frame in frames])

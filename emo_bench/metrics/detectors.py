@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,17 @@ class Detector(Protocol):
     def detect(self, frame_u8: NDArray[np.uint8]) -> Any: ...
 
 
+@runtime_checkable
+class BoxDetector(Detector, Protocol):
+    """A detector whose landmarks can be asked for in a given box, such as the box of a face in another frame."""
+
+    def surest_box(self, frame_u8: NDArray[np.uint8]) -> Any:
+        """Return the box of the face with the highest confidence, None if there is no face."""
+
+    def landmarks_in(self, frame_u8: NDArray[np.uint8], box: Any) -> Landmarks68:
+        """Return the landmarks of the face in the box."""
+
+
 class FaceFinder:
     """A detector that processes each frame once: within a batch and, by content, across batches and methods.
 
@@ -56,11 +67,32 @@ class FaceFinder:
     def __init__(self, detector: Detector, backend: Backend | None = None) -> None:
         self._detector = detector
         self._memory: FrameMemory[Face | None] = FrameMemory()
+        self._boxed: FrameMemory[tuple[Any, Landmarks68] | None] = FrameMemory(self._memory.lock)
         self.backend = backend or Backend(type(detector).__name__)
 
     def faces(self, batch: Batch, side: Side) -> list[Face | None]:
         """Return the faces of a batch's frames or of its reference."""
         return batch.once((self, side), lambda: self._memory.recall(batch, side, self._look))
+
+    def pairs_in_one_box(self, batch: Batch) -> list[tuple[Landmarks68, Landmarks68] | None]:
+        """Return the landmarks of frame and reference, both in the box of the face in the *reference*.
+
+        None if the reference has no face. The detector must be a `BoxDetector`.
+        """
+        detector = self._detector
+        assert isinstance(detector, BoxDetector)
+
+        def boxed(reference: NDArray[np.uint8], _: int) -> tuple[Any, Landmarks68] | None:
+            box = detector.surest_box(reference)
+            return None if box is None else (box, detector.landmarks_in(reference, box))
+
+        with self._memory.lock:
+            known = self._boxed.recall(batch, "reference", boxed)
+            frames = map(np.ascontiguousarray, batch.frames)
+            return [
+                None if found is None else (detector.landmarks_in(frame, found[0]), found[1])
+                for frame, found in zip(frames, known, strict=True)
+            ]
 
     def _look(self, frame: NDArray[np.uint8], _: int) -> Face | None:
         found = self._detector.detect(frame)
@@ -117,6 +149,26 @@ def detector_name(asked: str = "auto") -> str:
     if lacking:
         raise UserError(f"landmark detector {asked}: {lacking}")
     return next(n for n, kind in DETECTORS.items() if kind.missing() is None) if asked == "auto" else asked
+
+
+def missing_box_detector(asked: str = "auto") -> str | None:
+    """Return why no `BoxDetector` of that name can run here, with the remedy; None if one can.
+
+    Raises:
+        UserError: there is no such detector.
+    """
+    if asked == "auto":
+        lacking = [DETECTORS[name].missing() for name in BOX_DETECTORS]
+        return None if None in lacking else f"needs a detector that takes the box of a face: fan {lacking[0]}"
+    missing = missing_detector(asked)
+    if missing is None and asked not in BOX_DETECTORS:
+        return f"{asked} takes no box of a face: name the detector {' or '.join(BOX_DETECTORS)}"
+    return missing
+
+
+def box_detector(asked: str = "auto") -> str:
+    """Return the name of a `BoxDetector` for a setting, which `missing_box_detector` must have found."""
+    return next(n for n in BOX_DETECTORS if DETECTORS[n].missing() is None) if asked == "auto" else asked
 
 
 @functools.cache
@@ -189,8 +241,16 @@ class FANDetector:
         if len(boxes) == 0:
             return None
         largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-        points = self._network.get_landmarks_from_image(frame_u8, detected_faces=[largest])[0]
-        return Face(np.asarray(points, dtype=np.float32))
+        return Face(self.landmarks_in(frame_u8, largest))
+
+    def surest_box(self, frame_u8: NDArray[np.uint8]) -> Any:
+        boxes = self._network.face_detector.detect_from_image(frame_u8.copy())
+        # The fifth number of a box is its confidence.
+        return max(boxes, key=lambda box: float(box[4]), default=None)
+
+    def landmarks_in(self, frame_u8: NDArray[np.uint8], box: Any) -> Landmarks68:
+        points = self._network.get_landmarks_from_image(frame_u8, detected_faces=[box])[0]
+        return np.asarray(points, dtype=np.float32)
 
 
 class DlibDetector:
@@ -206,9 +266,16 @@ class DlibDetector:
         boxes = self._boxes(frame_u8, 1)
         if len(boxes) == 0:
             return None
-        shape = self._points(frame_u8, max(boxes, key=lambda box: box.area()))
+        return Face(self.landmarks_in(frame_u8, max(boxes, key=lambda box: box.area())))
+
+    def surest_box(self, frame_u8: NDArray[np.uint8]) -> Any:
+        boxes, confidences, _ = self._boxes.run(frame_u8, 1, 0.0)
+        return boxes[int(np.argmax(confidences))] if len(boxes) else None
+
+    def landmarks_in(self, frame_u8: NDArray[np.uint8], box: Any) -> Landmarks68:
         # In dlib the centre of the first pixel is (0, 0); here it is (0.5, 0.5).
-        return Face(np.array([(p.x + 0.5, p.y + 0.5) for p in shape.parts()], dtype=np.float32))
+        parts = self._points(frame_u8, box).parts()
+        return np.array([(p.x + 0.5, p.y + 0.5) for p in parts], dtype=np.float32)
 
 
 DETECTORS: Mapping[str, _Kind] = {
@@ -216,3 +283,5 @@ DETECTORS: Mapping[str, _Kind] = {
     "mediapipe": _Kind(_open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",), _missing_mediapipe),
     "dlib": _Kind(_open_dlib, ("dlib",), "dlib-bin", ("dlib-68",)),
 }
+# Those that are a `BoxDetector`; MediaPipe finds the face itself.
+BOX_DETECTORS = ("fan", "dlib")

@@ -64,6 +64,7 @@ class Record:
     `masks_sha256` and `captions` identify what the metric used besides the frames; they are None or empty if it used
     none. `conditions` holds the metric's own facts, see `Metric.conditions`. `file_sha256` is the SHA-256 of the Python
     file that holds the metric, if the user named a file; `as_dict` leaves it out otherwise.
+    `instead_of` is the metric that was asked for, if this one is its fallback; `as_dict` leaves it out otherwise.
     """
 
     metric: str
@@ -86,12 +87,15 @@ class Record:
     captions: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
     undefined: str = ""
+    instead_of: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types only, which JSON and Parquet metadata can hold."""
         plain = {**asdict(self), "frames_dropped": list(self.frames_dropped)}
         if self.file_sha256 is None:
             del plain["file_sha256"]
+        if self.instead_of is None:
+            del plain["instead_of"]
         return plain
 
 

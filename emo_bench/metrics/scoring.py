@@ -32,6 +32,7 @@ class _Column:
     cls: type[Metric]
     metric: Metric | None
     missing: str | None
+    instead_of: str | None = None
     parts: list[Scores] = field(default_factory=list)
 
     @property
@@ -64,7 +65,9 @@ class Scorer:
         if not metrics:
             raise UserError("no metric asked for")
         self._settings = settings or Settings()
-        self._columns = [_open_column(cls, self._settings) for cls in _resolve(metrics, self._settings)]
+        self._columns = [
+            _open_column(cls, self._settings, asked) for cls, asked in _resolve(metrics, self._settings).items()
+        ]
         self._threads = Threads(None if self._settings.device == "cpu" else 1)
         self._before: Batch | None = None
         self._region = region
@@ -165,6 +168,7 @@ class Scorer:
             captions={name: getattr(captions, name) for name in info.captions} if captions else {},
             conditions=conditions_of(column.metric) if column.metric else {},
             undefined=info.undefined,
+            instead_of=column.instead_of,
         )
 
     def _too_small(self, column: _Column) -> str:
@@ -217,19 +221,22 @@ def score(
     return scorer.table()
 
 
-def _resolve(metrics: Sequence[str], settings: Settings) -> list[type[Metric]]:
-    """Return the requested metrics without duplicates, each missing one replaced by its fallback."""
-    resolved: dict[type[Metric], None] = {}
-    for name in metrics:
-        chosen = metric_class(name)
+def _resolve(metrics: Sequence[str], settings: Settings) -> dict[type[Metric], str | None]:
+    """Return the metrics to score without duplicates; a fallback comes with the id of the metric that it replaces."""
+    resolved: dict[type[Metric], str | None] = {}
+    asked = [metric_class(name) for name in metrics]
+    for chosen in asked:
         if missing_for(chosen, settings) and chosen.info.fallback:
             fallback = metric_class(chosen.info.fallback)
-            chosen = chosen if missing_for(fallback, settings) else fallback
+            if not missing_for(fallback, settings):
+                # The fallback may also have been asked for by its own id.
+                resolved.setdefault(fallback, None if fallback in asked else chosen.info.id)
+                continue
         resolved[chosen] = None
     require_distinct(resolved)
-    return list(resolved)
+    return resolved
 
 
-def _open_column(cls: type[Metric], settings: Settings) -> _Column:
+def _open_column(cls: type[Metric], settings: Settings, instead_of: str | None) -> _Column:
     missing = missing_for(cls, settings)
-    return _Column(cls, None if missing else open_metric(cls, settings), missing)
+    return _Column(cls, None if missing else open_metric(cls, settings), missing, instead_of)

@@ -80,13 +80,18 @@ class MultiScaleSSIM(Metric):
         averages = np.empty((len(batch), len(SCALE_WEIGHTS)))
         averages[:, 0] = _finest(batch, self.device, None)[:, 1]
         for i, (frame, reference) in enumerate(zip(batch.frames, batch.side("reference"), strict=True)):
-            x, y = _to_planes(frame, self.device), _to_planes(reference, self.device)
+            x, y = to_planes(frame, self.device), to_planes(reference, self.device)
             for scale in range(1, len(SCALE_WEIGHTS)):
-                x, y = _halved(x), _halved(y)
-                similarity, contrast = _averages(x, y, None)
+                x, y = halved(x), halved(y)
+                similarity, contrast = averages_by_channel(x, y).mean(axis=1)
                 averages[i, scale] = contrast
             averages[i, -1] = similarity
-        return np.asarray((np.maximum(averages, 0.0) ** np.array(SCALE_WEIGHTS)).prod(axis=1))
+        return product_of_scales(averages)
+
+
+def product_of_scales(averages: Scores) -> Scores:
+    """Compute equation 7 from the factors of the scales, finest first ``[..., 5]``; a negative factor counts as 0."""
+    return np.asarray((np.maximum(averages, 0.0) ** np.array(SCALE_WEIGHTS)).prod(axis=-1))
 
 
 def _finest(batch: Batch, device: str, region: NDArray[np.bool_] | None) -> Scores:
@@ -95,17 +100,20 @@ def _finest(batch: Batch, device: str, region: NDArray[np.bool_] | None) -> Scor
     def measured() -> Scores:
         masks = [None] * len(batch) if region is None else list(region)
         sides = zip(batch.frames, batch.side("reference"), masks, strict=True)
-        pairs = [_averages(_to_planes(x, device), _to_planes(y, device), mask) for x, y, mask in sides]
-        return np.array(pairs).reshape(-1, 2)
+        pairs = [averages_by_channel(to_planes(x, device), to_planes(y, device), mask) for x, y, mask in sides]
+        return np.array(pairs).reshape(-1, 2, 3).mean(axis=2)
 
     return batch.once(("structural similarity", device, region is not None), measured)
 
 
-def _averages(x: _Planes, y: _Planes, mask: NDArray[np.bool_] | None) -> tuple[float, float]:
-    """Compute two frames' mean SSIM and mean contrast-structure term; NaN if the mask [H,W] leaves no window."""
+def averages_by_channel(x: _Planes, y: _Planes, mask: NDArray[np.bool_] | None = None) -> Scores:
+    """Compute two frames' mean SSIM and mean contrast-structure term in each channel: float64 ``[2, 3]``.
+
+    Only pixels whose window lies inside the frame count. NaN if the mask ``[H, W]`` leaves no window.
+    """
     rows = x.shape[0] if isinstance(x, np.ndarray) else x.shape[1]
     step = max(TAPS, STRIP_PIXELS // x.shape[1]) if isinstance(x, np.ndarray) else rows
-    total, count = np.zeros(2), 0
+    total, count = np.zeros((2, 3)), 0
     for top in range(0, rows - TAPS + 1, step):
         below = min(top + step + TAPS - 1, rows)
         part = (slice(top, below),) if isinstance(x, np.ndarray) else (slice(None), slice(top, below))
@@ -115,7 +123,7 @@ def _averages(x: _Planes, y: _Planes, mask: NDArray[np.bool_] | None) -> tuple[f
             added, pixels = _sum(values, inner)
             total[k] += added
         count += pixels
-    return (float(total[0] / count), float(total[1] / count)) if count else (float("nan"), float("nan"))
+    return total / count if count else np.full((2, 3), np.nan)
 
 
 def _maps(x: _Planes, y: _Planes) -> tuple[_Planes, _Planes]:
@@ -148,7 +156,8 @@ def _maps(x: _Planes, y: _Planes) -> tuple[_Planes, _Planes]:
     return product, contrast
 
 
-def _to_planes(frame: NDArray[np.uint8], device: str) -> _Planes:
+def to_planes(frame: NDArray[np.uint8], device: str) -> _Planes:
+    """Return a frame ``[H, W, 3]`` in the form that `averages_by_channel` takes on this device."""
     if device == "cpu" and cv2.missing() is None:
         return frame
     import torch
@@ -162,7 +171,7 @@ def _centred(planes: _Planes) -> _Planes:
     return planes - MIDDLE
 
 
-def _halved(planes: _Planes) -> _Planes:
+def halved(planes: _Planes) -> _Planes:
     """Compute the mean of each 2x2 pixels."""
     if isinstance(planes, np.ndarray):
         height, width = planes.shape[0] // 2, planes.shape[1] // 2
@@ -186,15 +195,15 @@ def _window_means(planes: _Planes) -> _Planes:
     return torch.nn.functional.conv2d(down, taps.view(1, 1, 1, TAPS))[:, 0]
 
 
-def _sum(values: _Planes, mask: NDArray[np.bool_] | None) -> tuple[float, int]:
-    """Compute the sum over channels and the mask's pixels, and the number of summed values."""
+def _sum(values: _Planes, mask: NDArray[np.bool_] | None) -> tuple[Scores, int]:
+    """Compute each channel's sum over the mask's pixels, and the number of pixels."""
     if isinstance(values, np.ndarray):
         inner = None if mask is None else np.ascontiguousarray(mask, np.uint8)
         count = values.shape[0] * values.shape[1] if inner is None else int(np.count_nonzero(inner))
-        return sum(cv2.mean(values, inner)[:3]) * count, 3 * count
+        return np.array(cv2.mean(values, inner)[:3]) * count, count
     import torch
 
-    doubles = values.double()
+    doubles = values.double().flatten(1)
     if mask is not None:
-        doubles = doubles[:, torch.from_numpy(np.ascontiguousarray(mask)).to(values.device)]
-    return float(doubles.sum()), doubles.numel()
+        doubles = doubles[:, torch.from_numpy(np.ascontiguousarray(mask)).to(values.device).flatten()]
+    return doubles.sum(dim=1).cpu().numpy(), doubles.shape[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -13,19 +13,22 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
-from emo_bench.metrics.conventions import Background, Convention, find_convention, lay_on, resized
+from emo_bench.metrics.conventions import Convention, find_convention
 from emo_bench.metrics.metric import NO_BACKEND
-from emo_bench.metrics.registry import may_use_clip, scored_class
-from emo_bench.metrics.watched import aggregated
+from emo_bench.metrics.preparing import Background
+from emo_bench.metrics.registry import may_use_clip, metric_class, scored_class
+from emo_bench.metrics.watched import aggregated, missing_for
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import AGAIN, load_run
+from emo_bench.runs.frame_preparation import prepared
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.text.csv_text import csv_text
 from emo_bench.video.frame_source import FrameSource, in_batches, match, open_frames
 from emo_bench.video.lossless import read_lossless
-from emo_bench.video.masks import HALF, open_masks
+from emo_bench.video.masks import open_masks
+from emo_bench.video.mattes import colours_of, has_matte, mattes_of
 
 if TYPE_CHECKING:
     import pandas
@@ -45,7 +48,7 @@ class ScoreRequest:
         metrics: ids, or ``path/to/file.py:Class``; if empty, the metrics of the convention, or the default ones.
         convention: name of a convention; None scores the frames as they are.
         background, region: replace those of the convention.
-        settings: device, detector, CLIP model, captions, frame rate.
+        settings: device, detector, CLIP model, captions.
         mask_labels: the label values of the person, if the masks are label maps.
     """
 
@@ -76,28 +79,22 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     sources = _sources(request, convention)
     scorer = Scorer(
         metrics,
-        settings=_settings(request, sources),
+        settings=request.settings,
         resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
-        background=convention.background,
+        background=convention.background_label,
         region=convention.region,
     )
     frames = sources[0]
     assert frames is not None
     with track_progress(len(frames), "score") as advance:
         for names, parts in in_batches(sources, BATCH):
-            scorer.add(*_prepared(names, parts, convention))
+            scorer.add(*prepared(names, parts, convention))
             advance(len(names))
     table = scorer.table()
     table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
     table.attrs["identical"] = identical_frames(table)
     table.attrs["notes"] = _notes(request, convention, table, sources)
     return table
-
-
-def _settings(request: ScoreRequest, sources: Sequence[FrameSource | None]) -> Settings:
-    """Return the request's settings; the frame rate is that of the first video if the user gives none."""
-    rates = (request.settings.fps, *(source.fps for source in sources if source))
-    return replace(request.settings, fps=next((rate for rate in rates if rate is not None), None))
 
 
 def _notes(
@@ -110,6 +107,8 @@ def _notes(
             for metric, found in table.attrs["identical"].items()
         ),
         *_undefined(table),
+        *_replaced(request.settings, table),
+        *_other_than_the_source(convention, table),
         *(note for source in sources if source for note in source.notes),
         *_unused(request, convention),
     ]
@@ -123,6 +122,28 @@ def _undefined(table: pandas.DataFrame) -> list[str]:
         why = scored_class(metric).info.undefined
         if record["frames_dropped"] and record["backend"]["name"] != NO_BACKEND and why:
             notes.append(f"{metric}: undefined in {len(record['frames_dropped'])} of {len(table)} frames: {why}")
+    return notes
+
+
+def _replaced(settings: Settings, table: pandas.DataFrame) -> list[str]:
+    """Say which metrics were replaced by another one, and why."""
+    return [
+        f"{record['instead_of']}: {missing_for(metric_class(record['instead_of']), settings)}; {metric} is scored "
+        f"instead: it is another quantity, do not compare it with any {record['instead_of']}"
+        for metric, record in table.attrs["records"].items()
+        if "instead_of" in record
+    ]
+
+
+def _other_than_the_source(convention: Convention, table: pandas.DataFrame) -> list[str]:
+    """Say where the scores of a convention are not what its source's code computes."""
+    notes = []
+    for metric, record in table.attrs["records"].items():
+        used, theirs = record["backend"]["name"], convention.backends.get(metric)
+        if metric in convention.stands_for and used != NO_BACKEND:
+            notes.append(f"{metric}: stands for {convention.stands_for[metric]}; here by {used}")
+        elif theirs not in (None, used) and used != NO_BACKEND:
+            notes.append(f"{metric}: {convention.name} uses {theirs}, here {used}: the numbers cannot be compared")
     return notes
 
 
@@ -181,6 +202,8 @@ def write_scores(table: pandas.DataFrame, folder: Path) -> list[Path]:
 
 
 def _convention(request: ScoreRequest) -> Convention:
+    from dataclasses import replace
+
     if request.convention is None:
         chosen = Convention("none", "the frames as they are", (), DEFAULT_METRICS)
     else:
@@ -204,15 +227,19 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
         return run_sources(request.frames, convention)
     frames = open_frames(request.frames)
     reference = None if request.reference is None else match(open_frames(request.reference), frames)
-    masks = None
-    if convention.needs_masks:
-        if request.masks is None:
-            raise UserError(
-                f"convention {convention.name} with background {convention.background} and region "
-                f"{convention.region} needs the person's masks: give --masks"
-            )
-        masks = match(open_masks(request.masks, request.mask_labels), frames)
-    return [frames, reference, masks]
+    if not convention.needs_masks:
+        return [frames, reference, None]
+    own_matte = convention.changes_reference_only and reference is not None and has_matte(reference)
+    if request.masks is not None:
+        masks = match(open_masks(request.masks, request.mask_labels, soft=convention.blends), frames)
+    elif own_matte and reference is not None:
+        masks = mattes_of(reference)
+    else:
+        raise UserError(
+            f"convention {convention.name} with background {convention.background} and region "
+            f"{convention.region} needs the person's masks: give --masks"
+        )
+    return [frames, colours_of(reference) if own_matte and reference is not None else reference, masks]
 
 
 def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
@@ -233,18 +260,18 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
     size = int(identity["resolution_px"])
     _require_size(run, size)
     test = [int(i) for i in finished.scores.index]
+    face_px = convention.size_px or size
 
     def masks() -> Iterator[FrameU8]:
         for i in test:
-            mask = (
-                capture.track.foreground(i, size)
-                if convention.region != "face"
-                else face_mask(capture.track.landmarks68[i] * (size / capture.size_px), size)
-            )
+            if convention.region == "face":
+                mask = face_mask(capture.track.landmarks68[i] * (face_px / capture.size_px), face_px)
+            else:
+                mask = capture.track.foreground(i, size)
             yield np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
 
     def source(title: str, read: object) -> FrameSource:
-        return FrameSource(f"{title} of {run}", tuple(test), read, False, fps=capture.fps)  # type: ignore[arg-type]
+        return FrameSource(f"{title} of {run}", tuple(test), read, by_name=False)  # type: ignore[arg-type]
 
     return [
         source("frames", lambda: read_lossless(run / RENDER)),
@@ -273,39 +300,3 @@ def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
     mask = np.zeros((size_px, size_px), dtype=np.uint8)
     hull = cv2.convexHull(np.round(landmarks68_px).astype(np.int32))
     return np.asarray(cv2.fillConvexPoly(mask, hull, 1) > 0)
-
-
-def _prepared(
-    names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], convention: Convention
-) -> tuple[np.ndarray, np.ndarray | None, Sequence[int | str], np.ndarray | None]:
-    """Prepare a batch for the convention; return frames, reference, names and region."""
-    frames, reference, masks = (None if part is None else _stacked(part) for part in parts)
-    assert frames is not None
-    if convention.size_px is not None:
-        frames, reference, masks = (
-            None if part is None else resized(part, convention.size_px, convention.resize_filter)
-            for part in (frames, reference, masks)
-        )
-        assert frames is not None
-    if masks is None:
-        return frames, reference, names, None
-    inside = masks[..., 0] >= HALF
-    if inside.shape != frames.shape[:3]:
-        raise UserError(f"masks are {inside.shape[2]}x{inside.shape[1]} px, frames {frames.shape[2]}x{frames.shape[1]}")
-    for name, mask in zip(names, inside, strict=True):
-        if not mask.any():
-            raise UserError(
-                f"the mask of frame {name} is empty: no pixel of the person can be scored; leave "
-                "the frame out, or fix its mask"
-            )
-    frames = lay_on(frames, inside, convention.background)
-    reference = None if reference is None else lay_on(reference, inside, convention.background)
-    return frames, reference, names, None if convention.region == "full frame" else inside
-
-
-def _stacked(frames: list[FrameU8]) -> np.ndarray:
-    sizes = {frame.shape for frame in frames}
-    if len(sizes) > 1:
-        shown = " and ".join(f"{width}x{height}" for height, width, _ in sorted(sizes)[:2])
-        raise UserError(f"the frames have several sizes ({shown} px): resize them to one first")
-    return np.stack(frames)

@@ -51,13 +51,14 @@ EMPTY = "empty"
 ZERO_ONE, SOFT, COLOUR, ALPHA, LABELS = ("of 0 and 1", "of 0 to 255", "in the colour", "in the alpha", "of labels")
 
 
-def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
+def open_masks(path: Path, labels: Sequence[int] = (), *, soft: bool = False) -> FrameSource:
     """Return masks of a folder of pictures, of one picture, or of a video, as frames.
 
     Args:
         path: their path.
         labels: the person's values in label maps (palette numbers, if the pictures have a palette); empty if the
             pictures are not label maps.
+        soft: whether the levels between black and white are used as they are; only a note depends on it.
 
     Returns:
         A source of uint8 ``[H, W, 3]`` frames with equal channels: levels from ``HALF`` are the person. Reading it
@@ -86,19 +87,20 @@ def open_masks(path: Path, labels: Sequence[int] = ()) -> FrameSource:
                 )
             if kind == EMPTY:
                 kind, first = seen.kind, name
-            _remark(notes, source.title, seen)
+            _remark(notes, source.title, seen, soft)
             yield np.repeat(seen.levels[..., None], 3, axis=2)
 
-    return FrameSource(source.title, source.names, levels, source.by_name, source.files, notes=notes)
+    return FrameSource(source.title, source.names, levels, source.by_name, source.files, notes)
 
 
-def _remark(notes: list[str], title: str, seen: Seen) -> None:
+def _remark(notes: list[str], title: str, seen: Seen, soft: bool) -> None:
     """Add a note once about each decision made for the user."""
     remarks = []
     if seen.kind == ALPHA:
         remarks.append(f"masks of {title}: the alpha of the pictures is the mask")
     if ((seen.levels > 0) & (seen.levels < 255)).any():
-        remarks.append(f"masks of {title} are soft: {HALF} and more of 255 is the person")
+        use = "the reference is blended by them" if soft else f"{HALF} and more of 255 is the person"
+        remarks.append(f"masks of {title} are soft: {use}")
     notes.extend(remark for remark in remarks if remark not in notes)
 
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from emo_bench.cli.app import app
 from emo_bench.errors import UserError
 from emo_bench.metrics import score
-from emo_bench.metrics.conventions import CONVENTIONS, find_convention, lay_on, resized
+from emo_bench.metrics.conventions import CONVENTIONS, find_convention
+from emo_bench.metrics.preparing import lay_on, resized
 from emo_bench.metrics.registry import metric_class
 from emo_bench.runs.frame_scoring import ScoreRequest, face_mask, long_form, score_request, write_scores
 from emo_bench.video.lossless import write_lossless
@@ -57,17 +58,12 @@ def test_a_video_gets_the_same_scores_as_a_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(video["psnr"].to_numpy(), score_request(request)["psnr"].to_numpy())
 
 
-def test_background_and_size_are_what_the_convention_says(tmp_path: Path) -> None:
-    import cv2
-
-    table = score_request(request_of(tmp_path, metrics=("psnr",), convention="pointavatar"))
+def test_a_background_without_a_convention_cuts_both_sides(tmp_path: Path) -> None:
+    table = score_request(request_of(tmp_path, metrics=("psnr",), background="white"))
     white = [np.where(MASKS[..., None], part, 255).astype(np.uint8) for part in (FRAMES, REFERENCE)]
-    big = [[cv2.resize(f, (512, 512), interpolation=cv2.INTER_LINEAR) for f in part] for part in white]
-    expected = [peak_signal_noise_ratio(b, a, data_range=255) for a, b in zip(*big, strict=True)]
-    np.testing.assert_allclose(table["psnr"], expected, atol=0.3)
-    record = table.attrs["records"]["psnr"]
-    assert (record["background"], record["resolution"]) == ("white", "512x512")
-    assert record["resize_filter"] == "bilinear to 512 px"
+    expected = [peak_signal_noise_ratio(b, a, data_range=255) for a, b in zip(*white, strict=True)]
+    np.testing.assert_allclose(table["psnr"], expected)
+    assert table.attrs["records"]["psnr"]["background"] == "white"
 
 
 def test_a_convention_that_needs_masks_says_so(tmp_path: Path) -> None:
@@ -118,8 +114,8 @@ def test_lay_on_and_resized() -> None:
     assert lay_on(FRAMES, MASKS, "as filmed") is FRAMES
     assert resized(FRAMES, 16, "area").shape == (20, 16, 16, 3)
     np.testing.assert_allclose(resized(FRAMES, 16, "area").mean(), FRAMES.mean(), atol=1.0)
-    with pytest.raises(UserError, match="resizes"):
-        resized(FRAMES[:, :16], 16, "area")
+    assert resized(FRAMES[:, :16], 16, "area").shape == (20, 16, 16, 3)
+    assert resized(FRAMES[:, :16], 32, "area").shape == (20, 16, 32, 3)
 
 
 def test_face_mask_is_the_hull_of_the_landmarks() -> None:
