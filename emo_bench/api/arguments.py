@@ -99,6 +99,15 @@ def _whole_number(value: object) -> int:
         raise ValueError("a whole number") from error
 
 
+def _number(value: object) -> float:
+    try:
+        if isinstance(value, (bool, str)):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ValueError("a number") from error
+
+
 def _true_or_false(value: object) -> bool:
     try:
         if not isinstance(value, bool) and operator.index(value) not in (0, 1):  # type: ignore[arg-type]
@@ -144,6 +153,7 @@ def _paths(value: object) -> str | list[str]:
 _CHECKS: dict[Any, Callable[[Any], object]] = {
     str: _text,
     int: _whole_number,
+    float: _number,
     bool: _true_or_false,
     str | PathLike[str]: _path,
     Mapping[str, Value]: _settings,

@@ -15,6 +15,8 @@ from emo_bench.runs.finished import FinishedRun, find_runs
 from emo_bench.runs.finished import load_run as open_run
 from emo_bench.runs.settings import ANY_CLIP, Value, sorted_settings
 
+LEAST_FPS, MOST_FPS = 1.0, 1000.0
+
 if TYPE_CHECKING:
     from emo_bench.runs.plan import EditRequest
     from emo_bench.runs.runner import MadeRuns
@@ -160,6 +162,7 @@ def score(
     detector: str = "auto",
     clip: str = ANY_CLIP,
     device: str | None = None,
+    fps: float | None = None,
 ) -> FrameScores:
     """Score frames that were made anywhere. ``emo-bench score`` calls this function.
 
@@ -176,6 +179,7 @@ def score(
         detector: landmark detector: ``"auto"``, ``"fan"``, ``"mediapipe"`` or ``"dlib"``.
         clip: CLIP model of the CLIP scores, as ``settings["clip"]`` in :func:`run`; ``"auto"`` is the first one here.
         device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
+        fps: frames per second, for metrics of motion as it is seen; None is the video's own.
 
     Returns:
         The scores: one row per frame, one column per metric.
@@ -195,6 +199,8 @@ def score(
     if (prompt is None) != (source_prompt is None):
         raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
     captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
+    if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
+        raise UserError(f"fps is {fps:g}: give frames per second, {LEAST_FPS:g} to {MOST_FPS:g}")
     request = ScoreRequest(
         frames=Path(frames),
         reference=_path(reference),
@@ -204,7 +210,7 @@ def score(
         convention=convention,
         background=background,
         region=region,
-        settings=Settings(chosen_device(device), detector, clip, captions),
+        settings=Settings(chosen_device(device), detector, clip, captions, fps),
     )
     return FrameScores(score_request(request))
 

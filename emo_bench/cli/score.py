@@ -68,6 +68,10 @@ def score(
     clip: Annotated[
         str, typer.Option(help="CLIP model: ViT-L-14, ViT-B-32, portraits, a folder, or auto (the first one found).")
     ] = "auto",
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frames per second of pictures, for metrics such as jod. Videos have their own."),
+    ] = None,
     device: Device = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the scores to this folder, as Parquet and CSV.")
@@ -99,6 +103,7 @@ def score(
             "--region": region,
             "--background": background,
             "--out": out,
+            "--fps": fps,
         }
         _refuse("--actor takes these from the protocol", not_for_runs)
         if detector != "auto":
@@ -140,6 +145,7 @@ def score(
             detector=detector,
             clip=clip,
             device=device,
+            fps=fps,
         )
         written = [] if out is None else scored.write(out)
     _show(scored.scores)

@@ -37,12 +37,14 @@ class Settings:
         clip: the name of the CLIP model; "auto" is the first of ViT-L-14, ViT-B-32, portraits (this project's own)
             whose weights are on this machine; or a folder with open_clip_config.json and open_clip_model.safetensors.
         captions: the captions of the edit, if the scoring has one.
+        fps: frames per second of the video, if it is known.
     """
 
     device: str = "cpu"
     detector: str = "auto"
     clip: str = "auto"
     captions: Captions | None = None
+    fps: float | None = None
 
 
 class Batch:

@@ -18,6 +18,7 @@ from emo_bench.plug_ins.check import Check
 RELATIVE, ABSOLUTE = 2e-4, 2e-5
 CAPTIONS = Captions("a photo of a person", "a bronze statue of a person")
 SEED = 0
+FPS = 25.0
 
 
 def check_metric(name: str, reference: FramesU8) -> Iterator[Check]:
@@ -31,7 +32,7 @@ def check_metric(name: str, reference: FramesU8) -> Iterator[Check]:
         UserError: there is no such metric, its class lacks something, or it cannot run here.
     """
     cls = metric_class(name)
-    settings = Settings(captions=CAPTIONS)
+    settings = Settings(captions=CAPTIONS, fps=FPS)
     missing = missing_for(cls, settings, show_traceback=False)
     if missing is not None:
         raise UserError(f"metric {cls.info.id} cannot be tried here: {missing}")

@@ -50,6 +50,7 @@ _BUILT_IN = {
     "clip_text": "emo_bench.metrics.clip:ClipText",
     "warping_error": "emo_bench.metrics.flow:WarpingError",
     "flicker": "emo_bench.metrics.flow:Flicker",
+    "jod": "emo_bench.metrics.jod:JOD",
     "psnr-eps": "emo_bench.metrics.quirks:PSNRWithEpsilon",
     "psnr-channels": "emo_bench.metrics.quirks:ChannelPSNR",
     "psnr-batch16": "emo_bench.metrics.quirks:BatchPSNR",

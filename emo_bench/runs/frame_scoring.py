@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -48,7 +48,7 @@ class ScoreRequest:
         metrics: ids, or ``path/to/file.py:Class``; if empty, the metrics of the convention, or the default ones.
         convention: name of a convention; None scores the frames as they are.
         background, region: replace those of the convention.
-        settings: device, detector, CLIP model, captions.
+        settings: device, detector, CLIP model, captions, frame rate.
         mask_labels: the label values of the person, if the masks are label maps.
     """
 
@@ -79,7 +79,7 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     sources = _sources(request, convention)
     scorer = Scorer(
         metrics,
-        settings=request.settings,
+        settings=_settings(request, sources),
         resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
         background=convention.background_label,
         region=convention.region,
@@ -95,6 +95,12 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     table.attrs["identical"] = identical_frames(table)
     table.attrs["notes"] = _notes(request, convention, table, sources)
     return table
+
+
+def _settings(request: ScoreRequest, sources: Sequence[FrameSource | None]) -> Settings:
+    """Return the request's settings; the frame rate is that of the first video if the user gives none."""
+    rates = (request.settings.fps, *(source.fps for source in sources if source))
+    return replace(request.settings, fps=next((rate for rate in rates if rate is not None), None))
 
 
 def _notes(
@@ -202,8 +208,6 @@ def write_scores(table: pandas.DataFrame, folder: Path) -> list[Path]:
 
 
 def _convention(request: ScoreRequest) -> Convention:
-    from dataclasses import replace
-
     if request.convention is None:
         chosen = Convention("none", "the frames as they are", (), DEFAULT_METRICS)
     else:
@@ -271,7 +275,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
             yield np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
 
     def source(title: str, read: object) -> FrameSource:
-        return FrameSource(f"{title} of {run}", tuple(test), read, by_name=False)  # type: ignore[arg-type]
+        return FrameSource(f"{title} of {run}", tuple(test), read, False, fps=capture.fps)  # type: ignore[arg-type]
 
     return [
         source("frames", lambda: read_lossless(run / RENDER)),

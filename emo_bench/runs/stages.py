@@ -116,7 +116,7 @@ def score(job: Job) -> None:
         enlarged = job.method.resolution_px > job.capture.size_px
         scorer = Scorer(
             job.protocol.scoring.metrics,
-            settings=Settings(device=job.device, clip=job.clip, captions=_captions(job)),
+            settings=Settings(device=job.device, clip=job.clip, captions=_captions(job), fps=job.capture.fps),
             resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
             background=job.protocol.scoring.background,
         )

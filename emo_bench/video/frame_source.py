@@ -26,6 +26,7 @@ class FrameSource:
             read.
         by_name: whether the names determine which frames of two sources belong together.
         files: the pictures, in the order of ``names``; empty if the frames are not single files.
+        fps: frames per second of a video; None for pictures.
         notes: facts that a user should know about the frames, one sentence each; complete after all frames have been
             read.
     """
@@ -35,6 +36,7 @@ class FrameSource:
     open: Callable[[], Iterator[FrameU8]]
     by_name: bool
     files: tuple[Path, ...] = ()
+    fps: float | None = None
     notes: list[str] = field(default_factory=list, compare=False)
 
     def __len__(self) -> int:
@@ -69,7 +71,7 @@ def _open_video(path: Path) -> FrameSource:
             notes.append(note)
 
     names = tuple(range(info.frames))
-    return FrameSource(str(path), names, lambda: decode_video(info, add_note), by_name=False, notes=notes)
+    return FrameSource(str(path), names, lambda: decode_video(info, add_note), False, fps=float(info.fps), notes=notes)
 
 
 def match(source: FrameSource, frames: FrameSource) -> FrameSource:

@@ -90,7 +90,7 @@ def open_masks(path: Path, labels: Sequence[int] = (), *, soft: bool = False) ->
             _remark(notes, source.title, seen, soft)
             yield np.repeat(seen.levels[..., None], 3, axis=2)
 
-    return FrameSource(source.title, source.names, levels, source.by_name, source.files, notes)
+    return FrameSource(source.title, source.names, levels, source.by_name, source.files, notes=notes)
 
 
 def _remark(notes: list[str], title: str, seen: Seen, soft: bool) -> None:

@@ -16,7 +16,7 @@ from emo_bench.metrics import Captions, Settings, list_metrics, score
 from emo_bench.metrics.registry import metric_class
 
 FramesU8 = NDArray[np.uint8]
-SETTINGS = Settings(captions=Captions("a photo of a woman", "a bronze statue of a woman"))
+SETTINGS = Settings(captions=Captions("a photo of a woman", "a bronze statue of a woman"), fps=25.0)
 AT_HAND = [state.info.id for state in list_metrics() if state.missing is None]
 COUNT, SIZE = 7, 192
 
@@ -106,7 +106,9 @@ def test_identical_frames_have_the_best_score(metric: str) -> None:
 def test_a_gpu_gives_the_same_numbers(metric: str) -> None:
     frames, reference = damaged("blur", 1.0), real_frames()
     here = score(frames, reference, metrics=(metric,), settings=SETTINGS)[metric]
-    there = score(frames, reference, metrics=(metric,), settings=Settings("cuda", captions=SETTINGS.captions))[metric]
+    there = score(
+        frames, reference, metrics=(metric,), settings=Settings("cuda", captions=SETTINGS.captions, fps=SETTINGS.fps)
+    )[metric]
     np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-3)
 
 
