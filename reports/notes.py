@@ -1,16 +1,78 @@
-"""The notes below a table: what is not ranked and why."""
+"""The notes below a table: what is n/a and why, what is not ranked, and on which frames the ranks are."""
 
 from __future__ import annotations
 
-from reports.numbers import metric_label
-from reports.ranking import Group, obstacle
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from reports.ground import is_measured
+from reports.numbers import metric_label, percent
+from reports.ranking import Group, common_frames, few_scores, obstacle
+from reports.rows import Row
+
+
+def score_notes(group: Group) -> list[str]:
+    """What a reader of the scores and the ranks of a table should know, one sentence each."""
+    return [*absent_notes(group.rows), *rank_notes(group)]
+
+
+def absent_notes(rows: Sequence[Row]) -> list[str]:
+    """Why scores are n/a, one sentence for each metric and reason."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for metric, cell in row.cells.items():
+            if cell.reason:
+                found[metric, cell.reason][row.subject_title].append(_name(row, rows))
+    return [
+        f"{metric_label(metric)} is n/a for {_listed(subjects)}: {reason}."
+        for (metric, reason), subjects in found.items()
+    ]
 
 
 def rank_notes(group: Group) -> list[str]:
-    """What a reader of the ranks should know, one sentence each."""
-    return [
-        f"Actor {rows[0].subject_title}, {metric_label(metric)}: not ranked, because the records differ in {gap}."
-        for metric in group.metrics
-        for rows in group.subjects
-        if (gap := obstacle(rows, metric)) is not None
+    """Which rows are not ranked, and on which frames the ranks are where that is not all of them."""
+    return [note for metric in group.metrics for rows in group.subjects for note in _rank_notes(rows, metric)]
+
+
+def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
+    if len(rows) < 2 or not is_measured(rows[0].cells[metric].record):
+        return []
+    about = f"Actor {rows[0].subject_title}, {metric_label(metric)}"
+    gap = obstacle(rows, metric)
+    if gap is not None:
+        return [f"{about}: not ranked, because {gap}."]
+    each = [[row] for row in rows]
+    few, common = few_scores(each, metric), common_frames(each, metric)
+    why = rows[0].cells[metric].record.get("undefined", "")
+    notes = [
+        f"{about}: {_name(rows[i], rows)} is not ranked, because it has a score on only {percent(share)} of the frames"
+        + (f" (no score: {why})." if why else ".")
+        for i, share in few.items()
+        if share > 0
     ]
+    ranked = [row for i, row in enumerate(rows) if i not in few]
+    if any((common != ~np.isnan(row.scores(metric))).any() for row in ranked):
+        lacking = {_name(row, rows): row.cells[metric].dropped for row in ranked}
+        listed = ", ".join(f"{name} has none on {count}" for name, count in lacking.items() if count)
+        notes.append(
+            f"{about}: ranked on the {int(common.sum())} of {len(common)} frames on which all ranked rows have a "
+            f"score; {listed}. The printed means are over the frames of each row."
+        )
+    return notes
+
+
+def _name(row: Row, rows: Sequence[Row]) -> str:
+    """The row's title, with the profile and the seed if another row of the subject has the same title."""
+    alike = sum(other.title == row.title and other.subject == row.subject for other in rows)
+    return f"{row.title} ({row.identity['profile']}, seed {row.seed})" if alike > 1 else row.title
+
+
+def _listed(subjects: dict[str, list[str]]) -> str:
+    """``Mean frame (actors 1, 2), INSTA (actor 2)``."""
+    actors: dict[str, list[str]] = defaultdict(list)
+    for subject, names in subjects.items():
+        for name in dict.fromkeys(names):
+            actors[name].append(subject)
+    return ", ".join(f"{name} (actor{'s' * (len(on) > 1)} {', '.join(on)})" for name, on in actors.items())

@@ -83,6 +83,17 @@ def number(value: float) -> str:
     return f"{value:.{min(max(digits, 0), 4)}f}"
 
 
+def percent(share: float) -> str:
+    """A share as ``97.4 %``; it is rounded down, so that only all is ``100 %``."""
+    tenths = math.floor(share * 1000 + 1e-6)
+    return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths / 10:.1f} %"
+
+
+def share_heading(cell: Cell) -> str:
+    """The heading of the column with the share of the frames that have a score, as in ``F-LMD: frames scored``."""
+    return f"{metric_label(cell.record['metric'])}: frames scored"
+
+
 def span(low: float, high: float) -> str:
     """An interval in brackets."""
     return f"[{number(low)}, {number(high)}]"

@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_bench.metrics.aggregation import unknown_rule, video_score
 from emo_bench.metrics.comparability import difference, kind, require_comparable
 from emo_bench.runs.finished import FinishedRun
-from reports.ground import Subject, table_key
+from emo_bench.statistics.differences import ROUNDING
+from reports.ground import Subject, is_measured, table_key
 from reports.rows import Row, repeats, same_seed
 
+# A row with a score on a smaller share of the frames is not ranked.
 RANKED_SHARE = 0.5
+# Neither is a row that lacks more than this share of the frames that another row has: it could win by failing where
+# the others are bad.
+LOST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,10 @@ class Average:
         """The mean over subjects, which have equal weight."""
         return float(np.mean(self.means[metric]))
 
+    def scored_share(self, metric: str) -> float:
+        """The share of the frames that have a score, over all its runs."""
+        return float(np.mean([row.cells[metric].scored_share for rows in self.rows for row in rows]))
+
 
 @dataclass(frozen=True)
 class Group:
@@ -66,6 +76,19 @@ class Group:
     def metrics(self) -> list[str]:
         """Metric ids of all rows."""
         return list(self.rows[0].cells)
+
+    @cached_property
+    def incomplete(self) -> list[str]:
+        """The metrics for which a row has no score on some frames; a table says on which share of them it has one.
+
+        The first frame does not count: no metric of neighbouring frames has a score there.
+        """
+        return [
+            metric
+            for metric in self.metrics
+            if is_measured(self.rows[0].cells[metric].record)
+            and any(np.isnan(row.scores(metric)[1:]).any() for row in self.rows)
+        ]
 
     @property
     def ranked(self) -> list[list[tuple[Row, dict[str, int | None]]]]:
@@ -123,9 +146,9 @@ def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
     """Ranks from 1 by position, for the rows of one subject, on the frames for which all ranked rows have a score.
 
     Each run is a row of its own, also if another row is a repeat of it with another seed. Equal means share a rank and
-    the next rank follows without a gap. A row that has a score on less than ``RANKED_SHARE`` of the frames is not
-    ranked, so that it does not take frames from the others. Empty if there is only one row, or if the scores were
-    measured on different things, see :func:`obstacle`.
+    the next rank follows without a gap. A row that lacks scores is not ranked, see :func:`few_scores`, so that it does
+    not take frames from the others. Empty if there is only one row, or if the scores cannot be ranked, see
+    :func:`obstacle`.
 
     Raises:
         UserError: the rows' scores are of different kinds.
@@ -147,7 +170,27 @@ def obstacle(rows: Sequence[Row], metric: str) -> str | None:
     records = [row.cells[metric].record for row in rows]
     if len({kind(record) for record in records}) > 1:
         require_comparable(records)
-    return next((gap for record in records if (gap := difference(records[0], record)) is not None), None)
+    gap = next((gap for record in records if (gap := difference(records[0], record)) is not None), None)
+    return f"the records differ in {gap}" if gap else unknown_rule(records[0])
+
+
+def few_scores(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int, float]:
+    """The contestants that are not ranked because they lack scores: the share of frames with one, by position.
+
+    Args:
+        contestants: the repeats of each contestant on one subject.
+        metric: its id.
+    """
+    shares = _defined(contestants, metric).mean(axis=1)
+    least = max(RANKED_SHARE, float(shares.max()) - LOST_SHARE)
+    return {i: float(share) for i, share in enumerate(shares) if share < least - ROUNDING}
+
+
+def common_frames(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[np.bool_]:
+    """``[N]``: the frames for which all ranked contestants have a score; the ranks are about these."""
+    few = few_scores(contestants, metric)
+    ranked = [i for i in range(len(contestants)) if i not in few]
+    return np.asarray(_defined(contestants, metric)[ranked].all(axis=0)) & bool(ranked)
 
 
 def _rank_averages(contestants: Sequence[Sequence[Sequence[Row]]], metric: str) -> dict[int, int]:
@@ -165,17 +208,27 @@ def _common_means(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int
     """Means by position, on the frames for which all contestants with enough scores have one.
 
     Args:
-        contestants: the repeats of each contestant on one subject; they are averaged frame by frame.
+        contestants: the repeats of each contestant on one subject; the scores of their videos are averaged.
         metric: its id.
     """
-    scores: NDArray[np.float64] = np.stack(
-        [np.mean([row.scores(metric) for row in rows], axis=0) for rows in contestants]
-    )
-    ranked = np.flatnonzero((~np.isnan(scores)).mean(axis=1) >= RANKED_SHARE)
-    common = scores[ranked][:, ~np.isnan(scores[ranked]).any(axis=0)]
-    if not common.size:
+    common = common_frames(contestants, metric)
+    if not common.any():
         return {}
-    return {int(i): float(mean) for i, mean in zip(ranked, common.mean(axis=1), strict=True)}
+    few = few_scores(contestants, metric)
+    return {
+        i: float(
+            np.mean(
+                [video_score(row.cells[metric].record, np.where(common, row.scores(metric), np.nan)) for row in rows]
+            )
+        )
+        for i, rows in enumerate(contestants)
+        if i not in few
+    }
+
+
+def _defined(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[np.bool_]:
+    """``[C, N]``: the frames for which all repeats of a contestant have a score."""
+    return np.stack([~np.isnan([row.scores(metric) for row in rows]).any(axis=0) for rows in contestants])
 
 
 def _ranks(means: dict[int, float], direction: str) -> dict[int, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST
 from emo_bench.statistics import Interval, mean_interval
@@ -26,8 +28,10 @@ EDIT_SCALES = {"sd": 0.01}
 class Cell:
     """A metric of a run: ``interval`` is over all scored frames, ``finite`` over those with a finite score.
 
-    The two differ if frames are identical to the reference, because their PSNR is infinite. ``infinite`` counts these
-    frames, ``dropped`` counts the frames without a score.
+    Its mean is the metric's score of the video, which is not the mean over frames for every metric. The two intervals
+    differ if frames are identical to the reference, because their PSNR is infinite. ``infinite`` counts these frames,
+    ``dropped`` counts the frames without a score, ``frames`` counts all. ``reason`` says why there is no score of the
+    video, and is empty if there is one.
     """
 
     record: dict[str, Any]
@@ -35,6 +39,13 @@ class Cell:
     finite: Interval
     infinite: int
     dropped: int
+    frames: int
+    reason: str
+
+    @property
+    def scored_share(self) -> float:
+        """The share of the frames that have a score."""
+        return 1.0 - self.dropped / max(self.frames, 1)
 
 
 @dataclass(frozen=True)
@@ -172,11 +183,23 @@ def same_seed(rows: Iterable[Row]) -> tuple[Row, Row] | None:
 
 def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:
     infinite = np.isinf(scores)
-    interval = mean_interval(scores)
+    interval = video_interval(record, scores)
     return Cell(
         record=record,
         interval=interval,
-        finite=mean_interval(np.where(infinite, np.nan, scores)) if infinite.any() else interval,
+        finite=video_interval(record, np.where(infinite, np.nan, scores)) if infinite.any() else interval,
         infinite=int(infinite.sum()),
         dropped=int(np.isnan(scores).sum()),
+        frames=len(scores),
+        reason=no_score(record, scores) if np.isnan(interval.mean) else "",
     )
+
+
+def video_interval(record: Mapping[str, Any], scores: NDArray[np.float64]) -> Interval:
+    """The metric's score of the video, with the interval of its mean over frames or of what takes its place."""
+    found = mean_interval(contributions(record, scores))
+    if unknown_rule(record):
+        known = record.get("video_score")
+        n = int((~np.isnan(scores)).sum())
+        return replace(found, mean=math.nan if known is None else float(known), n=n)
+    return found if is_mean(record) else replace(found, mean=video_score(record, scores))

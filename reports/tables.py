@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PER_METRIC = (
     "metric", "metric_version", "direction", "unit", "backend", "backend_sha256", "backend_detail", "resize_filter",
     "mean", "ci95_low", "ci95_high", "ci_block_frames", "n", "n_undefined", "n_infinite", "finite_mean",
+    "scored_share", "reason",
 )  # fmt: skip
 
 
@@ -42,7 +43,9 @@ def read_groups(folders: Sequence[Path]) -> tuple[list[Group], LeftOut]:
 def long_table(folders: Sequence[Path]) -> pandas.DataFrame:
     """One row for each run and metric: the scores, how and on what they were measured, and what the run took.
 
-    ``mean`` is infinite if a score is infinite; ``finite_mean`` leaves infinite scores out.
+    ``mean`` is the metric's score of the video, the mean over frames for most metrics. It is infinite if a score is
+    infinite; ``finite_mean`` leaves infinite scores out. ``scored_share`` is the share of the frames that have a score,
+    and ``reason`` says why there is no mean.
     """
     groups, _ = read_groups(folders)
     return long_rows(groups)
@@ -63,10 +66,14 @@ def long_rows(groups: Sequence[Group]) -> pandas.DataFrame:
 
 
 def wide_table(table: pandas.DataFrame) -> pandas.DataFrame:
-    """A row per run of a :func:`long_table`; columns by metric ``<metric>``, ``_ci95_low``, ``_ci95_high``, ``_n``."""
+    """A row per run of a :func:`long_table`.
+
+    Columns by metric: ``<metric>``, and that with ``_ci95_low``, ``_ci95_high``, ``_n``, ``_scored_share`` and
+    ``_reason``.
+    """
     import pandas
 
-    values = {"mean": "", "ci95_low": "_ci95_low", "ci95_high": "_ci95_high", "n": "_n"}
+    values = {"mean": ""} | {name: f"_{name}" for name in ("ci95_low", "ci95_high", "n", "scored_share", "reason")}
     of_metric = [name for name in table.columns if name in PER_METRIC]
     runs = table.drop(columns=of_metric).drop_duplicates("run").set_index("run", drop=False)
     for metric in table["metric"].unique():
@@ -111,6 +118,8 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "n_undefined": cell.dropped,
         "n_infinite": cell.infinite,
         "finite_mean": cell.finite.mean,
+        "scored_share": cell.scored_share,
+        "reason": cell.reason,
         "fit_s": stages["fit"]["seconds"],
         "fit_attempts": stages["fit"]["attempts"],
         "render_s": stages["render"]["seconds"],

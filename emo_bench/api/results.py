@@ -62,9 +62,16 @@ class FrameScores:
     @property
     def means(self) -> dict[str, float]:
         """The score of the whole video, by the metric's id; NaN where no frame has a score."""
-        from emo_bench.metrics.registry import metric_class
+        from emo_bench.metrics.aggregation import video_scores
 
-        return {name: metric_class(name).aggregate(self.scores[name].to_numpy()) for name in self.records}
+        return video_scores(self.scores)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the video has no score, by the metric's id, for the metrics whose score in :attr:`means` is NaN."""
+        from emo_bench.metrics.aggregation import reasons
+
+        return reasons(self.scores)
 
     @property
     def notes(self) -> list[str]:

@@ -22,20 +22,11 @@ ALL_POINTS, LIPS = slice(0, 68), slice(48, 68)
 OUTER_EYE_CORNERS = (36, 45)
 
 
-class LandmarkDistance(Metric):
-    """Distances between the landmarks of frame and reference; a frame is NaN if either face is not found.
-
-    A subclass chooses which `points` of iBUG's 68 it uses, whether each set is `centred` on its own mean, whether the
-    distances are `summed` instead of averaged, and `size_px`, the length of the frame's longer side to which pixel
-    distances are scaled (None: the frames' own size). Landmarks are detected at the frames' own size.
+class FaceMetric(Metric):
+    """A metric of the faces that the scoring's detector finds in frame and reference.
 
     detector: a name of `DETECTORS`, "auto", or a detector object.
     """
-
-    points: ClassVar[slice] = ALL_POINTS
-    centred: ClassVar[bool] = False
-    summed: ClassVar[bool] = False
-    size_px: ClassVar[int | None] = SIZE_PX
 
     @classmethod
     def missing(cls) -> str | None:
@@ -57,6 +48,20 @@ class LandmarkDistance(Metric):
         else:
             self._finder = FaceFinder(detector)
         self.backend = self._finder.backend
+
+
+class LandmarkDistance(FaceMetric):
+    """Distances between the landmarks of frame and reference; a frame is NaN if either face is not found.
+
+    A subclass chooses which `points` of iBUG's 68 it uses, whether each set is `centred` on its own mean, whether the
+    distances are `summed` instead of averaged, and `size_px`, the length of the frame's longer side to which pixel
+    distances are scaled (None: the frames' own size). Landmarks are detected at the frames' own size.
+    """
+
+    points: ClassVar[slice] = ALL_POINTS
+    centred: ClassVar[bool] = False
+    summed: ClassVar[bool] = False
+    size_px: ClassVar[int | None] = SIZE_PX
 
     def score_batch(self, batch: Batch) -> Scores:
         theirs = self._finder.faces(batch, "reference")

@@ -14,6 +14,8 @@ Scores = NDArray[np.float64]
 Direction = Literal["higher", "lower"]
 # Name of the backend of a column without scores; its detail gives the reason.
 NO_BACKEND = "n/a"
+MEAN = "mean of per-frame scores"
+OWN_AVERAGING = "the metric's own"
 CaptionName = Literal["source", "target"]
 
 
@@ -36,7 +38,7 @@ class MetricInfo:
     unit: str
     needs_reference: bool = True
     value_range: str = "[0, 255]"
-    averaging: str = "mean of per-frame scores"
+    averaging: str = MEAN
     fallback: str | None = None
     takes_region: bool = False
     needs: str = ""
@@ -63,7 +65,8 @@ class Record:
     words when that happens. `frames` is the selection of frames (see `inputs.selection`). `reference_sha256`,
     `masks_sha256` and `captions` identify what the metric used besides the frames; they are None or empty if it used
     none. `conditions` holds the metric's own facts, see `Metric.conditions`. `file_sha256` is the SHA-256 of the Python
-    file that holds the metric, if the user named a file; `as_dict` leaves it out otherwise.
+    file that holds the metric, if the user named a file; `as_dict` leaves it out otherwise. `video_score` is the
+    number of the whole video if the metric does not average over frames; `as_dict` leaves it out otherwise.
     `instead_of` is the metric that was asked for, if this one is its fallback; `as_dict` leaves it out otherwise.
     """
 
@@ -88,14 +91,14 @@ class Record:
     conditions: Mapping[str, str] = field(default_factory=dict)
     undefined: str = ""
     instead_of: str | None = None
+    video_score: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain types only, which JSON and Parquet metadata can hold."""
         plain = {**asdict(self), "frames_dropped": list(self.frames_dropped)}
-        if self.file_sha256 is None:
-            del plain["file_sha256"]
-        if self.instead_of is None:
-            del plain["instead_of"]
+        for name in ("file_sha256", "video_score", "instead_of"):
+            if plain[name] is None:
+                del plain[name]
         return plain
 
 
@@ -153,3 +156,8 @@ class Metric(ABC):
         """Return one number for a video: the mean of its frames' scores without the undefined ones."""
         defined = scores[~np.isnan(scores)]
         return float(defined.mean()) if len(defined) else float("nan")
+
+    @classmethod
+    def averages(cls) -> bool:
+        """Return whether the score of a video is the mean over its frames: `aggregate` is not overridden."""
+        return cls.aggregate.__func__ is Metric.aggregate.__func__  # type: ignore[attr-defined]

@@ -38,6 +38,7 @@ _BUILT_IN = {
     "lmd_atvg": "emo_bench.metrics.flmd:SummedLipsLMD",
     "expression_error": "emo_bench.metrics.retracking:ExpressionError",
     "pose_error_deg": "emo_bench.metrics.retracking:PoseError",
+    "face_lost": "emo_bench.metrics.face_lost:FaceLost",
     "identity_similarity": "emo_bench.metrics.identity:IdentitySimilarity",
     "brisque": "emo_bench.metrics.brisque:BRISQUE",
     "biq": "emo_bench.metrics.brisque:BIQ",

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
 from emo_bench.metrics.inputs import Inputs
-from emo_bench.metrics.metric import NO_BACKEND, Backend, Metric, MetricInfo, Record, Scores
+from emo_bench.metrics.metric import MEAN, NO_BACKEND, OWN_AVERAGING, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, require_distinct
 from emo_bench.metrics.threads import Task, Threads
-from emo_bench.metrics.watched import conditions_of, missing_for, open_metric, score_batch
+from emo_bench.metrics.watched import aggregated, conditions_of, missing_for, open_metric, score_batch
 from emo_bench.plug_ins.calls import kept_apart
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ class Scorer:
         height, width = self._size or (0, 0)
         info, captions = column.info, self._settings.captions
         in_region = info.takes_region and self._region != "full frame"
+        averages = column.cls.averages()
         uses_reference = info.needs_reference or info.optional_reference
         return Record(
             metric=info.id,
@@ -158,7 +159,7 @@ class Scorer:
             region=self._region if info.takes_region else "full frame",
             background=self._background,
             value_range=info.value_range,
-            averaging=info.averaging,
+            averaging=OWN_AVERAGING if info.averaging == MEAN and not averages else info.averaging,
             frames_scored=len(scores) - len(dropped),
             frames_dropped=tuple(dropped),
             file_sha256=column.cls.file_sha256,
@@ -169,6 +170,7 @@ class Scorer:
             conditions=conditions_of(column.metric) if column.metric else {},
             undefined=info.undefined,
             instead_of=column.instead_of,
+            video_score=None if averages else _finite(aggregated(column.cls, scores)),
         )
 
     def _too_small(self, column: _Column) -> str:
@@ -235,6 +237,10 @@ def _resolve(metrics: Sequence[str], settings: Settings) -> dict[type[Metric], s
         resolved[chosen] = None
     require_distinct(resolved)
     return resolved
+
+
+def _finite(number: float) -> float | None:
+    return number if np.isfinite(number) else None
 
 
 def _open_column(cls: type[Metric], settings: Settings, instead_of: str | None) -> _Column:

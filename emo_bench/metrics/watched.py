@@ -95,6 +95,33 @@ def aggregated(cls: type[Metric], scores: Scores, *, show_traceback: bool = True
     return float(number)
 
 
+def contributions(cls: type[Metric], scores: Scores) -> Scores:
+    """One number for each frame, whose mean is `aggregated(cls, scores)`: what intervals and comparisons need.
+
+    They are the scores themselves if the metric averages over frames. Otherwise they are the jackknife's pseudo-values
+    (Tukey 1958; Efron and Stein 1981), moved so that their mean is exact: n times the number of the video minus (n - 1)
+    times its number without the frame. NaN where the score is undefined; all infinite if the number is.
+    """
+    defined = np.flatnonzero(~np.isnan(scores))
+    if cls.averages() or not len(defined):
+        return scores
+    whole = aggregated(cls, scores)
+    found = np.full(len(scores), np.nan)
+    found[defined] = whole
+    if len(defined) < 2 or not np.isfinite(whole):
+        return found
+    who = f"metric {cls.info.id}"
+    left_out = np.empty(len(defined))
+    with kept_apart(who), plug_in_call(who, "aggregate"):
+        for place, i in enumerate(defined):
+            rest = scores.copy()
+            rest[i] = np.nan
+            left_out[place] = float(cls.aggregate(rest))
+    if np.isfinite(left_out).all():
+        found[defined] += (len(defined) - 1) * (left_out.mean() - left_out)
+    return found
+
+
 def _is_ours(metric: Metric) -> bool:
     """Whether the class of a metric is one of emo-bench; no package of others can take that name."""
     return type(metric).__module__.partition(".")[0] == __name__.partition(".")[0]

@@ -44,6 +44,20 @@ class FinishedRun:
         return f"{type(self).__name__}('{self.path}', {len(self.scores)} frames, {', '.join(self.scores.columns)})"
 
     @property
+    def means(self) -> dict[str, float]:
+        """The score of the video by metric id: the mean over its frames for most metrics; NaN where there is none."""
+        from emo_bench.metrics.aggregation import video_scores
+
+        return video_scores(self.scores)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the video has no score, by metric id, for the metrics whose score in :attr:`means` is NaN."""
+        from emo_bench.metrics.aggregation import reasons
+
+        return reasons(self.scores)
+
+    @property
     def edits(self) -> dict[str, FinishedRun]:
         """Open the finished edits of the run; return them by the names of their folders.
 

@@ -144,6 +144,7 @@ class Record(_Entry):
     captions: dict[Text, Text] = _ABSENT
     conditions: dict[Text, Text] = _ABSENT
     undefined: Text = ""
+    video_score: Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)] = _ABSENT
 
 
 class Machine(_Entry):

@@ -12,8 +12,9 @@ import pandas
 from emo_bench.ablation.runs import VariantResult
 from emo_bench.metrics.comparability import difference
 from emo_bench.runs.finished import load_run
-from emo_bench.statistics.differences import Difference, SubjectScores, compare_scores
+from emo_bench.statistics.differences import Difference, SubjectScores
 from protocols.ablation import Ablation, Table, Variant
+from reports.differences import compare_videos
 from reports.ground import differing_fact
 from reports.numbers import finite
 from reports.rows import Row
@@ -126,7 +127,7 @@ class AblationReport:
         if difference(*records) is not None:
             return None
         pair = SubjectScores(mine.scores(metric)[None], theirs.scores(metric)[None])
-        return compare_scores([pair], records[0]["direction"])
+        return compare_videos([pair], records[0])
 
 
 def long_table(report: AblationReport) -> pandas.DataFrame:
@@ -188,8 +189,8 @@ def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> d
     )  # fmt: skip
     return {
         "metric": metric, "direction": cell.record["direction"], "unit": cell.record["unit"], **own,
-        "n": cell.interval.n, **delta, "backend": backend["name"], "backend_sha256": backend["sha256"],
-        "run": row.run.path.as_posix(),
+        "n": cell.interval.n, "reason": cell.reason, **delta, "backend": backend["name"],
+        "backend_sha256": backend["sha256"], "run": row.run.path.as_posix(),
     }  # fmt: skip
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from emo_bench.errors import UserError
+from emo_bench.metrics.aggregation import no_score, unknown_rule
 from emo_bench.metrics.comparability import difference
-from emo_bench.statistics.differences import LEVEL, Difference, SubjectScores, compare_scores
+from emo_bench.statistics.differences import LEVEL, Difference, SubjectScores
 from reports.compare.sides import GROUND, Side
+from reports.differences import compare_videos, frames_lacking
 from reports.ground import Subject, is_measured
 from reports.numbers import finite
 from reports.rows import Row
@@ -25,6 +27,8 @@ class MetricResult:
     Attributes:
         overall: the difference over all actors; None if the metric is not compared, and ``reason`` says why.
         by_actor: the difference for each actor, if there are several.
+        lacking: the number of frames without a score, of A and of B.
+        undefined: in words, why a frame has no score.
     """
 
     metric: str
@@ -34,6 +38,8 @@ class MetricResult:
     overall: Difference | None
     by_actor: dict[str, Difference]
     reason: str = ""
+    lacking: tuple[int, int] = (0, 0)
+    undefined: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "unit": result.unit,
                 "backend": result.backend,
                 "reason": result.reason,
+                "frames_without_score": dict(zip("ab", result.lacking, strict=True)),
                 **({} if result.overall is None else finite(dataclasses.asdict(result.overall))),
                 "by_actor": {actor: finite(dataclasses.asdict(found)) for actor, found in result.by_actor.items()},
             }
@@ -103,12 +110,13 @@ def _result(a: Side, b: Side, metric: str, level: float) -> MetricResult:
     if reason is not None:
         return MetricResult(*about, None, {}, reason)
     subjects = {actor: _scores(a, b, subject, metric) for actor, subject in _actor_names(a).items()}
-    overall = compare_scores(list(subjects.values()), record["direction"], level=level)
+    overall = compare_videos(list(subjects.values()), record, level)
     each = {
-        actor: compare_scores([scores], record["direction"], level=level)
+        actor: compare_videos([scores], record, level)
         for actor, scores in (subjects.items() if len(subjects) > 1 else ())
     }
-    return MetricResult(*about, overall, each)
+    lacking = frames_lacking(list(subjects.values()))
+    return MetricResult(*about, overall, each, lacking=lacking, undefined=record.get("undefined", ""))
 
 
 def _actor_names(side: Side) -> dict[str, Subject]:
@@ -132,7 +140,10 @@ def _obstacle(rows: Sequence[Row], metric: str) -> str | None:
         if gap is not None:
             return f"not comparable: {gap}"
         if np.isnan(row.scores(metric)).all():
-            return f"n/a: no frame of {row.run.path} has a score"
+            return f"n/a: no frame of {row.run.path} has a score: {no_score(record, row.scores(metric))}"
+        unknown = unknown_rule(record)
+        if unknown is not None:
+            return f"not comparable: {unknown}"
     return None
 
 

@@ -10,7 +10,9 @@ from emo_bench.text.plain_text import printable, unmarked
 from reports.columns import Column, lay_out, print_whole
 from reports.compare.paired import Comparison, MetricResult
 from reports.compare.sides import Side
+from reports.differences import fails_more
 from reports.numbers import ARROWS, metric_label, number, span
+from reports.ranking import LOST_SHARE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,10 +87,17 @@ def notes(comparison: Comparison) -> list[str]:
         if found is not None and found.n < found.n_frames:
             infinite = f", {found.n_infinite} because one side is infinite" if found.n_infinite else ""
             undecided = "; the other frames are too few for a verdict" if math.isnan(found.low) else ""
+            of_sides = [f"{name} has none on {n}" for name, n in zip("AB", result.lacking, strict=True) if n]
+            lacking = f" ({', '.join(of_sides)}{': ' * bool(result.undefined)}{result.undefined})" if of_sides else ""
             lines.append(
                 f"{result.metric}: {found.n_frames - found.n} of {found.n_frames} frames are left out, because a side "
-                f"has no score that can be compared{infinite}{undecided}"
+                f"has no score that can be compared{lacking}{infinite}{undecided}"
             )
+            if fails_more(found):
+                lines.append(
+                    f"{result.metric}: undecided, because the side that is better on the compared frames has no score "
+                    f"on more than {LOST_SHARE:.0%} of the frames on which the other has one"
+                )
     return lines
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from scipy import stats
 
 from emo_bench.errors import UserError
+from emo_bench.metrics.aggregation import unknown_rule, video_score
 from emo_bench.metrics.comparability import difference
 from emo_bench.statistics.differences import LEVEL, ROUNDING, SubjectScores, between_seed_spread, compare_scores
 from emo_bench.text.closest import closest
+from reports.differences import averaged
 from reports.gate.stored_scores import Key, MetricScores, ScoredRuns
 from reports.gate.thresholds import Threshold, ThresholdFile
 from reports.ground import differing_fact, is_measured
@@ -28,7 +30,7 @@ class Outcome:
         runs: title of the runs.
         run: folder of the first run.
         limit: the limit in words.
-        value: mean over frames and seeds; None if there is none.
+        value: score of the video, averaged over seeds; None if there is none.
         stored: the same mean of the stored scores, on the frames that both have; None for an absolute limit.
         worse_by: by how much the value is worse than the stored scores or than the absolute limit; negative if it is
             better.
@@ -112,8 +114,10 @@ def _no_value(group: ScoredRuns, metric: str, share: float) -> str | None:
         return f"n/a: {known.record['backend']['detail']}"
     defined = ~np.isnan(known.scores)
     if defined.mean(axis=1).min() < share:
-        return f"n/a on {int((~defined).sum(axis=1).max())} of {defined.shape[1]} frames"
-    return None
+        why = known.record.get("undefined")
+        lacking = int((~defined).sum(axis=1).max())
+        return f"n/a on {lacking} of {defined.shape[1]} frames" + (f": {why}" if why else "")
+    return unknown_rule(known.record)
 
 
 def _absolute(group: ScoredRuns, metric: str, name: str, limit: float) -> Outcome:
@@ -134,18 +138,18 @@ def _relative(group: ScoredRuns, metric: str, threshold: Threshold, stored: Mapp
     obstacle = _incomparable(group, before, metric)
     if obstacle is not None or before is None:
         return _outcome(group, metric, words, value=value, reason=f"{obstacle}: {UPDATE}")
-    old = before.metrics[metric].scores
     direction = now.record["direction"]
+    both = averaged(SubjectScores(now.scores, before.metrics[metric].scores), now.record)
     with np.errstate(invalid="ignore"):
         # Seeds are averaged here, and the spread below counts them.
-        pair = SubjectScores(now.scores.mean(axis=0)[None], old.mean(axis=0)[None])
+        pair = SubjectScores(both.a.mean(axis=0)[None], both.b.mean(axis=0)[None])
     found = compare_scores([pair], direction)
     if math.isnan(found.low):
         reason = f"only {found.n} of {found.n_frames} frames can be paired with the stored scores"
         return _outcome(group, metric, words, value=value, reason=reason)
     worse_by = 0.0 - found.difference if direction == "higher" else found.difference
     half = (found.high - found.low) / 2 / float(stats.norm.ppf((1 + LEVEL) / 2))
-    spread = _spread(half, now.scores, old)
+    spread = _spread(half, both.a, both.b)
     allowed = (
         (threshold.allow or 0.0)
         + (threshold.allow_percent or 0.0) / 100 * abs(found.mean_b)
@@ -181,8 +185,8 @@ def _incomparable(group: ScoredRuns, before: ScoredRuns | None, metric: str) -> 
 
 
 def _value(metric: MetricScores) -> float:
-    """The mean over frames with a score, then over seeds."""
-    return float(np.nanmean(metric.scores, axis=1).mean())
+    """The score of the video, which is the mean over frames for most metrics, averaged over seeds."""
+    return float(np.mean([video_score(metric.record, scores) for scores in metric.scores]))
 
 
 def _allowance(threshold: Threshold) -> str:

@@ -49,7 +49,9 @@ def _table(group: Group, position: int) -> dict[str, Any]:
         "split": identity["split"]["name"],
         "resolution_px": identity["resolution_px"],
         "edit": bool(first.style),
-        "metrics": [_metric(first.cells[metric]) for metric in group.metrics],
+        "metrics": [
+            _metric(first.cells[metric]) | {"incomplete": metric in group.incomplete} for metric in group.metrics
+        ],
         "rows": [_row(row, ranks) for rows in group.ranked for row, ranks in rows],
         "means": [_mean(average) for average in group.averages],
         "seeds": [_spread(rows) for rows in group.repeated()],
@@ -104,6 +106,8 @@ def _score(cell: Cell, rank: int | None) -> dict[str, Any]:
         "ci95": [plain(interval.low), plain(interval.high)],
         "n": interval.n,
         "undefined": cell.dropped,
+        "scored_share": cell.scored_share,
+        "reason": cell.reason,
         "infinite": cell.infinite,
         "finite_mean": plain(cell.finite.mean),
         "rank": rank,
@@ -123,6 +127,8 @@ def _metric(cell: Cell) -> dict[str, Any]:
         "arrow": ARROWS[record["direction"]],
         "shown_unit": "" if record["unit"] == UNITLESS else record["unit"],
         **{key: record[key] for key in kept},
+        "conditions": record.get("conditions"),
+        "no_score_if": record.get("undefined", ""),
         "block_frames": cell.interval.block_frames,
     }
 
@@ -141,6 +147,7 @@ def _mean(average: Average) -> dict[str, Any]:
             m: {
                 "mean": plain(average.mean(m)),
                 "range": [plain(min(values)), plain(max(values))],
+                "scored_share": average.scored_share(m),
                 "rank": average.ranks[m],
             }
             for m, values in average.means.items()

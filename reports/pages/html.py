@@ -16,7 +16,7 @@ from emo_bench.text.plain_text import printable
 from reports.figures.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
 from reports.figures.curves import ANGLES, angle_chart, frame_chart, head_angles, label, loss_charts, strokes
 from reports.figures.lineup import Lineup
-from reports.numbers import duration, gib, group_title, number, span
+from reports.numbers import duration, gib, group_title, number, percent, span
 from reports.ranking import Group
 from reports.rows import Row
 
@@ -89,7 +89,14 @@ def render_template(name: str, **context: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["source"] = lambda file: Markup((PAGES / file).read_text(encoding="utf-8"))
-    environment.filters |= {"number": _number, "span": _span, "duration": duration, "gib": gib, "raised": _raised}
+    environment.filters |= {
+        "number": _number,
+        "span": _span,
+        "duration": duration,
+        "gib": gib,
+        "raised": _raised,
+        "percent": percent,
+    }
     return environment.get_template(name).render(**context)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from emo_bench.text.plain_text import printable
 from reports.figures.lineup import Lineup
-from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number
+from reports.notes import score_notes
+from reports.numbers import ARROWS, UNITLESS, group_title, metric_label, number, percent, share_heading
 from reports.paper import PaperTable, paper_tables_for, table_title
 from reports.ranking import Group
 from reports.rows import Row
@@ -49,25 +50,33 @@ def escape(text: str) -> str:
 
 
 def _group_table(group: Group, position: int) -> str:
-    lines = [r"\begin{tabular}{ll" + "r" * len(group.metrics) + "}", r"\toprule"]
+    count = len(group.metrics) + len(group.incomplete)
+    lines = [r"\begin{tabular}{ll" + "r" * count + "}", r"\toprule"]
     lines += [_line(["Actor", "Method", *_headings(group)])]
     for rows in group.ranked:
         lines.append(r"\midrule")
         for i, (row, ranks) in enumerate(rows):
-            cells = [_cell(row, metric, rank) for metric, rank in ranks.items()]
+            cells = []
+            for metric, rank in ranks.items():
+                cells.append(_cell(row, metric, rank))
+                cells += [escape(percent(row.cells[metric].scored_share))] if metric in group.incomplete else []
             lines.append(_line([escape(row.subject_title) if i == 0 else "", escape(_method(row, [row.seed])), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
-    if len(group.metrics) > FULL_WIDTH_METRICS:
+    if count > FULL_WIDTH_METRICS:
         lines = [r"\resizebox{\linewidth}{!}{%", *lines, "}"]
     caption = f"{group_title(group)}. For each actor, the best score is bold and the second best is underlined."
+    caption = " ".join([caption, *score_notes(group)])
     return _float(lines, caption, f"tab:emo-bench-{position}")
 
 
 def _average_table(group: Group, position: int) -> str:
-    lines = [r"\begin{tabular}{l" + "r" * len(group.metrics) + "}", r"\toprule"]
+    lines = [r"\begin{tabular}{l" + "r" * (len(group.metrics) + len(group.incomplete)) + "}", r"\toprule"]
     lines += [_line(["Method", *_headings(group)]), r"\midrule"]
     for average in group.averages:
-        cells = [_ranked(_value(average.mean(m)), average.ranks[m]) for m in group.metrics]
+        cells = []
+        for m in group.metrics:
+            cells.append(_ranked(_value(average.mean(m)), average.ranks[m]))
+            cells += [escape(percent(average.scored_share(m)))] if m in group.incomplete else []
         lines.append(_line([escape(_method(average.first, average.seeds)), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     caption = f"Means over {len(group.subjects)} subjects: {group_title(group)}."
@@ -97,14 +106,13 @@ def _figure(lineup: Lineup) -> str:
 
 
 def _headings(group: Group) -> list[str]:
-    records = [group.rows[0].cells[metric].record for metric in group.metrics]
-    return [
-        escape(
-            f"{metric_label(record['metric'])} {ARROWS[record['direction']]}"
-            + ("" if record["unit"] == UNITLESS else f" ({record['unit']})")
-        )
-        for record in records
-    ]
+    found = []
+    for metric in group.metrics:
+        cell = group.rows[0].cells[metric]
+        unit = "" if cell.record["unit"] == UNITLESS else f" ({cell.record['unit']})"
+        found.append(escape(f"{metric_label(metric)} {ARROWS[cell.record['direction']]}{unit}"))
+        found += [escape(share_heading(cell))] if metric in group.incomplete else []
+    return found
 
 
 def _method(row: Row, seeds: Sequence[int]) -> str:

@@ -16,7 +16,8 @@ from emo_bench.runs.store import LOG, PREVIEW
 from emo_bench.text.plain_text import printable, unmarked
 from reports.columns import Column, Layout, lay_out, print_whole
 from reports.figures.curves import LOSSES, read_losses
-from reports.numbers import duration, gib, group_title, heading, number, span, times
+from reports.notes import score_notes
+from reports.numbers import duration, gib, group_title, heading, number, percent, share_heading, span, times
 from reports.ranking import Group, best_rows, group_rows
 from reports.reproduction import command
 from reports.rows import Row
@@ -59,6 +60,7 @@ def show_run(folder: Path, console: Console) -> None:
         parts.append(scores)
         widest = max(widest, layout.width)
         notes += [layout.note()] if layout.left_out else []
+        notes += score_notes(Group((row, *beside)))
         closing = command(row)
     else:
         closing = "not finished: give its emo-bench run command again to resume it"
@@ -87,15 +89,17 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
             name = unmarked(heading(group.rows[0].cells[metric]))
             means = [number(row.cells[metric].interval.mean) for row in group.rows]
             table.add_column(name, min_width=max(map(len, [*means, *name.split()])), justify="right")
+            if metric in group.incomplete:
+                table.add_column(unmarked(share_heading(group.rows[0].cells[metric])), min_width=7, justify="right")
         for name in ("fit", "render"):
             table.add_column(name, no_wrap=True, min_width=8, justify="right")
         for rows in group.ranked:
             for row, ranks in rows:
-                cells = [
-                    f"[{marks[rank]}]{mean}[/]" if rank in marks else mean
-                    for metric, rank in ranks.items()
-                    for mean in (number(row.cells[metric].interval.mean),)
-                ]
+                cells = []
+                for metric, rank in ranks.items():
+                    mean = number(row.cells[metric].interval.mean)
+                    cells.append(f"[{marks[rank]}]{mean}[/]" if rank in marks else mean)
+                    cells += [percent(row.cells[metric].scored_share)] if metric in group.incomplete else []
                 table.add_row(
                     unmarked(row.subject_title),
                     unmarked(row.title),
@@ -107,6 +111,8 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
         # If the terminal is too narrow, it breaks the lines, so that no number is lost.
         least = console.measure(table).minimum
         console.print(table, width=max(console.width, least), crop=False, soft_wrap=True)
+        for note in score_notes(group):
+            console.print(printable(f"note: {note}"), highlight=False, markup=False, soft_wrap=True)
 
 
 def run_record(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
 from reports.figures.lineup import Lineup
 from reports.markdown import Markdown, code, errata, escaped, image, link, mean_text, pipe_table, published_table
-from reports.notes import rank_notes
-from reports.numbers import gib, group_title, heading, number, span, times
+from reports.notes import score_notes
+from reports.numbers import gib, group_title, heading, number, percent, share_heading, span, times
 from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
 from reports.rows import Cell, Row
@@ -52,15 +53,19 @@ def summary_of(groups: Sequence[Group]) -> str:
     blocks = []
     for group in groups:
         metrics = group.metrics
-        header = ["actor", "method", *(heading(group.rows[0].cells[m]) for m in metrics), "fit", "render"]
+        header = ["actor", "method", *_headings(group), "fit", "render"]
         lines = [header]
         for rows in group.subjects:
             for row in rows:
-                means = [number(row.cells[m].interval.mean) for m in metrics]
+                means = []
+                for m in metrics:
+                    means.append(number(row.cells[m].interval.mean))
+                    means += [percent(row.cells[m].scored_share)] if m in group.incomplete else []
                 lines.append([printable(row.subject_title), printable(row.title), *means, *times(row)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-        blocks.append("\n".join([printable(group_title(group)), *text]))
+        notes = [f"note: {printable(note)}" for note in score_notes(group)]
+        blocks.append("\n".join([printable(group_title(group)), *text, *notes]))
     return "\n\n".join(blocks)
 
 
@@ -112,20 +117,30 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
 
 
 def _group_table(group: Group, out: Path) -> Markdown:
-    metrics = group.metrics
-    headings = [heading(group.rows[0].cells[metric]) for metric in metrics]
-    header = ["actor", "method", "profile, seed", "n", *headings, "fit", "render", "memory", "preview"]
+    header = ["actor", "method", "profile, seed", "n", *_headings(group), "fit", "render", "memory", "preview"]
     lines = []
     for rows in group.ranked:
         for row, ranks in rows:
             frames = row.stages["score"]["frames"]
-            cells = [_cell_text(row.cells[m], rank == 1, frames) for m, rank in ranks.items()]
+            cells: list[str] = []
+            for m, rank in ranks.items():
+                cells.append(_cell_text(row.cells[m], rank == 1, frames))
+                cells += [percent(row.cells[m].scored_share)] if m in group.incomplete else []
             identity = row.identity
             about = f"{identity['profile']}, {identity['seed']}"
             memory = gib(row.stages["fit"]["memory_mib"])
             about_run = [row.subject_title, row.title, about, str(frames)]
             lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
     return Markdown("\n".join(pipe_table(header, lines)))
+
+
+def _headings(group: Group) -> list[str]:
+    """The headings of the metrics; a metric without a score on some frames has a second column, their share."""
+    found = []
+    for metric in group.metrics:
+        cell = group.rows[0].cells[metric]
+        found += [heading(cell), *([share_heading(cell)] if metric in group.incomplete else [])]
+    return found
 
 
 def _preview_link(row: Row, out: Path) -> str:
@@ -141,11 +156,14 @@ def average_table(group: Group) -> Markdown:
     """The table of means over the actors, with the best one bold; empty if no method ran on all of several actors."""
     if not group.averages:
         return Markdown("")
-    header = ["method", "profile, seed", *(heading(group.rows[0].cells[m]) for m in group.metrics)]
+    header = ["method", "profile, seed", *_headings(group)]
     lines = []
     for average in group.averages:
         about = f"{average.first.identity['profile']}, {' '.join(map(str, average.seeds))}"
-        cells = [mean_text(average.mean(m), average.ranks[m] == 1) for m in group.metrics]
+        cells: list[str] = []
+        for m in group.metrics:
+            cells.append(mean_text(average.mean(m), average.ranks[m] == 1))
+            cells += [percent(average.scored_share(m))] if m in group.incomplete else []
         lines.append([average.first.title, about, *cells])
     return Markdown("\n".join(pipe_table(header, lines)))
 
@@ -153,24 +171,24 @@ def average_table(group: Group) -> Markdown:
 def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
     """The text of a cell, as in ``**29.41** [28.90, 29.90]``; it says in words what is undefined or infinite."""
     interval = cell.interval
-    if not interval.n:
+    if cell.reason:
         return Markdown("n/a")
     notes = []
     if interval.n != frames:
         notes.append(f"n={interval.n}")
-    if cell.infinite:
+    if math.isinf(interval.mean):
         rest = cell.finite
         others = f"; the others {number(rest.mean)} {span(rest.low, rest.high)}" if rest.n else ""
         notes.append(f"{cell.infinite} frames identical{others}")
     mean = mean_text(interval.mean, best)
-    bracket = "" if cell.infinite else f" {span(interval.low, interval.high)}"
+    bracket = f" {span(interval.low, interval.high)}" if math.isfinite(interval.mean) else ""
     remark = f" ({'; '.join(notes)})" if notes else ""
     return Markdown(f"{mean}{bracket}{remark}")
 
 
 def group_notes(group: Group) -> list[str]:
-    """The notes below a table: what is not ranked, flags of the runs, interrupted fits, machines."""
-    notes: dict[str, None] = dict.fromkeys(rank_notes(group))
+    """The notes below a table: what is n/a or not ranked, flags of the runs, interrupted fits, machines."""
+    notes: dict[str, None] = dict.fromkeys(score_notes(group))
     for row in group.rows:
         for flag in row.run.manifest["flags"]:
             notes[f"Actor {row.subject.actor}: {flag}."] = None

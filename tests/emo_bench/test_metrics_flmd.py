@@ -17,6 +17,7 @@ from emo_bench.errors import UserError
 from emo_bench.metrics import Scorer, Settings, detectors, score
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import FANDetector, missing_detector, open_detector
+from emo_bench.metrics.face_lost import FaceLost
 from emo_bench.metrics.flmd import FLMD, CentredFLMD, InterOcularFLMD, LandmarkDistance, LipsLMD, SummedLipsLMD
 
 
@@ -108,6 +109,15 @@ def test_variants_do_not_depend_on_the_size_of_the_picture(metric: type[Landmark
     small = placed(metric, mine, a_face(), 256)
     assert small > 0
     assert placed(metric, 2 * mine, 2 * a_face(), 512) == pytest.approx(small, rel=1e-5)
+
+
+def test_face_lost_counts_the_faces_of_the_reference_that_are_not_found() -> None:
+    face, blank = frame_with_face(), np.zeros_like(frame_with_face())
+    scores = FaceLost(detector=WrittenLandmarks()).score(
+        np.stack([face, blank, blank, face]), np.stack([face, face, blank, blank])
+    )
+    np.testing.assert_array_equal(scores, [0.0, 1.0, np.nan, np.nan])
+    assert FaceLost.aggregate(scores) == 0.5 and FaceLost.info.direction == "lower"
 
 
 def test_landmarks_are_found_once_for_all_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
