@@ -16,7 +16,8 @@ FramesU8 = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 Side = Literal["frames", "reference"]
 T = TypeVar("T")
-Pixel = TypeVar("Pixel", np.uint8, np.bool_)
+Pixel = TypeVar("Pixel", np.uint8, np.bool_, np.float32)
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,22 @@ class Settings:
     fps: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Unrounded:
+    """Frames and reference ``[B, H, W, 3]`` float32, 0 to 255, before they were rounded to whole levels."""
+
+    frames: Floats
+    reference: Floats | None
+
+    def part(self, rows: slice) -> Unrounded:
+        """Return some of the frames."""
+        return Unrounded(self.frames[rows], None if self.reference is None else self.reference[rows])
+
+    def read_only(self) -> Unrounded:
+        """Return views of the arrays that cannot be written."""
+        return Unrounded(_read_only(self.frames), None if self.reference is None else _read_only(self.reference))
+
+
 class Batch:
     """B frames with their reference and their region; :meth:`once` keeps the results that several metrics use.
 
@@ -57,6 +74,7 @@ class Batch:
         region: bool ``[B, H, W]``, the pixels that are scored, or None for all pixels.
         before: the previous batch of the video, which holds the frame before this batch's first frame; None at the
             start of the video.
+        unrounded: frames and reference before they were rounded to whole levels; None if they never had fractions.
     """
 
     def __init__(
@@ -66,12 +84,14 @@ class Batch:
         indices: Sequence[int | str] = (),
         region: Masks | None = None,
         before: Batch | None = None,
+        unrounded: Unrounded | None = None,
     ) -> None:
         self.frames = frames
         self.reference = reference
         self.indices = tuple(indices) or tuple(range(len(frames)))
         self.region = region
         self.before = before
+        self.unrounded = unrounded
         self._kept: dict[Hashable, Any] = {}
         self._guard = threading.Lock()
         self._locks: dict[Hashable, threading.RLock] = {}
@@ -86,6 +106,23 @@ class Batch:
         assert self.reference is not None
         return self.reference
 
+    def levels(self, side: Side) -> NDArray[Any]:
+        """Return the frames or the reference with their fractions if they have any: float32, 0 to 255, else uint8.
+
+        Resizing and blending give fractions. Metrics of pixels use them, detectors get whole levels.
+        """
+        if self.unrounded is None:
+            return self.side(side)
+        found = self.unrounded.frames if side == "frames" else self.unrounded.reference
+        assert found is not None
+        return found
+
+    def whole(self) -> Batch:
+        """Return this batch without its region; it shares the pixels and all kept results."""
+        view = copy.copy(self)
+        view.region = None
+        return view
+
     def digests(self, side: Side) -> list[bytes]:
         """Return the SHA-256 of size and pixels of each frame of that side, computed once."""
 
@@ -99,7 +136,8 @@ class Batch:
         """Return some of the frames as a new batch, which shares no results and has no previous batch."""
         reference = None if self.reference is None else self.reference[rows]
         region = None if self.region is None else self.region[rows]
-        return Batch(self.frames[rows], reference, self.indices[rows], region)
+        unrounded = None if self.unrounded is None else self.unrounded.part(rows)
+        return Batch(self.frames[rows], reference, self.indices[rows], region, unrounded=unrounded)
 
     def read_only(self) -> Batch:
         """Return this batch with arrays that cannot be written; it shares the pixels and all kept results."""
@@ -108,6 +146,7 @@ class Batch:
         view.reference = None if self.reference is None else _read_only(self.reference)
         view.region = None if self.region is None else _read_only(self.region)
         view.before = None if self.before is None else self.before.read_only()
+        view.unrounded = None if self.unrounded is None else self.unrounded.read_only()
         return view
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class WholeFrameSSIM(SSIM):
     info = replace(SSIM.info, id="ssim-whole", title="SSIM of the whole frame", takes_region=False, undefined="")
 
     def score_batch(self, batch: Batch) -> Scores:
-        return super().score_batch(Batch(batch.frames, batch.reference, batch.indices))
+        return super().score_batch(batch.whole())
 
 
 class _BorderedSSIM(Metric):
@@ -44,10 +44,10 @@ class _BorderedSSIM(Metric):
     border: ClassVar[Literal["constant", "reflect"]]
 
     def score_batch(self, batch: Batch) -> Scores:
-        pairs = zip(batch.frames, batch.side("reference"), strict=True)
+        pairs = zip(batch.levels("frames"), batch.levels("reference"), strict=True)
         return np.array([self._of_pair(x, y) for x, y in pairs], dtype=np.float64)
 
-    def _of_pair(self, frame: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    def _of_pair(self, frame: NDArray[Any], reference: NDArray[Any]) -> float:
         x, y = (to_planes(bordered(side, self.border), self.device) for side in (frame, reference))
         return float(averages_by_channel(x, y)[0].mean())
 
@@ -95,10 +95,10 @@ class _ScalesMSSSIM(Metric):
     backend = MultiScaleSSIM.backend
 
     def score_batch(self, batch: Batch) -> Scores:
-        pairs = zip(batch.frames, batch.side("reference"), strict=True)
+        pairs = zip(batch.levels("frames"), batch.levels("reference"), strict=True)
         return np.array([self._of_pair(x, y) for x, y in pairs], dtype=np.float64)
 
-    def _of_pair(self, frame: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    def _of_pair(self, frame: NDArray[Any], reference: NDArray[Any]) -> float:
         raise NotImplementedError
 
 
@@ -120,7 +120,7 @@ class ReflectedMSSSIM(_ScalesMSSSIM):
     def aggregate(cls, scores: Scores) -> float:
         return mean_of_batches(scores)
 
-    def _of_pair(self, frame: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    def _of_pair(self, frame: NDArray[Any], reference: NDArray[Any]) -> float:
         x, y = to_planes(frame, self.device), to_planes(reference, self.device)
         factors = []
         for _ in range(len(SCALE_WEIGHTS) - 1):
@@ -141,7 +141,7 @@ class ChannelMSSSIM(_ScalesMSSSIM):
         MultiScaleSSIM.info, id="ms_ssim-channels", title="MS-SSIM, mean of the channels' products", least_px=161
     )
 
-    def _of_pair(self, frame: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    def _of_pair(self, frame: NDArray[Any], reference: NDArray[Any]) -> float:
         x, y = to_planes(frame, self.device), to_planes(reference, self.device)
         factors = []
         for _ in range(len(SCALE_WEIGHTS) - 1):
@@ -151,7 +151,7 @@ class ChannelMSSSIM(_ScalesMSSSIM):
         return float(product_of_scales(np.stack(factors, axis=-1)).mean())
 
 
-def bordered(planes: NDArray[np.uint8], border: Literal["constant", "reflect"]) -> NDArray[np.uint8]:
+def bordered(planes: NDArray[Any], border: Literal["constant", "reflect"]) -> NDArray[Any]:
     """Return a frame with the 5 px that windows need around it: zeros, or the frame's own pixels reflected."""
     return _padded(planes, (REACH, REACH), border)
 
@@ -168,15 +168,13 @@ def batches(scores: Scores) -> Sequence[Scores]:
     return [scores[start : start + FRAMES_AT_ONCE] for start in range(0, len(scores), FRAMES_AT_ONCE)]
 
 
-def _made_even(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _made_even(planes: NDArray[Any]) -> NDArray[Any]:
     """Put a line of zeros on both sides of a direction with an odd number of pixels."""
     height, width = planes.shape[:2] if isinstance(planes, np.ndarray) else planes.shape[1:]
     return _padded(planes, (height % 2, width % 2), "constant")
 
 
-def _padded(
-    planes: NDArray[np.uint8], sizes: tuple[int, int], border: Literal["constant", "reflect"]
-) -> NDArray[np.uint8]:
+def _padded(planes: NDArray[Any], sizes: tuple[int, int], border: Literal["constant", "reflect"]) -> NDArray[Any]:
     rows, columns = sizes
     if isinstance(planes, np.ndarray):
         return np.pad(planes, ((rows, rows), (columns, columns), (0, 0)), mode=border)

@@ -78,8 +78,6 @@ class Convention:
         return f"{self.background} ({self.compositing})" if self.changes_reference_only else self.background
 
 
-_WHOLE_LEVELS = "The result of resizing and blending is rounded to whole levels here; the code keeps fractions."
-
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
         "emo-bench",
@@ -104,7 +102,6 @@ CONVENTIONS: tuple[Convention, ...] = (
             "Pictures that are not 512 px wide are squeezed to 512x512 px by OpenCV's bilinear filter, masks too.",
             "PSNR is 20 log10(1 / (RMSE + 1e-8)), which caps identical frames at 160 dB.",
             "Masked variants there still divide by all pixels; the default, scored here, uses no mask.",
-            _WHOLE_LEVELS,
         ),
         ("l1", "psnr-eps", "ssim", "lpips"),
         background="white",
@@ -122,9 +119,8 @@ CONVENTIONS: tuple[Convention, ...] = (
             "Pictures that are not 256 px wide are squeezed to 256x256 px by OpenCV's bilinear filter.",
             "PSNR is 20 log10(1 / (RMSE + 1e-8)).",
             "Its key-point error, to the landmarks of its own FLAME track, is not scored here.",
-            _WHOLE_LEVELS,
         ),
-        ("l1", "psnr-eps", "ssim-whole", "lpips"),
+        ("l1", "psnr-eps", "ssim-whole", "lpips-whole"),
         background="black",
         size_px=256,
         resize_filter="bilinear",
@@ -176,7 +172,6 @@ CONVENTIONS: tuple[Convention, ...] = (
             "The reference is blended with white by its soft alpha; the rendering stays as it is.",
             "PSNR is taken per batch and then averaged; with its evaluation's batch of one frame that is the mean "
             "of per-frame values, which is what is scored here.",
-            _WHOLE_LEVELS,
         ),
         ("psnr", "lpips"),
         background="white",

@@ -1,13 +1,14 @@
 """Metrics of learned features: LPIPS, and shift-tolerant LPIPS as its fallback; both with two trunks."""
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from emo_bench import assets
-from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.perceptual import DISTANCES, PerceptualDistance
 
@@ -31,7 +32,10 @@ class _PerceptualMetric(Metric):
         files = [assets.require(name) for name in DISTANCES[self.distance].assets]
         self.backend = Backend(self.distance, files[0].sha256, ", ".join(file.path.name for file in files))
 
-    def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
+    def score_batch(self, batch: Batch) -> Scores:
+        return self.score(batch.levels("frames"), batch.levels("reference"))
+
+    def score(self, frames: NDArray[Any], reference: NDArray[Any] | None) -> Scores:
         assert reference is not None
         step = max(1, _PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]))
         with torch.inference_mode():
@@ -41,7 +45,7 @@ class _PerceptualMetric(Metric):
             ]
         return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
 
-    def _to_input(self, frames: FramesU8) -> torch.Tensor:
+    def _to_input(self, frames: NDArray[Any]) -> torch.Tensor:
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
         return images.float() / 127.5 - 1.0
 

@@ -1,6 +1,7 @@
 """Pixel errors: PSNR per frame, PSNR of a video's mean squared error, and the mean absolute error."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ class PSNR(Metric):
     backend = Backend("emo-bench", detail=__version__)
 
     def score_batch(self, batch: Batch) -> Scores:
-        return decibels(batch.once("mean squared error", lambda: mean_squared_errors(batch)))
+        return decibels(
+            batch.once(("mean squared error", batch.region is not None), lambda: mean_squared_errors(batch))
+        )
 
 
 class PSNRGlobal(PSNR):
@@ -70,7 +73,7 @@ class L1(Metric):
     backend = Backend("emo-bench", detail=__version__)
 
     def score_batch(self, batch: Batch) -> Scores:
-        pairs = zip(batch.frames, batch.side("reference"), strict=True)
+        pairs = zip(batch.levels("frames"), batch.levels("reference"), strict=True)
         if batch.region is None:
             return np.array([_absolutes(x, y) / max(x.size, 1) for x, y in pairs]) / PEAK
         counts = 3.0 * PEAK * batch.region.sum(axis=(1, 2), dtype=np.float64)
@@ -87,21 +90,22 @@ def decibels(errors: Scores) -> Scores:
 
 def mean_squared_errors(batch: Batch) -> Scores:
     """Compute the MSE over the region's pixels and channels, 8-bit levels squared: float64 [B]; NaN = empty region."""
-    pairs = zip(batch.frames, batch.side("reference"), strict=True)
+    pairs = zip(batch.levels("frames"), batch.levels("reference"), strict=True)
+    kind = np.int16 if batch.unrounded is None else np.float64
     if batch.region is None:
-        return np.array([_squares(np.subtract(x, y, dtype=np.int16)) / max(x.size, 1) for x, y in pairs])
+        return np.array([_squares(np.subtract(x, y, dtype=kind)) / max(x.size, 1) for x, y in pairs])
     counts = 3.0 * batch.region.sum(axis=(1, 2), dtype=np.float64)
     masked = zip(pairs, batch.region, strict=True)
-    sums = [_squares(np.subtract(x[mask], y[mask], dtype=np.int16)) for (x, y), mask in masked]
+    sums = [_squares(np.subtract(x[mask], y[mask], dtype=kind)) for (x, y), mask in masked]
     return np.divide(sums, counts, out=np.full(len(batch), np.nan), where=counts > 0)
 
 
-def _squares(differences: NDArray[np.int16]) -> float:
-    """Compute the sum of squares exactly: whole numbers below 2^53."""
+def _squares(differences: NDArray[Any]) -> float:
+    """Compute the sum of squares; it is exact for whole levels, whose squares add up to less than 2^53."""
     flat = differences.ravel().astype(np.float64)
     return float(flat @ flat)
 
 
-def _absolutes(x: NDArray[np.uint8], y: NDArray[np.uint8]) -> int:
-    """Compute the sum of absolute differences exactly."""
-    return int((np.maximum(x, y) - np.minimum(x, y)).sum(dtype=np.int64))
+def _absolutes(x: NDArray[Any], y: NDArray[Any]) -> float:
+    """Compute the sum of absolute differences; it is exact for whole levels."""
+    return float((np.maximum(x, y) - np.minimum(x, y)).sum(dtype=np.int64 if x.dtype == np.uint8 else np.float64))

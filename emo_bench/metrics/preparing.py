@@ -11,8 +11,6 @@ from emo_bench.metrics.batch import FramesU8, Masks
 
 Background = Literal["as filmed", "white", "black"]
 LEVELS = {"white": 255, "black": 0}
-Rounding = Literal["to nearest", "down"]
-Floats = NDArray[np.float32]
 
 
 def lay_on(frames: FramesU8, masks: Masks, background: Background) -> FramesU8:
@@ -24,27 +22,18 @@ def lay_on(frames: FramesU8, masks: Masks, background: Background) -> FramesU8:
     return laid
 
 
-def blended(
-    frames: NDArray[Any], mattes: NDArray[Any], background: Background, rounding: Rounding = "to nearest"
-) -> FramesU8:
-    """Blend frames with a flat background by soft mattes; "as filmed" only rounds.
+def blended(frames: NDArray[Any], mattes: NDArray[Any], background: Background) -> NDArray[np.float64]:
+    """Blend frames with a flat background, not "as filmed", by soft mattes; the result has fractions of levels.
 
     Args:
         frames: ``[B, H, W, 3]``, 0 to 255, uint8 or float.
         mattes: ``[B, H, W]``, 0 (background) to 255 (person), uint8 or float.
         background: the background behind the person.
-        rounding: how the result becomes whole levels.
     """
-    if background == "as filmed":
-        return rounded(frames)
     level = LEVELS[background] / 255.0
-    result = np.empty(frames.shape, dtype=np.uint8)
-    for made, frame, matte in zip(result, frames, mattes, strict=True):
-        alpha = np.asarray(matte, dtype=np.float64)[..., None] / 255.0
-        # In this order, because rounding down shows the last bit.
-        colours = (np.asarray(frame, dtype=np.float64) / 255.0 * alpha + level * (1.0 - alpha)) * 255.0
-        made[:] = np.rint(colours) if rounding == "to nearest" else colours
-    return result
+    alpha = np.asarray(mattes, dtype=np.float64)[..., None] / 255.0
+    # In this order, because rounding down shows the last bit.
+    return (np.asarray(frames, dtype=np.float64) / 255.0 * alpha + level * (1.0 - alpha)) * 255.0
 
 
 def resized(frames: NDArray[Any], size_px: int, resize_filter: str) -> NDArray[Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from emo_bench import __version__
-from emo_bench.metrics.batch import Batch, FramesU8, Settings
+from emo_bench.metrics.batch import Batch, Settings
 from emo_bench.metrics.borders import FRAMES_AT_ONCE, batches
 from emo_bench.metrics.detectors import NO_FACE, box_detector, missing_box_detector
 from emo_bench.metrics.flmd import ALL_POINTS, LIPS, LandmarkDistance
@@ -54,12 +55,9 @@ class ChannelPSNR(Metric):
     info = MetricInfo("psnr-channels", "1", "PSNR, mean of the channels' values", "higher", "dB")
     backend = Backend("emo-bench", detail=__version__)
 
-    def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
-        assert reference is not None
-        errors = [
-            np.square(np.subtract(x, y, dtype=np.float64)).mean(axis=(0, 1))
-            for x, y in zip(frames, reference, strict=True)
-        ]
+    def score_batch(self, batch: Batch) -> Scores:
+        pairs = zip(batch.levels("frames"), batch.levels("reference"), strict=True)
+        errors = [np.square(np.subtract(x, y, dtype=np.float64)).mean(axis=(0, 1)) for x, y in pairs]
         values: Scores = decibels(np.array(errors).reshape(-1, 3)).mean(axis=1)
         return values
 
@@ -86,8 +84,17 @@ class BatchPSNR(PSNR):
 class _FedUnitRange(LPIPS):
     """LPIPS whose network receives inputs in [0, 1] instead of the [-1, 1] that it was trained on."""
 
-    def _to_input(self, frames: FramesU8) -> torch.Tensor:
+    def _to_input(self, frames: NDArray[Any]) -> torch.Tensor:
         return (super()._to_input(frames) + 1.0) / 2.0
+
+
+class WholeFrameLPIPS(LPIPS):
+    """LPIPS of the whole frame, also if a region is scored: IMavatar blackens the rest of the frame instead."""
+
+    info = replace(LPIPS.info, id="lpips-whole", title="LPIPS of the whole frame", takes_region=False, fallback=None)
+
+    def score_batch(self, batch: Batch) -> Scores:
+        return super().score_batch(batch.whole())
 
 
 class LPIPSFedUnitRange(_FedUnitRange):

@@ -60,6 +60,7 @@ _BUILT_IN = {
     "ssim-reflect": "emo_bench.metrics.borders:ReflectedSSIM",
     "ms_ssim-reflect": "emo_bench.metrics.borders:ReflectedMSSSIM",
     "ms_ssim-channels": "emo_bench.metrics.borders:ChannelMSSSIM",
+    "lpips-whole": "emo_bench.metrics.quirks:WholeFrameLPIPS",
     "lpips-01": "emo_bench.metrics.quirks:LPIPSFedUnitRange",
     "lpips-vgg-01": "emo_bench.metrics.quirks:LPIPSVGGFedUnitRange",
     "flmd-native": "emo_bench.metrics.quirks:NativeFLMD",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings
+from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings, Unrounded
 from emo_bench.metrics.inputs import Inputs
 from emo_bench.metrics.metric import MEAN, NO_BACKEND, OWN_AVERAGING, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, require_distinct
@@ -89,12 +89,14 @@ class Scorer:
         indices: Sequence[int | str] = (),
         region: Masks | None = None,
         masks: NDArray[Any] | None = None,
+        unrounded: Unrounded | None = None,
     ) -> None:
         """Score a batch: uint8 [B,H,W,3], a reference of the same shape, and the numbers or names of the B frames.
 
         Batches must come in the video's order. `region` is bool [B,H,W], the pixels that are scored; a metric that
         supports no region scores the full frame, and its record says so. `masks` [B,H,W] or [B,H,W,C] are those by
-        which the caller replaced the background; only their digest is recorded.
+        which the caller replaced the background; only their digest is recorded. `unrounded` holds the same frames and
+        reference before the caller rounded them; metrics of pixels use it.
 
         A UserError says what is wrong with the batch: type, shape, a size that differs from earlier batches, a missing
         reference.
@@ -104,7 +106,7 @@ class Scorer:
             raise UserError(f"this scoring covers the {self._region}: give masks with every batch, or with none")
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
-        batch = Batch(frames, reference, self._frames[start:], region, self._before)
+        batch = Batch(frames, reference, self._frames[start:], region, self._before, unrounded)
         self._inputs.add(batch, region if masks is None else masks)
         self._score(batch)
         batch.before = None

@@ -79,7 +79,7 @@ class MultiScaleSSIM(Metric):
             return np.full(len(batch), np.nan)
         averages = np.empty((len(batch), len(SCALE_WEIGHTS)))
         averages[:, 0] = _finest(batch, self.device, None)[:, 1]
-        for i, (frame, reference) in enumerate(zip(batch.frames, batch.side("reference"), strict=True)):
+        for i, (frame, reference) in enumerate(zip(batch.levels("frames"), batch.levels("reference"), strict=True)):
             x, y = to_planes(frame, self.device), to_planes(reference, self.device)
             for scale in range(1, len(SCALE_WEIGHTS)):
                 x, y = halved(x), halved(y)
@@ -99,7 +99,7 @@ def _finest(batch: Batch, device: str, region: NDArray[np.bool_] | None) -> Scor
 
     def measured() -> Scores:
         masks = [None] * len(batch) if region is None else list(region)
-        sides = zip(batch.frames, batch.side("reference"), masks, strict=True)
+        sides = zip(batch.levels("frames"), batch.levels("reference"), masks, strict=True)
         pairs = [averages_by_channel(to_planes(x, device), to_planes(y, device), mask) for x, y, mask in sides]
         return np.array(pairs).reshape(-1, 2, 3).mean(axis=2)
 
@@ -156,8 +156,8 @@ def _maps(x: _Planes, y: _Planes) -> tuple[_Planes, _Planes]:
     return product, contrast
 
 
-def to_planes(frame: NDArray[np.uint8], device: str) -> _Planes:
-    """Return a frame ``[H, W, 3]`` in the form that `averages_by_channel` takes on this device."""
+def to_planes(frame: NDArray[Any], device: str) -> _Planes:
+    """Return a frame ``[H, W, 3]``, uint8 or float32, 0 to 255, as `averages_by_channel` takes it on this device."""
     if device == "cpu" and cv2.missing() is None:
         return frame
     import torch

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from emo_bench.errors import UserError
-from emo_bench.metrics.batch import FramesU8, Masks
+from emo_bench.metrics.batch import FramesU8, Masks, Unrounded
 from emo_bench.metrics.conventions import Compositing, Convention
 from emo_bench.metrics.preparing import blended, lay_on, resized, rounded
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.video.masks import HALF, LevelsU8
 
 # The masks of the face for a run are made at the convention's size; all else has the size of the frames.
-Prepared = tuple[FramesU8, FramesU8 | None, Sequence[int | str], Masks | None, LevelsU8 | None]
+Prepared = tuple[FramesU8, FramesU8 | None, Sequence[int | str], Masks | None, LevelsU8 | None, Unrounded | None]
 
 
 def prepared(names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], convention: Convention) -> Prepared:
@@ -27,7 +27,8 @@ def prepared(names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], 
 
     Returns:
         What ``Scorer.add`` takes: frames and reference, uint8 ``[B, H, W, 3]``, the names, the region, bool
-        ``[B, H, W]``, or None, and the masks as they were given, uint8 ``[B, H, W]``, or None.
+        ``[B, H, W]``, or None, the masks as they were given, uint8 ``[B, H, W]``, or None, and frames and reference
+        before they were rounded, or None.
 
     Raises:
         UserError: sizes differ, or a mask is empty.
@@ -35,26 +36,43 @@ def prepared(names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], 
     given = [None if part is None else _stacked(part) for part in parts]
     frames, reference, masks = (None if part is None else _of_size(part, convention) for part in given)
     assert frames is not None
-    if masks is None or given[2] is None:
-        return rounded(frames), None if reference is None else rounded(reference), names, None, None
-    levels = masks[..., 0]
-    if levels.shape != frames.shape[:3]:
-        raise UserError(f"masks are {levels.shape[2]}x{levels.shape[1]} px, frames {frames.shape[2]}x{frames.shape[1]}")
-    inside = levels >= HALF
+    region, levels = None, None
+    if masks is not None and given[2] is not None:
+        levels = given[2][..., 0]
+        inside = _inside(names, masks, frames)
+        region = None if convention.region == "full frame" else inside
+        if not convention.changes_reference_only:
+            frames = lay_on(frames, inside, convention.background)
+            reference = None if reference is None else lay_on(reference, inside, convention.background)
+        elif reference is not None:
+            reference = _on_background(reference, masks[..., 0] if convention.blends else inside * 255.0, convention)
+    whole, whole_reference = rounded(frames), None if reference is None else rounded(reference)
+    unrounded = None
+    if whole is not frames or whole_reference is not reference:
+        fractions = None if reference is None else reference.astype(np.float32)
+        unrounded = Unrounded(frames.astype(np.float32), fractions)
+    return whole, whole_reference, names, region, levels, unrounded
+
+
+def _on_background(reference: np.ndarray, mattes: np.ndarray, convention: Convention) -> np.ndarray:
+    laid = blended(reference, mattes, convention.background)
+    if convention.compositing == Compositing.SOFT:
+        return laid
+    return laid.astype(np.uint8) if convention.compositing == Compositing.SOFT_DOWN else rounded(laid)
+
+
+def _inside(names: Sequence[int | str], masks: np.ndarray, frames: np.ndarray) -> Masks:
+    """Return which pixels are the person's; every frame must have some."""
+    height, width = masks.shape[1:3]
+    if masks.shape[:3] != frames.shape[:3]:
+        raise UserError(f"masks are {width}x{height} px, frames {frames.shape[2]}x{frames.shape[1]}")
+    inside: Masks = masks[..., 0] >= HALF
     _require_person(names, inside)
-    if not convention.changes_reference_only:
-        frames = lay_on(rounded(frames), inside, convention.background)
-        reference = None if reference is None else lay_on(rounded(reference), inside, convention.background)
-    elif reference is not None:
-        mattes = levels if convention.blends else inside * np.uint8(255)
-        down = convention.compositing == Compositing.SOFT_DOWN
-        reference = blended(reference, mattes, convention.background, "down" if down else "to nearest")
-    region = None if convention.region == "full frame" else inside
-    return rounded(frames), reference, names, region, given[2][..., 0]
+    return inside
 
 
 def _of_size(frames: FramesU8, convention: Convention) -> np.ndarray:
-    """Resize in float32, because a picture that is blended afterwards is rounded once."""
+    """Resize in float32, which keeps the fractions of levels."""
     if convention.size_px is None or frames.shape[2] == convention.size_px:
         return frames
     return resized(frames.astype(np.float32), convention.size_px, convention.resize_filter)

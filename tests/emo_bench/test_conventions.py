@@ -132,9 +132,9 @@ def test_pointavatar_blends_only_the_reference_and_squeezes_to_512(folders: dict
         return float(20 * np.log10(1 / (np.sqrt(np.mean((x - y) ** 2)) + 1e-8)))
 
     table = scored(folders, "pointavatar", ("psnr-eps", "ssim", "l1"))
-    np.testing.assert_allclose(table["psnr-eps"], each(psnr_with_epsilon), atol=2e-3)
-    np.testing.assert_allclose(table["ssim"], each(lambda *p: ssim_map(*pair(*p), padding=0).mean()), atol=5e-4)
-    np.testing.assert_allclose(table["l1"], each(lambda *p: np.abs(np.subtract(*pair(*p))).mean()), atol=5e-4)
+    np.testing.assert_allclose(table["psnr-eps"], each(psnr_with_epsilon), atol=1e-5)
+    np.testing.assert_allclose(table["ssim"], each(lambda *p: ssim_map(*pair(*p), padding=0).mean()), atol=2e-6)
+    np.testing.assert_allclose(table["l1"], each(lambda *p: np.abs(np.subtract(*pair(*p))).mean()), atol=2e-6)
     record = table.attrs["records"]["psnr-eps"]
     assert record["background"] == "white (reference, soft mask)"
     assert (record["resolution"], record["resize_filter"]) == ("512x512", "bilinear to 512 px")
@@ -165,7 +165,7 @@ def test_a_width_of_512_px_is_not_resized_even_if_the_frame_is_not_square(tmp_pa
     table = scored(folders, "pointavatar", ("psnr-eps",))
     assert table.attrs["records"]["psnr-eps"]["resolution"] == "512x96"
     x, y, alpha = (part[0].astype(np.float64) / 255 for part in wide)
-    assert table["psnr-eps"].item() == pytest.approx(psnr_of(x, over_white(y, alpha)), abs=1e-3)
+    assert table["psnr-eps"].item() == pytest.approx(psnr_of(x, over_white(y, alpha)), abs=1e-5)
 
 
 def test_imavatar_divides_by_the_face_and_blackens_the_rest(folders: dict[str, Path]) -> None:
@@ -183,8 +183,8 @@ def test_imavatar_divides_by_the_face_and_blackens_the_rest(folders: dict[str, P
 
     table = scored(folders, "imavatar", ("psnr-eps", "ssim-whole", "l1"))
     expected = [20 * np.log10(1 / (value + 1e-8)) for value in each(rmse)]
-    np.testing.assert_allclose(table["psnr-eps"], expected, atol=2e-3)
-    np.testing.assert_allclose(table["ssim-whole"], each(ssim), atol=5e-4)
+    np.testing.assert_allclose(table["psnr-eps"], expected, atol=1e-5)
+    np.testing.assert_allclose(table["ssim-whole"], each(ssim), atol=2e-6)
     records = table.attrs["records"]
     assert records["psnr-eps"]["region"] == records["l1"]["region"] == "face"
     assert records["ssim-whole"]["region"] == "full frame"
@@ -234,7 +234,7 @@ def test_insta_pytorch_blends_an_rgba_reference_by_its_own_alpha(folders: dict[s
     rgba = folder_of(tmp_path / "rgba", np.concatenate([REFERENCE, MASKS[..., None]], axis=-1))
     expected = each(lambda x, y, m: psnr_of(x / 255, over_white(y / 255, m / 255)))
     by_alpha = scored(folders, "insta-pytorch", ("psnr",), reference=rgba, masks=None)
-    np.testing.assert_allclose(by_alpha["psnr"], expected, atol=1e-3)
+    np.testing.assert_allclose(by_alpha["psnr"], expected, atol=1e-5)
     assert any("the alpha of" in note and "is the mask" in note for note in by_alpha.attrs["notes"])
     for reference in (rgba, folders["reference"]):
         by_masks = scored(folders, "insta-pytorch", ("psnr",), reference=reference)
