@@ -10,7 +10,7 @@ from emo_bench.cli.options import Device, examples
 from emo_bench.cli.output import as_given, say
 
 if TYPE_CHECKING:
-    import pandas
+    from emo_bench.api.results import FrameScores
 
 EXAMPLE = examples(
     "score mine/ --reference truth.mp4",
@@ -53,12 +53,20 @@ def score(
     ] = None,
     masks: Annotated[
         Path | None,
-        typer.Option(help="Masks of the person in the reference frames: 0/1, 0/255, soft, or an alpha channel."),
+        typer.Option(
+            help="Masks of the person in the reference frames: 0/1, 0/255, soft, or an alpha channel. "
+            "With --region face: masks of the face."
+        ),
     ] = None,
     mask_labels: Annotated[
         str, typer.Option(metavar="N,N", help="Labels of the person if the masks are label maps, for example 1,2,17.")
     ] = "",
-    region: Annotated[str | None, typer.Option(help='Region to score: "full frame", foreground or face.')] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help='Region to score: "full frame", foreground or face. Only for the metrics that take a region.'
+        ),
+    ] = None,
     background: Annotated[str | None, typer.Option(help='Background: "as filmed", white or black.')] = None,
     source_prompt: Annotated[
         str | None, typer.Option("--source-prompt", "--source", help="Caption of the person before the edit.")
@@ -148,7 +156,7 @@ def score(
             fps=fps,
         )
         written = [] if out is None else scored.write(out)
-    _show(scored.scores)
+    _show(scored)
     # The table shows the other notes: why a metric has no score at all.
     for note in scored.scores.attrs["notes"]:
         say(f"note: {note}")
@@ -193,18 +201,16 @@ def _refuse(why: str, options: Mapping[str, object]) -> None:
             raise UserError(f"{option}: {why}")
 
 
-def _show(table: "pandas.DataFrame") -> None:
+def _show(scored: "FrameScores") -> None:
     from emo_bench.cli.output import print_columns
-    from emo_bench.metrics.registry import scored_class
-    from emo_bench.metrics.watched import aggregated
 
-    rows = []
-    for metric, record in table.attrs["records"].items():
-        value = aggregated(scored_class(metric), table[metric].to_numpy())
-        backend = record["backend"]
+    table, rows = scored.scores, []
+    recoloured = any(record["background"] != "as filmed" for record in scored.records.values())
+    for metric, value in scored.means.items():
+        record = scored.records[metric]
         shown = "n/a" if value != value else f"{value:.4f}"
         identical = table.attrs["identical"].get(metric)
-        note = backend["detail"] if backend["name"] == "n/a" else backend["name"]
+        note = scored.reasons.get(metric) or record["backend"]["name"]
         dropped = len(record["frames_dropped"])
         remarks = [f"{dropped} undefined"] if dropped else []
         if identical:
@@ -212,5 +218,7 @@ def _show(table: "pandas.DataFrame") -> None:
             if identical["others_mean"] is not None:
                 remarks[-1] += f", the others {identical['others_mean']:.4f}"
         frames = f"{record['frames_scored']}" + (f" ({'; '.join(remarks)})" if remarks else "")
-        rows.append((metric, shown, record["unit"], record["direction"], frames, record["region"], note))
-    print_columns(("metric", "score", "unit", "better", "frames", "region", "backend"), rows)
+        background = [record["background"]] if recoloured else []
+        rows.append((metric, shown, record["unit"], record["direction"], frames, record["region"], *background, note))
+    background = ["background"] if recoloured else []
+    print_columns(("metric", "score", "unit", "better", "frames", "region", *background, "backend"), rows)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import assets
+from emo_bench.clip.captions import require_readable, tokenizer_of
 from emo_bench.clip.config import check_clip_config
 from emo_bench.errors import UserError
 from emo_bench.untrusted.refusal import reason_of
@@ -171,12 +172,11 @@ class ClipModel:
     """
 
     def __init__(self, source: ClipSource, device: str = "cpu") -> None:
-        import open_clip
         import torch
 
         towers = load_towers(source, device)
         self._model, self._size, self._device = towers.model, towers.size_px, device
-        self._tokenize = open_clip.get_tokenizer(source.architecture)
+        self._tokenize = tokenizer_of(source.architecture)
         self._mean, self._deviation = (
             torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (towers.mean, towers.deviation)
         )
@@ -204,10 +204,15 @@ class ClipModel:
         return _unit(torch.cat(parts).double().numpy()) if parts else np.empty((0, 0))
 
     def of_caption(self, caption: str) -> Embeddings:
-        """Embed a caption -> float64 ``[D]`` of length 1; text beyond the model's context length is cut off."""
+        """Embed a caption -> float64 ``[D]`` of length 1.
+
+        Raises:
+            UserError: the caption is longer than the model's context.
+        """
         import torch
 
         if caption not in self._captions:
+            require_readable(self.source, caption)
             with torch.inference_mode():
                 tokens = self._tokenize([caption]).to(self._device)
                 self._captions[caption] = _unit(self._model.encode_text(tokens).double().cpu().numpy())[0]

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_bench.clip.captions import require_readable
 from emo_bench.clip.model import ClipModel, Embeddings, find_clip, load_clip, missing_clip
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings, Side
@@ -37,7 +38,10 @@ class _ClipMetric(Metric):
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        return cls(settings.device, load_clip(find_clip(settings.clip), settings.device), settings.captions)
+        source = find_clip(settings.clip)
+        for name in cls.info.captions if settings.captions else ():
+            require_readable(source, getattr(settings.captions, name))
+        return cls(settings.device, load_clip(source, settings.device), settings.captions)
 
     def __init__(self, device: str = "cpu", model: ClipModel | None = None, captions: Captions | None = None) -> None:
         super().__init__(device)

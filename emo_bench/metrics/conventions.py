@@ -74,8 +74,14 @@ class Convention:
 
     @property
     def background_label(self) -> str:
-        """The background as the records of the scores name it."""
-        return f"{self.background} ({self.compositing})" if self.changes_reference_only else self.background
+        """The background as the records of the scores name it.
+
+        With region "face" the masks are those of the face, so the background also covers the hair and the body.
+        """
+        if self.background == "as filmed":
+            return self.background
+        outside = " outside the face" if self.region == "face" else ""
+        return f"{self.background}{outside}" + (f" ({self.compositing})" if self.changes_reference_only else "")
 
 
 CONVENTIONS: tuple[Convention, ...] = (

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import protocols
 from emo_bench.actors.capture import Capture
+from emo_bench.clip.captions import require_readable
+from emo_bench.clip.model import find_clip, missing_clip
 from emo_bench.errors import MethodError, UserError
+from emo_bench.methods.interface import EditStyle
 from emo_bench.metrics.registry import may_use_clip, metric_class
 
 
@@ -38,6 +41,23 @@ class AppliedProtocol:
             raise UserError(
                 f"protocol {self.protocol.name} has no CLIP scores and no edit is made: leave the CLIP model out"
             )
+
+    def require_readable_captions(self, style: EditStyle, clip: str) -> None:
+        """Refuse the captions of an edit that the CLIP model of its scores cannot read to their end.
+
+        Args:
+            style: the edit.
+            clip: the CLIP model; one that is not on this machine gives no scores, so that any caption is good.
+
+        Raises:
+            UserError: a caption is too long; the message has the number of its tokens and the limit.
+        """
+        used = {name for metric in self.metrics for name in metric_class(metric).info.captions}
+        if not used or missing_clip(clip) is not None:
+            return
+        captions = {"source": style.source_caption, "target": style.target_caption}
+        for name in sorted(used):
+            require_readable(find_clip(clip), captions[name])
 
 
 def apply_protocol(protocol: protocols.Protocol, capture: Capture, split: str | None = None) -> AppliedProtocol:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.metrics import DEFAULT_METRICS, Scorer, Settings
+from emo_bench.metrics.aggregation import reasons, video_scores
 from emo_bench.metrics.conventions import Convention, find_convention
 from emo_bench.metrics.metric import NO_BACKEND
 from emo_bench.metrics.preparing import Background
 from emo_bench.metrics.registry import may_use_clip, metric_class, scored_class
+from emo_bench.metrics.scoring import AS_FILMED
 from emo_bench.metrics.watched import aggregated, missing_for
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import AGAIN, load_run
 from emo_bench.runs.frame_preparation import prepared
+from emo_bench.runs.machine import describe_machine
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.text.csv_text import csv_text
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     import pandas
 
 BATCH = 16
-REGIONS = ("full frame", "foreground", "face")
+WHOLE = "full frame"
+REGIONS = (WHOLE, "foreground", "face")
 
 
 @dataclass(frozen=True)
@@ -66,23 +70,26 @@ class ScoreRequest:
 def score_request(request: ScoreRequest) -> pandas.DataFrame:
     """Score the frames in one pass and return a table as ``Scorer.table`` does.
 
-    Its ``attrs`` also hold ``"convention"``, ``"frames"``, ``"identical"`` (see :func:`identical_frames`) and
-    ``"notes"``: sentences about the sources.
+    Its ``attrs`` also hold ``"convention"``, ``"frames"``, ``"identical"`` (see :func:`identical_frames`), ``"notes"``
+    (sentences about the sources), ``"means"`` and ``"reasons"`` (the scores of the video and why one is missing),
+    ``"sources"`` (the names of what was scored), ``"asked"`` (the request) and ``"machine"``.
 
     Raises:
-        UserError: the sources do not fit together, or something that the convention needs is missing.
+        UserError: the sources do not fit together, something that the convention needs is missing, or the masks or the
+            region have no effect.
     """
     convention = _convention(request)
     metrics = request.metrics or convention.metrics
     if request.settings.clip != ANY_CLIP and not any(map(may_use_clip, metrics)):
         raise UserError(f"none of the metrics {', '.join(metrics)} uses CLIP: leave the CLIP model out")
+    _require_effect(request, convention, metrics)
     sources = _sources(request, convention)
     scorer = Scorer(
         metrics,
         settings=_settings(request, sources),
         resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
         background=convention.background_label,
-        region=convention.region,
+        region=_region_label(request, convention),
     )
     frames = sources[0]
     assert frames is not None
@@ -94,7 +101,66 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
     table.attrs["identical"] = identical_frames(table)
     table.attrs["notes"] = _notes(request, convention, table, sources)
+    table.attrs |= _facts(request, convention, table, sources)
     return table
+
+
+def _facts(
+    request: ScoreRequest, convention: Convention, table: pandas.DataFrame, sources: Sequence[FrameSource | None]
+) -> dict[str, Any]:
+    """Return what a reader needs to score again, and the scores of the video, as plain JSON values."""
+    settings = request.settings
+    names = ("frames", "reference", "masks")
+    return {
+        "means": {name: value if np.isfinite(value) else str(value) for name, value in video_scores(table).items()},
+        "reasons": reasons(table),
+        "sources": {name: source.title if source else None for name, source in zip(names, sources, strict=True)},
+        "asked": {
+            "metrics": list(request.metrics or convention.metrics),
+            "region": convention.region,
+            "background": convention.background,
+            "compositing": str(convention.compositing),
+            "size_px": convention.size_px,
+            "mask_labels": list(request.mask_labels),
+            "detector": settings.detector,
+            "clip": settings.clip,
+            "captions": asdict(settings.captions) if settings.captions else None,
+            "fps": settings.fps,
+        },
+        "machine": describe_machine(settings.device),
+    }
+
+
+def _require_effect(request: ScoreRequest, convention: Convention, metrics: Sequence[str]) -> None:
+    """Refuse masks that nothing uses, and a region that no metric takes.
+
+    Raises:
+        UserError: the masks or the region would have no effect.
+    """
+    if request.masks is not None and not convention.needs_masks:
+        raise UserError("--masks: no score would use the masks: give --region or --background too, or leave them out")
+    asked = request.masks is not None or request.region not in (None, WHOLE)
+    if not asked or convention.region == WHOLE or convention.background != AS_FILMED:
+        return
+    infos = [metric_class(name).info for name in metrics]
+    if not any(info.takes_region for info in infos):
+        option = "--masks" if request.masks is not None else "--region"
+        raise UserError(
+            f"{option}: none of {', '.join(info.id for info in infos)} can be restricted to a region: leave it out, or "
+            "score another metric, such as psnr"
+        )
+
+
+def _region_label(request: ScoreRequest, convention: Convention) -> str:
+    """Return the region with what it is made of, as the records name it."""
+    if convention.region == WHOLE:
+        return WHOLE
+    if request.masks is not None:
+        return f"{convention.region}, by the given masks"
+    if (request.frames / "run.json").is_file():
+        made = "hull of the tracked landmarks" if convention.region == "face" else "by the actor's track"
+        return f"{convention.region}, {made}"
+    return f"{convention.region}, by the reference's alpha"
 
 
 def _settings(request: ScoreRequest, sources: Sequence[FrameSource | None]) -> Settings:
@@ -116,7 +182,7 @@ def _notes(
         *_replaced(request.settings, table),
         *_other_than_the_source(convention, table),
         *(note for source in sources if source for note in source.notes),
-        *_unused(request, convention),
+        *_masks_named(request, convention),
     ]
     return list(dict.fromkeys(notes))
 
@@ -153,10 +219,11 @@ def _other_than_the_source(convention: Convention, table: pandas.DataFrame) -> l
     return notes
 
 
-def _unused(request: ScoreRequest, convention: Convention) -> list[str]:
-    if request.masks is None or convention.needs_masks:
+def _masks_named(request: ScoreRequest, convention: Convention) -> list[str]:
+    """Say that the masks were taken as those of the face: their files do not tell a face from a person."""
+    if request.masks is None or convention.region != "face":
         return []
-    return ["the masks were not used: give --region or --background"]
+    return [f"the masks of {request.masks} are taken as the face"]
 
 
 def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
@@ -175,7 +242,10 @@ def identical_frames(table: pandas.DataFrame) -> dict[str, dict[str, object]]:
 
 
 def long_form(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Return one row per frame and metric, with score, unit, direction, backend, resolution, region and background."""
+    """Return one row per frame and metric, with score, unit, direction, backend, resolution, region and background.
+
+    ``reason`` says why a frame has no score.
+    """
     import pandas
 
     parts = []
@@ -185,6 +255,8 @@ def long_form(table: pandas.DataFrame) -> pandas.DataFrame:
         part["backend"] = record["backend"]["name"]
         for key in ("version", "unit", "direction", "resolution", "region", "background"):
             part[key] = record[key]
+        absent = record["backend"]["detail"] if record["backend"]["name"] == NO_BACKEND else record["undefined"]
+        part["reason"] = np.where(np.isnan(part["score"]), absent or "undefined", "")
         parts.append(part)
     return pandas.concat(parts, ignore_index=True)
 
@@ -200,7 +272,7 @@ def write_scores(table: pandas.DataFrame, folder: Path) -> list[Path]:
         "scores.csv": csv_text(wide, index=True).encode(),
         "scores_long.parquet": tall.to_parquet(),
         "scores_long.csv": csv_text(tall).encode(),
-        "records.json": (json.dumps(table.attrs, indent=2, default=str) + "\n").encode(),
+        "records.json": (json.dumps(table.attrs, indent=2, default=str, allow_nan=False) + "\n").encode(),
     }
     for name, content in contents.items():
         write_bytes(folder / name, content)
@@ -226,8 +298,9 @@ def _convention(request: ScoreRequest) -> Convention:
 def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource | None]:
     """Open frames, reference and masks, and check that they fit together."""
     if (request.frames / "run.json").is_file():
-        if request.reference or request.masks:
-            raise UserError(f"{request.frames} is a run and brings its own reference: leave the reference out")
+        for option, value in (("--reference", request.reference), ("--masks", request.masks)):
+            if value:
+                raise UserError(f"{request.frames} is a run and brings its own reference and masks: leave {option} out")
         return run_sources(request.frames, convention)
     frames = open_frames(request.frames)
     reference = None if request.reference is None else match(open_frames(request.reference), frames)

@@ -182,6 +182,7 @@ def plan_run(
         find_clip(request.clip)
     folders = _Folders(request, cls.info.name, profile, applied)
     if style is not None:
+        applied.require_readable_captions(style, request.clip)
         style = told_apart(style, folders.of_style)
     folder = folders.of_style(style.name if style else None)
     size_px = applied.capture.size_px
@@ -273,6 +274,7 @@ def plan_edit(
     workspace = dataclasses.replace(method.workspace, folder=_edit_folder(run, style.name, settings), settings=settings)
     edited = method.edit(style, workspace)
     applied = _editing_protocol(capture, split, train, smoke)
+    applied.require_readable_captions(style, request.clip)
     return EditPlan(run, style, settings, applied, edited, request.clip)
 
 

@@ -232,6 +232,17 @@ def test_mistakes_are_one_line_and_leave_nothing(call: Any, tmp_path: Path, argu
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_caption_that_clip_cannot_read_is_one_line_and_leaves_nothing(call: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (200, 90, 10)).save(tmp_path / "clay.png")
+    words = ("--reference", str(tmp_path / "clay.png"), "--source-prompt", "a man", "--set", "clip=portraits")
+    code, out, err = call(*words, "--prompt", "a bust of a man " * 8)
+    assert code == 2 and not out and len(err.strip().splitlines()) == 1
+    assert "42 tokens, and the CLIP model portraits reads 32" in err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_split_that_trains_on_the_clip_is_refused(call: Any, tmp_path: Path) -> None:
     code, _, err = call("--split", "random-24", "--style", "van-gogh")
     assert code == 2 and "which split random-24 trains on" in err

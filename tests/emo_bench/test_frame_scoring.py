@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,9 @@ def folder_of(path: Path, pictures: np.ndarray) -> Path:
 def request_of(tmp_path: Path, **how: object) -> ScoreRequest:
     frames = folder_of(tmp_path / "frames", FRAMES)
     reference = folder_of(tmp_path / "reference", REFERENCE)
-    masks = folder_of(tmp_path / "masks", MASKS.astype(np.uint8) * 255)
+    masks = None
+    if {"region", "background", "convention"} & how.keys():
+        masks = folder_of(tmp_path / "masks", MASKS.astype(np.uint8) * 255)
     return ScoreRequest(frames, reference, masks, **how)  # type: ignore[arg-type]
 
 
@@ -174,3 +177,81 @@ def test_mask_labels_are_an_option(tmp_path: Path) -> None:
     assert named.stdout == CliRunner().invoke(app, [*command, "--masks", str(plain)]).stdout
     for wrong in (["--mask-labels", "17"], ["--masks", str(labels), "--mask-labels", "x"], ["--masks", str(labels)]):
         assert isinstance(CliRunner().invoke(app, [*command, *wrong]).exception, UserError)
+
+
+def test_masks_and_regions_without_an_effect_are_refused(tmp_path: Path) -> None:
+    request = request_of(tmp_path, region="foreground", metrics=("psnr", "flmd"))
+    arguments = ["score", str(request.frames), "--reference", str(request.reference)]
+    masks = ["--masks", str(request.masks)]
+    for wrong, message in (
+        ([*masks, "--metrics", "psnr"], "--masks: no score would use the masks"),
+        ([*masks, "--metrics", "niqe", "--region", "face"], "--masks: none of niqe can be restricted to a region"),
+        ([*masks, "--convention", "emo-bench"], "--masks: no score would use the masks"),
+    ):
+        result = CliRunner().invoke(app, [*arguments, *wrong])
+        assert isinstance(result.exception, UserError), wrong
+        assert str(result.exception).startswith(message) and "\n" not in str(result.exception)
+    # One metric that takes the region is enough, and a background changes every metric.
+    records = score_request(request).attrs["records"]
+    assert records["psnr"]["region"] == "foreground, by the given masks"
+    assert (records["flmd"]["region"], records["flmd"]["masks_sha256"]) == ("full frame", None)
+    laid = replace(request, metrics=("niqe",), region=None, background="white")
+    assert score_request(laid).attrs["records"]["niqe"]["masks_sha256"] == records["psnr"]["masks_sha256"]
+
+
+def test_a_region_and_its_background_are_labelled_as_what_they_are(tmp_path: Path) -> None:
+    request = request_of(tmp_path, metrics=("psnr", "flmd"), region="face", background="white")
+    table = score_request(request)
+    psnr, flmd = (table.attrs["records"][name] for name in ("psnr", "flmd"))
+    assert (psnr["region"], psnr["background"]) == ("face, by the given masks", "white outside the face")
+    assert (flmd["region"], flmd["background"]) == ("full frame", "white outside the face")
+    assert f"the masks of {request.masks} are taken as the face" in table.attrs["notes"]
+    tall = long_form(table)
+    assert set(tall["background"]) == {"white outside the face"}
+    assert tall[tall.metric == "psnr"]["region"].unique().tolist() == ["face, by the given masks"]
+    command = ["score", str(request.frames), "--reference", str(request.reference), "--masks", str(request.masks)]
+    result = CliRunner().invoke(app, [*command, "--metrics", "psnr", "--region", "face", "--background", "white"])
+    assert result.exit_code == 0, result.output
+    assert "white outside the face" in result.stdout and "face, by the given masks" in result.stdout
+
+
+def test_records_json_has_all_that_a_second_scoring_needs(tmp_path: Path) -> None:
+    request = request_of(tmp_path, metrics=("psnr_global", "niqe"), region="foreground")
+    write_scores(score_request(request), tmp_path / "out")
+    kept = json.loads((tmp_path / "out" / "records.json").read_text())
+    record = kept["records"]["psnr_global"]
+    assert (record["frames"], record["captions"], record["conditions"]) == ("0-19", {}, {})
+    assert len(record["reference_sha256"]) == len(record["masks_sha256"]) == 64
+    assert kept["sources"] == {
+        "frames": str(request.frames), "reference": str(request.reference), "masks": str(request.masks),
+    }  # fmt: skip
+    assert (kept["asked"]["region"], kept["asked"]["detector"], kept["asked"]["captions"]) == (
+        "foreground",
+        "auto",
+        None,
+    )
+    # The PSNR of the mean squared error inside the masks, computed here.
+    errors = [np.square(a[m].astype(float) - b[m]).mean() for a, b, m in zip(FRAMES, REFERENCE, MASKS, strict=True)]
+    assert kept["means"]["psnr_global"] == pytest.approx(10 * np.log10(255**2 / np.mean(errors)))
+    assert kept["means"]["niqe"] == "nan" and "32x32" in kept["reasons"]["niqe"]
+    assert kept["machine"]["emo_bench"]
+    tall = pandas.read_csv(tmp_path / "out" / "scores_long.csv")
+    assert tall[tall.metric == "niqe"]["reason"].str.contains("32x32").all()
+    assert tall[tall.metric == "psnr_global"]["reason"].isna().all()
+
+
+def test_other_masks_and_every_second_frame_have_other_records(tmp_path: Path) -> None:
+    from emo_bench.metrics.comparability import difference
+
+    request = request_of(tmp_path, metrics=("psnr",), region="foreground")
+    other = folder_of(tmp_path / "others", np.roll(MASKS, 2, axis=2).astype(np.uint8) * 255)
+    frames, reference, masks = (
+        folder_of(tmp_path / f"half-{i}", part[::2])
+        for i, part in enumerate((FRAMES, REFERENCE, MASKS.astype(np.uint8) * 255))
+    )
+    half = replace(request, frames=frames, reference=reference, masks=masks)
+    first, moved, fewer = (
+        score_request(one).attrs["records"]["psnr"] for one in (request, replace(request, masks=other), half)
+    )
+    assert str(difference(first, moved)).startswith("masks (SHA-256)")
+    assert difference(first, fewer) is not None

@@ -166,6 +166,9 @@ def test_an_edit_is_scored_by_the_clip_that_was_asked_for(
     made = write(tmp_path / "made", answer, TEST)
     with pytest.raises(UserError, match="CLIP"):
         file(made, **edit, clip="nonsense")
+    long = {**edit, "target_caption": "a bronze statue of a man " * 8}
+    with pytest.raises(UserError, match="tokens, and the CLIP model portraits reads 32: shorten the caption"):
+        file(made, **long, clip="portraits")
     assert not (tmp_path / "runs").exists()
     run = load_run(file(made, **edit, clip="portraits"))
     score = run.manifest["stages"]["score"]

@@ -392,6 +392,34 @@ def test_without_open_clip_the_remedy_is_to_install_it(monkeypatch: pytest.Monke
     assert missing_clip() == "needs open_clip; run: pip install open_clip_torch"
 
 
+def test_a_caption_beyond_the_context_is_refused_with_its_count(tiny, video) -> None:
+    """TINY reads 16 tokens: fourteen words of one token each, and the marks of start and end."""
+    import open_clip
+
+    fits = " ".join(["man"] * 14)
+    tokenize = open_clip.tokenizer.SimpleTokenizer(context_length=16)
+    assert int((tokenize([fits]) > 0).sum()) == 16 and (tokenize([f"{fits} cat"]) == tokenize([f"{fits} dog"])).all()
+    for target in (f"{fits} cat", f"{fits} dog"):
+        with pytest.raises(UserError, match="has 17 tokens, and the CLIP model tiny reads 16: shorten the caption"):
+            score(*video, metrics=("clip_text",), settings=Settings(clip=str(tiny), captions=Captions("a", target)))
+        with pytest.raises(UserError, match="17 tokens"):
+            load_clip(find_clip(str(tiny)), "cpu").of_caption(target)
+    whole = score(*video, metrics=("clip_text",), settings=Settings(clip=str(tiny), captions=Captions("a", fits)))
+    assert whole["clip_text"].notna().all()
+    # A caption that no metric uses may be of any length.
+    score(*video, metrics=("clip_text",), settings=Settings(clip=str(tiny), captions=Captions(f"{fits} cat", "a")))
+
+
+def test_a_table_has_the_captions_in_its_records(tiny, video) -> None:
+    one, other = (
+        score(*video, metrics=("clip_d", "clip_dv"), settings=Settings(clip=str(tiny), captions=Captions("a man", to)))
+        for to in ("a bronze bust", "a clay bust")
+    )
+    with pytest.raises(UserError, match="captions of the edit"):
+        require_comparable([table.attrs["records"]["clip_d"] for table in (one, other)])
+    require_comparable([table.attrs["records"]["clip_dv"] for table in (one, other)])
+
+
 def test_without_captions_only_their_metrics_are_left_out(tiny, video) -> None:
     table = score(*video, metrics=ALL, settings=Settings(clip=str(tiny)))
     assert table.columns[table.isna().all()].tolist() == ["clip_d", "clip_text"]
