@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from emo_bench.errors import UserError, shortened
 
-if TYPE_CHECKING:
-    from emo_bench.clip.model import ClipSource
+
+class Named(Protocol):
+    """A CLIP model: its name, and open_clip's name of its architecture, as ``ClipSource`` has them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def architecture(self) -> str: ...
 
 
 @functools.lru_cache(maxsize=4)
@@ -19,7 +26,7 @@ def tokenizer_of(architecture: str) -> Any:
     return open_clip.get_tokenizer(architecture)
 
 
-def require_readable(source: ClipSource, caption: str) -> None:
+def require_readable(source: Named, caption: str) -> None:
     """Refuse a caption that is longer than the model's context: two captions that differ at their ends would be one.
 
     Raises:
