@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.pictures.reading import read_picture
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import find_runs
 from emo_bench.system.endings import exit_code
 from reports.figures.stills import encode_jpeg, file_name, spread_panels
@@ -28,6 +30,9 @@ PANEL_PX = 128
 DIFFERENCE_GAIN = 4
 JPEG_QUALITY = 90
 PAGE = "README.md"
+EDITED = ("source.png", "reference.png")
+
+log = logging.getLogger("emo_bench")
 
 
 def make_gallery(folders: Sequence[Path], out: Path) -> Path:
@@ -36,7 +41,9 @@ def make_gallery(folders: Sequence[Path], out: Path) -> Path:
     Raises:
         UserError: no run is finished, or the preview of one is missing.
     """
-    groups, _ = read_groups(find_runs(folders))
+    groups, left_out = read_groups(find_runs(folders))
+    for reason in left_out.damaged.values():
+        log.warning("left out: %s", reason)
     out.mkdir(parents=True, exist_ok=True)
     blocks = [
         "# Gallery",
@@ -75,8 +82,10 @@ def sheet(row: Row) -> FrameU8:
     side = pairs[0].shape[0]
     recorded, rendered = [pair[:, :side] for pair in pairs], [pair[:, side:] for pair in pairs]
     if row.style:
-        recorded.insert(0, _picture(row.run.path / "source.png", side))
-        rendered.insert(0, _picture(row.run.path / "reference.png", side))
+        require_unchanged(row.run.path, row.run.manifest, EDITED)
+        source, reference = (_picture(row.run.path / name, side) for name in EDITED)
+        recorded.insert(0, source)
+        rendered.insert(0, reference)
         rows = [recorded, rendered]
     else:
         rows = [recorded, rendered, [_difference(a, b) for a, b in zip(recorded, rendered, strict=True)]]

@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import mean
 
 from emo_bench.errors import UserError
-from emo_bench.files import write_bytes, write_json
+from emo_bench.files import write_bytes
+from emo_bench.runs.checksums import PRIVATE, recorded
 from emo_bench.runs.finished import find_runs, open_runs
-from emo_bench.runs.manifest import MANIFEST
+from emo_bench.runs.manifest import write_manifest
 from emo_bench.runs.store import SCORES
 from emo_bench.system.endings import exit_code
 from reports.markdown import code, escaped, pipe_table
@@ -26,7 +27,6 @@ from reports.rows import Row
 from reports.tables import read_groups
 
 PAGE = "README.md"
-PRIVATE = ("method_place", "protocol_place")
 # No score is bold: methods had different time and frames, so that a winner of a column is not the better method.
 INTRODUCTION = (
     "Scores are means over held-out frames. No score is marked as the best, because the methods did not have equal",
@@ -60,8 +60,11 @@ def publish_results(runs: Path, out: Path) -> Path:
         write_bytes(target / SCORES, (run.path / SCORES).read_bytes())
         # The paths of files on somebody's machine are private.
         said = {key: value for key, value in run.manifest.items() if key not in PRIVATE}
-        write_json(target / MANIFEST, said)
-    groups, _ = read_groups(find_runs([out]))
+        left_out = sorted(recorded(run.manifest).keys() - {SCORES})
+        write_manifest(target, {**said, "left_out": left_out})
+    groups, absent = read_groups(find_runs([out]))
+    if absent.damaged:
+        raise UserError(next(iter(absent.damaged.values())))
     write_bytes(out / PAGE, results_page(groups).encode())
     return out / PAGE
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
+from emo_bench.runs.checksums import NO_CHECKSUMS, missing_checksums
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST
 from emo_bench.statistics import Interval, mean_interval
@@ -157,6 +158,15 @@ def read_rows(
         where = ", ".join(map(str, paths))
         raise UserError(f"{where}: no finished run" + (f" of a method like {method!r}" if method and rows else ""))
     return chosen
+
+
+def without_checksums(rows: Sequence[Row]) -> list[str]:
+    """A note if changes of some of these runs cannot be noticed, because older versions stored no checksums."""
+    lacking = sum(missing_checksums(row.run.manifest) is not None for row in rows)
+    if not lacking:
+        return []
+    of = f"{lacking} of {len(rows)} runs" if len(rows) > 1 else "this run"
+    return [f"{of}: {NO_CHECKSUMS} (made by an older version), so a changed score would not be noticed."]
 
 
 def repeats(rows: Iterable[Row]) -> dict[Contestant, dict[Subject, tuple[Row, ...]]]:

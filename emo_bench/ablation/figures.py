@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emo_bench import actors
 from emo_bench.ablation.runs import VariantResult
 from emo_bench.pictures.reading import read_picture
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.manifest import read_manifest
 from emo_bench.runs.store import RENDER
 from emo_bench.video.lossless import read_lossless
@@ -28,6 +29,7 @@ def interpolation_strip(run: Path, label: str) -> Strip | None:
     path = run / INTERPOLATION
     if not path.is_file():
         return None
+    require_unchanged(run, read_manifest(run), [INTERPOLATION])
     pixels = read_picture(path)
     side = pixels.shape[0]
     return Strip(label, [pixels[:, x : x + side] for x in range(0, pixels.shape[1], side)])
@@ -75,6 +77,7 @@ def side_view_strips(runs: Sequence[tuple[str, Path]]) -> tuple[list[Strip], lis
     recorded = list(capture.frames([test[p] for p in positions], size=size))
     strips = [Strip("recorded", recorded)]
     for label, folder in runs:
+        require_unchanged(folder, read_manifest(folder), [RENDER])
         strips.append(Strip(label, list(read_lossless(folder / RENDER, positions))))
     return strips, [f"{yaw[p]:+.0f}°" for p in positions]
 

@@ -19,6 +19,7 @@ from emo_bench.cli import (
     score,
     show,
     study,
+    verify,
 )
 from emo_bench.cli.options import examples
 
@@ -56,6 +57,7 @@ app.command("check", epilog=check.EXAMPLE)(check.check)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("show", epilog=show.EXAMPLE)(show.show)
 app.command("report", epilog=report.EXAMPLE)(report.report)
+app.command("verify", epilog=verify.EXAMPLE)(verify.verify)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(actors.app, name="actors")
 app.add_typer(listings.methods, name="methods")

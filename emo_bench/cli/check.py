@@ -54,11 +54,12 @@ def check(
     from reports.gate.checks import check_runs
     from reports.gate.stored_scores import group_seeds, load_stored_scores
     from reports.gate.thresholds import load_thresholds
-    from reports.rows import read_rows
+    from reports.rows import read_rows, without_checksums
 
     file = load_thresholds(thresholds)
     runs = all_runs(runs, "checking every run")
-    groups = group_seeds(read_rows(runs, finished_only=False))
+    rows = read_rows(runs, finished_only=False)
+    groups = group_seeds(rows)
     place = baseline or file.baseline
     if update:
         if junit or markdown:
@@ -75,6 +76,7 @@ def check(
     outcomes = check_runs(groups, file, stored)
     given = {group.key for group in groups}
     absent = [f"scores are also stored for {group.title}" for key, group in stored.items() if key not in given]
+    absent += without_checksums(rows)
     _write(outcomes, absent, junit, markdown)
     _show(outcomes, absent, as_json)
     if not all(outcome.passed for outcome in outcomes):

@@ -17,6 +17,7 @@ from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.watched import WatchedMethod, build_watched
 from emo_bench.runs import stages
+from emo_bench.runs.checksums import fit_files, require_unchanged
 from emo_bench.runs.finished import EDITS, is_finished
 from emo_bench.runs.identity import facts_of_edit, identity_of_edit
 from emo_bench.runs.log import log_file
@@ -80,6 +81,7 @@ def make_edit(plan: EditPlan, *, wait: bool = False) -> Path:
         UserError: the folder holds another edit, a link leads out of the run's folder, or another process is making it.
     """
     manifest = read_manifest(plan.run)
+    require_unchanged(plan.run, manifest, fit_files(manifest))
     folder, applied = plan.folder, plan.applied
     for part in (folder.parent, folder):
         if part.is_symlink():
@@ -114,6 +116,7 @@ def open_method(
     if not manifest["stages"].get("fit", {}).get("finished_at"):
         raise UserError(f"{run} is not fitted yet: give its emo-bench run command again")
     identity = manifest["identity"]
+    require_unchanged(run, manifest, fit_files(manifest))
     if "style" in identity:
         raise UserError(f"{run} is an edit: give the run it belongs to, {run.parent.parent}")
     cls = _method_class(run, manifest, trust) if method is None else methods.method_class(method)
@@ -167,7 +170,9 @@ def open_edit(base: Method, style: str) -> Method:
         made = sorted(p.parent.name for p in (base.workspace.folder / EDITS).glob("*/run.json"))
         there = f"; there are: {', '.join(made)}" if made else ""
         raise UserError(f"{base.workspace.folder} has no finished edit {style!r}{there}")
-    kept = read_manifest(folder)["identity"]
+    manifest = read_manifest(folder)
+    require_unchanged(folder, manifest, fit_files(manifest))
+    kept = manifest["identity"]
     settings = {key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")}
     if "style" not in kept:
         raise UserError(f"{folder} is no edit, although it lies where edits do: remove it")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.methods.registry import TRIVIAL
+from emo_bench.runs.checksums import require_small_unchanged
 from emo_bench.runs.manifest import LARGEST, MANIFEST, STAGES, read_manifest
 from emo_bench.runs.store import SCORES
 from emo_bench.untrusted.regular_file import read_regular
@@ -103,12 +104,17 @@ def open_runs(folders: Sequence[Path]) -> OpenedRuns:
 def load_run(path: Path) -> FinishedRun:
     """Open a finished run.
 
+    Its ``run.json``, its scores and its other small files are compared with their checksums, see
+    :mod:`emo_bench.runs.checksums`.
+
     Raises:
-        UserError: there is no run, it is unfinished or damaged, or its scores do not belong to its frames.
+        UserError: there is no run, it is unfinished or damaged, a file has changed since it was written, or its scores
+            do not belong to its frames.
     """
     manifest = read_manifest(path)
     if not _finished(manifest):
         raise UserError(f"{path} is not finished: {AGAIN}")
+    require_small_unchanged(path, manifest)
     return FinishedRun(path, manifest, read_scores(path, manifest))
 
 

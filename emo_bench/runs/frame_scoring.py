@@ -22,6 +22,7 @@ from emo_bench.metrics.scoring import AS_FILMED
 from emo_bench.metrics.watched import aggregated, missing_for
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import AGAIN, load_run
 from emo_bench.runs.frame_preparation import prepared
 from emo_bench.runs.machine import describe_machine
@@ -328,6 +329,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
     from emo_bench.actors import load
 
     finished = load_run(run)
+    require_unchanged(run, finished.manifest, [RENDER])
     identity = finished.manifest["identity"]
     capture = load(identity["actor"]["name"])
     if capture.sha256 != identity["actor"]["sha256"]:

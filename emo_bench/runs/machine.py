@@ -26,6 +26,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": _processor(),
+        "cpu_capability": _cpu_capability(),
         "cores": os.cpu_count(),
         "device": _device_name(device),
         "bfloat16": has_bfloat16(device),
@@ -103,6 +104,13 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _cpu_capability() -> str:
+    """Return the instructions that torch's own kernels use, e.g. ``AVX512``; they decide the last digits of a sum."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def _device_name(device: str) -> str:

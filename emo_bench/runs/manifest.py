@@ -6,14 +6,16 @@ Further entries are allowed. Types are the JSON types; no value is converted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from emo_bench.errors import UserError
-from emo_bench.untrusted.plain_json import read_json
+from emo_bench.files import write_json
+from emo_bench.runs.checksums import SEAL, require_seal, seal_of
+from emo_bench.untrusted.plain_json import plain, read_json
 
 MANIFEST = "run.json"
 FORMAT = 1
@@ -154,6 +156,7 @@ class Machine(_Entry):
     packages: dict[str, Text | None]
     platform: Text
     processor: Text
+    cpu_capability: Text | None = None
     cores: Count | None
     device: Text
     bfloat16: bool | None = None
@@ -177,7 +180,9 @@ class DoneStage(_Entry):
     gpu_memory_mib: Amount | None = None
     frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
     machine: Machine
+    # Files that a later stage or a score depends on, and the others that the stage wrote.
     files: dict[Name, Hash] = {}
+    other_files: dict[Name, Hash] = {}
 
 
 class DoneFit(DoneStage):
@@ -235,6 +240,10 @@ class Manifest(_Entry):
     method_place: Text = ""
     protocol_place: Text = ""
     style_title: Text = ""
+    # Runs of older versions do not have it, see checksums.SEAL.
+    manifest_sha256: Hash = _ABSENT
+    # Files that were left out when the run was published.
+    left_out: list[Name] = []
     # Older runs have this entry here and not in "described".
     shared_stages: dict[str, Text] = {}
 
@@ -252,11 +261,21 @@ def problem(model: type[BaseModel], value: Any) -> str | None:
     return None
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a run's ``run.json``, and check it against :class:`Manifest`.
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a run's ``run.json`` with its checksum."""
+    content = {key: value for key, value in plain(manifest).items() if key != SEAL}
+    write_json(folder / MANIFEST, {**content, SEAL: seal_of(content)})
+
+
+def read_manifest(folder: Path, *, changed: bool = False) -> dict[str, Any]:
+    """Read a run's ``run.json``, and check it against :class:`Manifest` and its own checksum.
+
+    Args:
+        folder: the run's folder.
+        changed: accept a file that has changed since it was written; only ``emo-bench verify`` does, which says so.
 
     Raises:
-        UserError: the folder is not a run, or the file is damaged, or of another format.
+        UserError: the folder is not a run, or the file is damaged, has changed, or is of another format.
     """
     path = folder / MANIFEST
     try:
@@ -278,6 +297,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if wrong is not None:
         raise UserError(f"{path} is damaged: {wrong}: {AGAIN}")
     manifest: dict[str, Any] = content
+    if not changed:
+        require_seal(path, manifest)
     return manifest
 
 

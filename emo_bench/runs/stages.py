@@ -6,8 +6,9 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from emo_bench.metrics import Captions, Scorer, Settings
 from emo_bench.metrics.registry import metric_class
 from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
+from emo_bench.runs.checksums import stamps_of, written_since
 from emo_bench.runs.machine import MemoryPeak, describe_machine
+from emo_bench.runs.manifest import STAGES
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from emo_bench.video.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
@@ -107,19 +110,16 @@ def render(job: Job) -> None:
 
 def score(job: Job) -> None:
     """Score the rendered frames against the recorded ones, and write the preview."""
-    inputs = _metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
+    inputs = metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
     inputs |= {"version of records": RECORDS_VERSION}
     if _done(job, "score", (SCORES, PREVIEW), inputs):
         return
 
     def work() -> dict[str, Any]:
-        enlarged = job.method.resolution_px > job.capture.size_px
-        scorer = Scorer(
-            job.protocol.scoring.metrics,
-            settings=Settings(device=job.device, clip=job.clip, captions=_captions(job), fps=job.capture.fps),
-            resize_filter="bicubic, enlarged" if enlarged else job.protocol.scoring.reference_resize,
-            background=job.protocol.scoring.background,
-        )
+        style = job.style
+        captions = None if style is None else Captions(style.source_caption, style.target_caption)
+        settings = Settings(device=job.device, clip=job.clip, captions=captions)
+        scorer = open_scorer(job.protocol, settings, job.method.resolution_px, job.capture)
         digest, equal = _score_frames(job, scorer)
         if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
             raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
@@ -140,8 +140,6 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
     Returns the digest of the rendered frames, and the number of rendered frames that equal the recorded ones.
     """
     test, path = job.split.test, job.folder.path
-    rendered = read_lossless(path / RENDER)
-    recorded = job.capture.frames(test, size=job.method.resolution_px)
     digest, equal = FrameDigest(), 0
     smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
     style = f", {job.style.name}" if job.style else ""
@@ -151,9 +149,7 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
         PreviewWriter(path / PREVIEW, title, job.capture.fps, gain) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,
     ):
-        for start in range(0, len(test), SCORE_BATCH):
-            batch = test[start : start + SCORE_BATCH]
-            ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
+        for batch, ours, truth in frame_pairs(path, job.capture, test, job.method.resolution_px):
             for mine, source in zip(ours, truth, strict=True):
                 digest.add(mine)
                 equal += np.array_equal(mine, source)
@@ -171,11 +167,37 @@ def _flag(job: Job, sentence: str) -> None:
     log.warning("note: %s", sentence)
 
 
-def _captions(job: Job) -> Captions | None:
-    return None if job.style is None else Captions(job.style.source_caption, job.style.target_caption)
+def open_scorer(protocol: Protocol, settings: Settings, resolution_px: int, capture: Capture) -> Scorer:
+    """Return the scorer of a protocol.
+
+    Args:
+        protocol: its metrics, background and filter.
+        settings: device, CLIP model, captions; the frame rate is that of ``capture``.
+        resolution_px: side of the rendered frames.
+        capture: the recorded frames.
+    """
+    enlarged = resolution_px > capture.size_px
+    return Scorer(
+        protocol.scoring.metrics,
+        settings=replace(settings, fps=capture.fps),
+        resize_filter="bicubic, enlarged" if enlarged else protocol.scoring.reference_resize,
+        background=protocol.scoring.background,
+    )
 
 
-def _metric_states(protocol: Protocol) -> dict[str, Any]:
+def frame_pairs(
+    folder: Path, capture: Capture, test: Sequence[int], size_px: int
+) -> Iterator[tuple[Sequence[int], list[FrameU8], list[FrameU8]]]:
+    """Yield batches of held-out frames: their numbers, the rendered frames and the recorded ones, in order."""
+    rendered = read_lossless(folder / RENDER)
+    recorded = capture.frames(test, size=size_px)
+    for start in range(0, len(test), SCORE_BATCH):
+        batch = test[start : start + SCORE_BATCH]
+        ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
+        yield batch, ours, truth
+
+
+def metric_states(protocol: Protocol) -> dict[str, Any]:
     """Return each metric's version and file, and whether its backend is here; if these change, scores are outdated."""
     classes = [metric_class(name) for name in protocol.scoring.metrics]
     classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
@@ -193,6 +215,9 @@ def _done(job: Job, name: str, files: Sequence[str], inputs: Any = None) -> bool
     damage = job.folder.damage(name, files)
     if damage is None:
         log.info("%s: already done, skipped", name)
+        for file in job.folder.changed_others(name):
+            path = job.folder.path / file
+            log.warning("%s: %s has changed since it was written; no score depends on it", name, path)
     else:
         log.warning("%s: %s in %s: the stage is done again", name, damage, job.folder.path)
     return damage is None
@@ -204,17 +229,28 @@ def _stage(
     """Do the work of a stage, always from the same random state, and store that it is finished with its cost."""
     attempt = job.folder.start(name)
     log.info("%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
-    _seed_all(int(job.folder.manifest["identity"]["seed"]))
+    seed_all(int(job.folder.manifest["identity"]["seed"]))
+    # An interrupted fit left files of its own, which are outputs too.
+    before = {} if name == STAGES[0] else stamps_of(job.folder.path)
     peak, started = MemoryPeak(job.device), time.monotonic()
     facts = work()
     seconds = round(time.monotonic() - started, 2)
+    ours = {*names, RENDER, SCORES, PREVIEW}
     job.folder.finish(
-        name, inputs, names, seconds=seconds, **peak.read_mib(), **facts, machine=describe_machine(job.device)
+        name,
+        inputs,
+        names,
+        [file for file in written_since(job.folder.path, before) if file not in ours],
+        seconds=seconds,
+        **peak.read_mib(),
+        **facts,
+        machine=describe_machine(job.device),
     )
     log.info("%s: done in %.1f s", name, seconds)
 
 
-def _seed_all(seed: int) -> None:
+def seed_all(seed: int) -> None:
+    """Set the random state that every stage begins with."""
     import torch
 
     random.seed(seed)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from emo_bench.errors import MethodError, UserError
-from emo_bench.files import file_sha256, open_in_place, remove_left_over, try_lock, write_json
-from emo_bench.runs.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest
+from emo_bench.files import file_sha256, open_in_place, remove_left_over, try_lock
+from emo_bench.runs.checksums import recorded
+from emo_bench.runs.manifest import FORMAT, MANIFEST, STAGES, Manifest, problem, read_manifest, write_manifest
 from emo_bench.untrusted.plain_json import plain
 
 SCORES, RENDER, PREVIEW, LOG = "frames.parquet", "render.mkv", "preview.mp4", "log.txt"
@@ -113,6 +114,12 @@ class RunFolder:
                 return f"{name} has changed since it was written"
         return None
 
+    def changed_others(self, stage: str) -> list[str]:
+        """Return the changed files of a finished stage on which neither a later stage nor a score depends."""
+        known = self.manifest["stages"][stage].get("other_files", {})
+        now = recorded(self.manifest)
+        return [name for name in known if file_sha256(self.path / name) not in (None, now[name])]
+
     def start(self, stage: str) -> int:
         """Store that a stage begins; return the number of this attempt, from 1. Later stages are no longer finished."""
         stages = self.manifest["stages"]
@@ -123,16 +130,25 @@ class RunFolder:
         self._write()
         return attempts
 
-    def finish(self, stage: str, inputs: Any = None, names: Iterable[str] = (), **facts: Any) -> None:
-        """Store that a stage is finished; its files ``names`` are complete, and their SHA-256 is stored."""
-        files = {name: file_sha256(self.path / name) for name in names}
-        self.manifest["stages"][stage] |= {
-            "finished_at": _now(),
-            "inputs": inputs,
-            **facts,
-            "files": {k: v for k, v in files.items() if v},
-        }
+    def finish(
+        self, stage: str, inputs: Any = None, names: Iterable[str] = (), others: Iterable[str] = (), **facts: Any
+    ) -> None:
+        """Store that a stage is finished, with the SHA-256 of its files, which are complete.
+
+        Args:
+            stage: the stage.
+            inputs: as for :meth:`finished`.
+            names: the files that a later stage or a score depends on.
+            others: the other files that the stage wrote.
+            facts: further entries.
+        """
+        entry = {"finished_at": _now(), "inputs": inputs, **facts, "files": self._digests(names)}
+        self.manifest["stages"][stage] |= entry | {"other_files": self._digests(others)}
         self._write()
+
+    def _digests(self, names: Iterable[str]) -> dict[str, str]:
+        found = {name: file_sha256(self.path / name) for name in names}
+        return {name: sha256 for name, sha256 in found.items() if sha256}
 
     def note(self, **facts: Any) -> None:
         """Set entries of the manifest that are not part of the identity."""
@@ -149,7 +165,7 @@ class RunFolder:
         wrong = problem(Manifest, content)
         if wrong is not None:
             raise MethodError(f"{self.path / MANIFEST} cannot store what the method's describe() returned: {wrong}")
-        write_json(self.path / MANIFEST, content)
+        write_manifest(self.path, content)
 
 
 @contextmanager

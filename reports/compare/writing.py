@@ -13,6 +13,7 @@ from reports.compare.sides import Side
 from reports.differences import fails_more
 from reports.numbers import ARROWS, metric_label, number, span
 from reports.ranking import LOST_SHARE
+from reports.rows import without_checksums
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +63,7 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
 
 def notes(comparison: Comparison) -> list[str]:
     """The notes below the table: metrics left out, what the interval is about, seeds, frames left out."""
+    rows = [*comparison.a.rows, *comparison.b.rows]
     compared = [result for result in comparison.results if result.overall is not None]
     lines = [f"{r.metric}: {r.reason}" for r in comparison.results if r.overall is None]
     first = next(result.overall for result in compared if result.overall is not None)
@@ -98,7 +100,7 @@ def notes(comparison: Comparison) -> list[str]:
                     f"{result.metric}: undecided, because the side that is better on the compared frames has no score "
                     f"on more than {LOST_SHARE:.0%} of the frames on which the other has one"
                 )
-    return lines
+    return lines + without_checksums(rows)
 
 
 def _side_line(side: Side) -> str:

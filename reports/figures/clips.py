@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from emo_bench.errors import UserError
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import FinishedRun
 from emo_bench.runs.store import PREVIEW
 from emo_bench.video.container import open_video
@@ -35,6 +36,7 @@ def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | Non
     again = "give the run's command again"
     if not path.is_file():
         raise UserError(f"{path} is missing: {again}")
+    require_unchanged(run.path, run.manifest, [PREVIEW])
     number = -1
     try:
         with open_video(path) as container:

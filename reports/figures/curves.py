@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.manifest import LARGEST
 from emo_bench.untrusted.regular_file import read_regular
 from reports.figures.charts import Axes, Series, line_chart
@@ -93,6 +94,7 @@ def loss_charts(row: Row) -> list[Markup]:
     if not path.exists():
         return []
     try:
+        require_unchanged(row.run.path, row.run.manifest, [LOSSES])
         names, table = read_losses(path)
     except UserError as error:
         log.warning("%s: its curves are left out", error)

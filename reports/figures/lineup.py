@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emo_bench.errors import UserError
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.store import PREVIEW, RENDER
 from emo_bench.video.lossless import read_lossless
 from emo_bench.video.strips import Strip, draw_strips
@@ -66,6 +67,7 @@ def line_up(rows: Sequence[Row], columns: int = COLUMNS) -> tuple[list[Strip], l
     positions, panels = spread_panels(first, int(rows[0].identity["resolution_px"]), columns)
     strips = [Strip("recorded", [pair[:, : pair.shape[1] // 2] for pair in panels])]
     for row in rows:
+        require_unchanged(row.run.path, row.run.manifest, [RENDER])
         strips.append(Strip(label(row, rows), list(read_lossless(row.run.path / RENDER, positions))))
     return strips, [f"frame {first.scores.index[p]}" for p in positions]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import is_finished, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
 from emo_bench.runs.store import LOG, PREVIEW
@@ -20,7 +21,7 @@ from reports.notes import score_notes
 from reports.numbers import duration, gib, group_title, heading, number, percent, share_heading, span, times
 from reports.ranking import Group, best_rows, group_rows
 from reports.reproduction import command
-from reports.rows import Row
+from reports.rows import Row, without_checksums
 from reports.tables import LeftOut
 
 if TYPE_CHECKING:
@@ -61,11 +62,12 @@ def show_run(folder: Path, console: Console) -> None:
         widest = max(widest, layout.width)
         notes += [layout.note()] if layout.left_out else []
         notes += score_notes(Group((row, *beside)))
+        notes += without_checksums([row, *beside])
         closing = command(row)
     else:
         closing = "not finished: give its emo-bench run command again to resume it"
     flags = _notes([*manifest["flags"], *notes])
-    parts += [line for line in (_losses(folder), _edits(folder), flags, _files(folder)) if line]
+    parts += [line for line in (_losses(folder, manifest), _edits(folder), flags, _files(folder)) if line]
     parts.append(f"[dim]{unmarked(closing)}[/]")
     panel = Panel(Lines(*parts), title=_title(manifest), title_align="left", border_style="dim")
     print_whole(panel, widest + 4, console)
@@ -245,10 +247,11 @@ def _scores(row: Row, beside: Sequence[Row], width: int) -> tuple[Table, Layout]
     return _table(layout), layout
 
 
-def _losses(folder: Path) -> str:
+def _losses(folder: Path, manifest: dict[str, Any]) -> str:
     if not (folder / LOSSES).exists():
         return ""
     try:
+        require_unchanged(folder, manifest, [LOSSES])
         names, table = read_losses(folder / LOSSES)
     except UserError as error:
         return _notes([str(error)])

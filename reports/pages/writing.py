@@ -18,7 +18,7 @@ from reports.notes import score_notes
 from reports.numbers import gib, group_title, heading, number, percent, share_heading, span, times
 from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
-from reports.rows import Cell, Row
+from reports.rows import Cell, Row, without_checksums
 from reports.tables import LeftOut, long_rows, read_groups
 
 REPORT, TABLE = "report.md", "report.csv"
@@ -201,6 +201,7 @@ def group_notes(group: Group) -> list[str]:
                 f"Actor {row.subject.actor}, {row.title}: the fit was interrupted and resumed; its time is that of "
                 "the last part."
             ] = None
+    notes |= dict.fromkeys(without_checksums(group.rows))
     machines = {row.stages["fit"]["machine"]["device"] for row in group.rows}
     processors = {row.stages["fit"]["machine"]["processor"] for row in group.rows}
     versions = {row.stages["score"]["machine"]["emo_bench"] for row in group.rows}

@@ -14,6 +14,7 @@ from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Workspace
 from emo_bench.runs.editing import open_edit
 from emo_bench.runs.frame_scoring import ScoreRequest, score_request
+from emo_bench.runs.manifest import write_manifest
 from emo_bench.runs.plan import RunRequest
 from emo_bench.runs.runner import run
 
@@ -29,7 +30,7 @@ def finished(actor: str, tmp_path: Path, protocol_file: str) -> Path:
 def _claim(folder: Path, **identity: Any) -> None:
     manifest = json.loads((folder / "run.json").read_text())
     manifest["identity"].update(identity)
-    (folder / "run.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
 
 
 def test_a_claimed_size_is_not_resized_to(finished: Path) -> None:

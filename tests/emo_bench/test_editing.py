@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle
+from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
-from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.manifest import read_manifest, write_manifest
 from emo_bench.runs.style_names import name_of
 from emo_bench.runs.styles import choose_style
+from emo_bench.runs.verification import Verification, verify
 from emo_bench.video.lossless import read_lossless
 from protocols.splitting import parse_frames
 
@@ -130,6 +132,24 @@ def test_sd_of_an_edit_is_reported_by_the_hundred(call: Any, tmp_path: Path) -> 
     assert "SD ↓ 8-bit levels / 100" in (folder(tmp_path) / "report.md").read_text()
 
 
+def test_a_run_and_its_edit_are_verified(call: Any, tmp_path: Path) -> None:
+    call()
+    base = folder(tmp_path)
+    edit = base / "edit" / "bronze-statue"
+    for run in (base, edit):
+        # Its method is a file, which only a user may trust.
+        found = {check.what: check for check in verify(run, Verification(rescore=False, render=True)).checks}
+        assert found["render again"].state == "n/a" and "--trust" in found["render again"].detail
+        checks = verify(run, Verification(render=True, trust=True)).checks
+        assert {check.what for check in checks if check.state != "same"} == set()
+        assert "render again" in {check.what for check in checks}
+    assert "fits.txt" in read_manifest(edit)["stages"]["fit"]["other_files"]
+    assert "train.txt" in read_manifest(base)["stages"]["fit"]["other_files"]
+    (base / "train.txt").write_text("another")
+    with pytest.raises(UserError, match=r"train\.txt has changed since it was written"):
+        open_method(base, "cpu", trust=True)
+
+
 def test_what_is_finished_is_not_done_again(call: Any, tmp_path: Path) -> None:
     call()
     edit = folder(tmp_path) / "edit" / "bronze-statue"
@@ -138,7 +158,7 @@ def test_what_is_finished_is_not_done_again(call: Any, tmp_path: Path) -> None:
     assert read_manifest(edit)["stages"] == before
     manifest = read_manifest(edit)
     del manifest["stages"]["fit"]["finished_at"], manifest["stages"]["render"], manifest["stages"]["score"]
-    (edit / "run.json").write_text(json.dumps(manifest))
+    write_manifest(edit, manifest)
     assert call()[0] == 0
     assert (edit / "fits.txt").read_text() == "xx"
     assert read_manifest(edit)["stages"]["render"]["frames_sha256"] == before["render"]["frames_sha256"]

@@ -15,6 +15,7 @@ from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.given_frames import GivenRequest, file_frames
+from emo_bench.runs.verification import Verification, verify
 from emo_bench.video.lossless import write_lossless
 from reports.reproduction import command
 from reports.rows import Row
@@ -54,6 +55,16 @@ def test_the_scores_are_those_of_the_frames(
     np.testing.assert_allclose(run.scores["psnr"], expected, rtol=1e-9)
     assert run.scores.index.tolist() == list(TEST)
     assert run.manifest["identity"]["method"] == "elsewhere"
+
+
+def test_filed_frames_are_scored_again_and_cannot_be_rendered(
+    file: Any, answer: list[np.ndarray], tmp_path: Path
+) -> None:
+    run = file(write(tmp_path / "made", answer, TEST))
+    found = {check.what: check for check in verify(run, Verification(render=True)).checks}
+    assert {name for name, check in found.items() if check.state != "same"} == {"render again"}
+    assert (found["render again"].state, found["psnr"].difference) == ("n/a", 0.0)
+    assert "frames made elsewhere" in found["render again"].detail
 
 
 def test_a_video_is_taken_by_position_and_other_frames_are_another_run(

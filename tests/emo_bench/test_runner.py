@@ -16,7 +16,7 @@ from emo_bench.errors import UserError
 from emo_bench.runs import runner
 from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
-from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.manifest import read_manifest, write_manifest
 from emo_bench.runs.plan import RunRequest
 from emo_bench.system.devices import chosen_device
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
@@ -187,7 +187,7 @@ def test_frames_that_are_not_what_was_rendered_are_not_scored(request_: dict[str
     manifest = json.loads((folder / "run.json").read_text())
     # As a version that kept no SHA-256 of the file wrote it.
     del manifest["stages"]["render"]["files"]
-    (folder / "run.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     with pytest.raises(UserError, match="is not what was rendered"):
         make(request_)
     assert not (folder / "frames.parquet").exists()
@@ -314,12 +314,12 @@ def test_the_file_that_a_run_names_is_executed_only_when_it_is_trusted(
     file.write_text(content)
     manifest = json.loads((run / "run.json").read_text())
     manifest["method_place"] = str(tmp_path / name)
-    (run / "run.json").write_text(json.dumps(manifest))
+    write_manifest(run, manifest)
     with pytest.raises(UserError, match=rf"{what} {file}; look at that file, and give --trust"):
         open_method(run, "cpu")
     # A name of this toolkit is the toolkit's method, whatever else the run says.
     manifest["identity"] |= {"method": "mean-frame", "config": {}}
-    (run / "run.json").write_text(json.dumps(manifest))
+    write_manifest(run, manifest)
     assert type(open_method(run, "cpu")[0].inner).__name__ == "MeanFrame"
     assert not (tmp_path / "executed").exists()
 
@@ -329,7 +329,7 @@ def test_a_run_that_does_not_say_its_method_file_says_what_to_do(request_: dict[
     run = make(request_, method=f"{tmp_path}/broken.py:Base")
     manifest = json.loads((run / "run.json").read_text())
     del manifest["method_place"]
-    (run / "run.json").write_text(json.dumps(manifest))
+    write_manifest(run, manifest)
     with pytest.raises(UserError, match=r"does not name its file: give its emo-bench run command again"):
         open_method(run, "cpu", trust=True)
     make(request_, method=f"{tmp_path}/broken.py:Base")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import pytest
 
+from emo_bench.runs.manifest import write_manifest
 from reports.gate.stored_scores import load_stored_scores
 from reports.gate.thresholds import load_thresholds
 
@@ -192,7 +193,7 @@ def test_a_metric_that_is_not_there_fails(runs: Path, call: Any, derived: Any, t
     manifest = json.loads((holed / "run.json").read_text())
     record = manifest["stages"]["score"]["records"]["ssim"]
     record["backend"] = {"name": "n/a", "sha256": None, "detail": "emo-bench assets fetch x"}
-    (holed / "run.json").write_text(json.dumps(manifest))
+    write_manifest(holed, manifest)
     file = thresholds(absolute("at_least = 0", metric="ssim"))
     code, out, _ = call("check", "--thresholds", file, holed)
     assert code == 1 and "ssim: n/a: emo-bench assets fetch x" in out
@@ -255,7 +256,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_an_unfinished_run_is_not_overlooked(runs: Path, call: Any, thresholds: Any) -> None:
     manifest = json.loads((runs / MEAN / "run.json").read_text())
     del manifest["stages"]["score"]
-    (runs / MEAN / "run.json").write_text(json.dumps(manifest))
+    write_manifest(runs / MEAN, manifest)
     code, _, err = call("check", "--thresholds", thresholds(absolute("at_least = 1")), runs)
     assert code == 2 and "is not finished" in err
 

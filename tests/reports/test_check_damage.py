@@ -17,6 +17,7 @@ from emo_avatar.skip_fusion import TextureEncoder
 from emo_bench.actors.capture import Capture
 from emo_bench.runs import runner
 from emo_bench.runs.finished import load_run
+from emo_bench.runs.manifest import write_manifest
 from emo_bench.runs.plan import RunRequest
 
 # Enough to follow the head, in seconds.
@@ -94,7 +95,7 @@ def rerun(fitted: tuple[RunRequest, Path], damage: Any, runs_dir: Path) -> Path:
     manifest = json.loads((folder / "run.json").read_text())
     for stage in ("render", "score"):
         del manifest["stages"][stage]
-    (folder / "run.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     again = RunRequest(**{**vars(request), "runs_dir": runs_dir})
     assert runner.run(again, trivial=False, cls=Damaged) == [folder]
     return folder

@@ -15,6 +15,7 @@ import pandas
 import pytest
 from rich.console import Console
 
+from emo_bench.runs.manifest import write_manifest
 from emo_bench.statistics.differences import SubjectScores, compare_scores
 from reports.compare.paired import compare_sides
 from reports.compare.sides import pair_sides
@@ -158,7 +159,7 @@ def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any, derived
     records = manifest["stages"]["score"]["records"]
     records["ssim"]["backend"] = {"name": "another", "sha256": None, "detail": ""}
     records["sd"]["backend"] = {"name": "n/a", "sha256": None, "detail": "needs asset x"}
-    (other / "run.json").write_text(json.dumps(manifest))
+    write_manifest(other, manifest)
     metrics = {
         m["metric"]: m for m in json.loads(call("compare", folder, other, "--json")[1])["comparisons"][0]["metrics"]
     }
@@ -166,7 +167,7 @@ def test_a_metric_of_another_backend_is_set_apart(runs: Path, call: Any, derived
     assert "verdict" not in metrics["ssim"] and "backend name" in metrics["ssim"]["reason"]
     assert "needs asset x" in metrics["sd"]["reason"]
     records["psnr"]["version"] = "0"
-    (other / "run.json").write_text(json.dumps(manifest))
+    write_manifest(other, manifest)
     code, out, err = call("compare", folder, other)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "no comparable metric" in err

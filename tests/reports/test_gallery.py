@@ -12,6 +12,7 @@ from PIL import Image
 
 from emo_bench import actors
 from emo_bench.runs.finished import find_runs, load_run
+from emo_bench.runs.manifest import write_manifest
 from emo_bench.video.preview import EDIT_GAIN, LABEL_PX, PreviewWriter
 from protocols.splitting import parse_frames
 from reports import gallery
@@ -45,7 +46,7 @@ def test_the_page_names_each_method_but_no_trivial_one(edits_dir: Path, tmp_path
         manifest = json.loads((path / "run.json").read_text())
         if manifest["identity"]["method"] == "nearest-frame":
             manifest["identity"]["method"] = manifest["title"] = "painter"
-            (path / "run.json").write_text(json.dumps(manifest))
+            write_manifest(path, manifest)
     page = gallery.make_gallery([edits], tmp_path / "gallery").read_text()
     assert page.count("](painter-dot-") == 2 and "mean-frame" not in page
     assert sorted(file.name for file in (tmp_path / "gallery").glob("*.jpg")) == [

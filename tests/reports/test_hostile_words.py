@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from emo_bench.runs.finished import find_runs
+from emo_bench.runs.manifest import write_manifest
 from emo_bench.text.csv_text import FORMULA, read_csv
 from emo_bench.text.plain_text import UNPRINTABLE, printable
 from reports.compare.paired import compare_sides
@@ -158,7 +159,7 @@ def poisoned_runs(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> l
         name = printable(payload).replace("/", "").replace("\\", "").strip(".")
         for place in NAMES:
             poison(manifest, place, name)
-        (target / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+        write_manifest(target, manifest)
         (target / "train.csv").write_text("step,loss\n0,1\n1,0.5\n", encoding="utf-8")
         made.append(target)
     return made

@@ -12,7 +12,7 @@ import pytest
 
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import newest_finished
-from emo_bench.runs.manifest import MANIFEST
+from emo_bench.runs.manifest import MANIFEST, write_manifest
 
 AVATAR = "quick/dot/avatar/smoke-s0"
 
@@ -24,7 +24,7 @@ def change(folder: Path, *, method: str | None = None, finished_at: str | None =
     if finished_at is not None:
         manifest["stages"]["score"]["finished_at"] = finished_at
     manifest["identity"] |= identity
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_what_is_damaged_or_not_finished_is_never_chosen(avatar: Path, caplog: p
     shutil.copytree(avatar, unfinished)
     manifest = json.loads((unfinished / MANIFEST).read_text())
     manifest["stages"].pop("score")
-    (unfinished / MANIFEST).write_text(json.dumps(manifest))
+    write_manifest(unfinished, manifest)
     assert newest_finished([Path("runs")]) == avatar
     assert [record.getMessage().split(" ")[:2] for record in caplog.records] == [["left", "out:"]]
     with pytest.raises(

@@ -19,6 +19,7 @@ from rich.console import Console
 from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import find_runs
+from emo_bench.runs.manifest import write_manifest
 from reports.pages.terminal import BARS, print_tables, run_record, show_run, sparkline
 from reports.tables import read_groups
 
@@ -70,7 +71,7 @@ def test_an_unfinished_run(runs_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(one_run(runs_dir), folder)
     manifest = json.loads((folder / "run.json").read_text())
     manifest["stages"] = {"fit": manifest["stages"]["fit"], "render": {"attempts": 1}}
-    (folder / "run.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     text = shown(folder)
     assert ("started" in text, "not started" in text, "not finished" in text) == (True, True, True)
     record = run_record(folder)

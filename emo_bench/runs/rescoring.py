@@ -1,0 +1,91 @@
+"""Score the stored frames of a finished run again, with the metrics, frames, captions and batches of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import protocols
+from emo_bench import actors
+from emo_bench.actors.capture import Capture
+from emo_bench.errors import UserError
+from emo_bench.metrics import Captions, Settings
+from emo_bench.metrics.registry import known_ids
+from emo_bench.progress import track_progress
+from emo_bench.runs import stages
+from emo_bench.runs.settings import ANY_CLIP
+from emo_bench.runs.store import RENDER
+from emo_bench.video.lossless import FrameDigest
+from protocols import Protocol
+from protocols.splitting import parse_frames
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """A run scored again: the table as ``Scorer.table`` gives it, and the digest of the frames that were scored."""
+
+    table: pandas.DataFrame
+    frames_sha256: str
+
+
+def rescore(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: bool = False) -> Rescored:
+    """Score the frames of ``render.mkv`` again.
+
+    Args:
+        folder, manifest: a run whose stages are finished.
+        device: ``cpu`` or ``cuda:0``, for the metrics.
+        trust: execute Python files that the run's protocol names as metrics.
+
+    Raises:
+        UserError: something that the scoring needs is not here, or is not as it was.
+    """
+    identity = manifest["identity"]
+    capture, protocol = capture_of(manifest), _protocol(manifest, trust)
+    style = identity.get("style")
+    captions = None if style is None else Captions(style["source_caption"], style["target_caption"])
+    clip = (manifest["stages"]["score"].get("inputs") or {}).get("clip") or ANY_CLIP
+    settings = Settings(device=device, clip=clip, captions=captions)
+    size_px, test = int(identity["resolution_px"]), parse_frames(manifest["split"]["test"])
+    stages.seed_all(int(identity["seed"]))
+    scorer = stages.open_scorer(protocol, settings, size_px, capture)
+    digest = FrameDigest()
+    with track_progress(len(test), f"{folder}: score again") as advance:
+        for batch, ours, truth in stages.frame_pairs(folder, capture, test, size_px):
+            if len(ours) != len(batch):
+                raise UserError(f"{folder / RENDER} has fewer frames than the split has held-out ones")
+            for frame in ours:
+                digest.add(frame)
+            scorer.add(np.stack(ours), np.stack(truth), batch)
+            advance(len(batch))
+    return Rescored(scorer.table(), digest.hexdigest())
+
+
+def capture_of(manifest: Mapping[str, Any]) -> Capture:
+    """Return the capture of a run's actor.
+
+    Raises:
+        UserError: it is not here, or no longer the one that the run was made with.
+    """
+    actor = manifest["identity"]["actor"]
+    capture = actors.load(actor["name"])
+    if capture.sha256 != actor["sha256"]:
+        raise UserError(f"actor {actor['name']} on this machine is not the one that the run was made with")
+    return capture
+
+
+def _protocol(manifest: Mapping[str, Any], trust: bool) -> Protocol:
+    named = manifest["identity"]["protocol"]
+    protocol = protocols.load_protocol(manifest.get("protocol_place") or named["name"])
+    if protocol.hash() != named["hash"]:
+        raise UserError(f"protocol {named['name']} on this machine is not the one that the run was made with")
+    files = [name for name in protocol.scoring.metrics if name not in known_ids()]
+    if files and not trust:
+        raise UserError(f"scoring again executes {files[0]}; look at that file, and give --trust if you trust it")
+    return protocol

@@ -1,0 +1,225 @@
+"""Verify a run: its files against their checksums, its scores by scoring again, its frames by rendering again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from emo_bench.errors import MethodError, UserError
+from emo_bench.files import file_sha256
+from emo_bench.runs.checksums import NO_CHECKSUMS, SCORES, SEAL, recorded, require_seal
+from emo_bench.runs.finished import read_scores
+from emo_bench.runs.machine import describe_machine
+from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
+from emo_bench.runs.rerendering import rerender
+from emo_bench.runs.rescoring import Rescored, rescore
+from emo_bench.runs.store import RENDER
+from emo_bench.runs.tolerances import allowed_difference, allowed_levels, other_machine
+
+if TYPE_CHECKING:
+    import pandas
+
+State = Literal["same", "differs", "n/a"]
+FRAMES, AGAIN = f"frames of {RENDER}", "render again"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked.
+
+    Attributes:
+        what: a file, the frames, a metric, or ``render again``.
+        state: ``n/a`` if it could not be checked; ``detail`` says why.
+        detail: what was found, in a few words.
+        difference: the greatest difference of a score from the stored one, or of a channel in levels of 0 to 255.
+        allowed: the greatest difference that counts as the same.
+    """
+
+    what: str
+    state: State
+    detail: str
+    difference: float | None = None
+    allowed: float | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A verified run and its checks."""
+
+    path: Path
+    checks: tuple[Check, ...]
+
+    def count(self, state: State) -> int:
+        """Return the number of checks with this state."""
+        return sum(check.state == state for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is verified.
+
+    Attributes:
+        rescore: score the stored frames again.
+        render: render the frames again.
+        device: ``cpu`` or ``cuda:0``, for scoring and rendering.
+        tolerance: the allowed difference of a metric, instead of the default; by metric id.
+        trust: execute Python files and commands that run.json names.
+    """
+
+    rescore: bool = True
+    render: bool = False
+    device: str = "cpu"
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    trust: bool = False
+
+
+def verify(folder: Path, how: Verification) -> Verified:
+    """Verify the run in a folder. Whatever is wrong with the run is a check that differs, not an error."""
+    return Verified(folder, tuple(_checks(folder, how)))
+
+
+def _checks(folder: Path, how: Verification) -> Iterator[Check]:
+    try:
+        manifest = read_manifest(folder, changed=True)
+    except UserError as error:
+        yield Check(MANIFEST, "differs", str(error))
+        return
+    yield _manifest_check(folder, manifest)
+    yield from _file_checks(folder, manifest)
+    unfinished = [name for name in STAGES if not manifest["stages"].get(name, {}).get("finished_at")]
+    if unfinished:
+        yield Check(f"stage {unfinished[0]}", "n/a", "not finished")
+        return
+    if how.rescore:
+        yield from _score_checks(folder, manifest, how)
+    if how.render:
+        yield _render_check(folder, manifest, how)
+
+
+def _manifest_check(folder: Path, manifest: Mapping[str, Any]) -> Check:
+    if not manifest.get(SEAL):
+        return Check(MANIFEST, "n/a", NO_CHECKSUMS)
+    try:
+        require_seal(folder / MANIFEST, manifest)
+    except UserError:
+        return Check(MANIFEST, "differs", "changed since it was written")
+    return Check(MANIFEST, "same", "SHA-256")
+
+
+def _file_checks(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    known, needed = recorded(manifest), recorded(manifest, others=False)
+    written = [name for stage, name in zip(STAGES[1:], (RENDER, SCORES), strict=True) if stage in manifest["stages"]]
+    for name in [*known, *(name for name in written if name not in known)]:
+        found = file_sha256(folder / name)
+        if found is None and name in manifest.get("left_out", ()):
+            yield Check(name, "n/a", "left out when the run was published")
+        elif found is None and name not in needed and name in known:
+            yield Check(name, "n/a", "missing; no score depends on it")
+        elif found is None:
+            yield Check(name, "differs", "missing")
+        elif name not in known:
+            yield Check(name, "n/a", NO_CHECKSUMS)
+        elif found != known[name]:
+            yield Check(name, "differs", "changed since it was written")
+        else:
+            yield Check(name, "same", "SHA-256")
+
+
+def _score_checks(folder: Path, manifest: Mapping[str, Any], how: Verification) -> Iterator[Check]:
+    records = manifest["stages"]["score"]["records"]
+    try:
+        stored = read_scores(folder, dict(manifest))
+    except UserError as error:
+        yield Check(SCORES, "differs", str(error))
+        return
+    if not (folder / RENDER).is_file():
+        yield Check(FRAMES, "n/a", f"{RENDER} is not here")
+        yield from (Check(metric, "n/a", f"not scored again: {RENDER} is not here") for metric in records)
+        return
+    try:
+        again = rescore(folder, manifest, how.device, trust=how.trust)
+    except MethodError as error:
+        yield Check("scores", "differs", f"scoring again failed: {error}")
+        return
+    except UserError as error:
+        yield from (Check(metric, "n/a", f"not scored again: {error}") for metric in records)
+        return
+    yield _frames_check(manifest, again.frames_sha256)
+    elsewhere = other_machine(manifest["stages"]["score"]["machine"], describe_machine(how.device))
+    for metric in records:
+        yield _metric_check(metric, records[metric], stored, again, how.tolerance.get(metric), elsewhere)
+
+
+def _frames_check(manifest: Mapping[str, Any], frames_sha256: str) -> Check:
+    if frames_sha256 != manifest["stages"]["render"]["frames_sha256"]:
+        return Check(FRAMES, "differs", "not the frames that were rendered")
+    return Check(FRAMES, "same", "SHA-256 of the pixels")
+
+
+def _metric_check(
+    metric: str,
+    record: Mapping[str, Any],
+    stored: pandas.DataFrame,
+    again: Rescored,
+    tolerance: float | None,
+    elsewhere: str,
+) -> Check:
+    """Compare the scores of a metric, frame by frame; ``elsewhere`` says how this machine differs from the run's."""
+    now = again.table.attrs["records"].get(metric)
+    if now is None:
+        return Check(metric, "n/a", "not scored here: " + _replaced(again))
+    backend, before = now["backend"], record["backend"]
+    if (now["version"], backend["name"], backend["sha256"]) != (record["version"], before["name"], before["sha256"]):
+        was, here = (f"{r['backend']['name']}, version {r['version']}" for r in (record, now))
+        return Check(metric, "n/a", f"by {was} in the run, by {here} here")
+    ours, theirs = again.table[metric], stored[metric]
+    if list(ours.index) != list(theirs.index):
+        return Check(metric, "differs", "scored on other frames")
+    allowed = allowed_difference(metric, elsewhere) if tolerance is None else tolerance
+    difference, frames = largest_difference(theirs.to_numpy(np.float64), ours.to_numpy(np.float64))
+    if difference > allowed:
+        return Check(metric, "differs", f"in {frames} of {len(ours)} frames", difference, allowed)
+    said = [key for key in record if key in now and key != "backend" and record[key] != now[key]]
+    if said:
+        return Check(metric, "differs", f"its record has another {', '.join(said)}", difference, allowed)
+    where = f"within the tolerance of another machine ({elsewhere})" if difference else "equal in every frame"
+    return Check(metric, "same", where, difference, allowed)
+
+
+def largest_difference(stored: np.ndarray, again: np.ndarray) -> tuple[float, int]:
+    """Return the largest difference of two ``[N]`` float64 series, and in how many frames they differ.
+
+    Two NaN are equal, and two infinities of one sign. A frame where only one side is finite differs infinitely.
+    """
+    with np.errstate(invalid="ignore"):
+        gaps = np.abs(stored - again)
+    gaps[(stored == again) | (np.isnan(stored) & np.isnan(again))] = 0.0
+    gaps[np.isnan(gaps)] = np.inf
+    return float(gaps.max(initial=0.0)), int((gaps > 0).sum())
+
+
+def _replaced(again: Rescored) -> str:
+    return f"this machine scores {', '.join(again.table.attrs['records'])}"
+
+
+def _render_check(folder: Path, manifest: Mapping[str, Any], how: Verification) -> Check:
+    if not (folder / RENDER).is_file():
+        return Check(AGAIN, "n/a", f"{RENDER} is not here")
+    try:
+        found = rerender(folder, manifest, how.device, trust=how.trust)
+    except MethodError as error:
+        return Check(AGAIN, "differs", str(error))
+    except UserError as error:
+        return Check(AGAIN, "n/a", str(error))
+    if found.frames_sha256 == manifest["stages"]["render"]["frames_sha256"]:
+        return Check(AGAIN, "same", "equal in every pixel", 0.0, 0.0)
+    elsewhere = other_machine(manifest["stages"]["render"]["machine"], describe_machine(how.device))
+    allowed = allowed_levels(elsewhere)
+    detail = f"{found.different} of {found.frames} frames, at most {found.levels} of 255 levels"
+    # Equal to the file, and not to the digest in run.json: then the file is not what was rendered.
+    state: State = "same" if 0 < found.levels <= allowed else "differs"
+    return Check(AGAIN, state, detail, float(found.levels), allowed)
