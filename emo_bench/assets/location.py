@@ -55,7 +55,11 @@ def locate(name: str) -> AssetFile | None:
     catalogued one or if it has changed since it was fetched or added; a folder is skipped if it lacks a file. `require`
     reports the reason.
     """
-    asset = find_asset(name)
+    return located(find_asset(name))
+
+
+def located(asset: Asset) -> AssetFile | None:
+    """Return the same as `locate` for an asset that need not be in the catalogue."""
     for path, source in candidates(asset):
         if path.exists() and problem(asset, path) is None:
             return AssetFile(path, source, asset.sha256 is not None, asset.holds)

@@ -91,11 +91,13 @@ def check_method(
 def list_metrics(as_json: Json = False) -> None:
     """List the metrics, and what is missing for each.
 
-    "ready" means that the metric can be computed on this machine.
+    "ready" means that the metric can be computed on this machine. If the package pyiqa is installed, the list shows
+    those of its metrics that need no weights or whose weights are known assets; any other is named pyiqa:NAME too.
     """
     from emo_bench.metrics import list_metrics as states
+    from emo_bench.metrics.registry import list_pyiqa
 
-    found = states(with_backends=True)
+    found = [*states(with_backends=True), *list_pyiqa(with_backends=True)]
     if as_json:
         print_json(found)
         return

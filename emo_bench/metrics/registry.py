@@ -18,6 +18,8 @@ ENTRY_POINT_GROUP = "emo_bench.metrics"
 # globs.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 ID_RULE = "use letters, digits, dash, underscore and dot, at most 60 characters"
+# Metrics of the package pyiqa, by its own names.
+PYIQA = "pyiqa:"
 _BUILT_IN = {
     "psnr": "emo_bench.metrics.pixels:PSNR",
     "ssim": "emo_bench.metrics.structural:SSIM",
@@ -68,7 +70,9 @@ _BUILT_IN = {
     "lmd-native": "emo_bench.metrics.quirks:NativeLMD",
     "lmd-native-mouth": "emo_bench.metrics.quirks:NativeMouthLMD",
 }
-_KIND = Kind("metric", ENTRY_POINT_GROUP, Metric, "emo_bench.metrics.Metric", _BUILT_IN, ", or path/to/file.py:Class")
+_KIND = Kind(
+    "metric", ENTRY_POINT_GROUP, Metric, "emo_bench.metrics.Metric", _BUILT_IN, ", pyiqa:NAME, or path/to/file.py:Class"
+)
 # Classes of metrics from files that this process has loaded, by id; for each id the class that was loaded last.
 _from_files: dict[str, type[Metric]] = {}
 
@@ -101,17 +105,32 @@ def list_metrics(with_backends: bool = False) -> list[MetricState]:
     return [_state(name, with_backends) for name in _KIND.places()]
 
 
+def list_pyiqa(with_backends: bool = False) -> list[MetricState]:
+    """Return the metrics of pyiqa that need no weights, or whose weights are catalogued; none without the package.
+
+    Args:
+        with_backends: as in `list_metrics`.
+    """
+    from emo_bench.metrics.pyiqa_metric import listed_ids
+
+    return [_state(name, with_backends) for name in listed_ids()]
+
+
 def known_ids() -> tuple[str, ...]:
     """Return the ids of the built-in and of the installed metrics; nothing is imported."""
     return tuple(_KIND.places())
 
 
 def metric_class(name: str) -> type[Metric]:
-    """Return the class of a metric by its id, or by ``path/to/file.py:Class``.
+    """Return the class of a metric by its id, by ``pyiqa:NAME``, or by ``path/to/file.py:Class``.
 
     Raises:
         UserError: there is no such metric, it cannot be imported, or its class lacks something.
     """
+    if name.startswith(PYIQA):
+        from emo_bench.metrics.pyiqa_metric import pyiqa_class
+
+        return pyiqa_class(name)
     in_file = file_and_class(name)
     if in_file is None:
         found = _installed(name, _BUILT_IN.get(name) or _KIND.places().get(name, ""))
@@ -136,7 +155,7 @@ def scored_class(metric_id: str) -> type[Metric]:
 
 def may_use_clip(name: str) -> bool:
     """Whether the scores of a metric may depend on the CLIP model: true of the CLIP metrics and of every plug-in."""
-    return name.startswith("clip_") or name not in _BUILT_IN
+    return name.startswith("clip_") or not (name in _BUILT_IN or name.startswith(PYIQA))
 
 
 def require_distinct(classes: Iterable[type[Metric]]) -> None:
