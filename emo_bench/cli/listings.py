@@ -97,7 +97,7 @@ def list_metrics(as_json: Json = False) -> None:
     from emo_bench.metrics import list_metrics as states
     from emo_bench.metrics.registry import list_pyiqa
 
-    found = [*states(with_backends=True), *list_pyiqa(with_backends=True)]
+    found = [*states(with_backends=True), *list_pyiqa()]
     if as_json:
         print_json(found)
         return

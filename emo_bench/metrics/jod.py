@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -75,32 +75,35 @@ class JOD(Metric):
 
     def __init__(self, device: str = "cpu", fps: float | None = None) -> None:
         super().__init__(device)
-        if fps is None:
-            raise UserError("jod needs the frame rate of the video: Settings(fps=...)")
         import torch
 
+        self._fps = fps
         self._model = _package().cvvdp(display_name=DISPLAY, quiet=True, device=torch.device(device))
-        self._model.F, _ = self._model.get_temporal_filters(fps)
-        self._model.filter_len = torch.numel(self._model.F[0])
         self._window: Any = None
         self._count = 0
-        shown = f"cvvdp-{version('cvvdp')}, {DISPLAY}, {fps:g} fps"
         light = self._model.display_photometry
         self.backend = Backend(
-            shown,
+            f"cvvdp-{version('cvvdp')}",
             sha256_of(Path(self._model.parameters_file)),
             f"sRGB (BT.709), {light.get_peak_luminance():g} cd/m2, {self._model.pix_per_deg:.4g} px per degree",
         )
 
+    def conditions(self) -> Mapping[str, str]:
+        return {"display": DISPLAY, "frame rate": f"{self._fps:g} fps"} if self._fps else {"display": DISPLAY}
+
     def score_batch(self, batch: Batch) -> Scores:
         import torch
 
+        if self._fps is None:
+            raise UserError("jod needs the frame rate of the video: Settings(fps=...)")
         if min(batch.frames.shape[1:3]) < LEAST_PX:
             return np.full(len(batch), np.nan)
         if batch.before is None:
             self._start(batch.frames)
         with torch.inference_mode():
-            return np.array([self._next(x, y) for x, y in zip(batch.frames, batch.side("reference"), strict=True)])
+            return np.array(
+                [self._next(x, y) for x, y in zip(batch.levels("frames"), batch.levels("reference"), strict=True)]
+            )
 
     @classmethod
     def aggregate(cls, scores: Scores) -> float:
@@ -114,6 +117,9 @@ class JOD(Metric):
         height, width = frames.shape[1:3]
         model = self._model
         pyramid = _module("lpyr_dec").weber_contrast_pyr
+        assert self._fps is not None
+        model.F, _ = model.get_temporal_filters(self._fps)
+        model.filter_len = len(model.F[0])
         model.lpyr = pyramid(width, height, model.pix_per_deg, model.device, contrast=model.contrast)
         self._window = _module("cvvdp_metric").cvvdp_frame_buffers()
         self._count = 0

@@ -8,13 +8,15 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_bench import assets
 from emo_bench.errors import UserError, unknown_name
-from emo_bench.metrics.batch import FramesU8
+from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.metrics.pyiqa_door import INSTALL, Lacking, build, configurations, damage
 
+Levels = NDArray[Any]
 PREFIX = "pyiqa:"
 # What `emo-bench metrics list` shows of pyiqa: those that need no weights, and those whose files are catalogued.
 WITHOUT_WEIGHTS = (
@@ -59,20 +61,23 @@ class PyiqaMetric(Metric):
             raise UserError(f"metric {self.info.id}: {error}") from error
         hashes = [file.sha256 for file in self._files]
         names = ", ".join(file.path.name for file in self._files) or "no weights"
-        self.backend = Backend(f"pyiqa-{version('pyiqa')}", _of_all(hashes), names)
+        self.backend = Backend(backend_name(), _of_all(hashes), names)
 
     def conditions(self) -> Mapping[str, str]:
         return {"colours": "luminance Y of BT.601, by pyiqa" if self.luminance else "RGB"}
 
-    def score(self, frames: FramesU8, reference: FramesU8 | None) -> Scores:
+    def score_batch(self, batch: Batch) -> Scores:
+        return self.score(batch.levels("frames"), batch.levels("reference") if self.info.needs_reference else None)
+
+    def score(self, frames: Levels, reference: Levels | None) -> Scores:
         """Score each frame alone, as `pyiqa.create_metric(NAME)(frame, reference)` does; the batch changes nothing."""
         pairs = [(frame, None if reference is None else reference[i]) for i, frame in enumerate(frames)]
         return np.array([self._of_pair(frame, other) for frame, other in pairs], dtype=np.float64)
 
-    def _of_pair(self, frame: FramesU8, reference: FramesU8 | None) -> float:
+    def _of_pair(self, frame: Levels, reference: Levels | None) -> float:
         import torch
 
-        sides = [frame] if reference is None or not self.info.needs_reference else [frame, reference]
+        sides = [frame] if reference is None else [frame, reference]
         planes = [self._planes(side) for side in sides]
         # Some metrics draw patches: the same ones for every frame.
         with torch.random.fork_rng(devices=[]):
@@ -88,7 +93,7 @@ class PyiqaMetric(Metric):
                 raise
         return float(found[0] if isinstance(found, tuple) else found)
 
-    def _planes(self, image: FramesU8) -> Any:
+    def _planes(self, image: Levels) -> Any:
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None].float() / 255.0
@@ -111,6 +116,11 @@ def pyiqa_class(metric_id: str) -> type[PyiqaMetric]:
     if name not in known:
         raise unknown_name("metric", metric_id, [f"{PREFIX}{one}" for one in known])
     return _class(name)
+
+
+def backend_name() -> str:
+    """Return the name of the backend of all metrics of pyiqa."""
+    return f"pyiqa-{version('pyiqa')}"
 
 
 def listed_ids() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from emo_bench.errors import UserError, shortened
@@ -105,15 +105,15 @@ def list_metrics(with_backends: bool = False) -> list[MetricState]:
     return [_state(name, with_backends) for name in _KIND.places()]
 
 
-def list_pyiqa(with_backends: bool = False) -> list[MetricState]:
+def list_pyiqa() -> list[MetricState]:
     """Return the metrics of pyiqa that need no weights, or whose weights are catalogued; none without the package.
 
-    Args:
-        with_backends: as in `list_metrics`.
+    The package is not imported.
     """
-    from emo_bench.metrics.pyiqa_metric import listed_ids
+    from emo_bench.metrics.pyiqa_metric import backend_name, listed_ids
 
-    return [_state(name, with_backends) for name in listed_ids()]
+    states = [_state(name, False) for name in listed_ids()]
+    return [replace(s, backend=None if s.missing else Backend(backend_name())) for s in states]
 
 
 def known_ids() -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from emo_bench.cli.app import app
 from emo_bench.doctor.checks import Check
 from emo_bench.errors import UserError
 from emo_bench.metrics import list_metrics
+from emo_bench.metrics.registry import list_pyiqa
 
 HEAVY = {"torch", "pandas", "mediapipe", "anny", "warp", "av", "cv2", "numpy", "scipy", "rich"}
 COLUMNS = 80
@@ -213,7 +214,7 @@ def test_lists_as_json_are_what_the_functions_give(actor: str, call: Any) -> Non
     assert [entry["name"] for entry in actors] == [info.name for info in list_actors()]
     assert actor in {entry["name"] for entry in actors}
     metrics = json.loads(call("metrics", "list", "--json").out)
-    assert [entry["info"]["id"] for entry in metrics] == [state.info.id for state in list_metrics()]
+    assert [entry["info"]["id"] for entry in metrics] == [state.info.id for state in (*list_metrics(), *list_pyiqa())]
     assert {"emo-avatar", "mean-frame"} <= json.loads(call("methods", "list", "--json").out).keys()
     shown = json.loads(call("protocols", "show", "self_reenactment", "--json").out)
     assert shown["splits"]["tail-500"]["held_out_frames"] == 500
