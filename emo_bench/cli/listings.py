@@ -139,9 +139,11 @@ def list_conventions(as_json: Json = False) -> None:
         return
     for convention in CONVENTIONS:
         print(f"{convention.name}: {convention.source}")
-        print(f"  scores {', '.join(convention.metrics)}; background {convention.background}")
+        print(f"  scores {', '.join(convention.metrics)}; background {convention.background_label}")
         for quirk in convention.quirks:
             print(f"  - {quirk}")
+        for metric, theirs in convention.stands_for.items():
+            print(f"  - {metric} stands for {theirs}.")
 
 
 @protocols.command("list", epilog=examples("protocols list"))

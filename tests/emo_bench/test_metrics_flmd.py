@@ -189,6 +189,9 @@ def test_fan_runs_from_local_weights_and_never_downloads(tmp_path: Path, monkeyp
     # A heat map's cell is a 64th of the crop; the sub-cell step is a quarter of one.
     expected = (peaks + 0.5) / 64 * side + np.array([130.0, 120.0 - 0.12 * 160]) - side / 2
     assert np.abs(found.landmarks68 - expected).max() < side / 64
+    # Neural Head Avatars takes the box with the highest confidence, and uses it for another frame.
+    assert detector.surest_box(photograph) == boxes[0]
+    np.testing.assert_array_equal(detector.landmarks_in(photograph, boxes[1]), found.landmarks68)
 
 
 @pytest.mark.skipif(missing_detector("dlib") is not None, reason="no dlib or no face_recognition_models here")
@@ -204,6 +207,26 @@ def test_dlib_follows_a_photograph_shifted_by_known_pixels() -> None:
     assert found is not None
     lips, nose = found.landmarks68[48:], found.landmarks68[30]
     assert (lips[:, 1] > nose[1]).all()
+
+
+@pytest.mark.skipif(missing_detector("dlib") is not None, reason="no dlib or no face_recognition_models here")
+def test_dlib_looks_for_a_lost_face_in_the_box_of_the_reference() -> None:
+    """A grey frame has no face: alone it has no score, in the box of the reference it has that of dlib's predictor."""
+    import dlib
+
+    reference = data.astronaut()[0:256, 96:352]
+    frames = np.stack([reference, np.full_like(reference, 128)])
+    pair = np.broadcast_to(reference, frames.shape)
+    table = score(frames, pair, metrics=("flmd-native", "flmd-one-box"), settings=Settings(detector="dlib"))
+    assert table["flmd-native"][0] == table["flmd-one-box"][0] == 0.0
+    assert np.isnan(table["flmd-native"][1])
+    boxes, confidences, _ = dlib.get_frontal_face_detector().run(reference, 1, 0.0)
+    predictor = dlib.shape_predictor(str(assets.require("dlib-68").path))
+    mine, theirs = (
+        np.array([(p.x, p.y) for p in predictor(frame, boxes[int(np.argmax(confidences))]).parts()])
+        for frame in (frames[1], reference)
+    )
+    assert table["flmd-one-box"][1] == pytest.approx(np.linalg.norm(mine - theirs, axis=1).mean(), rel=1e-6)
 
 
 def frame_with_face(shift_x: int = 0, shift_y: int = 0, there: int = 1, size_px: int = 256) -> np.ndarray:
