@@ -9,10 +9,12 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import FramesU8, Masks, Unrounded
 from emo_bench.metrics.conventions import Compositing, Convention
-from emo_bench.metrics.preparing import blended, lay_on, resized, rounded
+from emo_bench.metrics.preparing import LEVELS, blended, lay_on, resized, rounded
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.video.masks import HALF, LevelsU8
 
+# A background within this many levels of the expected one counts as that one; more than this share must not be another.
+NEARLY, MOST = 16, 0.5
 # The masks of the face for a run are made at the convention's size; all else has the size of the frames.
 Prepared = tuple[FramesU8, FramesU8 | None, Sequence[int | str], Masks | None, LevelsU8 | None, Unrounded | None]
 
@@ -52,6 +54,38 @@ def prepared(names: Sequence[int | str], parts: Sequence[list[FrameU8] | None], 
         fractions = None if reference is None else reference.astype(np.float32)
         unrounded = Unrounded(frames.astype(np.float32), fractions)
     return whole, whole_reference, names, region, levels, unrounded
+
+
+class Surroundings:
+    """Looks whether renderings bring the background that the convention gives to the reference alone."""
+
+    def __init__(self, convention: Convention) -> None:
+        self._convention = convention
+        self._outside = self._other = 0
+
+    def add(self, parts: Sequence[list[FrameU8] | None]) -> None:
+        """Count a batch's pixels that are surely not the person's: frames, reference and masks as they were read."""
+        frames, masks = parts[0], parts[2]
+        if not self._convention.changes_reference_only or frames is None or masks is None:
+            return
+        level = LEVELS[self._convention.background]
+        for frame, mask in zip(frames, masks, strict=True):
+            if frame.shape == mask.shape:
+                colours = frame[mask[..., 0] == 0].astype(np.int16)
+                self._outside += len(colours)
+                self._other += int((np.abs(colours - level) > NEARLY).any(axis=1).sum())
+
+    def notes(self) -> list[str]:
+        """Return one sentence if most of the renderings' background is another one."""
+        share = self._other / self._outside if self._outside else 0.0
+        if share <= MOST:
+            return []
+        name, background = self._convention.name, self._convention.background
+        return [
+            f"{share:.0%} of the frames' background is not {background}: {name} changes only the reference, so the "
+            f"background counts as an error; render on {background}, or cut both sides with --background {background} "
+            "and no convention"
+        ]
 
 
 def _on_background(reference: np.ndarray, mattes: np.ndarray, convention: Convention) -> np.ndarray:

@@ -24,7 +24,7 @@ from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
 from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import AGAIN, load_run
-from emo_bench.runs.frame_preparation import prepared
+from emo_bench.runs.frame_preparation import Surroundings, prepared
 from emo_bench.runs.machine import describe_machine
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
@@ -94,14 +94,16 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
     )
     frames = sources[0]
     assert frames is not None
+    surroundings = Surroundings(convention)
     with track_progress(len(frames), "score") as advance:
         for names, parts in in_batches(sources, BATCH):
             scorer.add(*prepared(names, parts, convention))
+            surroundings.add(parts)
             advance(len(names))
     table = scorer.table()
     table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
     table.attrs["identical"] = identical_frames(table)
-    table.attrs["notes"] = _notes(request, convention, table, sources)
+    table.attrs["notes"] = [*_notes(request, convention, table, sources), *surroundings.notes()]
     table.attrs |= _facts(request, convention, table, sources)
     return table
 
@@ -307,6 +309,10 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
     reference = None if request.reference is None else match(open_frames(request.reference), frames)
     if not convention.needs_masks:
         return [frames, reference, None]
+    if convention.changes_reference_only and has_matte(frames):
+        # As the code of these projects does, which reads three channels.
+        frames = colours_of(frames)
+        frames.notes.append(f"the alpha of {frames.title} is not used: the code scores the colours alone")
     own_matte = convention.changes_reference_only and reference is not None and has_matte(reference)
     if request.masks is not None:
         masks = match(open_masks(request.masks, request.mask_labels, soft=convention.blends), frames)

@@ -186,7 +186,8 @@ def test_imavatar_divides_by_the_face_and_blackens_the_rest(folders: dict[str, P
     np.testing.assert_allclose(table["psnr-eps"], expected, atol=1e-5)
     np.testing.assert_allclose(table["ssim-whole"], each(ssim), atol=2e-6)
     records = table.attrs["records"]
-    assert records["psnr-eps"]["region"] == records["l1"]["region"] == "face"
+    assert records["psnr-eps"]["region"] == records["l1"]["region"] == "face, by the given masks"
+    assert records["ssim-whole"]["background"] == "black outside the face"
     assert records["ssim-whole"]["region"] == "full frame"
 
 
@@ -239,6 +240,22 @@ def test_insta_pytorch_blends_an_rgba_reference_by_its_own_alpha(folders: dict[s
     for reference in (rgba, folders["reference"]):
         by_masks = scored(folders, "insta-pytorch", ("psnr",), reference=reference)
         np.testing.assert_array_equal(by_masks["psnr"], by_alpha["psnr"])
+
+
+def test_the_alpha_of_a_rendering_is_not_used(folders: dict[str, Path], tmp_path: Path) -> None:
+    expected = scored(folders, "insta-pytorch", ("psnr",))
+    rgba = folder_of(tmp_path / "rgba", np.concatenate([FRAMES, MASKS[..., None]], axis=-1))
+    found = scored({**folders, "frames": rgba}, "insta-pytorch", ("psnr",))
+    np.testing.assert_array_equal(found["psnr"], expected["psnr"])
+    assert any("is not used" in note for note in found.attrs["notes"])
+    assert not any("is not used" in note for note in expected.attrs["notes"])
+
+
+def test_a_rendering_with_the_recorded_background_is_noted(folders: dict[str, Path]) -> None:
+    as_filmed = {**folders, "frames": folders["reference"]}
+    notes = scored(as_filmed, "pointavatar", ("psnr-eps",)).attrs["notes"]
+    assert any("100% of the frames' background is not white" in note for note in notes)
+    assert not any("background is not white" in note for note in scored(folders, "nha", ("psnr",)).attrs["notes"])
 
 
 def ms_ssim_of_pytorch_msssim(x: Floats, y: Floats) -> float:
