@@ -89,7 +89,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         "emo-bench",
         "this project",
         ("Everything at the protocol's size on the frames as filmed.",),
-        ("psnr", "psnr_global", "ssim", "ms_ssim", "sd", "lpips", "lpips-vgg", "flmd", "flmd_iod"),
+        ("psnr", "psnr_global", "ssim", "ms_ssim", "sd", "lpips", "lpips-vgg", "flmd", "flmd_iod", "face_lost"),
     ),
     Convention(
         "emo-avatar-paper",

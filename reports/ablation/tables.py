@@ -10,6 +10,7 @@ from typing import Any
 import pandas
 
 from emo_bench.ablation.runs import VariantResult
+from emo_bench.metrics.aggregation import unknown_rule
 from emo_bench.metrics.comparability import difference
 from emo_bench.runs.finished import load_run
 from emo_bench.statistics.differences import Difference, SubjectScores
@@ -115,19 +116,30 @@ class AblationReport:
             self._compared[key] = self._compare(entry, part, metric)
         return self._compared[key]
 
-    def _compare(self, entry: Entry, part: str, metric: str) -> Difference | None:
+    def obstacle(self, entry: Entry, part: str, metric: str) -> str | None:
+        """Why a metric of the entry is not compared with the reference; None if it is, or if a run is missing."""
         mine, theirs = entry.row_of(part), self.reference.row_of(part)
         if mine is None or theirs is None or mine.run.path == theirs.run.path:
             return None
         if metric not in mine.cells or metric not in theirs.cells:
-            return None
+            return "only one of the two was scored with it"
+        fact = differing_fact(mine.facts, theirs.facts)
+        if fact is not None:
+            return f"the two differ in {fact}"
+        if mine.frames != theirs.frames:
+            return "the two have scores of different frames"
         records = mine.cells[metric].record, theirs.cells[metric].record
-        if differing_fact(mine.facts, theirs.facts) is not None or mine.frames != theirs.frames:
+        gap = difference(*records)
+        return f"the records differ in {gap}" if gap is not None else unknown_rule(records[0])
+
+    def _compare(self, entry: Entry, part: str, metric: str) -> Difference | None:
+        mine, theirs = entry.row_of(part), self.reference.row_of(part)
+        if mine is None or theirs is None or mine.run.path == theirs.run.path:
             return None
-        if difference(*records) is not None:
+        if self.obstacle(entry, part, metric) is not None:
             return None
         pair = SubjectScores(mine.scores(metric)[None], theirs.scores(metric)[None])
-        return compare_videos([pair], records[0])
+        return compare_videos([pair], mine.cells[metric].record)
 
 
 def long_table(report: AblationReport) -> pandas.DataFrame:
@@ -185,12 +197,12 @@ def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> d
     delta = (
         {"delta": gap.difference, "delta_ci95_low": gap.low, "delta_ci95_high": gap.high,
          "delta_n": gap.n, "verdict": gap.verdict}
-        if gap else {}
+        if gap else {"delta_reason": report.obstacle(entry, part, metric) or ""}
     )  # fmt: skip
     return {
         "metric": metric, "direction": cell.record["direction"], "unit": cell.record["unit"], **own,
-        "n": cell.interval.n, "reason": cell.reason, **delta, "backend": backend["name"],
-        "backend_sha256": backend["sha256"], "run": row.run.path.as_posix(),
+        "n": cell.interval.n, "scored_share": cell.scored_share, "reason": cell.reason, **delta,
+        "backend": backend["name"], "backend_sha256": backend["sha256"], "run": row.run.path.as_posix(),
     }  # fmt: skip
 
 

@@ -194,7 +194,7 @@ def _reasons(
         about = "; ".join(filter(None, (as_text(entry.variant.note), as_code(settings) if settings else "")))
         own = [about] if about else []
         own += [as_text(f"no {part}: {reason}") for part in parts if (reason := entry.reason(part))]
-        own += map(as_text, _undefined(entry, report.columns(table)))
+        own += map(as_text, _undefined(report, entry, report.columns(table)))
         shared = entry.shared_stages.items()
         own += [f"stage {as_text(stage)} was taken over from {as_code(run)}" for stage, run in shared]
         for note in own:
@@ -207,16 +207,19 @@ def _quoted(text: str) -> str:
     return f"`{printable(text)}`"
 
 
-def _undefined(entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
-    """Why metrics of a finished run or edit have no value; metrics with the same reason stand together."""
+def _undefined(report: AblationReport, entry: Entry, columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Why metrics of a finished run or edit have no value or no difference; equal reasons stand together."""
     names: dict[str, list[str]] = {}
     for part, metric in columns:
         row = entry.row_of(part)
-        if row is not None and metric in row.cells and np.isnan(row.cells[metric].interval.mean):
-            backend = row.cells[metric].record["backend"]
-            reason = backend["detail"] if backend["name"] == "n/a" else f"undefined for every frame of the {part}"
-            names.setdefault(reason, []).append(metric_label(metric))
-    return [f"no {', '.join(metrics)}: {reason}" for reason, metrics in names.items()]
+        if row is None:
+            continue
+        gap, verb = report.obstacle(entry, part, metric), "not compared"
+        if metric in row.cells and row.cells[metric].reason:
+            gap, verb = row.cells[metric].reason, "n/a"
+        if gap is not None:
+            names.setdefault(f"{verb}: {gap}", []).append(metric_label(metric))
+    return [f"{', '.join(metrics)} {reason}" for reason, metrics in names.items()]
 
 
 def _settings(report: AblationReport, entry: Entry) -> dict[str, str]:

@@ -79,6 +79,13 @@ BROKEN = {
     "reference used": (
         METRIC.replace("takes_region=True", "needs_reference=False"), "scores", "score_batch failed: TypeError"
     ),
+    "reference used if there is one": (
+        with_body(
+            "return (batch.frames if batch.reference is None else batch.reference).mean(axis=(1, 2, 3))",
+            ", needs_reference=False",
+        ).replace("batch.reference).mean", "255 - batch.reference).mean"),
+        "needs_reference is true", "say optional_reference=True",
+    ),
     "region": (
         METRIC.replace("/ inside.sum(axis=(1, 2))", "/ (1e4 if batch.region is None else 1e3)"),
         "takes_region is true", "in a region that is the whole frame the scores are others",

@@ -58,6 +58,7 @@ MISTAKES = {
     METRIC.replace('"Mean level"', '"two\\nlines"'): r"info\.title is 'two\\nlines'; it must be one line",
     METRIC.replace("=False", "='no'"): r"info\.needs_reference is 'no'; it must be True or False",
     METRIC.replace("=False", "=False, least_px=0"): r"info\.least_px is 0; it must be a whole number of 1 or more",
+    METRIC.replace("=False", "=False, captions=('prompt',)"): r"info\.captions is \('prompt',\); it must be a tuple of",
     METRIC.replace("=False", "=False, least_px=True"): r"info\.least_px is True; it must be a whole number",
     METRIC.replace("=False", "=False, fallback='psnrr'"): r"info\.fallback is 'psnrr'; it must be the id of another",
     METRIC.replace("=False", "=False, fallback=[1]"): r"info\.fallback is \[1\]; it must be the id of another",
