@@ -14,6 +14,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,9 @@ TORCH_SSE = {
 }
 SETTINGS: dict[str, dict[str, str]] = {
     "default": {},
-    "again": {},
     "2 threads": {"OMP_NUM_THREADS": "2"},
     "batches of 5": {"EMO_BENCH_BATCH": "5"},
     "torch as with AVX2": TORCH_AVX2,
-    "torch as with SSE4": TORCH_SSE,
     "all as with AVX2": TORCH_AVX2 | NUMPY_AVX2 | OPENCV_AVX2 | LIBM_AVX2,
     "all as with SSE4": TORCH_SSE | NUMPY_SSE | OPENCV_SSE | LIBM_SSE,
 }
@@ -55,12 +54,15 @@ def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(prog="python benchmarks/machines.py", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs or edits")
+    parser.add_argument("--jobs", type=int, default=1, help="settings at the same time")
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.out:
         given.out.write_bytes(pickle.dumps(measure(given.runs)))
         return
-    found = {name: in_process(given.runs, variables) for name, variables in SETTINGS.items()}
+    with ThreadPoolExecutor(given.jobs) as pool:
+        measured = pool.map(lambda variables: in_process(given.runs, variables), SETTINGS.values())
+        found = dict(zip(SETTINGS, measured, strict=True))
     first = found.pop("default")
     metrics = list(dict.fromkeys(metric for run in first.values() for metric in run))
     print(f"| | {' | '.join(found)} |")

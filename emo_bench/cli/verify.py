@@ -59,7 +59,9 @@ def verify(
 
     if render and checksums_only:
         raise typer.BadParameter("leave out --render: only files are checked", param_hint="--checksums-only")
-    how = Verification(not checksums_only, render, chosen_device(device), _tolerances(tolerance or []), trust)
+    how = Verification(
+        not checksums_only, render, chosen_device(device) if device else None, _tolerances(tolerance or []), trust
+    )
     folders = find_runs(all_runs(runs, "verifying every run"))
     with status.log_on_stderr():
         verified = [verify_run(folder, how) for folder in folders]

@@ -87,6 +87,8 @@ def _copy(run: Path, copy: Path, edit: str | None) -> None:
 
     def ignored(place: str, names: list[str]) -> set[str]:
         left = {name for name in names if name in (RENDER, SCORES, PREVIEW, ".lock") or name.endswith(".part")}
+        # A received folder may hold a pipe, and who copies it would wait.
+        left |= {name for name in names if not (Path(place, name).is_file() or Path(place, name).is_dir())}
         if Path(place) == run and edit is None:
             left.add(EDITS)
         if Path(place) == run / EDITS:

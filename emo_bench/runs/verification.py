@@ -19,6 +19,7 @@ from emo_bench.runs.rerendering import rerender
 from emo_bench.runs.rescoring import Rescored, rescore
 from emo_bench.runs.store import RENDER
 from emo_bench.runs.tolerances import allowed_difference, allowed_levels, other_machine
+from emo_bench.system.devices import chosen_device
 
 if TYPE_CHECKING:
     import pandas
@@ -65,14 +66,14 @@ class Verification:
     Attributes:
         rescore: score the stored frames again.
         render: render the frames again.
-        device: ``cpu`` or ``cuda:0``, for scoring and rendering.
+        device: ``cpu`` or ``cuda:0``, for scoring and rendering; None takes the kind of device that the run used.
         tolerance: the allowed difference of a metric, instead of the default; by metric id.
         trust: execute Python files and commands that run.json names.
     """
 
     rescore: bool = True
     render: bool = False
-    device: str = "cpu"
+    device: str | None = None
     tolerance: Mapping[str, float] = field(default_factory=dict)
     trust: bool = False
 
@@ -140,8 +141,10 @@ def _score_checks(folder: Path, manifest: Mapping[str, Any], how: Verification) 
         yield Check(FRAMES, "n/a", f"{RENDER} is not here")
         yield from (Check(metric, "n/a", f"not scored again: {RENDER} is not here") for metric in records)
         return
+    machine = manifest["stages"]["score"]["machine"]
+    device = how.device or _device_like(machine)
     try:
-        again = rescore(folder, manifest, how.device, trust=how.trust)
+        again = rescore(folder, manifest, device, trust=how.trust)
     except MethodError as error:
         yield Check("scores", "differs", f"scoring again failed: {error}")
         return
@@ -149,7 +152,7 @@ def _score_checks(folder: Path, manifest: Mapping[str, Any], how: Verification) 
         yield from (Check(metric, "n/a", f"not scored again: {error}") for metric in records)
         return
     yield _frames_check(manifest, again.frames_sha256)
-    elsewhere = other_machine(manifest["stages"]["score"]["machine"], describe_machine(how.device))
+    elsewhere = other_machine(machine, describe_machine(device))
     for metric in records:
         yield _metric_check(metric, records[metric], stored, again, how.tolerance.get(metric), elsewhere)
 
@@ -202,6 +205,11 @@ def largest_difference(stored: np.ndarray, again: np.ndarray) -> tuple[float, in
     return float(gaps.max(initial=0.0)), int((gaps > 0).sum())
 
 
+def _device_like(machine: Mapping[str, Any]) -> str:
+    """Return the CPU if the run used it, else the GPU if there is one here."""
+    return chosen_device("cpu" if machine["device"] == "cpu" else None)
+
+
 def _replaced(again: Rescored) -> str:
     return f"this machine scores {', '.join(again.table.attrs['records'])}"
 
@@ -209,15 +217,17 @@ def _replaced(again: Rescored) -> str:
 def _render_check(folder: Path, manifest: Mapping[str, Any], how: Verification) -> Check:
     if not (folder / RENDER).is_file():
         return Check(AGAIN, "n/a", f"{RENDER} is not here")
+    machine = manifest["stages"]["render"]["machine"]
+    device = how.device or _device_like(machine)
     try:
-        found = rerender(folder, manifest, how.device, trust=how.trust)
+        found = rerender(folder, manifest, device, trust=how.trust)
     except MethodError as error:
         return Check(AGAIN, "differs", str(error))
     except UserError as error:
         return Check(AGAIN, "n/a", str(error))
     if found.frames_sha256 == manifest["stages"]["render"]["frames_sha256"]:
         return Check(AGAIN, "same", "equal in every pixel", 0.0, 0.0)
-    elsewhere = other_machine(manifest["stages"]["render"]["machine"], describe_machine(how.device))
+    elsewhere = other_machine(machine, describe_machine(device))
     allowed = allowed_levels(elsewhere)
     detail = f"{found.different} of {found.frames} frames, at most {found.levels} of 255 levels"
     # Equal to the file, and not to the digest in run.json: then the file is not what was rendered.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.files import write_bytes
+from emo_bench.runs.checksums import change_of
 from emo_bench.runs.store import PREVIEW
 from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
@@ -20,6 +22,8 @@ from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
 from reports.rows import Cell, Row, without_checksums
 from reports.tables import LeftOut, long_rows, read_groups
+
+log = logging.getLogger("emo_bench")
 
 REPORT, TABLE = "report.md", "report.csv"
 METRIC_COLUMNS = ("metric", "version", "better", "unit", "backend")
@@ -147,6 +151,10 @@ def _preview_link(row: Row, out: Path) -> str:
     """A link to the run's preview; empty if there is none."""
     preview = row.run.path / PREVIEW
     if not preview.is_file():
+        return ""
+    change = change_of(row.run.path, PREVIEW, row.run.manifest)
+    if change is not None:
+        log.warning("%s: the link to it is left out", change)
         return ""
     # Path.relative_to cannot go up before Python 3.12; os.path.relpath can.
     return link("video", Path(os.path.relpath(preview, out)).as_posix())

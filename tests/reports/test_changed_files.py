@@ -155,6 +155,27 @@ def test_no_command_prints_a_number_of_a_changed_file(
     caplog.clear()
 
 
+def test_a_changed_preview_or_table_of_losses_is_not_shown(
+    run: Path, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = read_manifest(run)
+    (run / "train.csv").write_text("step,loss\n0,1\n1,0.5\n")
+    sha256 = hashlib.sha256((run / "train.csv").read_bytes()).hexdigest()
+    manifest["stages"]["fit"]["other_files"]["train.csv"] = sha256
+    write_manifest(run, manifest)
+    assert "losses at step 1: loss 0.5" in " ".join(call("show", run)[1].split())
+    (run / "train.csv").write_text("step,loss\n0,1\n1,0.4\n")
+    (run / "preview.mp4").write_bytes((run / "preview.mp4").read_bytes() + b"\0")
+    code, out, _ = call("show", run)
+    assert (
+        code == 0 and "loss 0.4" not in out and "train.csv has changed since" in " ".join(out.replace("│", "").split())
+    )
+    assert call("report", run)[0] == 0
+    for what in ("the link to it", "its clip is", "its curves are"):
+        assert f"{what} {'is ' * what.endswith('it')}left out" in caplog.text
+    assert "preview.mp4" not in (run / "report.md").read_text()
+
+
 def test_run_makes_a_changed_score_again_and_refuses_a_changed_run_json(
     run: Path, runs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
