@@ -18,6 +18,17 @@ def score_notes(group: Group) -> list[str]:
     return [*absent_notes(group.rows), *rank_notes(group)]
 
 
+def old_records_note(group: Group) -> list[str]:
+    """Say that the runs of a table were scored by an older version, which is why they stand apart from newer ones."""
+    records = [cell.record for cell in group.rows[0].cells.values()]
+    if all("conditions" in record for record in records):
+        return []
+    return [
+        "These runs were scored by an older version, whose records do not name the reference and the frames; newer "
+        "runs stand in another table. To score their frames again, give their emo-bench run commands again."
+    ]
+
+
 def absent_notes(rows: Sequence[Row]) -> list[str]:
     """Why scores are n/a, one sentence for each metric and reason."""
     found: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))

@@ -30,7 +30,7 @@ from reports.notes import score_notes
 from reports.numbers import percent
 from reports.pages.content import report_content
 from reports.pages.terminal import print_tables
-from reports.pages.writing import _group_table
+from reports.pages.writing import _group_table, group_notes
 from reports.ranking import group_rows
 from reports.rows import Row
 from reports.tables import LeftOut, long_rows, wide_table
@@ -196,6 +196,27 @@ def test_a_method_that_fails_on_the_hard_frames_does_not_win() -> None:
     ]
     content = report_content([group], LeftOut())["tables"][0]
     assert content["metrics"][0]["incomplete"] and content["rows"][0]["scores"]["flmd"]["scored_share"] == 79 / 80
+
+
+def test_the_gate_takes_a_limit_for_lost_faces() -> None:
+    """Three of eighty faces are lost: 3.75 %."""
+    lost = (np.arange(80) < 3).astype(float)
+    groups = group_seeds([Row(measured(lost, "face_lost", direction="lower", unit="1"))])
+    for limit, passed in ((0.0375, True), (0.03, False)):
+        thresholds = ThresholdFile(version=1, threshold=(Threshold(metric="face_lost", at_most=limit),))
+        (outcome,) = check_runs(groups, thresholds, {})
+        assert outcome.passed == passed and outcome.value == pytest.approx(3 / 80)
+    thresholds = ThresholdFile(version=1, threshold=(Threshold(metric="flmd", at_most=9.0),))
+    few = measured(np.where(np.arange(80) < 16, np.nan, 3.0), "flmd", **LANDMARKS)
+    (outcome,) = check_runs(group_seeds([Row(few)]), thresholds, {})
+    assert not outcome.passed and outcome.reason == "n/a on 16 of 80 frames: no face was found"
+
+
+def test_runs_of_an_older_version_stand_apart_and_the_report_says_why() -> None:
+    new = {"frames": "0-79", "reference_sha256": "a", "masks_sha256": None, "captions": {}, "conditions": {}}
+    groups = group_rows([measured(SCORES, "psnr"), measured(SCORES, "psnr", **new)])
+    said = ["scored by an older version" in "".join(group_notes(group)) for group in groups]
+    assert len(groups) == 2 and sorted(said) == [False, True]
 
 
 def test_compare_does_not_call_the_failing_side_better() -> None:
