@@ -171,7 +171,7 @@ def score(
         reference: what the frames should look like, a folder or a video; None for metrics that need none.
         metrics: one id of a metric or several; empty takes the metrics of the convention, or the default ones.
         convention: score as others did, see ``emo-bench metrics conventions``; None scores the frames as they are.
-        masks: masks of the person in the reference, a folder or a video.
+        masks: masks of the person (for region ``"face"``: of the face) in the reference, a folder or a video.
         mask_labels: the person's labels, 0 to 255, if the masks are label maps.
         region: ``"full frame"``, ``"foreground"`` or ``"face"``; None is the convention's.
         background: ``"as filmed"``, ``"white"`` or ``"black"``; None is the convention's.
@@ -185,8 +185,8 @@ def score(
         The scores: one row per frame, one column per metric.
 
     Raises:
-        UserError: the frames, the reference and the masks do not fit together, a name is unknown, or something that a
-            metric needs is not here.
+        UserError: the frames, the reference and the masks do not fit together, a name is unknown, something that a
+            metric needs is not here, masks or region have no effect, or a caption is longer than CLIP reads.
         MethodError: a metric that is not ours fails.
 
     Example:

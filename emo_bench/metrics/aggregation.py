@@ -60,7 +60,7 @@ def no_score(record: Mapping[str, Any], scores: Scores) -> str:
     if backend["name"] == NO_BACKEND:
         return str(backend["detail"]) or "it cannot run here"
     if np.isnan(scores).all():
-        return str(record.get("undefined") or "") or "no frame has a score"
+        return str(record["undefined"] if "undefined" in record else _undefined_of(record)) or "no frame has a score"
     if unknown_rule(record) is not None:
         return "" if "video_score" in record else str(unknown_rule(record))
     return "" if not np.isnan(video_score(record, scores)) else "its score is not a number"
@@ -87,6 +87,15 @@ def is_mean(record: Mapping[str, Any]) -> bool:
     """Whether the score of a video is the mean over its frames."""
     cls = _class_of(record)
     return _averages(record) if cls is None else cls.averages()
+
+
+def _undefined_of(record: Mapping[str, Any]) -> str:
+    """When a metric has no score, in words, for the record of an older version that does not say it."""
+    try:
+        info = scored_class(record["metric"]).info
+    except UserError:
+        return ""
+    return info.undefined if info.version == record["version"] else ""
 
 
 def _averages(record: Mapping[str, Any]) -> bool:
