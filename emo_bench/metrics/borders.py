@@ -113,6 +113,8 @@ class ReflectedMSSSIM(_ScalesMSSSIM):
         MultiScaleSSIM.info,
         id="ms_ssim-reflect",
         title="MS-SSIM, reflected border at the last scale",
+        takes_region=False,
+        undefined="",
         averaging=ReflectedSSIM.info.averaging,
     )
 
@@ -138,7 +140,12 @@ class ChannelMSSSIM(_ScalesMSSSIM):
     """
 
     info = replace(
-        MultiScaleSSIM.info, id="ms_ssim-channels", title="MS-SSIM, mean of the channels' products", least_px=161
+        MultiScaleSSIM.info,
+        id="ms_ssim-channels",
+        title="MS-SSIM, mean of the channels' products",
+        takes_region=False,
+        least_px=161,
+        undefined="",
     )
 
     def _of_pair(self, frame: NDArray[Any], reference: NDArray[Any]) -> float:

@@ -1,26 +1,32 @@
 """Metrics of learned features: LPIPS, and shift-tolerant LPIPS as its fallback; both with two trunks."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from emo_bench import assets
-from emo_bench.metrics.batch import Batch
+from emo_bench.metrics.batch import Batch, Masks
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.perceptual import DISTANCES, PerceptualDistance
+from emo_bench.perceptual.dists import DISTS_ASSETS, TextureStructureDistance
 
-__all__ = ["LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDistance"]
+__all__ = ["DISTS", "LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDistance"]
 
 # `least_px` below: on smaller frames the trunk's deepest feature map has no pixel.
+REGION_RULE = "each stage's distances, weighted by the mask's share of the pixel"
+EMPTY = "the region is empty"
 _PIXELS_AT_ONCE = 2**18  # limits the features in memory to about 300 MB, independent of the batch size
 
 
 class _PerceptualMetric(Metric):
     distance: ClassVar[str]
     divisible = True
+    _regional = False
 
     @classmethod
     def missing(cls) -> str | None:
@@ -28,19 +34,34 @@ class _PerceptualMetric(Metric):
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__(device)
-        self._network = PerceptualDistance.from_assets(self.distance, device)
-        files = [assets.require(name) for name in DISTANCES[self.distance].assets]
+        self._network, names = self._load()
+        files = [assets.require(name) for name in names]
         self.backend = Backend(self.distance, files[0].sha256, ", ".join(file.path.name for file in files))
 
+    def _load(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """Return the network with its weights, and the names of its assets."""
+        return PerceptualDistance.from_assets(self.distance, self.device), DISTANCES[self.distance].assets
+
     def score_batch(self, batch: Batch) -> Scores:
-        return self.score(batch.levels("frames"), batch.levels("reference"))
+        self._regional = self.info.takes_region and batch.region is not None
+        return self._of(batch.levels("frames"), batch.levels("reference"), batch.region)
 
     def score(self, frames: NDArray[Any], reference: NDArray[Any] | None) -> Scores:
         assert reference is not None
+        return self._of(frames, reference, None)
+
+    def conditions(self) -> Mapping[str, str]:
+        return {"region of LPIPS": REGION_RULE} if self._regional else {}
+
+    def _of(self, frames: NDArray[Any], reference: NDArray[Any], region: Masks | None) -> Scores:
         step = max(1, _PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]))
         with torch.inference_mode():
             parts = [
-                self._network(self._to_input(frames[i : i + step]), self._to_input(reference[i : i + step]))
+                self._network(
+                    self._to_input(frames[i : i + step]),
+                    self._to_input(reference[i : i + step]),
+                    None if region is None else torch.from_numpy(region[i : i + step]).to(self.device).float(),
+                )
                 for i in range(0, len(frames), step)
             ]
         return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
@@ -54,7 +75,16 @@ class LPIPS(_PerceptualMetric):
     """LPIPS v0.1 with AlexNet (Zhang et al. 2018); needs torchvision's AlexNet weights on disk."""
 
     info = MetricInfo(
-        "lpips", "1", "LPIPS v0.1, AlexNet", "lower", "1", value_range="[-1, 1]", fallback="st-lpips", least_px=31
+        "lpips",
+        "1",
+        "LPIPS v0.1, AlexNet",
+        "lower",
+        "1",
+        value_range="[-1, 1]",
+        fallback="st-lpips",
+        least_px=31,
+        takes_region=True,
+        undefined=EMPTY,
     )
     distance = "lpips-alex"
 
@@ -63,7 +93,15 @@ class STLPIPS(_PerceptualMetric):
     """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022); its values are not comparable with LPIPS."""
 
     info = MetricInfo(
-        "st-lpips", "1", "Shift-tolerant LPIPS, AlexNet", "lower", "1", value_range="[-1, 1]", least_px=21
+        "st-lpips",
+        "1",
+        "Shift-tolerant LPIPS, AlexNet",
+        "lower",
+        "1",
+        value_range="[-1, 1]",
+        least_px=21,
+        takes_region=True,
+        undefined=EMPTY,
     )
     distance = "stlpips-alex"
 
@@ -75,10 +113,38 @@ class LPIPSVGG(_PerceptualMetric):
     distance = "lpips-vgg"
 
 
+class DISTS(_PerceptualMetric):
+    """DISTS (Ding et al. 2020): similarity of texture and structure of VGG-16's features, at the frames' own size."""
+
+    info = MetricInfo("dists", "1", "DISTS, VGG-16", "lower", "1", value_range="[0, 1]", least_px=2)
+    distance = "dists"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return assets.lacking(*DISTS_ASSETS)
+
+    def _load(self) -> tuple[nn.Module, tuple[str, ...]]:
+        return TextureStructureDistance.from_assets(self.device), DISTS_ASSETS
+
+    def _of(self, frames: NDArray[Any], reference: NDArray[Any], region: Masks | None) -> Scores:
+        return super()._of(frames, reference, None)
+
+    def _to_input(self, frames: NDArray[Any]) -> torch.Tensor:
+        return (super()._to_input(frames) + 1.0) / 2.0
+
+
 class STLPIPSVGG(_PerceptualMetric):
     """Shift-tolerant LPIPS with VGG-16 (Ghildyal and Liu 2022)."""
 
     info = MetricInfo(
-        "st-lpips-vgg", "1", "Shift-tolerant LPIPS, VGG-16", "lower", "1", value_range="[-1, 1]", least_px=18
+        "st-lpips-vgg",
+        "1",
+        "Shift-tolerant LPIPS, VGG-16",
+        "lower",
+        "1",
+        value_range="[-1, 1]",
+        least_px=18,
+        takes_region=True,
+        undefined=EMPTY,
     )
     distance = "stlpips-vgg"

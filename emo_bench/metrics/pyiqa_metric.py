@@ -26,7 +26,7 @@ WITHOUT_WEIGHTS = (
 WITH_WEIGHTS: Mapping[str, tuple[str, ...]] = {
     "brisque": ("pyiqa-brisque",),
     "clipiqa": ("clip-rn50",),
-    "dists": ("lpips-vgg", "pyiqa-dists"),
+    "dists": ("lpips-vgg", "dists-heads"),
     "lpips": ("lpips-alex", "lpips-alex-heads"),
     "lpips-vgg": ("lpips-vgg", "lpips-vgg-heads"),
     "musiq": ("pyiqa-musiq",),

@@ -91,7 +91,9 @@ class _FedUnitRange(LPIPS):
 class WholeFrameLPIPS(LPIPS):
     """LPIPS of the whole frame, also if a region is scored: IMavatar blackens the rest of the frame instead."""
 
-    info = replace(LPIPS.info, id="lpips-whole", title="LPIPS of the whole frame", takes_region=False, fallback=None)
+    info = replace(
+        LPIPS.info, id="lpips-whole", title="LPIPS of the whole frame", takes_region=False, fallback=None, undefined=""
+    )
 
     def score_batch(self, batch: Batch) -> Scores:
         return super().score_batch(batch.whole())

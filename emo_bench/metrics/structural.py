@@ -60,7 +60,8 @@ class MultiScaleSSIM(Metric):
 
     Contrast and structure of scales 1 to 4 and SSIM of scale 5 are averaged over channels and pixels, raised to the
     published exponents and multiplied. Frames are halved by the mean of 2x2 pixels; an odd last row or column is
-    dropped. A negative average counts as 0. Frames below 176 px hold no window at scale 5: NaN.
+    dropped. A negative average counts as 0. Frames below 176 px hold no window at scale 5: NaN. With a region, each
+    scale is averaged over the region's pixels that have a window; a coarser pixel is in the region if half of it is.
     """
 
     info = MetricInfo(
@@ -70,7 +71,9 @@ class MultiScaleSSIM(Metric):
         "higher",
         "1",
         value_range="[0, 1]",
+        takes_region=True,
         least_px=TAPS << (len(SCALE_WEIGHTS) - 1),
+        undefined="at some scale no window lies inside the frame around a pixel of the region",
     )
     backend = Backend("emo-bench", detail=f"{__version__}, gaussian {TAPS} taps, {len(SCALE_WEIGHTS)} scales")
 
@@ -78,15 +81,24 @@ class MultiScaleSSIM(Metric):
         if min(batch.frames.shape[1:3]) < self.info.least_px:
             return np.full(len(batch), np.nan)
         averages = np.empty((len(batch), len(SCALE_WEIGHTS)))
-        averages[:, 0] = _finest(batch, self.device, None)[:, 1]
+        averages[:, 0] = _finest(batch, self.device, batch.region)[:, 1]
         for i, (frame, reference) in enumerate(zip(batch.levels("frames"), batch.levels("reference"), strict=True)):
             x, y = to_planes(frame, self.device), to_planes(reference, self.device)
+            mask = None if batch.region is None else batch.region[i]
             for scale in range(1, len(SCALE_WEIGHTS)):
                 x, y = halved(x), halved(y)
-                similarity, contrast = averages_by_channel(x, y).mean(axis=1)
+                mask = None if mask is None else _half_mask(mask)
+                similarity, contrast = averages_by_channel(x, y, mask).mean(axis=1)
                 averages[i, scale] = contrast
             averages[i, -1] = similarity
         return product_of_scales(averages)
+
+
+def _half_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask of 2x2 pixels at a time: those of which at least two are in it."""
+    height, width = mask.shape[0] // 2, mask.shape[1] // 2
+    fours = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    return np.asarray(fours.sum(axis=(1, 3)) >= 2)
 
 
 def product_of_scales(averages: Scores) -> Scores:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emo_bench import assets
@@ -106,15 +107,24 @@ class PerceptualDistance(nn.Module):
             found.append(_unit_length(current))
         return found
 
-    def between(self, features: list[Tensor], others: list[Tensor]) -> Tensor:
-        """Compute the distance of two lists of `features`: [B]."""
+    def between(self, features: list[Tensor], others: list[Tensor], masks: Tensor | None = None) -> Tensor:
+        """Compute the distance of two lists of `features`: [B].
+
+        With masks [B,H,W] float32 in [0,1], each stage is averaged with the share of the mask in each of its pixels as
+        the weight; NaN if a mask is 0 everywhere.
+        """
         total = features[0].new_zeros(len(features[0]), dtype=torch.float32)
         for mine, theirs, head in zip(features, others, self.heads, strict=True):
-            total = total + ((mine - theirs).square() * head).sum(1).mean((1, 2))
+            differences = ((mine - theirs).square() * head).sum(1)
+            if masks is None:
+                total = total + differences.mean((1, 2))
+                continue
+            weights = F.adaptive_avg_pool2d(masks[:, None], differences.shape[1:])[:, 0]
+            total = total + (differences * weights).sum((1, 2)) / weights.sum((1, 2))
         return total
 
-    def forward(self, images: Tensor, others: Tensor) -> Tensor:
-        return self.between(self.features(images), self.features(others))
+    def forward(self, images: Tensor, others: Tensor, masks: Tensor | None = None) -> Tensor:
+        return self.between(self.features(images), self.features(others), masks)
 
 
 def _unit_length(features: Tensor) -> Tensor:

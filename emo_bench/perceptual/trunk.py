@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 ALEX_CHANNELS = (64, 192, 384, 256, 256)
 VGG_CHANNELS = (64, 128, 256, 512, 512)
-_VGG_CONVOLUTIONS = (2, 2, 3, 3, 3)
+VGG_CONVOLUTIONS = (2, 2, 3, 3, 3)
 
 
 class BlurPool(nn.Module):
@@ -93,7 +93,7 @@ def vgg_stages(shift_tolerant: bool) -> list[nn.Sequential]:
     """VGG-16 up to the last rectified convolution of each of its five resolutions."""
     stages = []
     before = 3
-    for index, (channels, convolutions) in enumerate(zip(VGG_CHANNELS, _VGG_CONVOLUTIONS, strict=True)):
+    for index, (channels, convolutions) in enumerate(zip(VGG_CHANNELS, VGG_CONVOLUTIONS, strict=True)):
         layers = _pool(before, 2, shift_tolerant) if index else []
         for _ in range(convolutions):
             layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
