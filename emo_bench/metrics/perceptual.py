@@ -55,15 +55,12 @@ class _PerceptualMetric(Metric):
 
     def _of(self, frames: NDArray[Any], reference: NDArray[Any], region: Masks | None) -> Scores:
         step = max(1, _PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]))
+        parts = []
         with torch.inference_mode():
-            parts = [
-                self._network(
-                    self._to_input(frames[i : i + step]),
-                    self._to_input(reference[i : i + step]),
-                    None if region is None else torch.from_numpy(region[i : i + step]).to(self.device).float(),
-                )
-                for i in range(0, len(frames), step)
-            ]
+            for rows in (slice(i, i + step) for i in range(0, len(frames), step)):
+                sides = self._to_input(frames[rows]), self._to_input(reference[rows])
+                masks = () if region is None else (torch.from_numpy(region[rows]).to(self.device).float(),)
+                parts.append(self._network(*sides, *masks))
         return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
 
     def _to_input(self, frames: NDArray[Any]) -> torch.Tensor:

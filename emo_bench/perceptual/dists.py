@@ -98,7 +98,7 @@ class TextureStructureDistance(nn.Module):
             found.append(current)
         return found
 
-    def forward(self, images: Tensor, others: Tensor, masks: None = None) -> Tensor:
+    def forward(self, images: Tensor, others: Tensor) -> Tensor:
         texture, structure = [], []
         for x, y in zip(self.features(images), self.features(others), strict=True):
             mean_x, mean_y = x.mean((2, 3)), y.mean((2, 3))
