@@ -14,7 +14,7 @@ from emo_bench import actors
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.metrics import Captions, Settings
-from emo_bench.metrics.registry import known_ids
+from emo_bench.plug_ins.loading import file_and_class
 from emo_bench.progress import track_progress
 from emo_bench.runs import stages
 from emo_bench.runs.settings import ANY_CLIP
@@ -85,7 +85,7 @@ def _protocol(manifest: Mapping[str, Any], trust: bool) -> Protocol:
     protocol = protocols.load_protocol(manifest.get("protocol_place") or named["name"])
     if protocol.hash() != named["hash"]:
         raise UserError(f"protocol {named['name']} on this machine is not the one that the run was made with")
-    files = [name for name in protocol.scoring.metrics if name not in known_ids()]
+    files = [name for name in protocol.scoring.metrics if file_and_class(name) is not None]
     if files and not trust:
         raise UserError(f"scoring again executes {files[0]}; look at that file, and give --trust if you trust it")
     return protocol

@@ -25,6 +25,7 @@ from emo_bench.runs.manifest import read_manifest, write_manifest
 from emo_bench.runs.plan import RunRequest
 from emo_bench.runs.verification import Verification, largest_difference, verify
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
+from protocols import load_protocol
 from reports.results import publish_results
 
 Call = Callable[..., tuple[int, str, str]]
@@ -250,6 +251,22 @@ def test_a_run_of_an_older_version_is_read_with_a_note(run: Path, call: Call) ->
     code, out, _ = call("verify", run)
     assert code == 0 and "no checksums on record" in out
     assert call("verify", run, "--strict")[0] == 1
+
+
+def test_a_metric_in_a_file_is_executed_only_when_it_is_trusted(run: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    text = Path(read_manifest(run)["protocol_place"]).read_text(encoding="utf-8")
+    (tmp_path / "quick.toml").write_text(text.replace('"sd"', f'"{own}:Mine"'))
+    manifest = read_manifest(run)
+    manifest["protocol_place"] = str(tmp_path / "quick.toml")
+    manifest["identity"]["protocol"]["hash"] = load_protocol(manifest["protocol_place"]).hash()
+    write_manifest(run, manifest)
+    found = {check.what: check for check in verify(run, Verification()).checks}
+    assert found["psnr"].state == "n/a" and "give --trust" in found["psnr"].detail
+    assert not (tmp_path / "executed").exists()
+    verify(run, Verification(trust=True))
+    assert (tmp_path / "executed").exists()
 
 
 def test_an_interrupted_stage_is_not_verified(run: Path) -> None:
