@@ -1,4 +1,4 @@
-"""The notes below a table: what is n/a and why, what is not ranked, and on which frames the ranks are."""
+"""The notes below a table: what is n/a and why, what is not ranked, on which frames, what has no interval."""
 
 from __future__ import annotations
 
@@ -71,6 +71,19 @@ def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
             f"{about}: ranked on the {int(common.sum())} of {len(common)} frames on which all ranked rows have a "
             f"score; {listed}. The printed means are over the frames of each row."
         )
+    return notes
+
+
+def interval_notes(rows: Sequence[Row]) -> list[str]:
+    """Why means have no interval, one sentence for each row and reason; metrics without a score are left out."""
+    notes = []
+    for row in rows:
+        metrics: dict[str, list[str]] = {}
+        for metric, cell in row.cells.items():
+            if cell.finite.withheld and cell.finite.n:
+                metrics.setdefault(cell.finite.withheld, []).append(metric_label(metric))
+        about = f"Actor {row.subject_title}, {_name(row, rows)}"
+        notes += [f"{about}: no interval for {', '.join(names)}, because {why}." for why, names in metrics.items()]
     return notes
 
 

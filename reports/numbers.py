@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from emo_bench.statistics import Interval
 from reports.ranking import Group
 from reports.rows import Cell, Row
 
@@ -97,6 +98,16 @@ def share_heading(cell: Cell) -> str:
 def span(low: float, high: float) -> str:
     """An interval in brackets."""
     return f"[{number(low)}, {number(high)}]"
+
+
+def worth(n_effective: float) -> str:
+    """A number of independent frames, rounded; empty if it is not known."""
+    return "" if math.isnan(n_effective) else f"{n_effective:.0f}"
+
+
+def bracket(interval: Interval) -> str:
+    """The interval in brackets, or ``no interval`` if it is withheld."""
+    return "no interval" if interval.withheld else span(interval.low, interval.high)
 
 
 def finite(value: Any) -> Any:

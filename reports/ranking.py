@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emo_bench.metrics.aggregation import unknown_rule, video_score
 from emo_bench.metrics.comparability import difference, kind, require_comparable
 from emo_bench.runs.finished import FinishedRun
-from emo_bench.statistics.differences import ROUNDING
+from emo_bench.statistics.confidence import ROUNDING
 from reports.ground import Subject, is_measured, table_key
 from reports.rows import Row, repeats, same_seed
 

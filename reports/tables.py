@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Columns of the long table that describe a metric and not the run.
 PER_METRIC = (
     "metric", "metric_version", "direction", "unit", "backend", "backend_sha256", "backend_detail", "resize_filter",
-    "mean", "ci95_low", "ci95_high", "ci_block_frames", "n", "n_undefined", "n_infinite", "finite_mean",
+    "mean", "ci95_low", "ci95_high", "ci95_withheld", "n", "n_effective", "n_undefined", "n_infinite", "finite_mean",
     "scored_share", "reason",
 )  # fmt: skip
 
@@ -45,7 +45,7 @@ def long_table(folders: Sequence[Path]) -> pandas.DataFrame:
 
     ``mean`` is the metric's score of the video, the mean over frames for most metrics. It is infinite if a score is
     infinite; ``finite_mean`` leaves infinite scores out. ``scored_share`` is the share of the frames that have a score,
-    and ``reason`` says why there is no mean.
+    ``reason`` says why there is no mean, and ``ci95_withheld`` why there is no interval.
     """
     groups, _ = read_groups(folders)
     return long_rows(groups)
@@ -66,14 +66,11 @@ def long_rows(groups: Sequence[Group]) -> pandas.DataFrame:
 
 
 def wide_table(table: pandas.DataFrame) -> pandas.DataFrame:
-    """A row per run of a :func:`long_table`.
-
-    Columns by metric: ``<metric>``, and that with ``_ci95_low``, ``_ci95_high``, ``_n``, ``_scored_share`` and
-    ``_reason``.
-    """
+    """A row per run of a :func:`long_table`; columns by metric ``<metric>``, ``<metric>_ci95_low`` and so on."""
     import pandas
 
-    values = {"mean": ""} | {name: f"_{name}" for name in ("ci95_low", "ci95_high", "n", "scored_share", "reason")}
+    endings = ("ci95_low", "ci95_high", "ci95_withheld", "n", "n_effective", "scored_share", "reason")
+    values = {"mean": "", **{name: f"_{name}" for name in endings}}
     of_metric = [name for name in table.columns if name in PER_METRIC]
     runs = table.drop(columns=of_metric).drop_duplicates("run").set_index("run", drop=False)
     for metric in table["metric"].unique():
@@ -113,8 +110,9 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "mean": interval.mean,
         "ci95_low": interval.low,
         "ci95_high": interval.high,
-        "ci_block_frames": interval.block_frames,
+        "ci95_withheld": interval.withheld,
         "n": interval.n,
+        "n_effective": interval.n_effective,
         "n_undefined": cell.dropped,
         "n_infinite": cell.infinite,
         "finite_mean": cell.finite.mean,

@@ -1,85 +1,82 @@
-"""Confidence intervals of means over frames, by the moving-block bootstrap because neighbouring frames are similar."""
+"""Confidence intervals of means over frames; neighbouring frames are similar, so they count for less than their number.
 
+An interval is withheld, with its reason, where the frames cannot tell how uncertain their mean is.
+"""
+
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-DEFAULT_BLOCK_FRAMES = 25
+from emo_bench.statistics.persistence import MeanError, mean_error
+
+FEWEST_FRAMES = 12
+FEWEST_EFFECTIVE = 1.75
+# Scores that differ by less than this share of the largest differ by rounding only.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its interval over the `n` frames that have a score, resampled in blocks of `block_frames` frames."""
+    """A mean and its interval.
+
+    Attributes:
+        mean: mean over the frames that have a score; NaN if there is none.
+        low, high: ends of the interval; NaN if it is withheld.
+        n: number of frames that have a score.
+        n_effective: the number of independent frames whose mean would be as uncertain; NaN if it is not known.
+        level: confidence level.
+        withheld: why there is no interval; empty if there is one.
+    """
 
     mean: float
     low: float
     high: float
     n: int
-    block_frames: int
-    resamples: int
+    n_effective: float
     level: float
+    withheld: str = ""
 
 
-def mean_interval(
-    scores: Sequence[float] | NDArray[np.float64],
-    *,
-    block_frames: int = DEFAULT_BLOCK_FRAMES,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """The percentile interval of a mean by the moving-block bootstrap (Kuensch 1989).
+def mean_interval(scores: Sequence[float] | NDArray[np.float64], *, level: float = 0.95) -> Interval:
+    """The interval of a mean over similar neighbouring frames, see :func:`emo_bench.statistics.persistence.mean_error`.
 
     Args:
-        scores: `[N]`, one for each frame in frame order. An undefined score (NaN) keeps its place, and no mean
-            counts it.
-        block_frames: length of the blocks of neighbouring frames, which are drawn with replacement. If the series is
-            shorter than four blocks, a block is a quarter of the series.
-        resamples: number of resampled means.
+        scores: `[N]`, one for each frame in frame order. Undefined scores (NaN) are left out.
         level: confidence level.
-        seed: seed of the resampling.
 
     Returns:
-        The mean and its interval; the interval is NaN if fewer than two frames have a score.
+        The mean and its interval. The interval is withheld if an infinite score makes the mean infinite, if fewer than
+        12 frames have a score, or if the frames are worth fewer than 1.75 independent ones.
     """
     values = np.asarray(scores, dtype=np.float64)
-    defined = ~np.isnan(values)
-    n = int(defined.sum())
-    block = max(1, min(block_frames, len(values) // 4))
-    if n < 2:
-        mean = float(values[defined][0]) if n else np.nan
-        return Interval(mean, np.nan, np.nan, n, block, resamples, level)
-    means = resampled_means(np.where(defined, values, 0.0), defined, block, resamples, seed)
-    tail = (1.0 - level) / 2.0
-    # "nearest", because an infinite PSNR cannot be interpolated.
-    low, high = np.nanquantile(means, [tail, 1.0 - tail], method="nearest")
-    mean = float(values[defined].mean())
-    return Interval(mean, float(low), float(high), n, block, resamples, level)
+    values = values[~np.isnan(values)]
+    n = len(values)
+    with np.errstate(invalid="ignore"):
+        mean = float(values.mean()) if n else math.nan
+    reason, error = uncertainty(values)
+    if reason:
+        effective = math.nan if error is None else error.n_effective
+        return Interval(mean, math.nan, math.nan, n, effective, level, reason)
+    half, effective = (0.0, float(n)) if error is None else (error.half_width(level), error.n_effective)
+    return Interval(mean, mean - half, mean + half, n, effective, level)
 
 
-def resampled_means(
-    values: NDArray[np.float64], defined: NDArray[np.bool_], block: int, resamples: int, seed: int
-) -> NDArray[np.float64]:
-    """Means of `resamples` series of the same length, each made of random blocks of `block` neighbouring frames.
-
-    Args:
-        values: `[N]`; the value of an undefined frame is 0.
-        defined: `[N]`; an undefined frame keeps its place, and no mean counts it.
-        block: length of a block, in frames.
-        resamples: number of means.
-        seed: seed of the resampling.
-
-    Returns:
-        float64 `[resamples]`; NaN if a resample has no defined frame.
-    """
-    length = len(values)
-    blocks = -(-length // block)
-    starts = np.random.default_rng(seed).integers(0, length - block + 1, size=(resamples, blocks))
-    positions = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :length]
-    counts = defined[positions].sum(axis=1)
-    sums = values[positions].sum(axis=1)
-    means = np.full(resamples, np.nan)
-    np.divide(sums, counts, out=means, where=counts > 0)
-    return means
+def uncertainty(values: NDArray[np.float64]) -> tuple[str, MeanError | None]:
+    """Why the mean of ``[N]`` defined scores has no interval, or its error; no error means that all are the same."""
+    n = len(values)
+    if not np.isfinite(values).all():
+        return "a score is infinite", None
+    if n < FEWEST_FRAMES:
+        return f"{n} frames have a score, and an interval needs at least {FEWEST_FRAMES}", None
+    if float(np.ptp(values)) <= ROUNDING * float(np.abs(values).max()):
+        return "", None
+    error = mean_error(values)
+    if error.n_effective < FEWEST_EFFECTIVE:
+        reason = f"the {n} frames are so similar that they are worth fewer than {FEWEST_EFFECTIVE} independent ones"
+        return reason, error
+    return "", error

@@ -193,10 +193,17 @@ def _measured(report: AblationReport, entry: Entry, part: str, metric: str) -> d
     assert row is not None
     cell, gap = row.cells[metric], report.compared(entry, part, metric)
     backend = cell.record["backend"]
-    own = {"mean": cell.interval.mean, "ci95_low": cell.interval.low, "ci95_high": cell.interval.high}
+    own = {
+        "mean": cell.interval.mean,
+        "ci95_low": cell.interval.low,
+        "ci95_high": cell.interval.high,
+        "ci95_withheld": cell.interval.withheld,
+        "n_effective": cell.interval.n_effective,
+    }
     delta = (
         {"delta": gap.difference, "delta_ci95_low": gap.low, "delta_ci95_high": gap.high,
-         "delta_n": gap.n, "verdict": gap.verdict}
+         "delta_withheld": gap.withheld, "delta_n": gap.n, "delta_n_effective": gap.n_effective,
+         "verdict": gap.verdict}
         if gap else {"delta_reason": report.obstacle(entry, part, metric) or ""}
     )  # fmt: skip
     return {

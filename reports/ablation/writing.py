@@ -15,7 +15,7 @@ from emo_bench.text.plain_text import printable, unmarked
 from protocols.ablation import Table
 from reports.ablation.tables import AblationReport, Entry, as_json, is_smoke, long_table
 from reports.markdown import Markdown, code, errata, escaped, image, pipe_table, published_table
-from reports.numbers import ARROWS, duration, metric_label, number, span
+from reports.numbers import ARROWS, bracket, duration, metric_label, number
 from reports.paper import SOURCE, load_paper_tables
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def _about(report: AblationReport, command: str) -> list[str]:
         )
     title = escaped(report.reference.variant.title)
     lines.append(
-        f"A difference is variant minus {title} on the same frames, with a 95 % interval of a paired moving-block "
-        f"bootstrap. It is *{UNDECIDED}* if the interval contains zero."
+        f"A difference is variant minus {title} on the same frames, with the 95 % interval of *emo-bench compare*. It "
+        f"is *{UNDECIDED}* if the interval contains zero or is withheld."
     )
     lines.append(
         "Times are the seconds that a stage takes; a stage that variants share was computed once and is charged to "
@@ -166,7 +166,7 @@ def _value(entry: Entry, part: str, metric: str, with_interval: bool = False) ->
     interval = row.cells[metric].interval
     mean = number(interval.mean)
     known = with_interval and not np.isnan(interval.mean)
-    return f"{mean} {span(interval.low, interval.high)}" if known else mean
+    return f"{mean} {bracket(interval)}" if known else mean
 
 
 def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
@@ -177,7 +177,8 @@ def _gap(report: AblationReport, entry: Entry, part: str, metric: str) -> str:
     if gap is None or np.isnan(gap.difference):
         return "n/a"
     verdict = f"*{gap.verdict}*" if gap.verdict == UNDECIDED else gap.verdict
-    return Markdown(f"{_signed(gap.difference)} [{_signed(gap.low)}, {_signed(gap.high)}] {verdict}")
+    ends = "no interval" if gap.withheld else f"[{_signed(gap.low)}, {_signed(gap.high)}]"
+    return Markdown(f"{_signed(gap.difference)} {ends} {verdict}")
 
 
 def _reasons(

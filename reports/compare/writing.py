@@ -11,7 +11,7 @@ from reports.columns import Column, lay_out, print_whole
 from reports.compare.paired import Comparison, MetricResult
 from reports.compare.sides import Side
 from reports.differences import fails_more
-from reports.numbers import ARROWS, metric_label, number, span
+from reports.numbers import ARROWS, metric_label, number, span, worth
 from reports.ranking import LOST_SHARE
 from reports.rows import without_checksums
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 # The columns that a narrow terminal leaves out, in this order.
-SPARE = {"frames": 1, "A wins": 2, "effect": 3}
+SPARE = {"worth n": 4, "frames": 1, "A wins": 2, "effect": 3}
 COLOURS = {BETTER: "green", WORSE: "red", UNDECIDED: "yellow"}
 
 
@@ -46,7 +46,7 @@ def print_comparison(comparison: Comparison, console: Console, per_actor: bool =
         rows.append([unmarked(_title(result)), *_cells(result.overall), _verdict(result.overall)])
         for actor, found in result.by_actor.items() if per_actor else ():
             rows.append([f"[dim]  {unmarked(actor)}[/]", *_cells(found), _verdict(found)])
-    names = ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "A is")
+    names = ("metric", "A", "B", "A - B", f"{level:.0%} interval", "effect", "A wins", "frames", "worth n", "A is")
     columns = [
         Column(name, cells, right=name not in ("metric", "A is"), foldable=name == "metric", spare=SPARE.get(name, 0))
         for name, cells in zip(names, zip(*rows, strict=True), strict=True)
@@ -88,18 +88,19 @@ def notes(comparison: Comparison) -> list[str]:
         found = result.overall
         if found is not None and found.n < found.n_frames:
             infinite = f", {found.n_infinite} because one side is infinite" if found.n_infinite else ""
-            undecided = "; the other frames are too few for a verdict" if math.isnan(found.low) else ""
             of_sides = [f"{name} has none on {n}" for name, n in zip("AB", result.lacking, strict=True) if n]
             lacking = f" ({', '.join(of_sides)}{': ' * bool(result.undefined)}{result.undefined})" if of_sides else ""
             lines.append(
                 f"{result.metric}: {found.n_frames - found.n} of {found.n_frames} frames are left out, because a side "
-                f"has no score that can be compared{lacking}{infinite}{undecided}"
+                f"has no score that can be compared{lacking}{infinite}"
             )
             if fails_more(found):
                 lines.append(
                     f"{result.metric}: undecided, because the side that is better on the compared frames has no score "
                     f"on more than {LOST_SHARE:.0%} of the frames on which the other has one"
                 )
+        if found is not None and found.withheld:
+            lines.append(f"{result.metric}: no interval and no verdict, because {found.withheld}")
     return lines + without_checksums(rows)
 
 
@@ -116,7 +117,7 @@ def _title(result: MetricResult) -> str:
 
 
 def _cells(found: Difference) -> list[str]:
-    interval = "n/a" if math.isnan(found.low) else span(found.low, found.high)
+    interval = "no interval" if found.withheld else span(found.low, found.high)
     effect = "n/a" if math.isnan(found.effect_size) else f"{found.effect_size:+.2f}"
     wins = "n/a" if math.isnan(found.wins) else f"{found.wins:.0%}"
     signed = "" if not found.difference > 0 else "+"
@@ -128,6 +129,7 @@ def _cells(found: Difference) -> list[str]:
         effect,
         wins,
         str(found.n),
+        worth(found.n_effective),
     ]
 
 

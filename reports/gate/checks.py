@@ -12,7 +12,8 @@ from scipy import stats
 from emo_bench.errors import UserError
 from emo_bench.metrics.aggregation import unknown_rule, video_score
 from emo_bench.metrics.comparability import difference
-from emo_bench.statistics.differences import LEVEL, ROUNDING, SubjectScores, between_seed_spread, compare_scores
+from emo_bench.statistics.confidence import ROUNDING
+from emo_bench.statistics.differences import LEVEL, PAIRED_SHARE, SubjectScores, between_seed_spread, compare_scores
 from emo_bench.text.closest import closest
 from reports.differences import averaged
 from reports.gate.stored_scores import Key, MetricScores, ScoredRuns
@@ -144,11 +145,12 @@ def _relative(group: ScoredRuns, metric: str, threshold: Threshold, stored: Mapp
         # Seeds are averaged here, and the spread below counts them.
         pair = SubjectScores(both.a.mean(axis=0)[None], both.b.mean(axis=0)[None])
     found = compare_scores([pair], direction)
-    if math.isnan(found.low):
+    if found.n < max(2, PAIRED_SHARE * found.n_frames):
         reason = f"only {found.n} of {found.n_frames} frames can be paired with the stored scores"
         return _outcome(group, metric, words, value=value, reason=reason)
     worse_by = 0.0 - found.difference if direction == "higher" else found.difference
-    half = (found.high - found.low) / 2 / float(stats.norm.ppf((1 + LEVEL) / 2))
+    # A withheld interval allows no spread over frames, so that the check is stricter and never blind.
+    half = 0.0 if found.withheld else (found.high - found.low) / 2 / float(stats.norm.ppf((1 + LEVEL) / 2))
     spread = _spread(half, both.a, both.b)
     allowed = (
         (threshold.allow or 0.0)
@@ -156,7 +158,10 @@ def _relative(group: ScoredRuns, metric: str, threshold: Threshold, stored: Mapp
         + (threshold.allow_spreads or 0.0) * spread
     )
     passed = worse_by <= allowed + ROUNDING * abs(found.mean_b)
-    reason = "" if passed else f"worse by {worse_by:.4g}, allowed {allowed:.4g}"
+    unknown = (
+        f"; no spread over frames is known: {found.withheld}" if threshold.allow_spreads and found.withheld else ""
+    )
+    reason = "" if passed else f"worse by {worse_by:.4g}, allowed {allowed:.4g}{unknown}"
     return _outcome(
         group, metric, words, value=value, stored=found.mean_b, worse_by=worse_by, allowed=allowed, reason=reason
     )

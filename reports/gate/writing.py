@@ -108,7 +108,8 @@ def update_lines(before: Mapping[Key, ScoredRuns], after: Iterable[ScoredRuns]) 
             else:
                 pair = SubjectScores(metric.scores, old.metrics[name].scores)
                 found = compare_scores([pair], metric.record["direction"])
-                change = f"{number(found.difference)} {span(found.low, found.high)}"
+                ends = f"(no interval: {found.withheld})" if found.withheld else span(found.low, found.high)
+                change = f"{number(found.difference)} {ends}"
                 verdict = "the same" if found.difference == 0 else found.verdict
                 lines.append((group.title, name, number(_mean(old.metrics[name].scores)), now, change, verdict))
     return lines

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emo_bench import __version__
+from reports.notes import interval_notes
 from reports.numbers import ARROWS, UNITLESS, group_title, heading, metric_label
 from reports.pages.writing import group_notes
 from reports.paper import PaperTable, paper_tables_for, table_title
@@ -55,7 +56,7 @@ def _table(group: Group, position: int) -> dict[str, Any]:
         "rows": [_row(row, ranks) for rows in group.ranked for row, ranks in rows],
         "means": [_mean(average) for average in group.averages],
         "seeds": [_spread(rows) for rows in group.repeated()],
-        "notes": group_notes(group),
+        "notes": [*group_notes(group), *interval_notes(group.rows)],
     }
 
 
@@ -104,7 +105,9 @@ def _score(cell: Cell, rank: int | None) -> dict[str, Any]:
     return {
         "mean": plain(interval.mean),
         "ci95": [plain(interval.low), plain(interval.high)],
+        "ci95_withheld": interval.withheld,
         "n": interval.n,
+        "n_effective": plain(interval.n_effective),
         "undefined": cell.dropped,
         "scored_share": cell.scored_share,
         "reason": cell.reason,
@@ -129,7 +132,6 @@ def _metric(cell: Cell) -> dict[str, Any]:
         **{key: record[key] for key in kept},
         "conditions": record.get("conditions"),
         "no_score_if": record.get("undefined", ""),
-        "block_frames": cell.interval.block_frames,
     }
 
 

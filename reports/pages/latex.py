@@ -16,7 +16,9 @@ from reports.rows import Row
 
 HEAD = r"""% Written by emo-bench report. In the preamble: \usepackage{booktabs,graphicx}. Include with \input{report}.
 % Names that are not in Latin script need XeLaTeX or LuaLaTeX, and a font that has their letters.
-% Intervals are 95 % moving-block bootstrap intervals. To leave them out, write \renewcommand{\ci}[2]{} after this line.
+% Brackets are 95 % intervals of means over similar neighbouring frames (docs/statistics.md). A score without brackets
+% has no interval: its frames are too few or too similar, or a score is infinite (report.json says which).
+% To leave the brackets out, write \renewcommand{\ci}[2]{} after this line.
 \providecommand{\ci}[2]{{\scriptsize\,[#1, #2]}}
 """
 SPECIAL = {

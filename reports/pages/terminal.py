@@ -17,8 +17,8 @@ from emo_bench.runs.store import LOG, PREVIEW
 from emo_bench.text.plain_text import printable, unmarked
 from reports.columns import Column, Layout, lay_out, print_whole
 from reports.figures.curves import LOSSES, read_losses
-from reports.notes import score_notes
-from reports.numbers import duration, gib, group_title, heading, number, percent, share_heading, span, times
+from reports.notes import interval_notes, score_notes
+from reports.numbers import bracket, duration, gib, group_title, heading, number, percent, share_heading, times, worth
 from reports.ranking import Group, best_rows, group_rows
 from reports.reproduction import command
 from reports.rows import Row, without_checksums
@@ -61,7 +61,7 @@ def show_run(folder: Path, console: Console) -> None:
         parts.append(scores)
         widest = max(widest, layout.width)
         notes += [layout.note()] if layout.left_out else []
-        notes += score_notes(Group((row, *beside)))
+        notes += [*score_notes(Group((row, *beside))), *interval_notes([row])]
         notes += without_checksums([row, *beside])
         closing = command(row)
     else:
@@ -222,23 +222,25 @@ def _scores(row: Row, beside: Sequence[Row], width: int) -> tuple[Table, Layout]
     for metric, cell in row.cells.items():
         best = 0 in best_rows([row, *beside], metric)
         mean = number(cell.interval.mean)
-        interval = span(cell.interval.low, cell.interval.high) if cell.interval.n else ""
+        interval = bracket(cell.interval) if cell.interval.n else ""
         cells = (
             unmarked(heading(cell)),
             f"[bold green]{mean}[/]" if best else mean,
             unmarked(interval),
             str(cell.interval.n),
+            worth(cell.interval.n_effective),
             f"[cyan]{sparkline(row.scores(metric))}[/]",
             *(number(other.cells[metric].interval.mean) for other in beside),
             unmarked(cell.record["backend"]["name"]),
         )
         rows.append(cells)
-    metrics, means, intervals, counts, curves, *others, backends = zip(*rows, strict=True)
+    metrics, means, intervals, counts, worths, curves, *others, backends = zip(*rows, strict=True)
     columns = [
         Column("metric", metrics, foldable=True),
         Column("mean", means, right=True),
         Column("95 % interval", intervals),
         Column("n", counts, right=True, spare=3),
+        Column("worth n", worths, right=True, spare=4),
         Column("over the frames", curves, spare=1),
         *(Column(unmarked(other.title), cells) for other, cells in zip(beside, others, strict=True)),
         Column("backend", backends, foldable=True, spare=2),

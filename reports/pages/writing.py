@@ -16,8 +16,8 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
 from reports.figures.lineup import Lineup
 from reports.markdown import Markdown, code, errata, escaped, image, link, mean_text, pipe_table, published_table
-from reports.notes import old_records_note, score_notes
-from reports.numbers import gib, group_title, heading, number, percent, share_heading, span, times
+from reports.notes import interval_notes, old_records_note, score_notes
+from reports.numbers import bracket, gib, group_title, heading, number, percent, share_heading, times
 from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
 from reports.rows import Cell, Row, without_checksums
@@ -113,7 +113,7 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
         "table": _group_table(group, out),
         "averages": average_table(group),
         "subjects": len(group.subjects),
-        "notes": group_notes(group),
+        "notes": [*group_notes(group), *interval_notes(group.rows)],
         "metrics": Markdown(
             "\n".join(pipe_table(METRIC_COLUMNS, [_metric_line(first.cells[m].record) for m in group.metrics]))
         ),
@@ -186,12 +186,12 @@ def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
         notes.append(f"n={interval.n}")
     if math.isinf(interval.mean):
         rest = cell.finite
-        others = f"; the others {number(rest.mean)} {span(rest.low, rest.high)}" if rest.n else ""
+        others = f"; the others {number(rest.mean)} {bracket(rest)}" if rest.n else ""
         notes.append(f"{cell.infinite} frames identical{others}")
     mean = mean_text(interval.mean, best)
-    bracket = f" {span(interval.low, interval.high)}" if math.isfinite(interval.mean) else ""
+    ends = f" {bracket(interval)}" if math.isfinite(interval.mean) else ""
     remark = f" ({'; '.join(notes)})" if notes else ""
-    return Markdown(f"{mean}{bracket}{remark}")
+    return Markdown(f"{mean}{ends}{remark}")
 
 
 def group_notes(group: Group) -> list[str]:

@@ -62,7 +62,10 @@ def test_csv_is_the_long_table(runs_dir: Path, tmp_path: Path) -> None:
     row = table.query("method == 'mean-frame' and resolution_px == 64 and metric == 'psnr'").iloc[0]
     scores = pandas.read_parquet(Path(row["run"]) / "frames.parquet")["psnr"]
     assert row["mean"] == pytest.approx(scores.mean(), rel=1e-12)
-    assert row["ci95_low"] <= row["mean"] <= row["ci95_high"]
+    assert np.isnan([row["ci95_low"], row["ci95_high"]]).all() and row["n_effective"] < 1.75
+    assert row["ci95_withheld"].startswith("the 12 frames are so similar")
+    shown = table[table["ci95_withheld"].isna()]
+    assert len(shown) and (shown["ci95_low"] <= shown["mean"]).all() and (shown["mean"] <= shown["ci95_high"]).all()
     assert (row["n"], bool(row["smoke"])) == (len(scores), True)
 
 
@@ -78,7 +81,9 @@ def test_identical_frames_do_not_hide_in_a_mean(runs_dir: Path, tmp_path: Path) 
     scores.to_parquet(folder / "frames.parquet")
     text = write_report(find_runs([copied]), tmp_path).read_text()
     rest = scores["psnr"].iloc[2:].mean()
-    assert f"**∞** (2 frames identical; the others {rest:.2f} [" in text
+    assert f"**∞** (2 frames identical; the others {rest:.2f} no interval)" in text
+    few = "10 frames have a score, and an interval needs at least 12"
+    assert f"Actor dot, Mean frame: no interval for PSNR, because {few}." in text
     row = pandas.read_csv(tmp_path / "report.csv").query("n_infinite == 2").iloc[0]
     assert row["mean"] == np.inf
     assert row["finite_mean"] == pytest.approx(rest)

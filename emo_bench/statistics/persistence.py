@@ -1,0 +1,178 @@
+"""How far the mean of similar neighbouring frames may be from the truth: the correlation is estimated, not assumed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, optimize, special
+
+# The prior: a decay says how often a series forgets its past, from a quarter of a time to at every frame.
+INDEPENDENT_WEIGHT = 0.7
+SLOWEST_DECAY = 0.25
+DECAYS = 24
+DECAY_TILT = 0.15
+NOISE_SHARES = (0.0, 0.15, 0.3, 0.5, 0.7, 0.85)
+NOISE_WEIGHTS = (0.5, 0.1, 0.1, 0.1, 0.1, 0.1)
+MOST_COSINES = 200
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MeanError:
+    """The distribution of the truth around the mean of a series: a mixture of Student's t.
+
+    Attributes:
+        n: number of frames.
+        n_effective: the number of independent frames whose mean would be as uncertain, as the harmonic mean over the
+            correlations that the series may have: the variance of a frame over the variance of the mean. The former is
+            the variance that the series shows plus the latter, by which its own mean is off.
+        freedom: degrees of freedom of each t.
+        weights, shifts, scales: ``[P]``, for each correlation that the series may have.
+    """
+
+    n: int
+    n_effective: float
+    freedom: int
+    weights: FloatArray
+    shifts: FloatArray
+    scales: FloatArray
+
+    def half_width(self, level: float) -> float:
+        """Half the width of the interval around the mean that holds the truth with probability ``level``."""
+
+        def excess(log_half: float) -> float:
+            half = math.exp(log_half)
+            above = special.stdtr(self.freedom, (half - self.shifts) / self.scales)
+            below = special.stdtr(self.freedom, (-half - self.shifts) / self.scales)
+            return float(self.weights @ (above - below)) - level
+
+        low = high = math.log(float(self.weights @ self.scales))
+        while excess(low) > 0:
+            low -= 1.0
+        while excess(high) < 0:
+            high += 1.0
+        return math.exp(optimize.brentq(excess, low, high, xtol=1e-6)) if high > low else math.exp(low)
+
+
+def mean_error(series: FloatArray) -> MeanError:
+    """Estimate how uncertain the mean of a stationary series is.
+
+    The series is taken as Gaussian AR(1) plus white noise. Neither the correlation nor the share of the noise is known:
+    each possible pair is weighted by its likelihood and a prior. The likelihood is that of the lowest
+    ``1.5 n^(2/3)`` cosines (Mueller and Watson 2017, Low-Frequency Econometrics; Mueller 2014, J. Business & Economic
+    Statistics 32), because the slow part of a series decides how uncertain its mean is. docs/statistics.md gives the
+    prior and the measured coverage.
+
+    Args:
+        series: ``[N]``, finite and not constant, N at least 2, in frame order.
+    """
+    n = len(series)
+    model = _model(n)
+    scale = float(np.abs(series - series.mean()).max())
+    cosines = fft.dct((series - series.mean()) / scale, type=2, norm="ortho")[1 : model.freedom + 1]
+    squares = model.inverse_variances @ np.square(cosines)
+    for factor, direction in model.edges:
+        squares += factor * np.square(direction @ cosines)
+    logs = model.log_prior - 0.5 * model.freedom * np.log(squares)
+    weights = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    kept = weights > 1e-8
+    deviations = scale * np.sqrt(squares / model.freedom * model.variance / n)
+    spread = float(np.square((series - series.mean()) / scale).mean())
+    variances_of_mean = squares * model.inflation / model.freedom / n
+    return MeanError(
+        n=n,
+        n_effective=1 / float(weights @ (variances_of_mean / (spread + variances_of_mean))),
+        freedom=model.freedom,
+        weights=weights[kept] / weights[kept].sum(),
+        shifts=(scale / math.sqrt(n) * (model.slopes @ cosines))[kept],
+        scales=deviations[kept],
+    )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What does not depend on the scores, for P correlations, q = ``freedom`` cosines and frames of variance 1.
+
+    Attributes:
+        freedom: the number of cosines.
+        inverse_variances: ``[P, q]``.
+        edges: for even and odd cosines, what the two ends of the series add to the inverse covariance: a factor ``[P]``
+            and a direction ``[P, q]``.
+        log_prior: ``[P]``, with the determinant of the covariance.
+        inflation: ``[P]``, variance of the mean times n.
+        slopes: ``[P, q]``, regression of the mean (times the root of n) on the cosines.
+        variance: ``[P]``, what that regression leaves of ``inflation``.
+    """
+
+    freedom: int
+    inverse_variances: FloatArray
+    edges: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+    log_prior: FloatArray
+    inflation: FloatArray
+    slopes: FloatArray
+    variance: FloatArray
+
+
+@lru_cache(maxsize=32)
+def _model(n: int) -> _Model:
+    """Covariances of the cosines in closed form.
+
+    The inverse covariance of AR(1) is tridiagonal. The cosines diagonalise it except at its two corners, which add a
+    term of rank one for the even cosines and one for the odd cosines (Woodbury).
+    """
+    freedom = max(1, min(n - 1, round(1.5 * n ** (2 / 3)), MOST_COSINES))
+    correlations, noise, prior = _prior(n)
+    own = (1 - noise) * (1 - correlations**2)
+    order = np.arange(n)
+    corner = np.full(n, math.sqrt(2 / n)) * np.cos(np.pi * order / (2 * n))
+    corner[0] = math.sqrt(1 / n)
+    distinct, place = np.unique(correlations, return_inverse=True)
+    inner = (1 - distinct[:, None]) ** 2 + 2 * distinct[:, None] * (1 - np.cos(np.pi * order / n))
+    loads = (corner**2 / inner).reshape(len(distinct), n)
+    inner, lowest = inner[place, : freedom + 1], corner[: freedom + 1] / inner[place, : freedom + 1]
+    bend = 2 * correlations * (1 - correlations)
+    variances = noise[:, None] + own[:, None] / inner[:, 1:]
+    log_determinant = np.log(variances).sum(axis=1)
+    edges = []
+    taken = []
+    for parity in (0, 1):
+        strength = own * bend / (1 + bend * loads[place, parity::2].sum(axis=1))
+        shape = np.where(order[1 : freedom + 1] % 2 == parity, lowest[:, 1:], 0.0)
+        direction = shape / variances
+        rest = 1 - strength * (shape * direction).sum(axis=1)
+        log_determinant += np.log(rest)
+        edges.append((strength / rest, direction))
+        taken.append((strength, shape))
+    strength, shape = taken[0]
+    inflation = noise + own / inner[:, 0] - strength * lowest[:, 0] ** 2
+    shared = -(strength * lowest[:, 0])[:, None] * shape
+    factor, direction = edges[0]
+    slopes = shared / variances + (factor * (direction * shared).sum(axis=1))[:, None] * direction
+    return _Model(
+        freedom=freedom,
+        inverse_variances=1 / variances,
+        edges=(edges[0], edges[1]),
+        log_prior=np.log(prior) - 0.5 * log_determinant,
+        inflation=inflation,
+        slopes=slopes,
+        variance=inflation - (slopes * shared).sum(axis=1),
+    )
+
+
+def _prior(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Correlations of neighbouring frames, shares of noise, and weights, each ``[P]``; the last one has no correlation.
+
+    The correlation is ``exp(-c / n)``, where the decay c says how often the series forgets its past.
+    """
+    decays = np.geomspace(SLOWEST_DECAY, 2 * n, DECAYS)
+    weights = np.outer(decays**DECAY_TILT, NOISE_WEIGHTS).ravel()
+    correlations = np.repeat(np.exp(-decays / n), len(NOISE_SHARES))
+    noise = np.tile(NOISE_SHARES, DECAYS)
+    weights *= (1 - INDEPENDENT_WEIGHT) / weights.sum()
+    return np.append(correlations, 0.0), np.append(noise, 0.0), np.append(weights, INDEPENDENT_WEIGHT)
