@@ -156,7 +156,15 @@ def metric_class(name: str) -> type[Metric]:
 
 
 def scored_class(metric_id: str) -> type[Metric]:
-    """Return the class of a metric that this process has scored with, by its id, also if the class is in a file."""
+    """Return the class of a metric that this process has scored with, by its id, also if the class is in a file.
+
+    The id may come from a run of anybody, so a name of a file is refused and nothing in it is executed.
+
+    Raises:
+        UserError: there is no such metric.
+    """
+    if file_and_class(metric_id) is not None:
+        raise UserError(f"{shortened(repr(metric_id))} is a file and not the id of a metric")
     return _from_files.get(metric_id) or metric_class(metric_id)
 
 

@@ -152,6 +152,18 @@ def test_a_metric_that_is_not_here_keeps_its_number_and_is_not_compared() -> Non
     assert "this metric is not here" in Row(unknown).cells["worst-frame"].reason
 
 
+def test_a_run_that_names_a_file_as_its_metric_executes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of anybody: its record names a Python file that lies in the working folder."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for averaging, scores in (("the worst frame", SCORES), (RECORD["averaging"], np.full(80, np.nan))):
+        (group,) = group_rows([measured(scores, "evil.py:Worst", averaging=averaging)])
+        assert score_notes(group) and Row(group.rows[0].run).cells["evil.py:Worst"].reason
+    assert not (tmp_path / "executed").exists()
+
+
 class Worst(Metric):
     info = MetricInfo("worst", "1", "Worst", "higher", "1")
     backend = Backend("none")
