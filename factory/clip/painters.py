@@ -64,12 +64,16 @@ def paint(name: str, heads: Heads, seeds: Sequence[int], group_seed: int) -> Hea
     return np.stack([_fixed(name, head, rng) for head, rng in zip(heads, rngs, strict=True)])
 
 
-def camera(head: Heads, rng: np.random.Generator) -> Heads:
-    """Change a head uint8 ``[S, S, 3]`` as another camera would: exposure, colour cast, contrast, softness, noise."""
+def camera(head: Heads, rng: np.random.Generator, like: Heads | None = None) -> Heads:
+    """Change a head uint8 ``[S, S, 3]`` as another camera would: exposure, colour cast, contrast, softness, noise.
+
+    With ``like``, contrast changes about that picture's mean, so that two pictures of one shot get the same change.
+    """
     from emo_bench.system import opencv as cv2
 
-    picture = (head / 255.0) ** rng.uniform(0.75, 1.35)
-    middle = picture.mean()
+    gamma = rng.uniform(0.75, 1.35)
+    picture = (head / 255.0) ** gamma
+    middle = (picture if like is None else (like / 255.0) ** gamma).mean()
     picture = middle + rng.uniform(0.75, 1.2) * (picture - middle) + rng.uniform(-0.08, 0.08)
     grey = picture.mean(axis=2, keepdims=True)
     picture = grey + rng.uniform(0.6, 1.35) * (picture - grey)

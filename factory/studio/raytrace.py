@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -123,8 +124,11 @@ def _kernel() -> Any:
         center: wp.vec2,
         size: int,
         samples: int,
+        part_layer: wp.array(dtype=wp.int32),
+        layer_count: int,
         picture: wp.array(dtype=wp.vec3),
         coverage: wp.array(dtype=float),
+        layers: wp.array(dtype=wp.vec3),
     ):
         i = wp.tid()
         column = i % size
@@ -208,6 +212,9 @@ def _kernel() -> Any:
                         incoming = incoming * (ambient[part] * open_sky)
                         here = wp.cw_mul(base, incoming) + shine
                         colour = colour + here * (clear * alpha)
+                        if layer_count > 0:
+                            place = i * layer_count + part_layer[part]
+                            layers[place] = layers[place] + here * (clear * alpha / float(samples))
                         clear = clear * (1.0 - alpha)
                     origin = point + direction * 0.00002
             total = total + colour + background[i] * clear
@@ -268,6 +275,49 @@ class RayTracer:
             The picture, uint8 sRGB ``[S, S, 3]``, and the share of each pixel that the person covers, float32 ``[S,
             S]``.
         """
+        size, camera = background.shape[0], (focal_px, center_px, samples)
+        linear, coverage, _ = self._trace(vertices, normals, face_uv, light, background, camera)
+        return to_srgb_u8(linear.reshape(size, size, 3)), coverage.reshape(size, size)
+
+    def render_layers(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        face_uv: np.ndarray,
+        light: Light,
+        focal_px: float,
+        center_px: tuple[float, float],
+        size_px: int,
+        part_layer: Sequence[int],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Trace a frame, and keep the light from each layer of parts apart: their sum is the person before black.
+
+        A layer of hair or cloth is proportional to its tint, so that other tints need no other trace.
+
+        Args:
+            vertices, normals, face_uv, light, focal_px, center_px: as for :meth:`render`.
+            size_px: side of the picture.
+            part_layer: the number of each part's layer.
+
+        Returns:
+            Linear light, float32 ``[L, S, S, 3]``, and the coverage, float32 ``[S, S]``.
+        """
+        black = np.zeros((size_px, size_px, 3), dtype=np.float32)
+        camera = (focal_px, center_px, 4)
+        _, coverage, layers = self._trace(vertices, normals, face_uv, light, black, camera, part_layer)
+        apart = layers.reshape(size_px, size_px, -1, 3).transpose(2, 0, 1, 3)
+        return np.ascontiguousarray(apart), coverage.reshape(size_px, size_px)
+
+    def _trace(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        face_uv: np.ndarray,
+        light: Light,
+        background: np.ndarray,
+        camera: tuple[float, tuple[float, float], int],
+        part_layer: Sequence[int] = (),
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         wp = warp()
         points = np.ascontiguousarray(vertices, dtype=np.float32)
         if self._mesh is None:
@@ -280,8 +330,11 @@ class RayTracer:
             [light.key_direction, light.key_colour, light.fill_direction, light.fill_colour, light.sky_colour,
              light.ground_colour], dtype=np.float32,
         )  # fmt: skip
+        count = max(part_layer) + 1 if part_layer else 0
         picture = wp.zeros(size * size, dtype=wp.vec3, device="cpu")
         coverage = wp.zeros(size * size, dtype=float, device="cpu")
+        layers = wp.zeros(max(size * size * count, 1), dtype=wp.vec3, device="cpu")
+        focal_px, center_px, samples = camera
         inputs = [
             self._mesh.id,
             self._indices,
@@ -294,8 +347,15 @@ class RayTracer:
             wp.vec2(*center_px),
             size,
             samples,
+            wp.array(np.array(part_layer or (0,), dtype=np.int32), dtype=wp.int32, device="cpu"),
+            count,
         ]
-        wp.launch(_kernel(), dim=size * size, inputs=inputs, outputs=[picture, coverage], device="cpu")
-        linear = picture.numpy().reshape(size, size, 3)
-        srgb = np.clip(linear, 0.0, 1.0) ** (1.0 / 2.2)
-        return (srgb * 255.0 + 0.5).astype(np.uint8), coverage.numpy().reshape(size, size)
+        outputs = [picture, coverage, layers]
+        wp.launch(_kernel(), dim=size * size, inputs=inputs, outputs=outputs, device="cpu")
+        return picture.numpy(), coverage.numpy(), layers.numpy()
+
+
+def to_srgb_u8(linear: np.ndarray) -> np.ndarray:
+    """Encode linear light ``[..., 3]`` as the studio's pictures are encoded, uint8."""
+    srgb = np.clip(linear, 0.0, 1.0) ** (1.0 / 2.2)
+    return (srgb * 255.0 + 0.5).astype(np.uint8)

@@ -22,6 +22,8 @@ EYE_RADIUS_UV = 0.27
 GAZE_SHARE = 0.42
 TUCK_M = 0.006
 TUCK_REACH_M = 0.015
+# By MakeHuman's folder.
+ROLES = {"hair": "hair", "eyebrows": "brows", "clothes": "clothes"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class _Part:
     tint: tuple[float, float, float]
     ambient: float
     texture: np.ndarray
+    role: str = "other"
 
 
 class Person:
@@ -64,6 +67,9 @@ class Person:
     Args:
         spec: the person's specification.
         store: textures shared with other people; without it the person has its own copies.
+
+    Attributes:
+        roles: what each part of the tracer's surfaces is: "skin", "hair", "brows", "beard", "clothes" or "other".
     """
 
     def __init__(self, spec: PersonSpec, store: TexelStore | None = None) -> None:
@@ -74,6 +80,7 @@ class Person:
         rig = load_head_rig()
         self.head = Head(body[rig.base_vertices], joints)
         parts = [*self._body_parts(body), *self._beard_parts(body), *self._proxy_parts(body)]
+        self.roles = tuple(part.role for part in parts)
         self._assemble(parts)
 
     def _body_parts(self, body: np.ndarray) -> list[_Part]:
@@ -96,7 +103,9 @@ class Person:
             used = np.unique(triangles[rows])
             faces = np.searchsorted(used, triangles[rows])
             moves = deltas[:, used] if kind != EYE else np.zeros((52, len(used), 3), np.float32)
-            parts.append(_Part(body[used], moves, weights[used], faces, atlas[rows], kind, tint, ambient, texture))
+            role = "skin" if kind == SKIN else "other"
+            rest = body[used]
+            parts.append(_Part(rest, moves, weights[used], faces, atlas[rows], kind, tint, ambient, texture, role))
         return parts
 
     def _beard_parts(self, body: np.ndarray) -> list[_Part]:
@@ -110,7 +119,7 @@ class Person:
         return [
             _Part(
                 rest.astype(np.float32), deltas[:, shells.base], weights[shells.base], shells.faces, shells.face_uv,
-                HAIR, self.spec.beard.tint, 0.85, shells.texture,
+                HAIR, self.spec.beard.tint, 0.85, shells.texture, "beard",
             )
         ]  # fmt: skip
 
@@ -135,7 +144,9 @@ class Person:
             proxy = load_proxy(name)
             moves, carried = _carried(name)
             uv = proxy.face_uv * np.array([1.0, -1.0]) + np.array([0.0, 1.0])
-            parts.append(_Part(proxy.fit(body), moves, carried, proxy.faces, uv, kind, tint, ambient, texture))
+            role = ROLES.get(name.split("/", 1)[0], "other")
+            rest = proxy.fit(body)
+            parts.append(_Part(rest, moves, carried, proxy.faces, uv, kind, tint, ambient, texture, role))
         return parts
 
     def _assemble(self, parts: list[_Part]) -> None:

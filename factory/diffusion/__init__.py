@@ -1,0 +1,1 @@
+"""Train the diffusion network of portraits from scratch: docs/diffusion.md."""
