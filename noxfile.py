@@ -1,5 +1,5 @@
-"""Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip. Each builds its own environment with the
-versions of constraints.txt.
+"""Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip, diffusion. Each builds its own environment with
+the versions of constraints.txt.
 """
 
 import os
@@ -30,7 +30,7 @@ SOURCES = (
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments after -- go to pytest."""
-    session.install("-e", ".[offline,studio,clip,iqa,jod,dev]", *CONSTRAINTS)
+    session.install("-e", ".[offline,studio,clip,iqa,jod,diffusion,dev]", *CONSTRAINTS)
     session.install(*CARRIERS, *CONSTRAINTS)
     # Processes of one thread each beat one process of several threads; a process takes about 2 GB.
     workers = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
@@ -116,6 +116,15 @@ def clip(session: nox.Session) -> None:
     videos = ("--video", *session.posargs) if session.posargs else ()
     out = ("--out", "build/clip", *videos)
     session.run("python", "-m", "factory.clip", "--heads", _heads(session), *out)
+
+
+@nox.session
+def diffusion(session: nox.Session) -> None:
+    """Train the diffusion network of portraits from scratch in build/diffusion (a day on two cores); see
+    docs/diffusion.md. Arguments after -- go to the command, e.g. --from FOLDER.
+    """
+    session.install("-e", ".[offline,studio,clip,diffusion]", *CONSTRAINTS)
+    session.run("python", "-m", "factory.diffusion", "--out", "build/diffusion", *session.posargs)
 
 
 def _heads(session: nox.Session) -> str:

@@ -27,6 +27,7 @@ from factory.diffusion.networks import new_vae
 NAME = "portraits-diffusion: autoencoder"
 FULL_EVERY = 4
 """Every fourth step sees whole pictures, so that group norms know their statistics; the others see crops."""
+WARM_UP_STEPS = 100
 QUIET = -6.0
 """First log variance of the latents: with that of a standard normal the decoder would first learn to ignore them."""
 ENCODED_AT_ONCE = 16
@@ -52,7 +53,7 @@ class AutoencoderConfig:
     steps: int = 4000
     batch: int = 8
     crop_px: int = 64
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 5e-4
     perceptual: str = "stlpips-alex"
     perceptual_weight: float = 0.15
     perceptual_from: float = 0.4
@@ -82,7 +83,8 @@ class AutoencoderTraining(Resumable):
         rng = np.random.default_rng((config.seed, self.step))
         torch.manual_seed(int(rng.integers(2**31)))
         images = as_tensor(self._draw(rng)).to(self._device)
-        share = warm_up_share(self.step, 100) * cosine_share(min(self.step, config.steps), config.steps, 0.05)
+        warm_up = min(WARM_UP_STEPS, max(config.steps // 20, 1))
+        share = warm_up_share(self.step, warm_up) * cosine_share(min(self.step, config.steps), config.steps, 0.05)
         set_rates(self.optimizer, config.learning_rate, share)
         with mixed_precision(self._device, True):
             latents = self.vae.encode(images).latent_dist
@@ -155,7 +157,7 @@ def normalise(vae: Any, latents: NDArray[np.float16]) -> None:
 
 def as_tensor(pictures: Pictures) -> Tensor:
     """Return pictures uint8 ``[B, S, S, 3]`` as float32 ``[B, 3, S, S]`` in [-1, 1], channels last."""
-    images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
     return images.contiguous(memory_format=torch.channels_last)
 
 

@@ -23,6 +23,7 @@ from factory.diffusion.tokenizer import encode, make_tokenizer
 
 NAME = "portraits-diffusion: editor"
 LAST = TRAIN_TIMESTEPS - 1
+WARM_UP_STEPS = 100
 
 Latents = NDArray[np.float16]
 
@@ -148,7 +149,9 @@ class EditorTraining(Resumable):
     def _share(self) -> float:
         last = max(self._config.steps // 5, 1)
         left = min(max(self.step - (self._config.steps - last), 0), last)
-        return warm_up_share(self.step, 100) * cosine_share(left, last, 0.05)
+        return warm_up_share(self.step, min(WARM_UP_STEPS, max(self._config.steps // 20, 1))) * cosine_share(
+            left, last, 0.05
+        )
 
     def _gathered(self, numbers: NDArray[np.int64]) -> Tensor:
         found = self._latents[torch.from_numpy(np.maximum(numbers, 0))].float()

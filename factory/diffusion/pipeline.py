@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.files import write_json
 from factory.diffusion.editor import Networks
 from factory.diffusion.networks import new_scheduler, require_diffusers
 from factory.diffusion.tokenizer import require_transformers, save_tokenizer
@@ -34,6 +36,10 @@ def save_pipeline(folder: Path, vae: Any, networks: Networks) -> None:
             network = getattr(pipeline, name).float()
             network.load_state_dict(state)
     save_tokenizer(networks.tokenizer, folder / "tokenizer")
+    # transformers 5 loads a network in the type that its config names, diffusers in float32: both must be the same.
+    config = folder / "text_encoder" / "config.json"
+    named = {key: value for key, value in json.loads(config.read_text(encoding="utf-8")).items() if "dtype" not in key}
+    write_json(config, named | {"dtype": "float32", "torch_dtype": "float32"})
 
 
 def load_networks(folder: Path) -> tuple[Any, Networks]:

@@ -164,7 +164,9 @@ def test_the_greatest_seed_makes_a_run(actor: str, tmp_path: Path, protocol_file
     assert run(request, trivial=False)[0].name == f"smoke-s{GREATEST}"
 
 
-@pytest.mark.parametrize("main_of", ["factory.prior.train", "factory.clip", "factory.studio.supply"])
+@pytest.mark.parametrize(
+    "main_of", ["factory.prior.train", "factory.clip", "factory.diffusion", "factory.studio.supply"]
+)
 def test_modules_bound_their_seed_too(main_of: str) -> None:
     """Their parsers share :func:`emo_bench.methods.seeds.parse_seed`."""
     import importlib.util

@@ -22,6 +22,7 @@ ENTRIES = {
     "python -m emo_bench": ["-m", "emo_bench", "methods", "show", "emo-avatar"],
     "python -m factory.prior.train": ["-m", "factory.prior.train", "--help"],
     "python -m factory.clip": ["-m", "factory.clip", "--help"],
+    "python -m factory.diffusion": ["-m", "factory.diffusion", "--help"],
     "python -m reports.results": [
         "-c",
         "import runpy, sys\nsys.argv = ['results', '--help']\n"

@@ -13,7 +13,7 @@ import pytest
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TERMINALS = {"latin-1": {"PYTHONIOENCODING": "latin-1"}, "C locale": C_LOCALE}
 MODULES = [
-    "emo_bench", "factory.prior.train", "factory.prior.measure", "factory.clip",
+    "emo_bench", "factory.prior.train", "factory.prior.measure", "factory.clip", "factory.diffusion",
     "factory.studio.actors", "factory.studio.recipe", "factory.studio.supply",
     "reports.gallery", "reports.results",
 ]  # fmt: skip
