@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from emo_bench.assets import sha256_of
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Settings
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
+from emo_bench.system.root_logger import root_logger_kept
 
 DISPLAY = "standard_4k"
 # Of cvvdp 0.5.7, vvdp_data/cvvdp_parameters.json: JOD = 10 - A Q^EXPONENT, linear below Q = LINEAR_BELOW, and the
@@ -78,7 +80,8 @@ class JOD(Metric):
         import torch
 
         self._fps = fps
-        self._model = _package().cvvdp(display_name=DISPLAY, quiet=True, device=torch.device(device))
+        with root_logger_kept():
+            self._model = _package().cvvdp(display_name=DISPLAY, quiet=True, device=torch.device(device))
         self._window: Any = None
         self._count = 0
         light = self._model.display_photometry
@@ -189,6 +192,8 @@ def _package() -> Any:
     """Import pycvvdp; it leaves nothing on the import path and takes no module of others for its own."""
     folder = _folder()
     assert folder is not None
+    # Torch warns about CUDA's compiler, which cvvdp does not need.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with _own_modules(folder):
         return importlib.import_module("pycvvdp")
 

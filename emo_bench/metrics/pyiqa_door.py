@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from emo_bench import assets
 from emo_bench.assets import Asset, AssetFile
 from emo_bench.errors import UserError, shortened
+from emo_bench.system.root_logger import root_logger_kept
 
 INSTALL = 'pip install "emo-bench[iqa]" && pip install --no-deps pyiqa'
 # Networks that take weights from a model hub inside other libraries, and metrics that do not score single frames.
@@ -132,7 +133,7 @@ def build(name: str, device: str) -> tuple[Any, tuple[AssetFile, ...]]:
 
     door = Door()
     try:
-        with _building, _through(door), contextlib.redirect_stdout(io.StringIO()):
+        with _building, root_logger_kept(), _through(door), contextlib.redirect_stdout(io.StringIO()):
             metric = importlib.import_module("pyiqa.models.inference_model").InferenceModel(
                 name, device=torch.device(device)
             )

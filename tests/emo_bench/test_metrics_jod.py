@@ -125,14 +125,19 @@ def test_the_conversion_is_cvvdps() -> None:
 
 
 @needs_cvvdp
-def test_the_package_leaves_the_import_path_and_modules_of_others_alone() -> None:
-    """It imports modules named `interp` and `third_party` from its own folder, which it adds to the path."""
+def test_the_package_leaves_the_import_path_modules_of_others_and_the_root_logger_alone() -> None:
+    """It imports modules named `interp` and `third_party` from its own folder, which it adds to the path.
+
+    Its `logging.debug(...)` gave the root logger a handler, which printed every message of ours a second time.
+    """
     code = (
         "import sys, types; sys.modules['interp'] = mine = types.ModuleType('interp'); before = list(sys.path);"
         "from emo_bench.metrics.jod import JOD; JOD(fps=25.0);"
-        "assert sys.modules['interp'] is mine and 'third_party' not in sys.modules and sys.path == before"
+        "assert sys.modules['interp'] is mine and 'third_party' not in sys.modules and sys.path == before;"
+        "import logging; assert not logging.getLogger().handlers"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 @needs_cvvdp
