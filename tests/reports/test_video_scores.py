@@ -225,7 +225,13 @@ def test_the_gate_takes_a_limit_for_lost_faces() -> None:
 
 
 def test_runs_of_an_older_version_stand_apart_and_the_report_says_why() -> None:
-    new = {"frames": "0-79", "reference_sha256": "a", "masks_sha256": None, "captions": {}, "conditions": {}}
+    new: dict[str, Any] = {
+        "frames": "0-79",
+        "reference_sha256": "a",
+        "masks_sha256": None,
+        "captions": {},
+        "conditions": {},
+    }
     groups = group_rows([measured(SCORES, "psnr"), measured(SCORES, "psnr", **new)])
     said = ["scored by an older version" in "".join(group_notes(group)) for group in groups]
     assert len(groups) == 2 and sorted(said) == [False, True]
