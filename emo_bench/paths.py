@@ -1,7 +1,8 @@
 """Folders of captures, assets and caches on this machine, from environment variables.
 
 `EMO_BENCH_HOME` replaces the platform's user data folder. `EMO_BENCH_ASSETS` lists extra asset folders (separated by
-the platform's path separator). `EMO_BENCH_OFFLINE=1` forbids every download.
+the platform's path separator). `EMO_BENCH_OFFLINE=1` forbids every download. `EMO_BENCH_NO_CACHE=1` makes every scoring
+detect the faces of recorded frames itself: kept results are neither read nor written.
 """
 
 import os
@@ -37,4 +38,13 @@ def pin() -> None:
 
 def offline() -> bool:
     """Return whether the user has forbidden downloads."""
-    return os.environ.get("EMO_BENCH_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+    return _is_set("EMO_BENCH_OFFLINE")
+
+
+def no_cache() -> bool:
+    """Return whether the user has forbidden the use of kept results."""
+    return _is_set("EMO_BENCH_NO_CACHE")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no")

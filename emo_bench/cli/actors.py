@@ -67,6 +67,7 @@ def show(
     The sheet shows frames, landmarks, UV maps and the tracked head over the frames.
     """
     from emo_bench.actors import load
+    from emo_bench.actors.kept_folders import kept_bytes
     from emo_bench.actors.sheet import contact_sheet
 
     _tidy()
@@ -86,6 +87,7 @@ def show(
         "yaw_deg": [round(float(yaw.min()), 1), round(float(yaw.max()), 1)],
         "pitch_deg": [round(float(pitch.min()), 1), round(float(pitch.max()), 1)],
         "sha256": capture.sha256,
+        "detections_kb": round(kept_bytes(capture) / 1000, 1),
         "sheet": str(sheet),
     }
     if as_json:

@@ -7,10 +7,13 @@ import hashlib
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from emo_bench.metrics.kept import KeptResults
 
 FramesU8 = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -75,6 +78,7 @@ class Batch:
         before: the previous batch of the video, which holds the frame before this batch's first frame; None at the
             start of the video.
         unrounded: frames and reference before they were rounded to whole levels; None if they never had fractions.
+        kept: where results of the reference frames are kept for later runs; None if they are of no capture.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Batch:
         region: Masks | None = None,
         before: Batch | None = None,
         unrounded: Unrounded | None = None,
+        kept: KeptResults | None = None,
     ) -> None:
         self.frames = frames
         self.reference = reference
@@ -92,6 +97,7 @@ class Batch:
         self.region = region
         self.before = before
         self.unrounded = unrounded
+        self.kept = kept
         self._kept: dict[Hashable, Any] = {}
         self._guard = threading.Lock()
         self._locks: dict[Hashable, threading.RLock] = {}
@@ -137,7 +143,7 @@ class Batch:
         reference = None if self.reference is None else self.reference[rows]
         region = None if self.region is None else self.region[rows]
         unrounded = None if self.unrounded is None else self.unrounded.part(rows)
-        return Batch(self.frames[rows], reference, self.indices[rows], region, unrounded=unrounded)
+        return Batch(self.frames[rows], reference, self.indices[rows], region, unrounded=unrounded, kept=self.kept)
 
     def read_only(self) -> Batch:
         """Return this batch with arrays that cannot be written; it shares the pixels and all kept results."""

@@ -6,6 +6,7 @@ available.
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, Side
+from emo_bench.metrics.dependence import about_backend
+from emo_bench.metrics.kept import Keeping
 from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend
 
 Landmarks68 = NDArray[np.float32]
+_HERE = sys.modules[__name__]
 # The reason why a landmark score is undefined.
 NO_FACE = "no face was found in the frame or in its reference"
 
@@ -61,13 +65,17 @@ class FaceFinder:
     """A detector that processes each frame once: within a batch and, by content, across batches and methods.
 
     The detector's results need only the attribute `landmarks68`; if they have the other attributes of `Face`, they are
-    kept.
+    passed on. `about` is all that the detector's results depend on, see `about_backend`; with it the faces of recorded
+    frames are kept for later runs.
     """
 
-    def __init__(self, detector: Detector, backend: Backend | None = None) -> None:
+    def __init__(
+        self, detector: Detector, backend: Backend | None = None, about: Mapping[str, str] | None = None
+    ) -> None:
         self._detector = detector
-        self._memory: FrameMemory[Face | None] = FrameMemory()
-        self._boxed: FrameMemory[tuple[Any, Landmarks68] | None] = FrameMemory(self._memory.lock)
+        self.keeping = None if about is None else Keeping("faces", about, FACE_FIELDS, _arrays_of, _face_of)
+        self._memory = FrameMemory(self.keeping)
+        self._boxed: FrameMemory[tuple[Any, Landmarks68]] = FrameMemory(lock=self._memory.lock)
         self.backend = backend or Backend(type(detector).__name__)
 
     def faces(self, batch: Batch, side: Side) -> list[Face | None]:
@@ -99,6 +107,22 @@ class FaceFinder:
         if found is None:
             return None
         return Face(found.landmarks68, getattr(found, "expression", None), getattr(found, "matrix", None))
+
+
+FACE_FIELDS: Mapping[str, tuple[str, tuple[int | None, ...]]] = {
+    "landmarks68": ("f4", (68, 2)),
+    "expression": ("f4", (52,)),
+    "matrix": ("f4", (4, 4)),
+}
+
+
+def _arrays_of(face: Face) -> Mapping[str, NDArray[np.float32]]:
+    arrays = {name: getattr(face, name) for name in FACE_FIELDS}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _face_of(arrays: Mapping[str, NDArray[np.float32]]) -> Face:
+    return Face(**arrays)
 
 
 @dataclass(frozen=True)
@@ -178,18 +202,29 @@ def open_detector(name: str, device: str = "cpu") -> FaceFinder:
 
 
 def _open_mediapipe(device: str) -> FaceFinder:
+    from emo_bench.tracking import head_rig, landmarks
     from emo_bench.tracking.landmarks import Landmarker
 
     model = assets.require("face-landmarker")
     backend = Backend("mediapipe-478-to-68", model.sha256, f"mediapipe {version('mediapipe')}")
-    return FaceFinder(Landmarker(static=True), backend)
+    about = about_backend(backend, _HERE, landmarks, expressions=" ".join(head_rig.EXPRESSIONS))
+    return FaceFinder(Landmarker(static=True), backend, about)
 
 
 def _open_fan(device: str) -> FaceFinder:
+    import torch
+
     detector = FANDetector(device)
     weights, boxes = assets.require("fan-2d"), assets.require("sfd")
     detail = f"face-alignment {version('face-alignment')}, boxes of {boxes.path.name}, no flip"
-    return FaceFinder(detector, Backend("face-alignment-2dfan4", weights.sha256, detail))
+    backend = Backend("face-alignment-2dfan4", weights.sha256, detail)
+    if device != "cpu":
+        # On a GPU two detections of the same frame may differ in the last digits.
+        return FaceFinder(detector, backend)
+    about = about_backend(
+        backend, _HERE, boxes=boxes.sha256, torch=torch.__version__, torch_threads=str(torch.get_num_threads())
+    )
+    return FaceFinder(detector, backend, about)
 
 
 def _open_dlib(device: str) -> FaceFinder:
@@ -197,7 +232,8 @@ def _open_dlib(device: str) -> FaceFinder:
 
     weights = assets.require("dlib-68")
     detail = f"dlib {dlib.__version__}, HOG boxes, enlarged once"
-    return FaceFinder(DlibDetector(), Backend("dlib-68", weights.sha256, detail))
+    backend = Backend("dlib-68", weights.sha256, detail)
+    return FaceFinder(DlibDetector(), backend, about_backend(backend, _HERE))
 
 
 class FANDetector:

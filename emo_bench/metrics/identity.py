@@ -1,7 +1,10 @@
 """Identity: the similarity of frame and reference according to a face embedding network."""
 
 import functools
+import hashlib
 import importlib.util
+import os
+import sys
 from collections.abc import Hashable, Mapping
 from typing import Protocol, Self
 
@@ -10,7 +13,9 @@ from numpy.typing import NDArray
 
 from emo_bench import assets
 from emo_bench.metrics.batch import Batch, Settings, Side
+from emo_bench.metrics.dependence import about_backend
 from emo_bench.metrics.detectors import NO_FACE, FaceFinder, Landmarks68, detector_name, missing_detector, open_detector
+from emo_bench.metrics.kept import Keeping
 from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.system import opencv as cv2
@@ -23,6 +28,7 @@ ARCFACE_POINTS = np.array(
 ARCFACE_PX = 112
 
 Embedding = NDArray[np.float64]
+_HERE = sys.modules[__name__]
 
 
 class Embedder(Hashable, Protocol):
@@ -144,8 +150,13 @@ def _cosine(mine: Embedding, theirs: Embedding) -> float:
 
 
 @functools.cache
-def _memory(embedder: Embedder, finder: FaceFinder) -> FrameMemory[Embedding | None]:
-    return FrameMemory()
+def _memory(embedder: Embedder, finder: FaceFinder) -> FrameMemory[Embedding]:
+    if finder.keeping is None or not isinstance(embedder, ArcFace | DlibResNet):
+        return FrameMemory()
+    faces = hashlib.sha256(finder.keeping.about_json).hexdigest()
+    about = about_backend(embedder.backend, _HERE, faces=faces, opencv=cv2.__version__, cores=str(os.cpu_count()))
+    fields = {"embedding": ("f8", (None,))}
+    return FrameMemory(Keeping("identity", about, fields, lambda e: {"embedding": e}, lambda a: a["embedding"]))
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Metrics of learned features: LPIPS, and shift-tolerant LPIPS as its fallback; both with two trunks."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from emo_bench import assets
 from emo_bench.metrics.batch import Batch, Masks
+from emo_bench.metrics.feature_file import FeatureFile
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.perceptual import DISTANCES, PerceptualDistance
 from emo_bench.perceptual.dists import DISTS_ASSETS, TextureStructureDistance
@@ -20,6 +22,7 @@ __all__ = ["DISTS", "LPIPS", "LPIPSVGG", "STLPIPS", "STLPIPSVGG", "PerceptualDis
 # `least_px` below: on smaller frames the trunk's deepest feature map has no pixel.
 REGION_RULE = "each stage's distances, weighted by the mask's share of the pixel"
 EMPTY = "the region is empty"
+FEATURES = FeatureFile()
 _PIXELS_AT_ONCE = 2**18  # limits the features in memory to about 300 MB, independent of the batch size
 
 
@@ -27,6 +30,7 @@ class _PerceptualMetric(Metric):
     distance: ClassVar[str]
     divisible = True
     _regional = False
+    _recorded = False
 
     @classmethod
     def missing(cls) -> str | None:
@@ -44,6 +48,7 @@ class _PerceptualMetric(Metric):
 
     def score_batch(self, batch: Batch) -> Scores:
         self._regional = self.info.takes_region and batch.region is not None
+        self._recorded = batch.kept is not None and self.device == "cpu"
         return self._of(batch.levels("frames"), batch.levels("reference"), batch.region)
 
     def score(self, frames: NDArray[Any], reference: NDArray[Any] | None) -> Scores:
@@ -58,14 +63,42 @@ class _PerceptualMetric(Metric):
         parts = []
         with torch.inference_mode():
             for rows in (slice(i, i + step) for i in range(0, len(frames), step)):
-                sides = self._to_input(frames[rows]), self._to_input(reference[rows])
                 masks = () if region is None else (torch.from_numpy(region[rows]).to(self.device).float(),)
-                parts.append(self._network(*sides, *masks))
+                if isinstance(self._network, PerceptualDistance):
+                    mine = _features(self._network, frames[rows], self._to_input)
+                    theirs = self._of_reference(self._network, reference[rows])
+                    parts.append(self._network.between(mine, theirs, *masks))
+                else:
+                    parts.append(self._network(self._to_input(frames[rows]), self._to_input(reference[rows]), *masks))
         return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
+
+    def _of_reference(self, network: PerceptualDistance, reference: NDArray[Any]) -> list[torch.Tensor]:
+        """Return the features of reference frames; of recorded ones they are kept for this process's next scoring."""
+        if not self._recorded:
+            return _features(network, reference, self._to_input)
+        about = self.distance, self.backend.sha256, reference.shape[1:], reference.dtype.str
+        keys = [(*about, hashlib.sha256(frame.tobytes()).digest()) for frame in reference]
+        found = FEATURES.find(keys)
+        if found is None:
+            found = _features(network, reference, self._to_input)
+            FEATURES.add(keys, found)
+        return found
 
     def _to_input(self, frames: NDArray[Any]) -> torch.Tensor:
         images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
         return images.float() / 127.5 - 1.0
+
+
+def _features(
+    network: PerceptualDistance, frames: NDArray[Any], to_input: Callable[[NDArray[Any]], torch.Tensor]
+) -> list[torch.Tensor]:
+    """Compute the features of frames; equal frames (a still picture, a repeated frame) are computed once."""
+    places: dict[bytes, int] = {}
+    rows = [places.setdefault(frame.tobytes(), len(places)) for frame in frames]
+    if len(places) == len(frames):
+        return network.features(to_input(frames))
+    first = [rows.index(place) for place in range(len(places))]
+    return [part[rows] for part in network.features(to_input(frames[first]))]
 
 
 class LPIPS(_PerceptualMetric):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, FramesU8, Masks, Settings, Unrounded
 from emo_bench.metrics.inputs import Inputs
+from emo_bench.metrics.kept import KeptResults
 from emo_bench.metrics.metric import MEAN, NO_BACKEND, OWN_AVERAGING, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, require_distinct
 from emo_bench.metrics.threads import Task, Threads
@@ -61,6 +62,7 @@ class Scorer:
         resize_filter: str = "none",
         background: str = AS_FILMED,
         region: str = "full frame",
+        kept: KeptResults | None = None,
     ) -> None:
         if not metrics:
             raise UserError("no metric asked for")
@@ -70,6 +72,7 @@ class Scorer:
         ]
         self._threads = Threads(None if self._settings.device == "cpu" else 1)
         self._before: Batch | None = None
+        self._kept = kept
         self._region = region
         self._frames: list[int | str] = []
         self._inputs = Inputs()
@@ -106,7 +109,7 @@ class Scorer:
             raise UserError(f"this scoring covers the {self._region}: give masks with every batch, or with none")
         start = len(self._frames)
         self._frames.extend(indices if len(indices) else range(start, start + len(frames)))
-        batch = Batch(frames, reference, self._frames[start:], region, self._before, unrounded)
+        batch = Batch(frames, reference, self._frames[start:], region, self._before, unrounded, self._kept)
         self._inputs.add(batch, region if masks is None else masks)
         self._score(batch)
         batch.before = None
@@ -114,7 +117,9 @@ class Scorer:
 
     def _score(self, batch: Batch) -> None:
         """Add every column's scores of the batch: whole-batch metrics first, then the parts of divisible ones."""
-        at_once = max(1, PART_PIXELS // max(batch.frames.shape[1] * batch.frames.shape[2], 1))
+        largest = PART_PIXELS // max(batch.frames.shape[1] * batch.frames.shape[2], 1)
+        # At least one part for each thread.
+        at_once = max(1, min(largest, -(-len(batch) // self._threads.count)))
         work: list[tuple[_Column, Task]] = []
         for column in sorted(self._columns, key=lambda c: c.metric is not None and c.metric.divisible):
             if column.metric is None or self._too_small(column):

@@ -23,16 +23,16 @@ class Threads:
     """Runs tasks on as many threads as torch would use; with one thread or one task, in the caller's thread."""
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = count or cpu_threads()
+        self.count = count or cpu_threads()
         self._pool: ThreadPoolExecutor | None = None
         self._local = threading.local()
 
     def run(self, tasks: Sequence[Task]) -> list[Scores]:
         """Start the tasks in order and return their results in order. The first error is raised when all have ended."""
-        if self._count == 1 or len(tasks) < 2:
+        if self.count == 1 or len(tasks) < 2:
             return [task.compute() for task in tasks]
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._count, "metrics")
+            self._pool = ThreadPoolExecutor(self.count, "metrics")
         futures = [self._pool.submit(self._do, task) for task in tasks]
         errors = [future.exception() for future in futures]
         if torch := _torch():
@@ -44,7 +44,7 @@ class Threads:
         return [future.result() for future in futures]
 
     def _do(self, task: Task) -> Scores:
-        wanted = 1 if task.alone else self._count
+        wanted = 1 if task.alone else self.count
         torch = _torch()
         if torch and getattr(self._local, "torch_threads", None) != wanted:
             torch.set_num_threads(wanted)

@@ -4,6 +4,8 @@ Shift-tolerant networks (Ghildyal and Liu, ECCV 2022) drop no sample without a l
 by stride 1 and then a blur with stride 2 (binomial filter of 3 taps, reflection padding of 2).
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +29,27 @@ class BlurPool(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         padded = F.pad(features, (2, 2, 2, 2), mode="reflect")
         return F.conv2d(padded, self.filter, stride=2, groups=features.shape[1])
+
+
+class MaxPool(nn.MaxPool2d):
+    """Max pooling without padding; where no gradient is needed, by comparing shifted maps: equal values, much faster.
+
+    With gradients torch's own layer is used: it gives the whole gradient to one of several equal values.
+    """
+
+    def __init__(self, size: int, stride: int) -> None:
+        super().__init__(size, stride)
+        self._size, self._step = size, stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.requires_grad or min(features.shape[2:]) < self._size:
+            return super().forward(features)
+        for axis in (2, 3):
+            last = features.shape[axis] - self._size
+            windows = (slice(k, last + k + 1, self._step) for k in range(self._size))
+            before = (slice(None),) * axis
+            features = reduce(torch.maximum, (features[(*before, window)] for window in windows))
+        return features
 
 
 class BlurredConvolution(nn.Conv2d):
@@ -104,5 +127,5 @@ def vgg_stages(shift_tolerant: bool) -> list[nn.Sequential]:
 
 def _pool(channels: int, size: int, shift_tolerant: bool) -> list[nn.Module]:
     if shift_tolerant:
-        return [nn.MaxPool2d(size, stride=1), BlurPool(channels)]
-    return [nn.MaxPool2d(size, stride=2)]
+        return [MaxPool(size, stride=1), BlurPool(channels)]
+    return [MaxPool(size, stride=2)]

@@ -26,6 +26,7 @@ from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import AGAIN, load_run
 from emo_bench.runs.frame_preparation import Surroundings, prepared
 from emo_bench.runs.machine import describe_machine
+from emo_bench.runs.recorded import kept_results_of
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.text.csv_text import csv_text
@@ -85,17 +86,18 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
         raise UserError(f"none of the metrics {', '.join(metrics)} uses CLIP: leave the CLIP model out")
     _require_effect(request, convention, metrics)
     sources = _sources(request, convention)
-    scorer = Scorer(
-        metrics,
-        settings=_settings(request, sources),
-        resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
-        background=convention.background_label,
-        region=_region_label(request, convention),
-    )
     frames = sources[0]
     assert frames is not None
     surroundings = Surroundings(convention)
-    with track_progress(len(frames), "score") as advance:
+    with kept_results_of(request.frames) as kept, track_progress(len(frames), "score") as advance:
+        scorer = Scorer(
+            metrics,
+            settings=_settings(request, sources),
+            resize_filter=f"{convention.resize_filter} to {convention.size_px} px" if convention.size_px else "none",
+            background=convention.background_label,
+            region=_region_label(request, convention),
+            kept=kept,
+        )
         for names, parts in in_batches(sources, BATCH):
             scorer.add(*prepared(names, parts, convention))
             surroundings.add(parts)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench import __version__
-from emo_bench.system.devices import has_bfloat16
+from emo_bench.system.devices import has_bfloat16, processor
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-image", "av", "mediapipe", "warp-lang", "lpips")
 
@@ -25,7 +25,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cpu_capability": _cpu_capability(),
         "cores": os.cpu_count(),
         "device": _device_name(device),
@@ -94,16 +94,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _cpu_capability() -> str:

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,12 +19,14 @@ from emo_bench.errors import UserError
 from emo_bench.files import write_bytes
 from emo_bench.methods.interface import EditStyle, Method
 from emo_bench.metrics import Captions, Scorer, Settings
+from emo_bench.metrics.kept import KeptResults
 from emo_bench.metrics.registry import metric_class
 from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
 from emo_bench.runs.checksums import stamps_of, written_since
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.manifest import STAGES
+from emo_bench.runs.recorded import kept_results
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from emo_bench.video.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
@@ -119,8 +122,9 @@ def score(job: Job) -> None:
         style = job.style
         captions = None if style is None else Captions(style.source_caption, style.target_caption)
         settings = Settings(device=job.device, clip=job.clip, captions=captions)
-        scorer = open_scorer(job.protocol, settings, job.method.resolution_px, job.capture)
-        digest, equal = _score_frames(job, scorer)
+        with kept_results(job.capture) as kept:
+            scorer = open_scorer(job.protocol, settings, job.method.resolution_px, job.capture, kept)
+            digest, equal = _score_frames(job, scorer)
         if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
             raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
         if equal:
@@ -148,15 +152,22 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
     with (
         PreviewWriter(path / PREVIEW, title, job.capture.fps, gain) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,
+        ThreadPoolExecutor(1, "preview") as beside,
     ):
         for batch, ours, truth in frame_pairs(path, job.capture, test, job.method.resolution_px):
+            drawn = beside.submit(_draw, preview, truth, ours)
             for mine, source in zip(ours, truth, strict=True):
                 digest.add(mine)
                 equal += np.array_equal(mine, source)
-                preview.add(source, mine)
             scorer.add(np.stack(ours), np.stack(truth), batch)
+            drawn.result()
             advance(len(batch))
     return digest.hexdigest(), equal
+
+
+def _draw(preview: PreviewWriter, sources: Sequence[FrameU8], ours: Sequence[FrameU8]) -> None:
+    for source, mine in zip(sources, ours, strict=True):
+        preview.add(source, mine)
 
 
 def _flag(job: Job, sentence: str) -> None:
@@ -167,7 +178,9 @@ def _flag(job: Job, sentence: str) -> None:
     log.warning("note: %s", sentence)
 
 
-def open_scorer(protocol: Protocol, settings: Settings, resolution_px: int, capture: Capture) -> Scorer:
+def open_scorer(
+    protocol: Protocol, settings: Settings, resolution_px: int, capture: Capture, kept: KeptResults | None = None
+) -> Scorer:
     """Return the scorer of a protocol.
 
     Args:
@@ -175,6 +188,7 @@ def open_scorer(protocol: Protocol, settings: Settings, resolution_px: int, capt
         settings: device, CLIP model, captions; the frame rate is that of ``capture``.
         resolution_px: side of the rendered frames.
         capture: the recorded frames.
+        kept: where results of the recorded frames are kept; None uses none, so that everything is computed again.
     """
     enlarged = resolution_px > capture.size_px
     return Scorer(
@@ -182,6 +196,7 @@ def open_scorer(protocol: Protocol, settings: Settings, resolution_px: int, capt
         settings=replace(settings, fps=capture.fps),
         resize_filter="bicubic, enlarged" if enlarged else protocol.scoring.reference_resize,
         background=protocol.scoring.background,
+        kept=kept,
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import platform
 import re
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emo_bench.errors import UserError
@@ -19,6 +20,18 @@ log = logging.getLogger("emo_bench")
 def numbered(device: str) -> str:
     """Return ``cuda:0`` for ``cuda``, a name that Warp does not know; return any other name unchanged."""
     return "cuda:0" if device == "cuda" else device
+
+
+@cache
+def processor() -> str:
+    """Return the name of the processor's model."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def on_gpu(device: str) -> bool:

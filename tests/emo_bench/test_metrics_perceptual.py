@@ -14,8 +14,9 @@ from torch import nn
 from emo_bench import assets
 from emo_bench.errors import UserError
 from emo_bench.metrics import score
+from emo_bench.metrics.perceptual import STLPIPS
 from emo_bench.perceptual import DISTANCES, PerceptualDistance, perceptual_loss
-from emo_bench.perceptual.trunk import BlurPool, BlurredConvolution
+from emo_bench.perceptual.trunk import BlurPool, BlurredConvolution, MaxPool
 
 needs_stlpips = pytest.mark.skipif(
     assets.locate("stlpips-alex") is None, reason="package stlpips-pytorch is not installed"
@@ -184,3 +185,40 @@ def test_every_distance_names_known_assets() -> None:
     known = {asset.name for asset in assets.list_assets()}
     assert known.issuperset(name for distance in DISTANCES.values() for name in distance.assets)
     assert isinstance(PerceptualDistance("alex", True), nn.Module)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("size", "stride"), [(2, 1), (3, 1), (2, 2), (3, 2)])
+def test_max_pooling_is_torchs_with_and_without_gradients(
+    size: int, stride: int, memory_format: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Whole numbers, so that neighbours are equal, and zeros as after a ReLU.
+    maps = torch.randint(-3, 4, (2, 5, 12, 9), generator=generator).float().relu().to(memory_format=memory_format)
+    ours, theirs = MaxPool(size, stride), nn.MaxPool2d(size, stride)
+    with torch.no_grad():
+        assert torch.equal(ours(maps), theirs(maps))
+        assert ours(maps).stride() == theirs(maps).stride()
+    gradients = []
+    for pool in (ours, theirs):
+        leaf = maps.clone().requires_grad_()
+        weights = torch.arange(theirs(maps).numel()).reshape(theirs(maps).shape)
+        (pool(leaf) * weights).sum().backward()
+        gradients.append(leaf.grad)
+    assert torch.equal(*gradients)
+    assert ours(maps[:, :, :size, :size]).shape == (2, 5, 1, 1)
+    with pytest.raises(RuntimeError):
+        ours(maps[:, :, :1])
+
+
+@needs_stlpips
+def test_repeated_frames_score_as_each_of_them_alone() -> None:
+    rng = np.random.default_rng(0)
+    different = rng.integers(0, 255, (3, 48, 40, 3), dtype=np.uint8)
+    frames, reference = different[[2, 0, 0, 2, 0, 1]], different[[1, 1, 0, 1, 2, 2]]
+    metric = STLPIPS()
+    together = metric.score(frames, reference)
+    alone = [metric.score(frames[i : i + 1], reference[i : i + 1])[0] for i in range(len(frames))]
+    assert together.tolist() == alone
+    assert together[2] == 0.0
+    assert together[0] == together[3] > 0
