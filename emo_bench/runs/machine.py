@@ -26,7 +26,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": processor(),
-        "cpu_capability": _cpu_capability(),
+        **_arithmetic(),
         "cores": os.cpu_count(),
         "device": _device_name(device),
         "bfloat16": has_bfloat16(device),
@@ -96,11 +96,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_capability() -> str:
-    """Return the instructions that torch's own kernels use, e.g. ``AVX512``; they decide the last digits of a sum."""
+def _arithmetic() -> dict[str, Any]:
+    """Return what decides the last digits of a sum: torch's instructions, e.g. ``AVX512``, and its threads."""
     import torch
 
-    return torch.backends.cpu.get_cpu_capability()
+    return {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
 
 
 def _device_name(device: str) -> str:

@@ -157,6 +157,7 @@ class Machine(_Entry):
     platform: Text
     processor: Text
     cpu_capability: Text | None = None
+    threads: Count | None = None
     cores: Count | None
     device: Text
     bfloat16: bool | None = None

@@ -23,6 +23,7 @@ from emo_bench.runs.finished import load_run
 from emo_bench.runs.frame_scoring import ScoreRequest, score_request
 from emo_bench.runs.manifest import read_manifest, write_manifest
 from emo_bench.runs.plan import RunRequest
+from emo_bench.runs.tolerances import other_machine
 from emo_bench.runs.verification import Verification, largest_difference, verify
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from protocols import load_protocol
@@ -320,6 +321,37 @@ def test_nothing_in_a_run_is_changed_by_verifying(run: Path) -> None:
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("*") if path.is_file()}
     verify(run, Verification(render=True))
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.rglob("*") if path.is_file()}
+
+
+def test_another_machine_has_a_tolerance_and_the_same_one_has_none(run: Path, call: Call) -> None:
+    manifest = read_manifest(run)
+    manifest["stages"]["score"]["machine"]["threads"] += 1
+    manifest["stages"]["render"]["machine"]["processor"] = "another"
+    write_manifest(run, manifest)
+    scores = pandas.read_parquet(run / "frames.parquet")
+    scores["ssim"] += 5e-6
+    scores.to_parquet(run / "frames.parquet")
+    compute_checksums_anew(run)
+    found = {check.what: check for check in verify(run, Verification()).checks}
+    assert (found["ssim"].state, found["ssim"].allowed) == ("same", 1e-5) and "threads" in found["ssim"].detail
+    assert call("verify", run)[0] == 0
+    assert call("verify", run, "--tolerance", "ssim=0")[0] == 1
+    # One pixel by one level is within what two machines render; its scores are not.
+    flip_a_pixel(run)
+    compute_checksums_anew(run)
+    found = {check.what: check for check in verify(run, Verification(render=True)).checks}
+    assert (found["render again"].state, found["render again"].allowed) == ("same", 4.0)
+    assert found["psnr"].state == "differs"
+
+
+@given(st.sampled_from(["processor", "cpu_capability", "threads", "device"]), st.booleans())
+def test_a_machine_is_another_one_if_anything_that_decides_a_digit_differs(name: str, older: bool) -> None:
+    packages = {"torch": "2", "numpy": "2"}
+    here = {"processor": "p", "cpu_capability": "AVX2", "threads": 1, "device": "cpu", "packages": packages}
+    assert other_machine(here, here) == ""
+    changed = {key: value for key, value in here.items() if key != name} | ({} if older else {name: "x"})
+    assert other_machine(changed, here) == name
+    assert other_machine({**here, "packages": {"torch": "1", "numpy": "2"}}, here) == "torch 1"
 
 
 values = st.sampled_from([0.0, 1.0, -2.5, float("inf"), -float("inf"), float("nan")])
