@@ -42,7 +42,7 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check that finished runs are as they were written, and score them again.
+    """Check runs for changes, and score them again.
 
     Every file is compared with its checksum in run.json. The stored frames are scored again, with the metrics, captions
     and frames of the run, and each score is compared with the stored one. With --render the frames are rendered again

@@ -45,6 +45,11 @@ def states(run: Path, **how: Any) -> dict[str, str]:
     return {check.what: check.state for check in verify(run, Verification(**how)).checks}
 
 
+def joined(panel: str) -> str:
+    """The text of a panel without white space and borders."""
+    return "".join(panel.replace("│", "").split())
+
+
 def add_five(run: Path) -> None:
     scores = pandas.read_parquet(run / "frames.parquet")
     scores["psnr"] += 5
@@ -165,13 +170,13 @@ def test_a_changed_preview_or_table_of_losses_is_not_shown(
     sha256 = hashlib.sha256((run / "train.csv").read_bytes()).hexdigest()
     manifest["stages"]["fit"]["other_files"]["train.csv"] = sha256
     write_manifest(run, manifest)
-    assert "losses at step 1: loss 0.5" in " ".join(call("show", run)[1].split())
+    assert "lossesatstep1:loss0.5" in joined(call("show", run)[1])
     (run / "train.csv").write_text("step,loss\n0,1\n1,0.4\n")
     (run / "preview.mp4").write_bytes((run / "preview.mp4").read_bytes() + b"\0")
     code, out, _ = call("show", run)
-    assert (
-        code == 0 and "loss 0.4" not in out and "train.csv has changed since" in " ".join(out.replace("│", "").split())
-    )
+    assert code == 0 and "loss 0.4" not in out
+    # The panel breaks a path where its length wants it.
+    assert "train.csvhaschangedsince" in joined(out)
     assert call("report", run)[0] == 0
     for what in ("the link to it", "its clip is", "its curves are"):
         assert f"{what} {'is ' * what.endswith('it')}left out" in caplog.text
@@ -243,7 +248,7 @@ def test_a_run_of_an_older_version_is_read_with_a_note(run: Path, call: Call) ->
     for stage in manifest["stages"].values():
         del stage["files"], stage["other_files"]
     (run / "run.json").write_text(json.dumps(manifest))
-    assert "no checksums on record" in call("show", run)[1].replace("\n", " ")
+    assert "nochecksumsonrecord" in joined(call("show", run)[1])
     call("report", run, "--no-videos")
     assert "no checksums on record" in (run / "report.md").read_text()
     found = states(run)
