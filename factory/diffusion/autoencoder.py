@@ -22,13 +22,15 @@ from emo_bench.progress import track_progress
 from emo_bench.system.devices import mixed_precision
 from emo_bench.untrusted.npy import map_npy
 from factory.diffusion.bank import Bank
+from factory.diffusion.linear_start import start_linear
 from factory.diffusion.networks import new_vae
 
 NAME = "portraits-diffusion: autoencoder"
 FULL_EVERY = 4
 """Every fourth step sees whole pictures, so that group norms know their statistics; the others see crops."""
 WARM_UP_STEPS = 100
-QUIET = -6.0
+CHECKPOINT_EVERY = 50
+QUIET = -9.0
 """First log variance of the latents: with that of a standard normal the decoder would first learn to ignore them."""
 ENCODED_AT_ONCE = 16
 
@@ -53,7 +55,7 @@ class AutoencoderConfig:
     steps: int = 4000
     batch: int = 8
     crop_px: int = 64
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-4
     perceptual: str = "stlpips-alex"
     perceptual_weight: float = 0.15
     perceptual_from: float = 0.4
@@ -68,6 +70,7 @@ class AutoencoderTraining(Resumable):
         torch.manual_seed(config.seed)
         self.vae = vae or new_vae()
         if vae is None:
+            start_linear(self.vae)
             nn.init.constant_(self.vae.quant_conv.bias.data[self.vae.config.latent_channels :], QUIET)
         self.vae.to(device).train()
         self.optimizer = torch.optim.AdamW(self.vae.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True)
@@ -134,7 +137,7 @@ def train_autoencoder(
     """Train up to the last step, or continue after an interruption; state and losses lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     training = AutoencoderTraining(bank, config, device, start)
-    run_training(training, out, config.steps, 100, NAME)
+    run_training(training, out, config.steps, CHECKPOINT_EVERY, NAME)
     return training
 
 

@@ -17,6 +17,7 @@ from emo_bench.methods.training.loop import Resumable, run_training
 from emo_bench.methods.training.weight_average import WeightAverage, warmed_decay
 from emo_bench.system.devices import mixed_precision
 from factory.diffusion.bank import Bank
+from factory.diffusion.linear_start import start_from_source
 from factory.diffusion.networks import TRAIN_TIMESTEPS, new_scheduler, new_text_encoder, new_unet
 from factory.diffusion.pairs import draw, edits_of
 from factory.diffusion.tokenizer import encode, make_tokenizer
@@ -24,6 +25,7 @@ from factory.diffusion.tokenizer import encode, make_tokenizer
 NAME = "portraits-diffusion: editor"
 LAST = TRAIN_TIMESTEPS - 1
 WARM_UP_STEPS = 100
+CHECKPOINT_EVERY = 50
 
 Latents = NDArray[np.float16]
 
@@ -50,7 +52,7 @@ class EditorConfig:
 
     steps: int = 20000
     batch: int = 16
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     regression_steps: int = 400
     pure_noise: float = 0.15
     towards_noise: float = 1.5
@@ -71,10 +73,11 @@ class Networks:
 
 
 def new_networks(seed: int = 0, **sizes: Any) -> Networks:
-    """Return untrained networks; ``sizes`` are those of the UNet that differ from `networks.UNET`."""
+    """Return new networks, which leave the source as it is; ``sizes`` of the UNet may differ from `networks.UNET`."""
     torch.manual_seed(seed)
-    tokenizer = make_tokenizer()
-    return Networks(tokenizer, new_text_encoder(tokenizer), new_unet(**sizes))
+    tokenizer, unet = make_tokenizer(), new_unet(**sizes)
+    start_from_source(unet)
+    return Networks(tokenizer, new_text_encoder(tokenizer), unet)
 
 
 class EditorTraining(Resumable):
@@ -164,5 +167,5 @@ def train_editor(
     """Train up to the last step, or continue after an interruption; state and losses lie in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     training = EditorTraining(bank, latents, config, device, start)
-    run_training(training, out, config.steps, 100, NAME)
+    run_training(training, out, config.steps, CHECKPOINT_EVERY, NAME)
     return training

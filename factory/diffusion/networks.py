@@ -20,7 +20,8 @@ VAE: dict[str, Any] = {
     "up_block_types": ("UpDecoderBlock2D",) * 3,
     "layers_per_block": 1,
     "latent_channels": LATENTS,
-    "norm_num_groups": 8,
+    # Eight channels in the smallest group: see `linear_start`.
+    "norm_num_groups": 4,
     "sample_size": SIZE_PX,
     "mid_block_add_attention": False,
     # Latents are normalised by `autoencoder.normalised`, since the pipeline does not scale those of the source.
@@ -37,7 +38,8 @@ UNET: dict[str, Any] = {
     "cross_attention_dim": TEXT_WIDTH,
     # diffusers takes this for the number of heads.
     "attention_head_dim": (1, 2, 3),
-    "norm_num_groups": 16,
+    # Sixteen channels in the smallest group: see `linear_start`.
+    "norm_num_groups": 4,
 }
 TEXT: dict[str, Any] = {
     "hidden_size": TEXT_WIDTH,
@@ -76,10 +78,8 @@ def new_vae(**sizes: Any) -> Any:
 
 
 def new_unet(**sizes: Any) -> Any:
-    """Return an untrained `UNet2DConditionModel` with the sizes of `UNET`, or others; its first prediction is zero."""
+    """Return an untrained `UNet2DConditionModel` with the sizes of `UNET`, or others."""
     unet = require_diffusers().UNet2DConditionModel(**{**UNET, **sizes})
-    torch.nn.init.zeros_(unet.conv_out.weight)
-    torch.nn.init.zeros_(unet.conv_out.bias)
     return unet.to(memory_format=torch.channels_last)
 
 

@@ -19,12 +19,15 @@ diffusers = pytest.importorskip("diffusers", reason="the networks are those of d
 transformers = pytest.importorskip("transformers", reason="the text encoder is one of transformers")
 
 from factory.diffusion import autoencoder, editor, networks  # noqa: E402
+from factory.diffusion.linear_start import start_linear  # noqa: E402
 from factory.diffusion.pipeline import load_networks, save_pipeline  # noqa: E402
 from factory.diffusion.tokenizer import CONTEXT, encode, known_words, make_tokenizer, save_tokenizer  # noqa: E402
 from factory.diffusion.wordings import training_texts  # noqa: E402
 
-SMALL_VAE = {"block_out_channels": (8, 8, 16), "norm_num_groups": 4, "sample_size": 32}
-SMALL_UNET = {"block_out_channels": (16, 16, 32), "attention_head_dim": (1, 1, 1), "sample_size": 8}
+SMALL_VAE: dict[str, Any] = {"block_out_channels": (8, 8, 16), "norm_num_groups": 1, "sample_size": 32}
+SMALL_UNET: dict[str, Any] = {
+    "block_out_channels": (16, 16, 32), "attention_head_dim": (1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
+}  # fmt: skip
 MOST_BYTES = 45_000_000
 
 
@@ -119,6 +122,34 @@ def test_the_autoencoder_learns_and_normalising_changes_no_picture(
     vae.train()
 
 
+def test_a_new_autoencoder_keeps_the_colours_of_blocks() -> None:
+    torch.manual_seed(0)
+    vae = networks.new_vae()
+    start_linear(vae)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).repeat(4, axis=1).repeat(4, axis=2)
+    pictures[1] //= 8
+    noisy = np.clip(pictures + np.tile([[20, -20], [-20, 20]], (16, 16))[None, :, :, None], 0, 255)
+    made = autoencoder.reconstructed(vae, noisy.astype(np.uint8)).astype(int)
+    means = noisy.reshape(2, 8, 4, 8, 4, 3).mean(axis=(2, 4)).repeat(4, axis=1).repeat(4, axis=2)
+    assert np.abs(made - means).mean() < 3.0, "a dark picture stays dark"
+
+
+@torch.no_grad()
+def test_a_new_editor_leaves_the_source_as_it_is() -> None:
+    made = editor.new_networks()
+    rng = torch.Generator().manual_seed(0)
+    noise, source = (torch.randn(2, 4, 16, 16, generator=rng) for _ in range(2))
+    source = source + torch.tensor([1.0, -1.0])[:, None, None, None]
+    words = made.text(encode(made.tokenizer, ["as an oil painting", ""])).last_hidden_state
+    levels = torch.tensor([999, 200])
+    velocity = made.unet(torch.cat((noise, source), dim=1), levels, words).sample
+    assert float((velocity + source).abs().mean()) < 0.15 * float(source.abs().mean())
+    scheduler = networks.new_scheduler()
+    scheduler.set_timesteps(1)
+    last = scheduler.step(velocity[:1], 999, noise[:1]).pred_original_sample
+    assert float((last - source[:1]).abs().mean()) < 0.15 * float(source[:1].abs().mean())
+
+
 def test_a_banks_latents_are_those_of_its_pictures_and_are_made_again_for_other_weights(
     bank: Bank, trained_vae: tuple[autoencoder.AutoencoderTraining, list[float]]
 ) -> None:
@@ -156,7 +187,8 @@ def test_the_loss_is_that_of_the_schedulers_velocity(bank: Bank) -> None:
     rng = torch.Generator().manual_seed(0)
     results, noise = (torch.randn(4, 4, 8, 8, generator=rng) for _ in range(2))
     levels = torch.tensor([0, 300, 700, 999])
-    # An untrained UNet predicts zero, so that its error is the velocity itself; equal weights, as the source is too.
+    # A UNet that predicts zero: its error is the velocity itself, and all weigh the same where source and result do.
+    torch.nn.init.zeros_(training.networks.unet.conv_out.weight)
     found = training._losses(results, results, levels, ["", "", "", ""], noise)
     velocity = scheduler.get_velocity(results, noise, levels).square().mean(dim=(1, 2, 3))
     weight = torch.clamp(5.0 * (1.0 - scheduler.alphas_cumprod[levels]), max=1.0)

@@ -1,0 +1,198 @@
+"""Measure a pipeline's edits of held-out people: ``python -m factory.diffusion.measure --out diffusion``.
+
+It writes ``OUT/figures.json``: the accuracy of the small CLIP on painted edits, PSNR to the rendering of each change by
+the studio, what "leave it as it is" changes, how far landmarks move, and how both guidances trade off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.clip.model import PORTRAITS, ClipModel, find_clip
+from emo_bench.errors import UserError
+from emo_bench.files import write_json
+from emo_bench.progress import track_progress
+from emo_bench.system.endings import exit_code
+from emo_bench.tracking.landmarks import Landmarker
+from factory.clip.captions import held_out_style_captions
+from factory.clip.evaluation import accuracy, aligned_video_heads, classifier, style_classes
+from factory.clip.styles import PHOTO
+from factory.diffusion.autoencoder import psnr_db, reconstructed
+from factory.diffusion.bank import Bank, open_bank
+from factory.diffusion.pairs import Edit, edits_of
+from factory.diffusion.pipeline import edited, load_pipeline
+from factory.diffusion.sheets import held_out_people
+from factory.diffusion.shots import STYLED
+from factory.diffusion.wordings import instruction
+
+KEEPING = (
+    "bronze", "gold", "silver", "marble", "granite", "terracotta", "black-and-white", "comic", "hdr", "airbrush",
+)  # fmt: skip
+"""Styles that keep the drawing, so that landmarks should stay."""
+LANDMARK_PX = 256
+TEXT_SCALES, IMAGE_SCALES = (1.5, 2.5, 4.0, 7.0), (1.0, 1.3, 1.7, 2.2)
+
+Pictures = NDArray[np.uint8]
+Editor = Callable[[Pictures, str], Pictures]
+"""Edits one picture uint8 ``[S, S, 3]`` by a text."""
+
+
+def measure(
+    edit: Editor, vae: Any, bank: Bank, videos: dict[str, Pictures], count: int, seed: int = 0
+) -> dict[str, Any]:
+    """Return all figures but the trade-off of the guidances; ``count`` pictures for each style and each kind.
+
+    Raises:
+        UserError: the bank has nobody who is held out.
+    """
+    people = held_out_people(bank, count)
+    if not len(people):
+        raise UserError(f"{bank.folder} has nobody who is held out: render at least 16 people")
+    model = ClipModel(find_clip(PORTRAITS))
+    figures: dict[str, Any] = {"styles": style_figures(edit, model, people, seed)}
+    figures |= {f"styles, {name}": style_figures(edit, model, heads, seed) for name, heads in videos.items()}
+    figures["changes"] = change_figures(edit, bank, count, seed)
+    figures["left as it is"] = untouched_figures(edit, vae, people)
+    figures["landmarks"] = landmark_figures(edit, people, seed)
+    return figures
+
+
+def style_figures(edit: Editor, model: ClipModel, people: Pictures, seed: int) -> dict[str, Any]:
+    """Return the zero-shot accuracy over all styles on edits by held-out wordings."""
+    rng = np.random.default_rng(seed)
+    embeddings, truth = [], []
+    with track_progress(len(STYLED) * len(people), "portraits-diffusion: styles") as advance:
+        for style in STYLED:
+            for person in people:
+                made = edit(person, instruction("style", style, "", rng, held_out=True))
+                embeddings.append(model.of_frames(made[None]))
+                truth.append(style)
+                advance()
+    return asdict(accuracy(np.concatenate(embeddings), style_classes(model), truth))
+
+
+def change_figures(edit: Editor, bank: Bank, count: int, seed: int) -> dict[str, dict[str, float]]:
+    """Return by kind of change the mean PSNR to the studio's rendering of it, of the edit and of doing nothing.
+
+    ``nearer`` is the share of edits that are nearer to the truth than the source is.
+    """
+    rng = np.random.default_rng(seed)
+    figures = {}
+    for kind, several in edits_of(bank, held_out=True).items():
+        if kind in ("style", "none") or not several:
+            continue
+        chosen = [several[int(k)] for k in rng.permutation(len(several))[:count]]
+        truth, sources = (bank.pictures(np.array(numbers)) for numbers in _both(chosen))
+        texts = [instruction(kind, one.value, bank.rows[one.source].sex, rng, held_out=True) for one in chosen]
+        made = np.stack([edit(source, text) for source, text in zip(sources, texts, strict=True)])
+        by_edit, by_nothing = psnr_db(made, truth), psnr_db(sources, truth)
+        figures[kind] = {
+            "psnr_db": float(by_edit.mean()),
+            "psnr_of_nothing_db": float(by_nothing.mean()),
+            "nearer": float((by_edit > by_nothing).mean()),
+            "count": float(len(chosen)),
+        }
+    return figures
+
+
+def untouched_figures(edit: Editor, vae: Any, people: Pictures) -> dict[str, float]:
+    """Return the PSNR to the source after "leave it as it is", beside that of the autoencoder alone."""
+    made = np.stack([edit(person, "leave it as it is") for person in people])
+    return {
+        "psnr_db": float(psnr_db(made, people).mean()),
+        "psnr_of_autoencoder_db": float(psnr_db(reconstructed(vae, people), people).mean()),
+    }
+
+
+def landmark_figures(edit: Editor, people: Pictures, seed: int) -> dict[str, float]:
+    """Return the mean distance of the 68 landmarks between source and edit, in px at 256 px, for styles that keep them.
+
+    Pictures in which MediaPipe finds no face are left out; ``found`` is the share of the others.
+    """
+    rng = np.random.default_rng(seed)
+    distances, tried = [], 0
+    with Landmarker() as landmarker:
+        for person in people:
+            before = _landmarks(landmarker, person)
+            for style in KEEPING:
+                after = _landmarks(landmarker, edit(person, instruction("style", style, "", rng)))
+                tried += 1
+                if before is not None and after is not None:
+                    distances.append(float(np.linalg.norm(before - after, axis=1).mean()))
+    return {"f_lmd_px": float(np.mean(distances)) if distances else float("nan"), "found": len(distances) / tried}
+
+
+def guidance_figures(
+    edit_at: Callable[[float, float], Editor], model: ClipModel, people: Pictures, style: str = "marble"
+) -> list[dict[str, float]]:
+    """Return, for each pair of scales, CLIP-D and the source's likeness: the two axes of InstructPix2Pix's figure 8.
+
+    CLIP-D is the cosine between the changes of picture and caption, likeness that between the pictures.
+    """
+    before, after = (classifier(model, held_out_style_captions(name)) for name in (PHOTO, style))
+    told = (after - before) / np.linalg.norm(after - before)
+    sources, rows = model.of_frames(people), []
+    for text_scale in TEXT_SCALES:
+        for image_scale in IMAGE_SCALES:
+            edit = edit_at(text_scale, image_scale)
+            made = model.of_frames(np.stack([edit(one, f"turn the photo into a {style} statue") for one in people]))
+            moved = made - sources
+            steps = moved @ told / np.maximum(np.linalg.norm(moved, axis=1), 1e-9)
+            row = {"text_scale": text_scale, "image_scale": image_scale, "clip_d": float(steps.mean())}
+            rows.append(row | {"likeness": float((made * sources).sum(axis=1).mean())})
+    return rows
+
+
+def _both(edits: Sequence[Edit]) -> tuple[list[int], list[int]]:
+    return [one.result for one in edits], [one.source for one in edits]
+
+
+def _landmarks(landmarker: Landmarker, picture: Pictures) -> NDArray[np.float64] | None:
+    from PIL import Image
+
+    large = np.asarray(Image.fromarray(picture).resize((LANDMARK_PX,) * 2, Image.Resampling.BICUBIC))
+    found = landmarker.detect(large)
+    return None if found is None else np.asarray(found.landmarks68, dtype=np.float64)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 2 for a user error."""
+    parser = argparse.ArgumentParser(prog="python -m factory.diffusion.measure", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training, with its bank")
+    parser.add_argument("--weights", type=Path, help="folder of the pipeline; default: OUT/portraits-diffusion")
+    parser.add_argument("--count", type=int, default=6, help="people for each style, edits for each kind of change")
+    parser.add_argument("--steps", type=int, default=20, help="DDIM steps of an edit")
+    parser.add_argument("--text-scale", type=float, default=4.0)
+    parser.add_argument("--image-scale", type=float, default=1.3)
+    parser.add_argument("--guidance", action="store_true", help="measure the trade-off of both guidances too")
+    parser.add_argument("--video", type=Path, nargs="*", default=[], help="videos of real people to measure on")
+    given = parser.parse_args(arguments)
+    return exit_code(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> None:
+    pipeline = load_pipeline(given.weights or given.out / "portraits-diffusion")
+    bank = open_bank(given.out / "bank")
+
+    def edit_at(text_scale: float, image_scale: float) -> Editor:
+        return lambda picture, text: edited(pipeline, picture, [text], given.steps, text_scale, image_scale)[0]
+
+    size_px = pipeline.vae.config.sample_size
+    heads = {video.name: aligned_video_heads(video, given.count, size_px) for video in given.video}
+    figures = measure(edit_at(given.text_scale, given.image_scale), pipeline.vae, bank, heads, given.count)
+    if given.guidance:
+        people = held_out_people(bank, given.count)
+        figures["guidance"] = guidance_figures(edit_at, ClipModel(find_clip(PORTRAITS)), people)
+    write_json(given.out / "figures.json", figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
