@@ -53,7 +53,7 @@ class EditorConfig:
     steps: int = 20000
     batch: int = 16
     learning_rate: float = 3e-4
-    regression_steps: int = 400
+    regression_steps: int = 1500
     pure_noise: float = 0.15
     towards_noise: float = 1.5
     most_snr: float = 5.0

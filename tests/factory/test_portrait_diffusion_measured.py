@@ -1,0 +1,131 @@
+"""The figures of a pipeline's edits, by editors whose figures are known; the ControlNet of edges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from factory.diffusion.bank import Bank, EditPlan, make_bank, open_bank
+from tests.factory.drawn_edits import drawn
+
+pytest.importorskip("diffusers", reason="the networks are those of diffusers")
+pytest.importorskip("transformers", reason="the text encoder is one of transformers")
+
+from factory.diffusion import controlnet, editor, measure, networks
+
+SMALL_UNET: dict[str, Any] = {
+    "block_out_channels": (16, 16, 32), "attention_head_dim": (1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    def distinct(seed: int, size_px: int, turn: int) -> tuple[np.ndarray, list[Any]]:
+        rows = drawn(seed, size_px, turn)[1]
+        rng = np.random.default_rng(seed)
+        return rng.integers(0, 256, (len(rows), size_px, size_px, 3), dtype=np.uint8), rows
+
+    folder = tmp_path_factory.mktemp("measured")
+    make_bank(folder, EditPlan(people=16, size_px=32), render=distinct)
+    return open_bank(folder)
+
+
+def test_an_editor_that_knows_the_truth_is_nearer_and_one_that_does_nothing_is_not(bank: Bank) -> None:
+    def knows(picture: np.ndarray, text: str) -> np.ndarray:
+        """The held-out person's pictures in order: as it is (grey), red, smiling."""
+        person = bank.pictures(np.arange(60, 63))
+        back = any(word in text for word in ("grey", "serious", "away"))
+        return np.asarray(person[0 if back else 1 if "red" in text else 2])
+
+    found = measure.change_figures(knows, bank, 8, 0)
+    assert set(found) == {"hair colour", "smile"}
+    for figure in found.values():
+        assert figure["nearer"] == 1.0 and figure["psnr_db"] > 100 > figure["psnr_of_nothing_db"]
+    idle = measure.change_figures(lambda picture, text: picture, bank, 8, 0)
+    for kind, figure in idle.items():
+        assert figure["nearer"] == 0.0 and figure["psnr_db"] == figure["psnr_of_nothing_db"]
+        truth, source = (
+            bank.pictures(np.array([61, 60])) if kind == "hair colour" else bank.pictures(np.array([62, 60]))
+        )
+        error = ((truth.astype(float) - source) ** 2).mean()
+        assert figure["psnr_db"] == pytest.approx(10 * np.log10(255**2 / error))
+
+
+def test_the_likeness_of_doing_nothing_is_one(bank: Bank) -> None:
+    class Model:
+        """Stands in for CLIP: the mean colour as a direction."""
+
+        def of_frames(self, frames: np.ndarray) -> np.ndarray:
+            means = frames.reshape(len(frames), -1, 3).mean(axis=1)
+            return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
+
+        def of_caption(self, text: str) -> np.ndarray:
+            return np.array([1.0, 0.0, 0.0]) if "marble" in text else np.array([0.0, 0.0, 1.0])
+
+    people = bank.pictures(np.arange(3))
+    model: Any = Model()
+    rows = measure.guidance_figures(lambda text_scale, image_scale: lambda picture, text: picture, model, people)
+    assert len(rows) == len(measure.TEXT_SCALES) * len(measure.IMAGE_SCALES)
+    assert all(row["likeness"] == pytest.approx(1.0) and row["clip_d"] == 0.0 for row in rows)
+    reddened = np.array([255, 0, 0], dtype=np.uint8)
+
+    def redder(text_scale: float, image_scale: float) -> Any:
+        share = text_scale / 10
+        return lambda picture, text: np.asarray(np.round((1 - share) * picture + share * reddened), dtype=np.uint8)
+
+    rows = measure.guidance_figures(redder, model, people)
+    strongest, weakest = rows[-1], rows[0]
+    assert strongest["clip_d"] > 0.5 and strongest["likeness"] < weakest["likeness"]
+
+
+def test_a_controlnet_starts_without_effect_learns_and_is_loaded_by_diffusers(bank: Bank, tmp_path: Path) -> None:
+    import diffusers
+
+    made = editor.new_networks(**SMALL_UNET)
+    before = {name: value.clone() for name, value in made.unet.state_dict().items()}
+    rng = np.random.default_rng(1)
+    latents = rng.normal(size=(len(bank), 4, 8, 8)).astype(np.float16)
+    training = controlnet.ControlTraining(bank, latents, made, controlnet.ControlConfig(steps=12, batch=4))
+    draws = torch.Generator().manual_seed(0)
+    results, noise = (torch.randn(4, 4, 8, 8, generator=draws) for _ in range(2))
+    levels, sources = torch.tensor([50, 300, 700, 900]), torch.zeros(4, 4, 8, 8)
+    hints = torch.from_numpy(controlnet.edges_of(bank.pictures(np.arange(4)))).permute(0, 3, 1, 2).float() / 255.0
+    fixed = (sources, results, hints, levels, ["as an oil painting"] * 4, noise)
+    with torch.no_grad():
+        first = float(training.loss(*fixed))
+        scheduler = networks.new_scheduler()
+        noisy = scheduler.add_noise(results, noise, levels)
+        words = made.text(controlnet.encode(made.tokenizer, fixed[4])).last_hidden_state
+        alone = made.unet(torch.cat((noisy, sources), dim=1), levels, words).sample
+        wanted = scheduler.get_velocity(results, noise, levels)
+    assert first == pytest.approx(float((alone - wanted).square().mean()), rel=0.02), "bfloat16 is between them"
+    training.run_step()
+    for group in training.optimizer.param_groups:
+        group["lr"] = 2e-3
+    for _ in range(10):
+        training.optimizer.zero_grad()
+        training.loss(*fixed).backward()
+        training.optimizer.step()
+    with torch.no_grad():
+        assert float(training.loss(*fixed)) < 0.99 * first
+    assert all(torch.equal(value, before[name]) for name, value in made.unet.state_dict().items())
+    training.averaged().save_pretrained(tmp_path)
+    loaded = diffusers.ControlNetModel.from_pretrained(tmp_path)
+    assert loaded.config.conditioning_embedding_out_channels == controlnet.HINT_CHANNELS
+    assert torch.equal(loaded.conv_in.weight, training.averaged().conv_in.weight)
+
+
+def test_edges_lie_where_brightness_jumps() -> None:
+    picture = np.zeros((1, 32, 32, 3), dtype=np.uint8)
+    picture[:, :, 16:] = 200
+    columns = np.flatnonzero(controlnet.edges_of(picture)[0, 16, :, 0])
+    assert len(columns) and set(columns) <= {15, 16}
+
+
+def test_the_controlnet_adds_ten_megabytes_at_most() -> None:
+    numbers = sum(one.numel() for one in controlnet.new_controlnet(networks.new_unet()).parameters())
+    assert 2 * numbers <= 10_000_000
