@@ -55,22 +55,22 @@ def _carry(conv: nn.Conv2d, kernel: Tensor) -> None:
     """Let the carriers pass unmixed, filtered by a kernel; the other channels keep their random weights."""
     conv.weight[:CARRIERS] = 0.0
     conv.weight[:, list(FIXED)] = 0.0
-    conv.bias[:CARRIERS] = 0.0
+    _bias(conv)[:CARRIERS] = 0.0
     for channel in range(CARRIERS):
         # The constant has no picture's border: it is made anew.
         if channel in FIXED:
-            conv.bias[channel] = CONSTANT
+            _bias(conv)[channel] = CONSTANT
         else:
             conv.weight[channel, channel] = kernel
 
 
 def _enter(conv: nn.Conv2d, kernel: Tensor) -> None:
     conv.weight[:CARRIERS] = 0.0
-    conv.bias[:CARRIERS] = 0.0
+    _bias(conv)[:CARRIERS] = 0.0
     for colour in COLOURS:
         conv.weight[colour, colour] = kernel
         conv.weight[4 + colour, colour] = -kernel
-    conv.bias[list(FIXED)] = CONSTANT
+    _bias(conv)[list(FIXED)] = CONSTANT
 
 
 def _leave(norm: nn.GroupNorm, conv: nn.Conv2d, kernel: Tensor) -> Tensor:
@@ -81,14 +81,19 @@ def _leave(norm: nn.GroupNorm, conv: nn.Conv2d, kernel: Tensor) -> Tensor:
     size = norm.num_channels // norm.num_groups
     mean = CONSTANT * len(FIXED) / size
     deviation = (CONSTANT**2 * len(FIXED) / size - mean**2) ** 0.5
-    norm.bias[:CARRIERS] = mean / deviation
-    conv.bias[:] = 0.0
+    _bias(norm)[:CARRIERS] = mean / deviation
+    _bias(conv)[:] = 0.0
     weights = torch.zeros(3, norm.num_channels, *conv.kernel_size)
     for colour in COLOURS:
         # silu(x) - silu(-x) = x
         weights[colour, colour] = deviation * kernel
         weights[colour, 4 + colour] = -deviation * kernel
     return weights
+
+
+def _bias(layer: nn.Conv2d | nn.GroupNorm) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 @torch.no_grad()
