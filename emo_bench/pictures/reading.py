@@ -82,6 +82,11 @@ def read_picture(file: Path) -> FrameU8:
     return _opened(Path(file), lambda content: _on_black(_decoded(content)))
 
 
+def read_on_black(file: Path) -> tuple[FrameU8, bool]:
+    """Read one picture as :func:`read_picture` does; also return whether a part of it is transparent."""
+    return _opened(Path(file), lambda content: _with_transparency(_decoded(content)))
+
+
 def read_layers(file: Path) -> Layers:
     """Read colour, alpha and palette numbers of one picture separately, for masks and textures.
 
@@ -131,6 +136,11 @@ def _on_black(picture: Image) -> FrameU8:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture.convert("RGBA"))
     return np.array(picture.convert("RGB"))
+
+
+def _with_transparency(picture: Image) -> tuple[FrameU8, bool]:
+    transparent = picture.has_transparency_data and np.array(picture.convert("RGBA"))[..., 3].min() < 255
+    return _on_black(picture), bool(transparent)
 
 
 def _apart(picture: Image, lossy: bool) -> Layers:

@@ -30,7 +30,7 @@ from emo_bench.runs.recorded import kept_results_of
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.text.csv_text import csv_text
-from emo_bench.video.frame_source import FrameSource, in_batches, match, open_frames
+from emo_bench.video.frame_source import FrameSource, in_batches, is_on_black, match, open_frames
 from emo_bench.video.lossless import read_lossless
 from emo_bench.video.masks import open_masks
 from emo_bench.video.mattes import colours_of, has_matte, mattes_of
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 BATCH = 16
 WHOLE = "full frame"
+# In the records of pictures with transparent parts: their own background is not what was scored.
+ON_BLACK = ", the frames' alpha on black"
 REGIONS = (WHOLE, "foreground", "face")
 
 
@@ -103,6 +105,9 @@ def score_request(request: ScoreRequest) -> pandas.DataFrame:
             surroundings.add(parts)
             advance(len(names))
     table = scorer.table()
+    if is_on_black(frames):
+        for record in table.attrs["records"].values():
+            record["background"] += ON_BLACK
     table.attrs |= {"convention": convention.name, "frames": str(request.frames)}
     table.attrs["identical"] = identical_frames(table)
     table.attrs["notes"] = [*_notes(request, convention, table, sources), *surroundings.notes()]

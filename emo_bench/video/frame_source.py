@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emo_bench.errors import UserError
-from emo_bench.pictures.reading import FrameU8, is_picture_name, picture_files, read_picture
+from emo_bench.pictures.reading import FrameU8, is_picture_name, picture_files, read_on_black
 from emo_bench.untrusted.regular_file import require_regular
 
 SHOWN_NAMES = 5
@@ -56,7 +56,7 @@ def open_frames(path: Path) -> FrameSource:
         return _open_folder(path)
     require_regular(path, "a folder of pictures, one picture, or a video")
     if is_picture_name(path):
-        return FrameSource(str(path), (path.stem,), lambda: iter([read_picture(path)]), False, (path,))
+        return _of_pictures(path, (path,), by_name=False)
     return _open_video(path)
 
 
@@ -110,7 +110,30 @@ def _open_folder(folder: Path) -> FrameSource:
     stem, count = Counter(stems).most_common(1)[0]
     if count > 1:
         raise UserError(f"{folder} holds several pictures named {stem}: keep one of each")
-    return FrameSource(str(folder), stems, lambda: map(read_picture, files), True, tuple(files))
+    return _of_pictures(folder, tuple(files), by_name=True)
+
+
+def is_on_black(source: FrameSource) -> bool:
+    """Return whether transparent parts of the pictures were put on black, of those that have been read until now."""
+    return _on_black_note(source.title) in source.notes
+
+
+def _on_black_note(title: str) -> str:
+    return f"the transparent parts of {title} are put on black"
+
+
+def _of_pictures(path: Path, files: tuple[Path, ...], *, by_name: bool) -> FrameSource:
+    notes: list[str] = []
+    note = _on_black_note(str(path))
+
+    def frames() -> Iterator[FrameU8]:
+        for file in files:
+            frame, transparent = read_on_black(file)
+            if transparent and note not in notes:
+                notes.append(note)
+            yield frame
+
+    return FrameSource(str(path), tuple(file.stem for file in files), frames, by_name, files, notes=notes)
 
 
 def in_batches(

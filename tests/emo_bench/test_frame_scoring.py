@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from emo_bench.cli.app import app
 from emo_bench.errors import UserError
 from emo_bench.metrics import score
+from emo_bench.metrics.comparability import difference
 from emo_bench.metrics.conventions import CONVENTIONS, find_convention
 from emo_bench.metrics.preparing import lay_on, resized
 from emo_bench.metrics.registry import metric_class
@@ -255,3 +256,27 @@ def test_other_masks_and_every_second_frame_have_other_records(tmp_path: Path) -
     )
     assert str(difference(first, moved)).startswith("masks (SHA-256)")
     assert difference(first, fewer) is not None
+
+
+def test_transparent_frames_are_named_and_not_ranked_with_opaque_ones(tmp_path: Path) -> None:
+    alpha = np.where(MASKS, 255, 0).astype(np.uint8)
+    opaque = np.full_like(alpha, 255)
+    seen = alpha.copy()
+    seen[:5] = 255
+    reference = folder_of(tmp_path / "reference", REFERENCE)
+
+    def scored(name: str, pictures: np.ndarray) -> pandas.DataFrame:
+        return score_request(ScoreRequest(folder_of(tmp_path / name, pictures), reference, metrics=("psnr", "sd")))
+
+    rgb, whole = scored("rgb", FRAMES), scored("whole", np.concatenate([FRAMES, opaque[..., None]], axis=3))
+    np.testing.assert_array_equal(rgb.to_numpy(), whole.to_numpy())
+    assert rgb.attrs["records"] == whole.attrs["records"] and not whole.attrs["notes"]
+    # Also if only later frames are transparent.
+    cut = scored("cut", np.concatenate([FRAMES, seen[..., None]], axis=3))
+    on_black = np.where(seen[..., None] == 255, FRAMES, 0).astype(np.uint8)
+    expected = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(REFERENCE, on_black, strict=True)]
+    np.testing.assert_allclose(cut["psnr"], expected, rtol=1e-12)
+    assert cut.attrs["notes"] == [f"the transparent parts of {tmp_path / 'cut'} are put on black"]
+    for metric in ("psnr", "sd"):
+        gap = difference(rgb.attrs["records"][metric], cut.attrs["records"][metric])
+        assert gap == "background: 'as filmed' and \"as filmed, the frames' alpha on black\""
