@@ -69,6 +69,23 @@ def fit_files(manifest: Mapping[str, Any]) -> list[str]:
     return [name for name in names if Path(name).suffix not in (".png", ".csv", ".json")]
 
 
+def fitted_from(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of the files of :func:`fit_files`: what an edit of this run is made from."""
+    known = recorded(manifest)
+    return {name: known[name] for name in fit_files(manifest)}
+
+
+def other_base(edit: Mapping[str, Any], base: Mapping[str, Any]) -> str | None:
+    """Say that an edit was made from another fit than the one that its run holds now, by their manifests; else None.
+
+    An edit of an older version does not say what it was made from.
+    """
+    made_from = edit["stages"].get("fit", {}).get("inputs")
+    if made_from is None or made_from == fitted_from(base):
+        return None
+    return "the run was fitted again since this edit was made from it"
+
+
 def change_of(folder: Path, name: str, manifest: Mapping[str, Any]) -> str | None:
     """Say that a recorded file has changed, in one line with the remedy; None if not, or if there is no such file."""
     known = recorded(manifest).get(name)

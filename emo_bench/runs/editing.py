@@ -17,7 +17,7 @@ from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.watched import WatchedMethod, build_watched
 from emo_bench.runs import stages
-from emo_bench.runs.checksums import fit_files, require_unchanged
+from emo_bench.runs.checksums import fit_files, fitted_from, other_base, require_unchanged
 from emo_bench.runs.finished import EDITS, is_finished
 from emo_bench.runs.identity import facts_of_edit, identity_of_edit
 from emo_bench.runs.log import log_file
@@ -91,7 +91,7 @@ def make_edit(plan: EditPlan, *, wait: bool = False) -> Path:
         log.info("edit %s of %s: %s", plan.style.name, plan.run, folder)
         job = stages.Job(
             opened, plan.method, applied.capture, applied.protocol, applied.split, plan.method.workspace.device,
-            style=plan.style, clip=plan.clip,
+            style=plan.style, clip=plan.clip, made_from=fitted_from(manifest),
         )  # fmt: skip
         stages.do_all(job)
         _flag_same_clip(opened)
@@ -172,6 +172,9 @@ def open_edit(base: Method, style: str) -> Method:
         raise UserError(f"{base.workspace.folder} has no finished edit {style!r}{there}")
     manifest = read_manifest(folder)
     require_unchanged(folder, manifest, fit_files(manifest))
+    stale = other_base(manifest, read_manifest(base.workspace.folder))
+    if stale is not None:
+        raise UserError(f"{folder}: {stale}: give the run's emo-bench run command again")
     kept = manifest["identity"]
     settings = {key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")}
     if "style" not in kept:

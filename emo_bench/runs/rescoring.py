@@ -13,6 +13,7 @@ import protocols
 from emo_bench import actors
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
+from emo_bench.methods.interface import SMOKE_PROFILE
 from emo_bench.metrics import Captions, Settings
 from emo_bench.plug_ins.loading import file_and_class
 from emo_bench.progress import track_progress
@@ -21,7 +22,7 @@ from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.video.lossless import FrameDigest
 from protocols import Protocol
-from protocols.splitting import parse_frames
+from protocols.splitting import format_frames, parse_frames
 
 if TYPE_CHECKING:
     import pandas
@@ -29,10 +30,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rescored:
-    """A run scored again: the table as ``Scorer.table`` gives it, and the digest of the frames that were scored."""
+    """A run scored again.
+
+    Attributes:
+        table: as ``Scorer.table`` gives it.
+        frames_sha256: digest of the frames that were scored.
+        test: the held-out frames that follow from protocol and actor, as run.json writes them.
+        smoke: whether, by its protocol and profile, the run is only for trying things out.
+    """
 
     table: pandas.DataFrame
     frames_sha256: str
+    test: str
+    smoke: bool
 
 
 def rescore(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: bool = False) -> Rescored:
@@ -64,7 +74,9 @@ def rescore(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: bo
                 digest.add(frame)
             scorer.add(np.stack(ours), np.stack(truth), batch)
             advance(len(batch))
-    return Rescored(scorer.table(), digest.hexdigest())
+    split = protocols.split(protocol, len(capture), capture.valid_indices, identity["split"]["name"])
+    smoke = identity["profile"] == SMOKE_PROFILE or protocol.mini
+    return Rescored(scorer.table(), digest.hexdigest(), format_frames(split.test), smoke)
 
 
 def capture_of(manifest: Mapping[str, Any]) -> Capture:

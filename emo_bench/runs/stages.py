@@ -49,6 +49,7 @@ class Job:
         fitted: whether the method object holds its fit.
         style: the style of an edit; None for a reenactment.
         clip: the CLIP model of CLIP scores.
+        made_from: of an edit, the SHA-256 of the files of the fit that it is made from; None for a run.
     """
 
     folder: RunFolder
@@ -60,6 +61,7 @@ class Job:
     fitted: bool = False
     style: EditStyle | None = None
     clip: str = "auto"
+    made_from: dict[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -75,7 +77,14 @@ def do_all(job: Job) -> None:
 
 def fit(job: Job) -> None:
     """Fit the method on the training frames; no other frame can be read."""
-    if _done(job, "fit", job.method.fit_files):
+    inputs, fitted = job.made_from, job.folder.manifest["stages"].get("fit", {})
+    if fitted.get("finished_at") and inputs != fitted.get("inputs"):
+        if fitted.get("inputs") is None:
+            # An older version did not record it.
+            inputs = None
+        else:
+            log.warning("fit: the run was fitted again since %s was made from it: it is made again", job.folder.path)
+    if _done(job, "fit", job.method.fit_files, inputs):
         return
 
     def work() -> dict[str, Any]:
@@ -85,7 +94,7 @@ def fit(job: Job) -> None:
         job.folder.note(described=job.method.describe())
         return {"frames": len(job.split.train)}
 
-    _stage(job, "fit", work, names=job.method.fit_files)
+    _stage(job, "fit", work, job.made_from, names=job.method.fit_files)
 
 
 def render(job: Job) -> None:

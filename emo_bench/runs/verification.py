@@ -11,12 +11,14 @@ import numpy as np
 
 from emo_bench.errors import MethodError, UserError
 from emo_bench.files import file_sha256
-from emo_bench.runs.checksums import NO_CHECKSUMS, SCORES, SEAL, recorded, require_seal
-from emo_bench.runs.finished import read_scores
+from emo_bench.metrics.registry import scored_class
+from emo_bench.runs.checksums import NO_CHECKSUMS, SCORES, SEAL, other_base, recorded, require_seal
+from emo_bench.runs.finished import EDITS, read_scores
 from emo_bench.runs.machine import describe_machine
 from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
 from emo_bench.runs.rerendering import rerender
 from emo_bench.runs.rescoring import Rescored, rescore
+from emo_bench.runs.stages import RECORDS_VERSION
 from emo_bench.runs.store import RENDER
 from emo_bench.runs.tolerances import allowed_difference, allowed_levels, other_machine
 from emo_bench.system.devices import chosen_device
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import pandas
 
 State = Literal["same", "differs", "n/a"]
+BASE, SPLIT = "run that is edited", "split"
 FRAMES, AGAIN = f"frames of {RENDER}", "render again"
 
 
@@ -91,6 +94,7 @@ def _checks(folder: Path, how: Verification) -> Iterator[Check]:
         return
     yield _manifest_check(folder, manifest)
     yield from _file_checks(folder, manifest)
+    yield from _base_check(folder, manifest)
     unfinished = [name for name in STAGES if not manifest["stages"].get(name, {}).get("finished_at")]
     if unfinished:
         yield Check(f"stage {unfinished[0]}", "n/a", "not finished")
@@ -130,6 +134,24 @@ def _file_checks(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Check]:
             yield Check(name, "same", "SHA-256")
 
 
+def _base_check(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    """Check that an edit was made from the fit that its run holds now; nothing if the run is not here."""
+    run = folder.resolve().parent.parent
+    if "style" not in manifest["identity"] or folder.resolve().parent.name != EDITS or not (run / MANIFEST).is_file():
+        return
+    try:
+        stale = other_base(manifest, read_manifest(run, changed=True))
+    except UserError as error:
+        yield Check(BASE, "n/a", str(error))
+        return
+    if stale is not None:
+        yield Check(BASE, "differs", stale)
+    elif manifest["stages"].get("fit", {}).get("inputs") is None:
+        yield Check(BASE, "n/a", NO_CHECKSUMS)
+    else:
+        yield Check(BASE, "same", "SHA-256 of the files of its fit")
+
+
 def _score_checks(folder: Path, manifest: Mapping[str, Any], how: Verification) -> Iterator[Check]:
     records = manifest["stages"]["score"]["records"]
     try:
@@ -151,16 +173,39 @@ def _score_checks(folder: Path, manifest: Mapping[str, Any], how: Verification) 
     except UserError as error:
         yield from (Check(metric, "n/a", f"not scored again: {error}") for metric in records)
         return
+    yield _split_check(manifest, again)
     yield _frames_check(manifest, again.frames_sha256)
+    yield from _left_out_checks(records, again)
     elsewhere = other_machine(machine, describe_machine(device))
+    inputs = manifest["stages"]["score"].get("inputs") or {}
+    complete = inputs.get("version of records") == RECORDS_VERSION
     for metric in records:
-        yield _metric_check(metric, records[metric], stored, again, how.tolerance.get(metric), elsewhere)
+        tolerance = how.tolerance.get(metric)
+        yield _metric_check(metric, records[metric], stored, again, tolerance, elsewhere, complete)
 
 
 def _frames_check(manifest: Mapping[str, Any], frames_sha256: str) -> Check:
     if frames_sha256 != manifest["stages"]["render"]["frames_sha256"]:
         return Check(FRAMES, "differs", "not the frames that were rendered")
     return Check(FRAMES, "same", "SHA-256 of the pixels")
+
+
+def _split_check(manifest: Mapping[str, Any], again: Rescored) -> Check:
+    """Check that the held-out frames, and whether the run is a result at all, follow from its protocol."""
+    if manifest["split"]["test"] != again.test:
+        return Check(SPLIT, "differs", "the protocol holds other frames out")
+    if manifest["smoke"] != again.smoke:
+        return Check(SPLIT, "differs", "it does not say that its numbers are for trying things out only")
+    return Check(SPLIT, "same", "held-out frames by the protocol")
+
+
+def _left_out_checks(records: Mapping[str, Any], again: Rescored) -> Iterator[Check]:
+    """Name the metrics of the protocol that the run has no scores of; one that another metric replaces is no such."""
+    stored = {*records, *(record.get("instead_of") for record in records.values())}
+    for metric, record in again.table.attrs["records"].items():
+        # Records of an older version do not say what they replace.
+        if not {metric, record.get("instead_of") or metric, scored_class(metric).info.fallback or metric} & stored:
+            yield Check(metric, "differs", "the protocol scores it, and the run has no scores of it")
 
 
 def _metric_check(
@@ -170,8 +215,13 @@ def _metric_check(
     again: Rescored,
     tolerance: float | None,
     elsewhere: str,
+    complete: bool,
 ) -> Check:
-    """Compare the scores of a metric, frame by frame; ``elsewhere`` says how this machine differs from the run's."""
+    """Compare the scores of a metric, frame by frame, and its record.
+
+    ``elsewhere`` says how this machine differs from the run's. ``complete``: this version writes the same entries of
+    records as the one that made the run.
+    """
     now = again.table.attrs["records"].get(metric)
     if now is None:
         return Check(metric, "n/a", "not scored here: " + _replaced(again))
@@ -186,7 +236,9 @@ def _metric_check(
     difference, frames = largest_difference(theirs.to_numpy(np.float64), ours.to_numpy(np.float64))
     if difference > allowed:
         return Check(metric, "differs", f"in {frames} of {len(ours)} frames", difference, allowed)
-    said = [key for key in record if key in now and key != "backend" and record[key] != now[key]]
+    # An older version had fewer entries, and has no entry that this one lacks.
+    keys = (record.keys() | now.keys() if complete else record.keys()) - {"backend", "instead_of"}
+    said = [key for key in sorted(keys) if record.get(key) != now.get(key)]
     if said:
         return Check(metric, "differs", f"its record has another {', '.join(said)}", difference, allowed)
     where = f"within the tolerance of another machine ({elsewhere})" if difference else "equal in every frame"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle
-from emo_bench.runs.editing import open_method
+from emo_bench.runs.editing import open_edit, open_method
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.manifest import read_manifest, write_manifest
 from emo_bench.runs.style_names import name_of
@@ -148,6 +149,37 @@ def test_a_run_and_its_edit_are_verified(call: Any, tmp_path: Path) -> None:
     (base / "train.txt").write_text("another")
     with pytest.raises(UserError, match=r"train\.txt has changed since it was written"):
         open_method(base, "cpu", trust=True)
+
+
+def test_an_edit_of_an_earlier_fit_is_made_again_and_never_opened(
+    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    call()
+    base = folder(tmp_path)
+    edit = base / "edit" / "bronze-statue"
+    checks = verify(edit, Verification(rescore=False)).checks
+    assert [check.state for check in checks if check.what == "run that is edited"] == ["same"]
+    # Another fit, whose files are what it wrote.
+    (base / "train.txt").write_text("another")
+    manifest = read_manifest(base)
+    manifest["stages"]["fit"]["other_files"]["train.txt"] = hashlib.sha256(b"another").hexdigest()
+    write_manifest(base, manifest)
+    checks = verify(edit, Verification(rescore=False)).checks
+    assert [check.what for check in checks if check.state == "differs"] == ["run that is edited"]
+    method, _ = open_method(base, "cpu", trust=True)
+    with pytest.raises(UserError, match="the run was fitted again since this edit was made from it"):
+        open_edit(method, edit.name)
+    assert call()[0] == 0
+    assert "was fitted again since" in caplog.text
+    # The method appends to this file at every fit.
+    assert (edit / "fits.txt").read_text() == "xx"
+    open_edit(method, edit.name)
+    # An edit of an older version does not say what it was made from.
+    manifest = read_manifest(edit)
+    del manifest["stages"]["fit"]["inputs"]
+    write_manifest(edit, manifest)
+    assert call()[0] == 0
+    assert (edit / "fits.txt").read_text() == "xx"
 
 
 def test_what_is_finished_is_not_done_again(call: Any, tmp_path: Path) -> None:

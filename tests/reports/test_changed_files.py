@@ -27,6 +27,7 @@ from emo_bench.runs.tolerances import other_machine
 from emo_bench.runs.verification import Verification, largest_difference, verify
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from protocols import load_protocol
+from protocols.splitting import format_frames
 from reports.results import publish_results
 
 Call = Callable[..., tuple[int, str, str]]
@@ -231,6 +232,48 @@ def test_a_record_that_says_more_than_was_scored_is_found(run: Path) -> None:
     write_manifest(run, manifest)
     (found,) = [check for check in verify(run, Verification()).checks if check.state == "differs"]
     assert (found.what, found.detail) == ("ssim", "its record has another region")
+
+
+def test_a_record_with_an_invented_or_a_missing_entry_is_found(run: Path) -> None:
+    manifest = read_manifest(run)
+    records = manifest["stages"]["score"]["records"]
+    records["psnr"]["video_score"] = 99.0
+    del records["sd"]["reference_sha256"]
+    write_manifest(run, manifest)
+    found = {check.what: check.detail for check in verify(run, Verification()).checks if check.state == "differs"}
+    assert found == {"psnr": "its record has another video_score", "sd": "its record has another reference_sha256"}
+
+
+def test_a_metric_whose_scores_were_removed_is_found(run: Path) -> None:
+    manifest = read_manifest(run)
+    del manifest["stages"]["score"]["records"]["ssim"]
+    write_manifest(run, manifest)
+    assert "ssim" not in load_run(run).scores
+    (found,) = [check for check in verify(run, Verification()).checks if check.state == "differs"]
+    assert (found.what, found.detail) == ("ssim", "the protocol scores it, and the run has no scores of it")
+
+
+def test_chosen_frames_and_a_hidden_smoke_profile_are_found(run: Path) -> None:
+    untouched = read_manifest(run)
+    write_manifest(run, {**untouched, "smoke": False})
+    assert {what: state for what, state in states(run).items() if state != "same"} == {"split": "differs"}
+    # Keep the six best frames, in every file, with checksums that are right.
+    scores = pandas.read_parquet(run / "frames.parquet")
+    places = sorted(np.argsort(-scores["psnr"].to_numpy())[:6])
+    frames = [list(read_lossless(run / "render.mkv"))[i] for i in places]
+    write_lossless(run / "render.mkv", frames)
+    kept = scores.iloc[places]
+    kept.attrs = dict(scores.attrs)
+    kept.to_parquet(run / "frames.parquet")
+    manifest = untouched
+    manifest["split"]["test"] = format_frames([int(i) for i in kept.index])
+    for stage in ("render", "score"):
+        manifest["stages"][stage]["frames"] = len(places)
+    write_manifest(run, manifest)
+    compute_checksums_anew(run)
+    assert len(load_run(run).scores) == len(places)
+    found = {check.what: check.detail for check in verify(run, Verification()).checks if check.state == "differs"}
+    assert found["split"] == "the protocol holds other frames out"
 
 
 def test_a_deleted_render_is_missing_and_its_scores_are_still_read(run: Path, call: Call) -> None:
