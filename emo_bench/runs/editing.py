@@ -172,13 +172,13 @@ def open_edit(base: Method, style: str) -> Method:
         raise UserError(f"{base.workspace.folder} has no finished edit {style!r}{there}")
     manifest = read_manifest(folder)
     require_unchanged(folder, manifest, fit_files(manifest))
-    stale = other_base(manifest, read_manifest(base.workspace.folder))
-    if stale is not None:
-        raise UserError(f"{folder}: {stale}: give the run's emo-bench run command again")
     kept = manifest["identity"]
     settings = {key.removeprefix("edit."): value for key, value in kept["settings"].items() if key.startswith("edit.")}
     if "style" not in kept:
         raise UserError(f"{folder} is no edit, although it lies where edits do: remove it")
+    stale = other_base(manifest, read_manifest(base.workspace.folder))
+    if stale is not None:
+        raise UserError(f"{folder}: {stale}: give the run's emo-bench run command again")
     fields = {field.name for field in dataclasses.fields(EditStyle)}
     named = EditStyle(**{key: value for key, value in kept["style"].items() if key in fields})
     return base.edit(named, dataclasses.replace(base.workspace, folder=folder, settings=settings))

@@ -42,6 +42,7 @@ def test_a_claimed_size_is_not_resized_to(finished: Path) -> None:
 def test_a_style_with_more_entries_opens_and_one_without_is_refused(finished: Path, tmp_path: Path) -> None:
     edit = tmp_path / "base" / "edit" / "s"
     shutil.copytree(finished, edit)
+    shutil.copy(finished / "run.json", tmp_path / "base")
     base: Any = SimpleNamespace(
         workspace=Workspace(tmp_path / "base", "smoke", 0, "cpu", {}), edit=lambda style, workspace: style
     )
