@@ -9,6 +9,7 @@ training has.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +34,7 @@ from factory.diffusion.autoencoder import (
 from factory.diffusion.bank import Bank, EditPlan, make_bank, open_bank
 from factory.diffusion.editor import EditorConfig, EditorTraining, Networks, train_editor
 from factory.diffusion.networks import require_diffusers
-from factory.diffusion.pipeline import load_networks, load_pipeline, save_pipeline
+from factory.diffusion.pipeline import load_networks, load_pipeline, load_vae, save_pipeline
 
 STAGES = ("bank", "vae", "editor", "export")
 STATE = "train.pt"
@@ -96,7 +97,13 @@ def _vae(given: argparse.Namespace, bank: Bank, device: str, start: tuple[Any, N
     else:
         training = AutoencoderTraining(bank, replace(config, perceptual_weight=0.0), device, start and start[0])
         _restore(training, folder)
-    return training.averaged()
+    # Kept as it is for the editor: with a larger bank, the latents would be normalised otherwise.
+    made = folder / f"autoencoder-{training.step}"
+    if not made.exists():
+        part = made.with_name(f".{made.name}.part")
+        training.averaged().save_pretrained(part)
+        os.replace(part, made)
+    return load_vae(made).to(device)
 
 
 def _editor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,12 @@ Pictures = NDArray[np.uint8]
 
 def save_pipeline(folder: Path, vae: Any, networks: Networks) -> None:
     """Write a folder for `StableDiffusionInstructPix2PixPipeline.from_pretrained`: safetensors, float16."""
+    halves = [copy.deepcopy(network).cpu().half() for network in (vae, networks.unet, networks.text)]
     pipeline = require_diffusers().StableDiffusionInstructPix2PixPipeline(
-        vae=vae, text_encoder=networks.text, tokenizer=networks.tokenizer, unet=networks.unet,
+        vae=halves[0], text_encoder=halves[2], tokenizer=networks.tokenizer, unet=halves[1],
         scheduler=new_scheduler(), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
-    halves = {name: {key: value.clone() for key, value in getattr(pipeline, name).state_dict().items()}
-              for name in ("vae", "unet", "text_encoder")}  # fmt: skip
-    try:
-        pipeline.to(dtype=torch.float16)
-        pipeline.save_pretrained(folder, safe_serialization=True)
-    finally:
-        # The caller's networks go on in float32, with the digits that halves lack.
-        for name, state in halves.items():
-            network = getattr(pipeline, name).float()
-            network.load_state_dict(state)
+    pipeline.save_pretrained(folder, safe_serialization=True)
     save_tokenizer(networks.tokenizer, folder / "tokenizer")
     # transformers 5 loads a network in the type that its config names, diffusers in float32: both must be the same.
     config = folder / "text_encoder" / "config.json"
@@ -51,20 +44,25 @@ def load_networks(folder: Path) -> tuple[Any, Networks]:
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{folder} is not the folder of a pipeline: model_index.json is missing")
     diffusers, transformers = require_diffusers(), require_transformers()
-    kinds = {"torch_dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae", **kinds)
+    kinds = {"use_safetensors": True, "local_files_only": True}
+    vae = load_vae(folder / "vae")
     unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", **kinds)
-    text = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    text = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     last = {"memory_format": torch.channels_last}
-    return vae.to(**last), Networks(tokenizer, text, unet.to(**last))
+    return vae, Networks(tokenizer, text, unet.to(**last))
+
+
+def load_vae(folder: Path) -> Any:
+    """Read an `AutoencoderKL`, in float32."""
+    kinds = {"use_safetensors": True, "local_files_only": True}
+    vae = require_diffusers().AutoencoderKL.from_pretrained(folder, **kinds)
+    return vae.to(memory_format=torch.channels_last).eval()
 
 
 def load_pipeline(folder: Path) -> Any:
     """Load the pipeline as a user would, without its progress bar."""
-    pipeline = require_diffusers().StableDiffusionInstructPix2PixPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, local_files_only=True
-    )
+    pipeline = require_diffusers().StableDiffusionInstructPix2PixPipeline.from_pretrained(folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

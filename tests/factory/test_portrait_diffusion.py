@@ -229,6 +229,7 @@ def test_diffusers_loads_the_folder_and_computes_what_was_trained(
     _, again = load_networks(tmp_path)
     with pytest.raises(UserError, match="not the folder of a pipeline"):
         load_networks(tmp_path / "unet")
+    assert {one.dtype for network in (again.unet, again.text) for one in network.parameters()} == {torch.float32}
     for name, value in again.unet.state_dict().items():
         assert torch.equal(value, before[name].half().float()), name
 
