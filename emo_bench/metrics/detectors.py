@@ -222,7 +222,13 @@ def _open_fan(device: str) -> FaceFinder:
         # On a GPU two detections of the same frame may differ in the last digits.
         return FaceFinder(detector, backend)
     about = about_backend(
-        backend, _HERE, boxes=boxes.sha256, torch=torch.__version__, torch_threads=str(torch.get_num_threads())
+        backend,
+        _HERE,
+        boxes=boxes.sha256,
+        torch=torch.__version__,
+        torch_threads=str(torch.get_num_threads()),
+        # ATEN_CPU_CAPABILITY can choose other instructions on the same processor.
+        torch_instructions=torch.backends.cpu.get_cpu_capability(),
     )
     return FaceFinder(detector, backend, about)
 

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -350,3 +351,19 @@ def test_what_a_face_depends_on_is_in_its_file() -> None:
     assert about["detail"].startswith("mediapipe ")
     assert {"processor", "numpy", "emo_bench", detectors.__name__, "emo_bench.tracking.landmarks"} <= about.keys()
     assert identity._memory(Pixels(), FaceFinder(Dots()))._keeping is None
+
+
+def test_faces_of_fan_are_kept_for_the_instructions_that_torch_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    file = SimpleNamespace(sha256="5" * 64, path=Path("weights.pth"))
+    monkeypatch.setattr(detectors, "FANDetector", lambda device: object())
+    monkeypatch.setattr(detectors, "version", lambda package: "1.5")
+    monkeypatch.setattr(detectors.assets, "require", lambda name: file)
+    names = []
+    for instructions in ("AVX512", "AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda found=instructions: found)
+        keeping = detectors._open_fan("cpu").keeping
+        assert keeping is not None
+        names.append(keeping.file_name)
+    assert names[0] == names[2] != names[1]
