@@ -40,11 +40,14 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 
 
 def require_seal(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Check that the manifest at ``path`` is as it was written; a manifest without a checksum passes.
+    """Check that the manifest at ``path`` is as it was written; one of a version without checksums passes.
 
     Raises:
-        UserError: it has changed.
+        UserError: it has changed, or has lost its checksum.
     """
+    # The versions without a checksum wrote no "other_files".
+    if not manifest.get(SEAL) and any("other_files" in stage for stage in manifest["stages"].values()):
+        raise UserError(f"{path} has lost its checksum {SEAL}: {MEND_MANIFEST}")
     if manifest.get(SEAL, "") and manifest[SEAL] != seal_of(manifest):
         raise UserError(f"{path} has changed since it was written: {MEND_MANIFEST}")
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas
 
 State = Literal["same", "differs", "n/a"]
+LOST = "has lost its checksum"
 BASE, SPLIT = "run that is edited", "split"
 FRAMES, AGAIN = f"frames of {RENDER}", "render again"
 
@@ -106,12 +107,12 @@ def _checks(folder: Path, how: Verification) -> Iterator[Check]:
 
 
 def _manifest_check(folder: Path, manifest: Mapping[str, Any]) -> Check:
-    if not manifest.get(SEAL):
-        return Check(MANIFEST, "n/a", NO_CHECKSUMS)
     try:
         require_seal(folder / MANIFEST, manifest)
     except UserError:
-        return Check(MANIFEST, "differs", "changed since it was written")
+        return Check(MANIFEST, "differs", "changed since it was written" if manifest.get(SEAL) else LOST)
+    if not manifest.get(SEAL):
+        return Check(MANIFEST, "n/a", NO_CHECKSUMS)
     return Check(MANIFEST, "same", "SHA-256")
 
 

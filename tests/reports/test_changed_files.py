@@ -302,6 +302,17 @@ def test_a_run_of_an_older_version_is_read_with_a_note(run: Path, call: Call) ->
     assert call("verify", run, "--strict")[0] == 1
 
 
+def test_a_run_that_lost_its_checksum_is_no_run_of_an_older_version(run: Path) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    del manifest["manifest_sha256"]
+    manifest["smoke"] = False
+    (run / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"run\.json has lost its checksum manifest_sha256: restore it"):
+        load_run(run)
+    checks = {check.what: check for check in verify(run, Verification(rescore=False)).checks}
+    assert (checks["run.json"].state, checks["run.json"].detail) == ("differs", "has lost its checksum")
+
+
 def test_a_metric_in_a_file_is_executed_only_when_it_is_trusted(run: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.py"
     own.write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")

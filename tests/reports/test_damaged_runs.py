@@ -93,6 +93,8 @@ def test_a_changed_manifest_is_one_line_or_reported(data: st.DataObject, runs: P
         # Without its checksum: what it guards must be safe to read too.
         whole = json.loads((folder / "run.json").read_text())
         del whole["manifest_sha256"]
+        for stage in whole["stages"].values():
+            del stage["other_files"]
         kept.write_text(json.dumps(whole))
     (folder / "run.json").write_bytes(data.draw(mutated(json.loads(kept.read_text()))))
     for command in (
