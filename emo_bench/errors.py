@@ -20,6 +20,8 @@ BROKEN_PIPE = 141
 
 # The greatest length of a line, in characters; the file content that it quotes may be a gigabyte.
 LONGEST = 2000
+# An error lists at most so many names, or so many of them and the place of the others.
+MOST_NAMES, FIRST_NAMES = 20, 8
 
 
 class UserError(Exception):
@@ -45,18 +47,24 @@ class Terminated(SystemExit):
     """A signal ends this process: unfinished work is cleaned up while this exception passes."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "") -> UserError:
+def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "", see: str = "") -> UserError:
     """Return the error for an unknown name: it lists the known names and suggests the closest one.
+
+    Of more than 20 names it lists the first 8, if ``see`` says where all are.
 
     Args:
         kind: the kind of thing, e.g. ``method``.
         name: as the user gave it.
         known: all names.
         others: what the user may give instead of a name; this text follows the list.
+        see: the command that lists all names.
     """
     known = list(known)
     near = closest(name, known)
     guess = f"; did you mean {near}?" if near else ""
+    if see and len(known) > MOST_NAMES:
+        others = f", {len(known) - FIRST_NAMES} more{others}"
+        known, guess = known[:FIRST_NAMES], f"{guess or ';'} all names: {see}"
     return UserError(f"there is no {kind} {name!r} (known: {', '.join(known)}{others}){guess}")
 
 

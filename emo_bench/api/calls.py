@@ -175,7 +175,8 @@ def score(
         mask_labels: the person's labels, 0 to 255, if the masks are label maps.
         region: ``"full frame"``, ``"foreground"`` or ``"face"``; None is the convention's.
         background: ``"as filmed"``, ``"white"`` or ``"black"``; None is the convention's.
-        source_prompt, prompt: captions of the person before and after an edit, for CLIP direction; both or none.
+        source_prompt, prompt: captions of the person before and after an edit: ``clip_d`` needs both,
+            ``clip_text`` only ``prompt``.
         detector: landmark detector: ``"auto"``, ``"fan"``, ``"mediapipe"`` or ``"dlib"``.
         clip: CLIP model of the CLIP scores, as ``settings["clip"]`` in :func:`run`; ``"auto"`` is the first one here.
         device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
@@ -196,9 +197,9 @@ def score(
     from emo_bench.runs.frame_scoring import ScoreRequest, score_request
     from emo_bench.system.devices import chosen_device
 
-    if (prompt is None) != (source_prompt is None):
-        raise UserError("CLIP direction needs both captions: give --prompt and --source-prompt")
-    captions = Captions(source_prompt, prompt) if prompt and source_prompt else None
+    if source_prompt and not prompt:
+        raise UserError("--source-prompt is the caption before the edit: give the caption after it too, with --prompt")
+    captions = Captions(source_prompt or "", prompt) if prompt else None
     if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
         raise UserError(f"fps is {fps:g}: give frames per second, {LEAST_FPS:g} to {MOST_FPS:g}")
     request = ScoreRequest(

@@ -102,7 +102,8 @@ def list_metrics(as_json: Json = False) -> None:
         print_json(found)
         return
     rows = [(*_described(state), state.missing or "ready", state.info.title if state.info else "") for state in found]
-    print_columns(("metric", "version", "better", "unit", "needs", "backend", "state", "title"), rows)
+    headers = ("metric", "version", "better", "unit", "needs", "backend", "state", "title")
+    print_columns(headers, rows, spare=("version", "needs", "unit", "backend"))
 
 
 @metrics.command("check", epilog=examples("metrics check psnr", "metrics check contrast.py:ContrastError"))

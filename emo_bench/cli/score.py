@@ -221,4 +221,5 @@ def _show(scored: "FrameScores") -> None:
         background = [record["background"]] if recoloured else []
         rows.append((metric, shown, record["unit"], record["direction"], frames, record["region"], *background, note))
     background = ["background"] if recoloured else []
-    print_columns(("metric", "score", "unit", "better", "frames", "region", *background, "backend"), rows)
+    headers = ("metric", "score", "unit", "better", "frames", "region", *background, "backend")
+    print_columns(headers, rows, spare=("better",))

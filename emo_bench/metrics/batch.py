@@ -25,7 +25,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Captions:
-    """The captions of an edit: of its source ("a photo of a man") and of its target ("a bronze statue of a man")."""
+    """The captions of an edit: of its source ("a photo of a man") and of its target ("a bronze statue of a man").
+
+    An empty source is none: metrics of the target alone need no source.
+    """
 
     source: str
     target: str

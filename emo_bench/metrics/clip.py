@@ -16,6 +16,8 @@ from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 # A difference of unit embeddings below this value is fp32 noise (measured: below 1e-6), not a direction.
 NO_DIRECTION = 1e-5
 PAIRS = "mean over neighbouring pairs"
+# The options that give the captions.
+OPTIONS = {"source": "--source-prompt", "target": "--prompt"}
 
 
 def _info(name: str, title: str, **others: Any) -> MetricInfo:
@@ -32,8 +34,9 @@ class _ClipMetric(Metric):
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
         lacking = missing_clip(settings.clip)
-        if lacking is None and cls.info.captions and settings.captions is None:
-            return "needs the captions of the edit: give --source-prompt and --prompt"
+        wanting = [OPTIONS[name] for name in cls.info.captions if not getattr(settings.captions, name, "")]
+        if lacking is None and wanting:
+            return f"needs the captions of the edit: give {' and '.join(wanting)}"
         return lacking
 
     @classmethod

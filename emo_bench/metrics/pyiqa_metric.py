@@ -114,7 +114,7 @@ def pyiqa_class(metric_id: str) -> type[PyiqaMetric]:
         raise UserError(f"metric {metric_id} needs package pyiqa; run: {INSTALL}")
     name = metric_id.removeprefix(PREFIX)
     if name not in known:
-        raise unknown_name("metric", metric_id, [f"{PREFIX}{one}" for one in known])
+        raise unknown_name("metric", metric_id, [f"{PREFIX}{one}" for one in known], see="pyiqa.list_models()")
     return _class(name)
 
 

@@ -74,7 +74,7 @@ def load_class(name: str, kind: Kind) -> type[Any]:
         return _finished(_attribute(module_from_file(file, kind.word), attribute, str(file), kind), name, kind)
     places = kind.places()
     if name not in places:
-        raise unknown_name(kind.word, name, places, kind.others)
+        raise unknown_name(kind.word, name, places, kind.others, f"emo-bench {kind.word}s list")
     module, _, attribute = places[name].partition(":")
     loaded = import_module(module, f"{kind.word} {name} cannot be imported from {module}")
     return _finished(_attribute(loaded, attribute, module, kind), name, kind)

@@ -326,11 +326,17 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
     elif own_matte and reference is not None:
         masks = mattes_of(reference)
     else:
-        raise UserError(
-            f"convention {convention.name} with background {convention.background} and region "
-            f"{convention.region} needs the person's masks: give --masks"
-        )
+        raise UserError(_masks_wanted(request, convention))
     return [frames, colours_of(reference) if own_matte and reference is not None else reference, masks]
+
+
+def _masks_wanted(request: ScoreRequest, convention: Convention) -> str:
+    """Say what needs masks, and how to give them."""
+    region = [f"--region {convention.region}"] * (convention.region != "full frame")
+    background = [f"--background {convention.background}"] * (convention.background != "as filmed")
+    cause = f"convention {convention.name}" if request.convention else " with ".join(region + background)
+    matte = convention.changes_reference_only * ", or reference pictures with an alpha channel"
+    return f"{cause} needs masks of the {'face' if convention.region == 'face' else 'person'} in the reference: give --masks{matte}"
 
 
 def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:

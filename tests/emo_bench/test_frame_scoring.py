@@ -70,6 +70,23 @@ def test_a_background_without_a_convention_cuts_both_sides(tmp_path: Path) -> No
     assert table.attrs["records"]["psnr"]["background"] == "white"
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"region": "face"}, "^--region face needs masks of the face in the reference: give --masks$"),
+        ({"background": "white"}, "^--background white needs masks of the person in the reference: give --masks$"),
+        (
+            {"convention": "insta-pytorch"},
+            "^convention insta-pytorch needs masks of the person .* or reference pictures with an alpha channel$",
+        ),
+    ],
+)
+def test_what_needs_masks_is_named_as_the_user_gave_it(tmp_path: Path, how: dict[str, str], message: str) -> None:
+    request = replace(request_of(tmp_path, metrics=("psnr",), **how), masks=None)
+    with pytest.raises(UserError, match=message):
+        score_request(request)
+
+
 def test_a_convention_that_needs_masks_says_so(tmp_path: Path) -> None:
     request = request_of(tmp_path, metrics=("psnr",), convention="pointavatar")
     with pytest.raises(UserError, match="--masks"):
@@ -134,7 +151,7 @@ def test_the_command_prints_a_table_and_exits_with_2_on_bad_input(tmp_path: Path
     result = CliRunner().invoke(app, [*arguments, "--metrics", "psnr,sd", "--out", str(tmp_path / "out")])
     assert result.exit_code == 0
     assert "psnr" in result.stdout and "scores_long.csv" in result.stdout
-    bad = CliRunner().invoke(app, [*arguments, "--prompt", "a statue"])
+    bad = CliRunner().invoke(app, [*arguments, "--source-prompt", "a man"])
     assert isinstance(bad.exception, UserError)
 
 

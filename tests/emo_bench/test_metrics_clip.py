@@ -420,6 +420,16 @@ def test_a_table_has_the_captions_in_its_records(tiny, video) -> None:
     require_comparable([table.attrs["records"]["clip_dv"] for table in (one, other)])
 
 
+def test_the_target_caption_alone_is_enough_for_clip_text(tiny, video) -> None:
+    both, target = (
+        score(*video, metrics=("clip_d", "clip_text"), settings=Settings(clip=str(tiny), captions=captions))
+        for captions in (CAPTIONS, Captions("", CAPTIONS.target))
+    )
+    np.testing.assert_array_equal(target["clip_text"], both["clip_text"])
+    assert target["clip_d"].isna().all() and both["clip_d"].notna().all()
+    assert target.attrs["records"]["clip_d"]["backend"]["detail"].endswith("give --source-prompt")
+
+
 def test_without_captions_only_their_metrics_are_left_out(tiny, video) -> None:
     table = score(*video, metrics=ALL, settings=Settings(clip=str(tiny)))
     assert table.columns[table.isna().all()].tolist() == ["clip_d", "clip_text"]

@@ -113,3 +113,42 @@ def test_an_unknown_name_lists_the_known_ones_and_the_closest() -> None:
     assert str(unknown_name("style", "zzz", iter(known), ", a file")) == (
         "there is no style 'zzz' (known: clay, bronze, a file)"
     )
+
+
+def test_of_many_known_names_only_the_first_are_listed_with_the_place_of_all() -> None:
+    known = [f"metric{i}" for i in range(100)]
+    assert str(unknown_name("metric", "metrc7", known, ", or a file", "emo-bench metrics list")) == (
+        f"there is no metric 'metrc7' (known: {', '.join(known[:8])}, 92 more, or a file); did you mean metric7? "
+        "all names: emo-bench metrics list"
+    )
+    assert str(unknown_name("metric", "?", known, see="a list")).endswith(", 92 more); all names: a list")
+
+
+@pytest.mark.parametrize("screen", [60, 80, 200])
+def test_a_table_fits_the_terminal_and_loses_no_word(
+    screen: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headers = ("metric", "needs", "state")
+    rows = [
+        ("lpips-vgg-mouth", "a reference", "needs asset lpips-vgg; run: emo-bench assets fetch " + "lpips-vgg " * 9)
+    ]
+    print_columns(headers, rows, spare=("needs",))
+    whole = capsys.readouterr().out
+    assert len(whole.splitlines()) == 2  # a pipe gets one line a row
+    monkeypatch.setenv("COLUMNS", str(screen))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_columns(headers, rows, spare=("needs",))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= screen
+    assert sorted(shown.split()) == sorted(whole.split())
+
+
+def test_a_table_that_is_too_wide_names_the_columns_that_it_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_columns(("a", "b", "c"), [("x" * 40, "y" * 40, "[red]z")], spare=("b",))
+    shown = capsys.readouterr().out
+    assert "x" * 40 in shown and "yy" not in shown and "[red]z" in shown
+    assert "too narrow for: b" in shown
