@@ -102,7 +102,10 @@ def span(low: float, high: float) -> str:
 
 def worth(n_effective: float) -> str:
     """A number of independent frames, rounded; empty if it is not known."""
-    return "" if math.isnan(n_effective) else f"{n_effective:.0f}"
+    if math.isnan(n_effective):
+        return ""
+    # An interval is withheld below 1.75: a rounded 2 would hide why.
+    return f"{n_effective:.1f}" if n_effective < 9.95 else f"{n_effective:.0f}"
 
 
 def bracket(interval: Interval) -> str:

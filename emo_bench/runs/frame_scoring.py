@@ -332,11 +332,12 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
 
 def _masks_wanted(request: ScoreRequest, convention: Convention) -> str:
     """Say what needs masks, and how to give them."""
-    region = [f"--region {convention.region}"] * (convention.region != "full frame")
-    background = [f"--background {convention.background}"] * (convention.background != "as filmed")
-    cause = f"convention {convention.name}" if request.convention else " with ".join(region + background)
+    options = [f"--region {convention.region}"] * (convention.region != "full frame")
+    options += [f"--background {convention.background}"] * (convention.background != "as filmed")
+    cause = f"convention {convention.name}" if request.convention else " with ".join(options)
     matte = convention.changes_reference_only * ", or reference pictures with an alpha channel"
-    return f"{cause} needs masks of the {'face' if convention.region == 'face' else 'person'} in the reference: give --masks{matte}"
+    whose = "face" if convention.region == "face" else "person"
+    return f"{cause} needs masks of the {whose} in the reference: give --masks{matte}"
 
 
 def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
@@ -379,10 +380,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
 
 
 def _require_size(run: Path, size: int) -> None:
-    """Check the size of the rendered frames.
-
-    The reference is resized to the size in run.json, and a damaged run.json may name any size.
-    """
+    """Check the size of the rendered frames: a damaged run.json may name any size."""
     for frame in read_lossless(run / RENDER, [0]):
         height, width = frame.shape[:2]
         if (width, height) != (size, size):

@@ -77,6 +77,7 @@ def uncertainty(values: NDArray[np.float64]) -> tuple[str, MeanError | None]:
         return "", None
     error = mean_error(values)
     if error.n_effective < FEWEST_EFFECTIVE:
-        reason = f"the {n} frames are so similar that they are worth fewer than {FEWEST_EFFECTIVE} independent ones"
+        worth = f"the {n} frames are worth fewer than {FEWEST_EFFECTIVE} independent ones"
+        reason = f"the scores of neighbouring frames are so similar that {worth}"
         return reason, error
     return "", error

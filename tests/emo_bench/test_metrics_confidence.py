@@ -121,7 +121,7 @@ def test_undefined_frames_are_left_out_and_counted() -> None:
         ([3.0], 3.0, "1 frames have a score, and an interval needs at least 12"),
         ([np.nan, *[2.0] * 11], 2.0, "11 frames have a score, and an interval needs at least 12"),
         ([np.inf, *[30.0] * 99], np.inf, "a score is infinite"),
-        (WALK, WALK.mean(), "the 75 frames are so similar that they are worth fewer than 1.75"),
+        (WALK, WALK.mean(), "the scores of neighbouring frames are so similar that the 75 frames are worth fewer"),
     ],
 )
 def test_an_interval_that_the_frames_cannot_give_is_withheld_with_its_reason(

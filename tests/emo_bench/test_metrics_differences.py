@@ -65,7 +65,7 @@ def test_the_interval_is_that_of_the_mean_of_the_differences() -> None:
 @pytest.mark.parametrize(
     ("gap", "why"),
     [
-        (np.random.default_rng(1).normal(size=75).cumsum(), "the 75 frames are so similar"),
+        (np.random.default_rng(1).normal(size=75).cumsum(), "the scores of neighbouring frames are so similar"),
         (
             1 + 0.01 * np.random.default_rng(1).normal(size=6),
             "6 frames have a score, and an interval needs at least 12",

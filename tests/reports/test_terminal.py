@@ -20,6 +20,7 @@ from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import find_runs
 from emo_bench.runs.manifest import write_manifest
+from reports.numbers import worth
 from reports.pages.terminal import BARS, print_tables, run_record, show_run, sparkline
 from reports.tables import read_groups
 
@@ -61,9 +62,14 @@ def test_numbers_are_whole_on_a_narrow_terminal(runs_dir: Path) -> None:
 
 
 def numbers_of_scores(text: str) -> list[list[str]]:
-    """The mean, the interval and the trivial method's mean of each metric, as printed; without the number of frames."""
+    """The mean, the interval and the trivial mean of each metric, as printed; without the numbers of frames."""
     lines = [line for line in text.splitlines() if re.search(r"^│ (PSNR|SSIM|SD)\b", line)]
-    return [re.findall(r"\d+\.\d+", line) for line in lines]
+    return [re.findall(r"\d+\.\d\d+", line) for line in lines]
+
+
+def test_the_worth_of_frames_without_an_interval_is_not_rounded_to_two() -> None:
+    shown_worths = [worth(n) for n in (1.53, 1.749, 1.75, 2.6, 9.94, 9.96, 41.2, float("nan"))]
+    assert shown_worths == ["1.5", "1.7", "1.8", "2.6", "9.9", "10", "41", ""]
 
 
 def test_an_unfinished_run(runs_dir: Path, tmp_path: Path) -> None:
