@@ -41,6 +41,7 @@ class Convention:
         size_px: the width to which both are resized, or None to keep their size.
         resize_filter: "area" or "bilinear" (OpenCV's).
         region: the part of the frame that is scored.
+        reads_colours_alone: the alpha of frames and reference is not read; else transparent parts are put on black.
         backends: the backend of the source's code, by metric id; another backend is noted with the scores.
         stands_for: what the source's code computes where this toolkit scores something related, by metric id.
     """
@@ -54,6 +55,7 @@ class Convention:
     size_px: int | None = None
     resize_filter: Literal["area", "bilinear"] = "area"
     region: str = "full frame"
+    reads_colours_alone: bool = False
     backends: Mapping[str, str] = field(default_factory=dict)
     stands_for: Mapping[str, str] = field(default_factory=dict)
 
@@ -140,9 +142,10 @@ CONVENTIONS: tuple[Convention, ...] = (
             "train.py gives it a frame without a batch: the value is the mean of the channels' PSNR (psnr-channels).",
             "SSIM pads the frame with black and averages its border too.",
             "LPIPS with VGG16 is fed [0, 1] instead of [-1, 1].",
-            "Both pictures are scored as they are.",
+            "Both pictures are scored as they are; of a transparent picture it reads the colours alone.",
         ),
         ("psnr", "psnr-channels", "ssim-padded", "lpips-vgg-01"),
+        reads_colours_alone=True,
     ),
     Convention(
         "gaussianavatars-train",

@@ -33,7 +33,7 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.video.frame_source import FrameSource, in_batches, is_on_black, match, open_frames
 from emo_bench.video.lossless import read_lossless
 from emo_bench.video.masks import open_masks
-from emo_bench.video.mattes import colours_of, has_matte, mattes_of
+from emo_bench.video.mattes import colours_of, has_matte, mattes_of, without_alpha
 
 if TYPE_CHECKING:
     import pandas
@@ -314,12 +314,13 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
         return run_sources(request.frames, convention)
     frames = open_frames(request.frames)
     reference = None if request.reference is None else match(open_frames(request.reference), frames)
+    if convention.reads_colours_alone or convention.changes_reference_only:
+        # As the code of these projects does, which reads three channels.
+        frames = without_alpha(frames)
+    if convention.reads_colours_alone and reference is not None:
+        reference = without_alpha(reference)
     if not convention.needs_masks:
         return [frames, reference, None]
-    if convention.changes_reference_only and has_matte(frames):
-        # As the code of these projects does, which reads three channels.
-        frames = colours_of(frames)
-        frames.notes.append(f"the alpha of {frames.title} is not used: the code scores the colours alone")
     own_matte = convention.changes_reference_only and reference is not None and has_matte(reference)
     if request.masks is not None:
         masks = match(open_masks(request.masks, request.mask_labels, soft=convention.blends), frames)

@@ -21,6 +21,15 @@ def colours_of(source: FrameSource) -> FrameSource:
     return replace(source, open=lambda: (layers.colour for layers in _layers(source)))
 
 
+def without_alpha(source: FrameSource) -> FrameSource:
+    """Return the pictures' stored colours with a note if they have an alpha; else the source itself."""
+    if not has_matte(source):
+        return source
+    colours = colours_of(source)
+    colours.notes.append(f"the alpha of {source.title} is not used: the code scores the colours alone")
+    return colours
+
+
 def mattes_of(source: FrameSource) -> FrameSource:
     """Return the pictures' alpha as frames ``[H, W, 3]`` uint8 with equal channels; opaque pictures have 255."""
 

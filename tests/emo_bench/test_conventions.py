@@ -231,6 +231,17 @@ def test_3dgs_scores_the_pictures_as_they_are(folders: dict[str, Path]) -> None:
     np.testing.assert_allclose(table["ssim-padded"], each(lambda x, y, _: padded_ssim(x / 255, y / 255)), atol=1e-5)
 
 
+def test_3dgs_reads_the_colours_of_transparent_pictures_alone(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Its metrics.py takes the first three channels of both pictures."""
+    opaque = scored(folders, "3dgs", ("psnr",))
+    for side, pictures in (("frames", FRAMES), ("reference", REFERENCE)):
+        rgba = folder_of(tmp_path / f"{side}-rgba", np.concatenate([pictures, MASKS[..., None]], axis=-1))
+        transparent = scored({**folders, side: rgba}, "3dgs", ("psnr",))
+        np.testing.assert_array_equal(transparent["psnr"], opaque["psnr"])
+        assert any("is not used" in note for note in transparent.attrs["notes"])
+        assert transparent.attrs["records"]["psnr"]["background"] == "as filmed"
+
+
 def test_insta_pytorch_blends_an_rgba_reference_by_its_own_alpha(folders: dict[str, Path], tmp_path: Path) -> None:
     rgba = folder_of(tmp_path / "rgba", np.concatenate([REFERENCE, MASKS[..., None]], axis=-1))
     expected = each(lambda x, y, m: psnr_of(x / 255, over_white(y / 255, m / 255)))
