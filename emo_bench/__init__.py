@@ -9,7 +9,9 @@ from emo_bench.system.threads import bound_spinning
 if TYPE_CHECKING:
     from emo_bench.api.calls import edit, file_frames, load_run, report, run, score
     from emo_bench.api.results import FrameScores, Report, RunResult
+    from emo_bench.api.verifying import verify
     from emo_bench.runs.finished import FinishedRun
+    from emo_bench.runs.verification import Verified
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,12 +19,14 @@ __all__ = [
     "FrameScores",
     "Report",
     "RunResult",
+    "Verified",
     "edit",
     "file_frames",
     "load_run",
     "report",
     "run",
     "score",
+    "verify",
 ]
 
 # The setting is here because every process of ours imports this package before it loads torch.
@@ -34,6 +38,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     submod_attrs={
         "api.calls": ["edit", "file_frames", "load_run", "report", "run", "score"],
         "api.results": ["FrameScores", "Report", "RunResult"],
+        "api.verifying": ["verify"],
         "runs.finished": ["FinishedRun"],
+        "runs.verification": ["Verified"],
     },
 )

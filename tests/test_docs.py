@@ -63,7 +63,7 @@ def test_the_examples_of_the_python_page_run(
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
     called = set(re.findall(r"emo_bench\.(\w+)\(", "".join(blocks)))
-    assert called == {"run", "edit", "score", "file_frames", "load_run", "report"}
+    assert called == {"run", "edit", "score", "file_frames", "load_run", "report", "verify"}
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks:

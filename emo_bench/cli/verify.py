@@ -65,7 +65,7 @@ def verify(
     folders = find_runs(all_runs(runs, "verifying every run"))
     with status.log_on_stderr():
         verified = [verify_run(folder, how) for folder in folders]
-    failed = any(run.count("differs") or (strict and run.count("n/a")) for run in verified)
+    failed = any(not run.holds or (strict and run.count("n/a")) for run in verified)
     if as_json:
         print_json({"holds": not failed, "runs": verified})
     else:
@@ -76,19 +76,13 @@ def verify(
 
 def _tolerances(given: list[str]) -> dict[str, float]:
     """Return the allowed difference by metric id."""
-    from emo_bench.metrics.registry import metric_class
+    from emo_bench.runs.verification import allowed_differences
 
-    found = {}
-    for text in given:
-        metric, _, value = text.rpartition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = -1.0
-        if not metric or not 0 <= number < float("inf"):
+    parts = [text.rpartition("=") for text in given]
+    for text, (metric, _, _) in zip(given, parts, strict=True):
+        if not metric:
             raise typer.BadParameter(f"{text}: give METRIC=VALUE, as in psnr=0.001", param_hint="--tolerance")
-        found[metric_class(metric).info.id] = number
-    return found
+    return allowed_differences({metric: value for metric, _, value in parts})
 
 
 def _show(verified: "list[Verified]") -> None:

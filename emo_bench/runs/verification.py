@@ -11,7 +11,7 @@ import numpy as np
 
 from emo_bench.errors import MethodError, UserError
 from emo_bench.files import file_sha256
-from emo_bench.metrics.registry import scored_class
+from emo_bench.metrics.registry import metric_class, scored_class
 from emo_bench.runs.checksums import NO_CHECKSUMS, SCORES, SEAL, other_base, recorded, require_seal
 from emo_bench.runs.finished import EDITS, read_scores
 from emo_bench.runs.machine import describe_machine
@@ -62,6 +62,11 @@ class Verified:
         """Return the number of checks with this state."""
         return sum(check.state == state for check in self.checks)
 
+    @property
+    def holds(self) -> bool:
+        """Whether nothing differs; checks that are ``n/a`` do not count."""
+        return not self.count("differs")
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -80,6 +85,27 @@ class Verification:
     device: str | None = None
     tolerance: Mapping[str, float] = field(default_factory=dict)
     trust: bool = False
+
+
+def allowed_differences(given: Mapping[str, object]) -> dict[str, float]:
+    """Return the allowed difference of a score by metric id.
+
+    Args:
+        given: numbers, or their text, by the name of a metric.
+
+    Raises:
+        UserError: a metric is unknown, or a value is not a finite number of at least 0.
+    """
+    found = {}
+    for metric, value in given.items():
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < float("inf"):
+            raise UserError(f"tolerance of {metric}: give a number of at least 0, as in psnr=0.001, not {value}")
+        found[metric_class(metric).info.id] = number
+    return found
 
 
 def verify(folder: Path, how: Verification) -> Verified:

@@ -172,3 +172,23 @@ def test_dir_lists_the_public_names(name: str) -> None:
 
 def test_the_result_of_a_run_is_a_finished_run(make: Make) -> None:
     assert isinstance(make(), FinishedRun)
+
+
+def test_verify_says_what_differs_and_its_mistakes_are_one_line(make: Make, tmp_path: Path) -> None:
+    made = make()
+    assert emo_bench.verify(made.path).holds
+    scores = made.path / "frames.parquet"
+    scores.write_bytes(scores.read_bytes() + b"\0")
+    changed = emo_bench.verify(os.path.relpath(made.path), checksums_only=True)
+    assert not changed.holds
+    assert [check.what for check in changed.checks if check.state == "differs"] == ["frames.parquet"]
+    for arguments, words in (
+        ({"run": tmp_path}, "is no run: give the folder that holds run.json"),
+        ({"run": made.path, "render": True, "checksums_only": True}, "exclude each other"),
+        ({"run": made.path, "tolerance": {"psnr": -1}}, "tolerance of psnr: give a number of at least 0"),
+        ({"run": made.path, "tolerance": {"no-metric": 1}}, "no-metric"),
+        ({"run": made.path, "device": "tpu"}, "there is no device 'tpu'"),
+    ):
+        with pytest.raises(UserError, match=words) as raised:
+            emo_bench.verify(**arguments)  # type: ignore[arg-type]
+        assert "\n" not in str(raised.value)
