@@ -194,7 +194,7 @@ class Scorer:
         if reference is None:
             wanting = [c.info.id for c in self._columns if c.info.needs_reference]
             if wanting:
-                raise UserError(f"{', '.join(wanting)} need reference frames: give --reference")
+                raise UserError(f"give --reference: frames of a reference are needed for {', '.join(wanting)}")
         elif reference.dtype != np.uint8 or reference.shape != frames.shape:
             raise UserError(
                 f"reference must be uint8 {list(frames.shape)} like the frames, "

@@ -72,7 +72,7 @@ def uncertainty(values: NDArray[np.float64]) -> tuple[str, MeanError | None]:
     if not np.isfinite(values).all():
         return "a score is infinite", None
     if n < FEWEST_FRAMES:
-        return f"{n} frames have a score, and an interval needs at least {FEWEST_FRAMES}", None
+        return f"frames with a score: {n}; an interval needs at least {FEWEST_FRAMES}", None
     if float(np.ptp(values)) <= ROUNDING * float(np.abs(values).max()):
         return "", None
     error = mean_error(values)

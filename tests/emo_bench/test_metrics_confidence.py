@@ -117,9 +117,9 @@ def test_undefined_frames_are_left_out_and_counted() -> None:
 @pytest.mark.parametrize(
     ("scores", "mean", "why"),
     [
-        ([], np.nan, "0 frames have a score, and an interval needs at least 12"),
-        ([3.0], 3.0, "1 frames have a score, and an interval needs at least 12"),
-        ([np.nan, *[2.0] * 11], 2.0, "11 frames have a score, and an interval needs at least 12"),
+        ([], np.nan, "frames with a score: 0; an interval needs at least 12"),
+        ([3.0], 3.0, "frames with a score: 1; an interval needs at least 12"),
+        ([np.nan, *[2.0] * 11], 2.0, "frames with a score: 11; an interval needs at least 12"),
         ([np.inf, *[30.0] * 99], np.inf, "a score is infinite"),
         (WALK, WALK.mean(), "the scores of neighbouring frames are so similar that the 75 frames are worth fewer"),
     ],

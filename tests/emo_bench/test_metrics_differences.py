@@ -66,10 +66,7 @@ def test_the_interval_is_that_of_the_mean_of_the_differences() -> None:
     ("gap", "why"),
     [
         (np.random.default_rng(1).normal(size=75).cumsum(), "the scores of neighbouring frames are so similar"),
-        (
-            1 + 0.01 * np.random.default_rng(1).normal(size=6),
-            "6 frames have a score, and an interval needs at least 12",
-        ),
+        (1 + 0.01 * np.random.default_rng(1).normal(size=6), "frames with a score: 6; an interval needs at least 12"),
     ],
 )
 def test_a_withheld_interval_has_no_verdict(gap: np.ndarray, why: str) -> None:

@@ -67,7 +67,7 @@ def test_a_degraded_video_scores_worse_in_the_stated_direction(video) -> None:
     [
         (np.zeros((2, 16, 16, 3)), np.zeros((2, 16, 16, 3), np.uint8), "must be uint8"),
         (np.zeros((2, 16, 16), np.uint8), None, "must be uint8"),
-        (np.zeros((2, 16, 16, 3), np.uint8), None, "need reference frames"),
+        (np.zeros((2, 16, 16, 3), np.uint8), None, "frames of a reference are needed for"),
         (np.zeros((2, 16, 16, 3), np.uint8), np.zeros((1, 16, 16, 3), np.uint8), "1 reference frames"),
         (np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 8, 3), np.uint8), "like the frames"),
     ],

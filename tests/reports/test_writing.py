@@ -82,7 +82,7 @@ def test_identical_frames_do_not_hide_in_a_mean(runs_dir: Path, tmp_path: Path) 
     text = write_report(find_runs([copied]), tmp_path).read_text()
     rest = scores["psnr"].iloc[2:].mean()
     assert f"**∞** (2 frames identical; the others {rest:.2f} no interval)" in text
-    few = "10 frames have a score, and an interval needs at least 12"
+    few = "frames with a score: 10; an interval needs at least 12"
     assert f"Actor dot, Mean frame: no interval for PSNR, because {few}." in text
     row = pandas.read_csv(tmp_path / "report.csv").query("n_infinite == 2").iloc[0]
     assert row["mean"] == np.inf
