@@ -91,7 +91,7 @@ def test_the_flow_of_the_warping_error_is_compared() -> None:
 def test_identity_by_other_landmarks_is_compared() -> None:
     class Finder:
         def __init__(self, name: str) -> None:
-            self.backend = Backend(name, "0" * 64)
+            self.backend, self.keeping = Backend(name, "0" * 64), None
 
     class Embedder:
         backend = Backend("embedder")
