@@ -36,6 +36,9 @@ UNET: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
     "cross_attention_dim": TEXT_WIDTH,
+    # The text as a whole shifts every block as the noise level does, besides attention to its words.
+    "addition_embed_type": "text",
+    "addition_embed_type_num_heads": 4,
     # diffusers takes this for the number of heads.
     "attention_head_dim": (1, 2, 3),
     # Sixteen channels in the smallest group: see `linear_start`.

@@ -115,7 +115,7 @@ def test_a_controlnet_starts_without_effect_learns_and_is_loaded_by_diffusers(ba
     assert all(torch.equal(value, before[name]) for name, value in made.unet.state_dict().items())
     training.averaged().save_pretrained(tmp_path)
     loaded = diffusers.ControlNetModel.from_pretrained(tmp_path)
-    assert loaded.config.conditioning_embedding_out_channels == controlnet.HINT_CHANNELS
+    assert tuple(loaded.config.conditioning_embedding_out_channels) == controlnet.HINT_CHANNELS
     assert torch.equal(loaded.conv_in.weight, training.averaged().conv_in.weight)
 
 
