@@ -46,7 +46,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be repeated")
     parser.add_argument("--from", dest="start", type=Path, help="start from the weights in this folder of a pipeline")
-    parser.add_argument("--keep-vae", action="store_true", help="take the autoencoder of --from as it is")
+    parser.add_argument("--vae", type=Path, help="folder of an AutoencoderKL that is taken as it is: none is trained")
     parser.add_argument("--weights", type=Path, help="folder of the pipeline; default: OUT/portraits-diffusion")
     parser.add_argument("--people", type=int, default=plan.people, help="people in the bank, about 30 pictures each")
     parser.add_argument("--vae-steps", type=int, default=vae.steps)
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> None:
     require_diffusers()
     device, stages = chosen_device(given.device), given.stage or STAGES
-    if given.keep_vae and given.start is None:
-        raise UserError("--keep-vae takes the autoencoder of --from: give that folder")
+    if given.vae is not None and not (given.vae / "config.json").is_file():
+        raise UserError(f"{given.vae} is not the folder of an autoencoder: config.json is missing")
     start = load_networks(given.start) if given.start else None
     if "bank" in stages:
         make_bank(given.out / "bank", EditPlan(given.people, seed=given.seed))
@@ -88,8 +88,8 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _vae(given: argparse.Namespace, bank: Bank, device: str, start: tuple[Any, Networks] | None, train: bool) -> Any:
-    if given.keep_vae and start is not None:
-        return start[0].to(device).eval()
+    if given.vae is not None:
+        return load_vae(given.vae).to(device)
     config = AutoencoderConfig(steps=given.vae_steps, batch=given.vae_batch, seed=given.seed)
     folder = given.out / "vae"
     if train:

@@ -58,7 +58,8 @@ def test_the_command_makes_a_folder_goes_on_and_starts_from_a_folder(
     assert changed
     # Another folder that starts from these weights; the learning rate of its only step is too small to be seen.
     other = ["--out", str(tmp_path / "other"), *little, "--steps", "1", "--learning-rate", "1e-12"]
-    start = ["--from", str(out / "portraits-diffusion"), "--keep-vae"]
+    weights = out / "portraits-diffusion"
+    start = ["--from", str(weights), "--vae", str(weights / "vae")]
     assert command.main([*other, *start]) == 0
     third_vae, third = load_networks(tmp_path / "other" / "portraits-diffusion")
     assert not (tmp_path / "other" / "vae").exists()
@@ -70,7 +71,7 @@ def test_the_command_makes_a_folder_goes_on_and_starts_from_a_folder(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--keep-vae"], "--keep-vae takes the autoencoder of --from"),
+        (["--vae", "nowhere"], "nowhere is not the folder of an autoencoder"),
         (["--from", "nowhere"], "nowhere is not the folder of a pipeline"),
         (["--stage", "vae"], "no finished shard"),
     ],
