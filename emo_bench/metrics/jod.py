@@ -22,7 +22,7 @@ from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.system.root_logger import root_logger_kept
 
 DISPLAY = "standard_4k"
-# Of cvvdp 0.5.7, vvdp_data/cvvdp_parameters.json: JOD = 10 - A Q^EXPONENT, linear below Q = LINEAR_BELOW, and the
+# From cvvdp 0.5.7, vvdp_data/cvvdp_parameters.json: JOD = 10 - A Q^EXPONENT, linear below Q = LINEAR_BELOW, and the
 # exponent of the mean over frames. `missing` refuses a release with other values.
 A, EXPONENT, OVER_FRAMES = 0.0439569391310215, 0.9302042722702026, 2.0
 LINEAR_BELOW = 0.1

@@ -1,4 +1,4 @@
-"""Checksums of a run: of each file that a stage wrote, and of run.json itself. A changed file is never used silently.
+"""Checksums of each file that a stage of a run wrote, and of run.json itself. A changed file is never used silently.
 
 They find accidents and careless changes. Somebody who computes the checksums anew is found only by
 ``emo-bench verify``, which scores and renders again.

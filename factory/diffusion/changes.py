@@ -38,7 +38,7 @@ WALLS: dict[str, Colour] = {
 }  # fmt: skip
 LAMPS: dict[str, Colour] = {"warm": (1.2, 0.94, 0.62), "cold": (0.72, 0.95, 1.3), "dim": (0.36, 0.36, 0.38)}
 SIDES = {"left": -1.0, "right": 1.0}
-# Of skin that photographs show as light.
+# Factors on the colours of skin whose photographs are light.
 SKINS: dict[str, Colour] = {"light": (1.0, 1.0, 1.0), "medium": MEDIUM_SKIN, "dark": (0.27, 0.18, 0.125)}
 BEARDS = {"full beard": 0.5, "moustache": 0.2, "goatee": 0.15, "stubble": 0.15}
 CUTS: dict[str, tuple[str, ...]] = {

@@ -31,7 +31,7 @@ from factory.diffusion.tokenizer import encode
 
 NAME = "portraits-diffusion: controlnet"
 HINT_CHANNELS = (16, 32, 64)
-"""Of the convolutions that bring the edges from pixels to latents: two of them halve the side."""
+"""The convolutions that bring the edges from pixels to latents: two of them halve the side."""
 EDGES = (40, 120)
 WARM_UP_STEPS = 100
 

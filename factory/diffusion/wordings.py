@@ -125,7 +125,7 @@ def instruction(kind: str, value: str, sex: str, rng: np.random.Generator, held_
 
     Args:
         kind, value: the change, in the words of `changes`; kind "style" has a style's name, kind "none" no value.
-        sex: of the person, "female" or "male".
+        sex: "female" or "male", as the supply labels the person.
         rng: draws the wording.
         held_out: whether to use the wordings that no training example has.
     """
