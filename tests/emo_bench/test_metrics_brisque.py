@@ -60,8 +60,9 @@ def test_official_values_with_the_difference_stated(name: str) -> None:
     assert official("brisque")[name] - ours == pytest.approx(OFFICIAL_MINUS_OURS[name], abs=2e-3)
 
 
-@pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee"])
-def test_pyiqa_gives_the_same_with_the_same_model(picture: str) -> None:
+# Flat areas, such as the black of the astronaut, are rounding noise in pyiqa: in float64 it is 0.009 off there too.
+@pytest.mark.parametrize(("picture", "within"), [("astronaut", 2e-2), ("chelsea", 5e-3), ("coffee", 5e-3)])
+def test_pyiqa_gives_the_same_with_the_same_model(picture: str, within: float) -> None:
     arch = pytest.importorskip("pyiqa.archs.brisque_arch")
     import torch
 
@@ -74,8 +75,7 @@ def test_pyiqa_gives_the_same_with_the_same_model(picture: str) -> None:
         gamma=model.gamma,
         rho=model.rho,
     )
-    # Flat areas, such as the black of the astronaut, are rounding noise there: in float64 pyiqa is 0.009 off too.
-    assert BRISQUE().score(image[None], None)[0] == pytest.approx(float(theirs), abs=2e-2)
+    assert BRISQUE().score(image[None], None)[0] == pytest.approx(float(theirs), abs=within)
 
 
 def test_model_is_the_one_of_the_release() -> None:
