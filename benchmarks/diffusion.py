@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,18 @@ from factory.diffusion.autoencoder import as_tensor, encoded
 from factory.diffusion.networks import SIDE, SIZE_PX, TEXT_WIDTH, new_scheduler, new_unet, new_vae
 from factory.diffusion.tokenizer import CONTEXT
 
-WIDTHS = (
-    ((64, 128, 192), (1, 2, 3)),
-    ((64, 128, 192), (2, 4, 6)),
-    ((48, 96, 160), (1, 3, 5)),
-    ((32, 96, 160), (1, 3, 5)),
+THREE = {
+    "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
+    "up_block_types": (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
+}
+SHAPES: tuple[dict[str, Any], ...] = (
+    {},
+    {"block_out_channels": (32, 64, 128, 192), "attention_head_dim": (1, 2, 2, 3)},
+    {"block_out_channels": (32, 96, 160, 256), "attention_head_dim": (1, 2, 2, 4)},
+    {"block_out_channels": (32, 128, 192), "attention_head_dim": (1, 2, 3), **THREE},
+    {"block_out_channels": (64, 128, 192), "attention_head_dim": (1, 2, 3), **THREE},
 )
+"""Other UNets than that of `networks.UNET`, which is the first one."""
 CROPS, CROP_PX, EXAMPLES, STEPS = 8, 64, 16, 20
 
 
@@ -52,11 +59,11 @@ def autoencoder() -> None:
 
 
 def editor() -> None:
-    """Print the speeds of UNets of some widths and heads."""
+    """Print the speeds of UNets of some shapes."""
     noisy, words = torch.randn(EXAMPLES, 8, SIDE, SIDE), torch.randn(EXAMPLES, CONTEXT, TEXT_WIDTH)
     levels = torch.randint(0, 1000, (EXAMPLES,))
-    for widths, heads in WIDTHS:
-        unet = new_unet(block_out_channels=widths, attention_head_dim=heads)
+    for shape in SHAPES:
+        unet = new_unet(**shape)
 
         def step(unet: torch.nn.Module = unet) -> None:
             with mixed_precision("cpu", True):
@@ -64,7 +71,8 @@ def editor() -> None:
             made.float().square().mean().backward()
 
         size = sum(one.numel() for one in unet.parameters()) / 1e6
-        print(f"UNet {widths}, heads {heads}, {size:.1f} M: training {per_second(step, EXAMPLES):.1f}/s")
+        widths = unet.config.block_out_channels
+        print(f"UNet {widths}, {size:.1f} M: training {per_second(step, EXAMPLES):.1f}/s")
 
 
 @torch.no_grad()

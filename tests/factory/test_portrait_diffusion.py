@@ -26,7 +26,7 @@ from factory.diffusion.wordings import training_texts  # noqa: E402
 
 SMALL_VAE: dict[str, Any] = {"block_out_channels": (8, 8, 16), "norm_num_groups": 1, "sample_size": 32}
 SMALL_UNET: dict[str, Any] = {
-    "block_out_channels": (16, 16, 32), "attention_head_dim": (1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
+    "block_out_channels": (16, 16, 32, 32), "attention_head_dim": (1, 1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
 }  # fmt: skip
 MOST_BYTES = 45_000_000
 

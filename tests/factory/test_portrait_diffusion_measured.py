@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="the text encoder is one of transform
 from factory.diffusion import controlnet, editor, measure, networks
 
 SMALL_UNET: dict[str, Any] = {
-    "block_out_channels": (16, 16, 32), "attention_head_dim": (1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
+    "block_out_channels": (16, 16, 32, 32), "attention_head_dim": (1, 1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
 }  # fmt: skip
 
 
