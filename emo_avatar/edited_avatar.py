@@ -38,6 +38,7 @@ from emo_bench.video.sheets import save_sheet
 
 ENCODE_BATCH = 8
 SHEET_FRAMES = 8
+SHOWN_SETTINGS = ("steps", "text_scale", "image_scale", "size_px")
 
 log = logging.getLogger("emo_bench")
 
@@ -96,6 +97,8 @@ class EditedAvatar(Method):
         """Edit one frame, then train the skip connections towards it; the log gives the time of each part."""
         folder, device = self.workspace.folder, self.workspace.device
         clock = _Clock()
+        for line in self._told():
+            log.info("%s", line)
         train = evenly_spaced(train, self.base.config.max_train_frames).tolist()
         base, poses = self.base.fitted()
         reference_frame, others = self._choose_frames(train)
@@ -219,14 +222,28 @@ class EditedAvatar(Method):
         self._avatar = avatar.eval()
 
     def describe(self) -> dict[str, object]:
-        """Describe the edit's configuration, and the SHA-256 of the avatar, of CLIP and of a reference file."""
+        """Describe the edit's configuration, and the SHA-256 of the avatar, CLIP, the editor and a reference file."""
         hashes = {"avatar": sha256_of(self.base.workspace.folder / CHECKPOINT)}
         if self._clip is not None:
             hashes[f"clip {self._clip.name}"] = self._clip.sha256
         picture = self.style.editor_settings.get("image")
         if picture is not None:
             hashes["reference picture"] = sha256_of(Path(picture))
-        return {"config": self.config.model_dump(mode="json"), "assets": hashes}
+        hashes |= {f"editor {name}": sha256 for name, sha256 in self._editor.weights().items()}
+        config = self.config.model_dump(mode="json")
+        # Edits by editors without weights keep the identity that they had before there was this entry.
+        if resolved := self._editor.resolved():
+            config["editor"] = resolved
+        return {"config": config, "assets": hashes, "flags": self._told()}
+
+    def _told(self) -> list[str]:
+        """Return a sentence on the weights of the editor, for the log and the report; none if it has no weights."""
+        settings = self._editor.resolved()
+        numbers = ", ".join(f"{key} {settings[key]:g}" for key in SHOWN_SETTINGS if key in settings)
+        return [
+            f"editor {self.style.editor} edits with the weights {name} (SHA-256 {sha256[:12]}; {numbers})"
+            for name, sha256 in self._editor.weights().items()
+        ]
 
 
 class _Clock:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench import assets, paths
+from emo_bench.assets.checksums import digest
 from emo_bench.errors import UserError
 
 # A pipeline needs all of these arguments to edit a picture by an instruction and with a seed.
 NEEDED = ("prompt", "image", "generator")
+# Files of a pipeline's folder that decide what it paints.
+CONTENT = ("model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors", "*/*.bin")
 CLOSEST_COUNT = 3
 
 
@@ -81,10 +84,23 @@ def refused_setting(pipeline: type, arguments: Mapping[str, str], chosen: frozen
 
 
 def pipeline_folder(model: str) -> Path | None:
-    """Return the folder of a diffusers pipeline: a path, or a name in the asset folders; None if it is not here."""
+    """Return the folder of a diffusers pipeline, or None if it is not here.
+
+    Args:
+        model: a path, or a name in the asset folders, or the name of an asset that comes with the toolkit.
+    """
     places = [Path(model).expanduser(), *(folder / model for folder in paths.asset_folders())]
     places.append(paths.home() / "assets" / model)
-    return next((place for place in places if (place / "model_index.json").is_file()), None)
+    found = next((place for place in places if (place / "model_index.json").is_file()), None)
+    if found is None and any(asset.name == model and asset.bundled for asset in assets.list_assets()):
+        bundled = assets.locate(model)
+        return bundled.path if bundled else None
+    return found
+
+
+def pipeline_sha256(folder: Path) -> str:
+    """Return the SHA-256 of a pipeline's configuration and weights, as ``assets list`` has that of a folder."""
+    return digest(folder, CONTENT)
 
 
 def folder_remedy(model: str) -> str:

@@ -1,7 +1,8 @@
 """Editors of one picture: they turn a frame into the reference picture of an edit.
 
 ``styletransfer`` works offline. ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a folder on this
-machine. ``file`` takes a picture that the user made. No editor downloads anything.
+machine; the second has a small one that comes with the toolkit. ``file`` takes a picture that the user made. No editor
+downloads anything.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from emo_bench.methods.diffusion_pipelines import (
     folder_remedy,
     load_pipeline,
     pipeline_folder,
+    pipeline_sha256,
     refused_setting,
     taken_arguments,
 )
+from emo_bench.methods.pix2pix_models import INSTRUCT_PIX2PIX, missing_model, model_settings
 from emo_bench.pictures.reading import read_picture
 from emo_bench.untrusted.schema import first_problem
 
 Picture = np.ndarray
 # Smallest and largest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
 UPDATE_NOISE = (0.02, 0.98)
-INSTRUCT_PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
 # For each setting, the argument of a pipeline's __call__ that gets its value.
 ARGUMENTS = {"steps": "num_inference_steps", "text_scale": "guidance_scale", "image_scale": "image_guidance_scale"}
 
@@ -55,6 +57,14 @@ class ReferenceEditor(ABC):
     def __init__(self, settings: Any, device: str) -> None:
         self.settings = settings
         self.device = device
+
+    def weights(self) -> dict[str, str]:
+        """Return the SHA-256 of the weights that the user can exchange, by name; empty for an editor without such."""
+        return {}
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the settings with which these weights edit, as plain JSON without paths; empty without weights."""
+        return {}
 
     @abstractmethod
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
@@ -158,14 +168,23 @@ class DiffusersSettings(EditorSettings):
     size_px: int = Field(512, ge=8)
 
 
-class InstructPix2PixSettings(DiffusersSettings):
-    """Settings of ``instruct-pix2pix``; the default steps and scales are those of InstructPix2Pix."""
+class InstructPix2PixSettings(EditorSettings):
+    """Settings of ``instruct-pix2pix``, as of ``diffusers``; all may be left out.
 
-    model: str = "instruct-pix2pix"
+    Without ``model``, InstructPix2Pix edits if its folder is on this machine, else the bundled ``portraits-diffusion``.
+    Other settings that are left out take the values that suit the model (:mod:`emo_bench.methods.pix2pix_models`).
+    """
+
+    model: str | None = None
     pipeline: str = INSTRUCT_PIX2PIX
-    steps: int = Field(100, ge=1)
-    text_scale: float = 7.5
-    image_scale: float = 1.5
+    steps: int | None = Field(None, ge=1)
+    text_scale: float | None = None
+    image_scale: float | None = None
+    size_px: int | None = Field(None, ge=8)
+
+    def completed(self) -> DiffusersSettings:
+        """Return the settings with a value for each that is left out."""
+        return DiffusersSettings(**model_settings({"pipeline": self.pipeline, **self.model_dump(exclude_none=True)}))
 
 
 class DiffusersEditor(ReferenceEditor):
@@ -174,19 +193,24 @@ class DiffusersEditor(ReferenceEditor):
     If the pipeline takes no argument for a setting, the default is left out, and a value of the user is refused.
     """
 
-    settings_model = DiffusersSettings
+    settings_model: ClassVar[type[EditorSettings]] = DiffusersSettings
 
     @classmethod
-    def missing(cls, settings: DiffusersSettings) -> str | None:
+    def missing(cls, settings: DiffusersSettings | InstructPix2PixSettings) -> str | None:
         try:
             pipeline = editing_pipeline(settings.pipeline)
         except UserError as error:
             return str(error)
         chosen = {name for name in settings.model_fields_set if getattr(settings, name) is not None}
         refused = refused_setting(pipeline, ARGUMENTS, frozenset(chosen))
-        if refused:
-            return refused
-        return folder_remedy(settings.model) if pipeline_folder(settings.model) is None else None
+        return refused or missing_model(settings.model, settings.pipeline)
+
+    def weights(self) -> dict[str, str]:
+        folder = self._folder()
+        return {folder.resolve().name: pipeline_sha256(folder)}
+
+    def resolved(self) -> dict[str, Any]:
+        return dict(self.settings.model_dump(mode="json", exclude={"model"}, exclude_none=True))
 
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
         import torch
@@ -211,15 +235,16 @@ class DiffusersEditor(ReferenceEditor):
         return Image.fromarray(picture_u8).resize((self.settings.size_px,) * 2, Image.Resampling.BICUBIC)
 
     def _sized(self, result: Any, side: int) -> Picture:
-        from PIL import Image
+        return _sized(result.convert("RGB"), side)
 
-        return np.asarray(result.convert("RGB").resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
-
-    def _load(self) -> Any:
+    def _folder(self) -> Path:
         folder = pipeline_folder(self.settings.model)
         if folder is None:
             raise UserError(folder_remedy(self.settings.model))
-        return load_pipeline(self.settings.pipeline, folder, self.device)
+        return folder
+
+    def _load(self) -> Any:
+        return load_pipeline(self.settings.pipeline, self._folder(), self.device)
 
 
 class InstructPix2PixEditor(DiffusersEditor):
@@ -228,7 +253,7 @@ class InstructPix2PixEditor(DiffusersEditor):
     settings_model = InstructPix2PixSettings
 
     def __init__(self, settings: Any, device: str) -> None:
-        super().__init__(settings, device)
+        super().__init__(settings.completed(), device)
         # The update needs InstructPix2Pix's autoencoder and its two guidance scales.
         self.can_update = settings.pipeline == INSTRUCT_PIX2PIX
         self._updater: Any = None
@@ -290,10 +315,7 @@ class FileEditor(ReferenceEditor):
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
         from PIL import Image
 
-        picture = Image.fromarray(read_picture(self.settings.image))
-        side = picture_u8.shape[0]
-        how = Image.Resampling.BOX if picture.width > side else Image.Resampling.BICUBIC
-        return np.asarray(picture.resize((side, side), how), dtype=np.uint8)
+        return _sized(Image.fromarray(read_picture(self.settings.image)), picture_u8.shape[0])
 
 
 EDITORS: dict[str, type[ReferenceEditor]] = {
@@ -321,6 +343,14 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
     if lacking:
         raise UserError(f"editor {name}: {lacking}")
     return cls(chosen, device)
+
+
+def _sized(picture: Any, side: int) -> Picture:
+    """Bring a square RGB picture of PIL to a size; a larger one is averaged, a smaller one is enlarged smoothly."""
+    from PIL import Image
+
+    how = Image.Resampling.BOX if picture.width > side else Image.Resampling.BICUBIC
+    return np.asarray(picture.resize((side, side), how), dtype=np.uint8)
 
 
 def recoloured(picture_u8: Picture, palette: tuple[str, ...], contrast: float = 1.0) -> Picture:

@@ -67,7 +67,7 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
         flags.insert(0, MINI_FLAG)
     if plan.method.resolution_px > capture.size_px:
         flags.append(f"reference frames are enlarged from {capture.size_px} to {plan.method.resolution_px} px")
-    flags += [str(flag) for flag in plan.method.describe().get("flags", [])]  # type: ignore[attr-defined]
+    flags += _told(plan.method)
     return {
         "title": info.title,
         "smoke": plan.is_smoke,
@@ -87,7 +87,7 @@ def facts_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]
     return {
         **{key: manifest[key] for key in ("title", "smoke", "capture", "method")},
         "style_title": plan.style.title,
-        "flags": list(dict.fromkeys([*manifest["flags"], *applied.split.flags])),
+        "flags": list(dict.fromkeys([*manifest["flags"], *applied.split.flags, *_told(plan.method)])),
         "protocol_title": applied.protocol.title,
         "split": applied.split.as_dict(),
     }
@@ -126,6 +126,11 @@ def _identity(
     if style is not None:
         identity["style"] = {key: value for key, value in dataclasses.asdict(style).items() if key != _STYLE_TITLE}
     return identity
+
+
+def _told(method: Method) -> list[str]:
+    """Return what the method says that a reader of the scores must know."""
+    return [str(flag) for flag in method.describe().get("flags", [])]  # type: ignore[attr-defined]
 
 
 def _method_place(method: str) -> dict[str, str]:

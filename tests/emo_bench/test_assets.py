@@ -461,7 +461,7 @@ def test_the_catalogue_covers_what_the_project_can_use() -> None:
     ffhq = [names[f"ffhq-{px}"] for px in (256, 512, 1024)]
     assert all("non-commercial" in a.licence and a.kind == assets.PRIOR and a.urls for a in ffhq)
     folders = {"instruct-pix2pix", "stable-diffusion-1.5", "stable-diffusion-2.1", "controlnet-canny",
-               "controlnet-hed", "clip-portraits"}  # fmt: skip
+               "controlnet-hed", "clip-portraits", "portraits-diffusion"}  # fmt: skip
     assert {name for name, asset in names.items() if asset.is_folder} >= folders
     assert names.keys() >= {
         "face-landmarker", "fan-2d", "sfd", "lpips-alex", "lpips-vgg", "brisque-live", "clip-vit-b-32",
@@ -478,9 +478,9 @@ def test_what_this_project_trains_is_bundled_or_says_how_to_train_it(asset: Asse
         assert found.source == "bundled" and found.path == path
         assert found.verified, f'catalogue.toml lacks, for {asset.name}: sha256 = "{found.sha256}"'
         return
-    with pytest.raises(UserError, match="is not on this machine; run: python -m emo_avatar"):
+    with pytest.raises(UserError, match="is not on this machine; run: python -m factory"):
         assets.require(asset.name)
-    with pytest.raises(UserError, match="is not downloaded; run: python -m emo_avatar"):
+    with pytest.raises(UserError, match="is not downloaded; run: python -m factory"):
         assets.fetch(asset.name)
 
 

@@ -26,6 +26,7 @@ from emo_bench.methods.reference_editors import (
     open_editor,
     recoloured,
 )
+from tests.emo_bench.tiny_pipelines import save_tiny_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,9 @@ def folder(tmp_path: Path) -> str:
 
 def test_instruct_pix2pix_takes_the_papers_numbers(pipelines: ModuleType) -> None:
     """100 steps, 7.5 and 1.5, and no size beside the photo's."""
-    ours = InstructPix2PixEditor(InstructPix2PixSettings(), "cpu").arguments("photo", "make it bronze")
+    ours = InstructPix2PixEditor(InstructPix2PixSettings(model="instruct-pix2pix"), "cpu").arguments(
+        "photo", "make it bronze"
+    )
     assert ours == {
         "prompt": "make it bronze",
         "image": "photo",
@@ -270,44 +273,8 @@ def test_a_misspelt_pipeline_of_the_library_is_told_the_right_one() -> None:
 
 @pytest.fixture(scope="module")
 def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random InstructPix2Pix of some thousand parameters, saved as diffusers saves it."""
-    diffusers = pytest.importorskip("diffusers")
-    transformers = pytest.importorskip("transformers")
-    import json
-
-    import torch
-
-    folder = tmp_path_factory.mktemp("pix2pix")
-    torch.manual_seed(0)
-    unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(8, 16), layers_per_block=1, sample_size=8, in_channels=8, out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=16, norm_num_groups=4,
-        attention_head_dim=4,
-    )  # fmt: skip
-    vae = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        norm_num_groups=4,
-    )
-    words = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklm")]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=16)
-    text = transformers.CLIPTextModel(
-        transformers.CLIPTextConfig(
-            hidden_size=16, intermediate_size=16, num_attention_heads=2, num_hidden_layers=1, vocab_size=len(words),
-            max_position_embeddings=16, bos_token_id=0, eos_token_id=1, pad_token_id=1,
-        )
-    )  # fmt: skip
-    pipeline = diffusers.StableDiffusionInstructPix2PixPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=diffusers.DDIMScheduler(),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
-    pipeline.save_pretrained(folder)
-    return folder
+    """The folder of a random pipeline."""
+    return save_tiny_pipeline(tmp_path_factory.mktemp("pix2pix"))
 
 
 def test_a_pipeline_loads_from_its_folder_and_edits(tiny_pipeline: Path, portrait: np.ndarray) -> None:
