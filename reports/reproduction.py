@@ -10,6 +10,7 @@ from typing import Any
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import GIVEN_PROFILE
 from emo_bench.runs.manifest import read_manifest
+from emo_bench.runs.style_names import INSTRUCTION_PREFIX
 from protocols import loader as protocols
 from protocols import styles
 from reports.rows import Row
@@ -74,10 +75,12 @@ def _from_here(place: str) -> str:
 
 
 def _edit(style: dict[str, Any]) -> list[str]:
+    captions = ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
+    if str(style["name"]).startswith(INSTRUCTION_PREFIX):
+        return ["--instruction", style["instruction"], *captions]
     if style["editor"] != FILE_EDITOR:
         ours = (styles.FOLDER / f"{style['name']}.toml").is_file()
         return ["--style", style["name"] if ours else f"PATH/{style['name']}.toml"]
-    captions = ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
     image = style["editor_settings"].get("image", "IMAGE")
     return ["--reference", str(image), *captions]
 

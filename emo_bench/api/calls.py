@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emo_bench.api.arguments import VIDEO_PX, checked
 from emo_bench.api.results import FrameScores, Report, RunResult
@@ -39,6 +39,7 @@ def run(
     reference: str | PathLike[str] | None = None,
     prompt: str | None = None,
     source_prompt: str | None = None,
+    instruction: str | None = None,
     skip_edit: bool = False,
 ) -> RunResult:
     """Fit a method on an actor, render the held-out frames, score them, and write a report.
@@ -60,7 +61,10 @@ def run(
         trivial: also run ``mean-frame`` and ``nearest-frame``.
         style: style of the edit, a name or a TOML file; None is ``bronze-statue``.
         reference: your own edit of the reference frame, a picture; it replaces the style.
-        prompt, source_prompt: captions of the video after and before the edit; they go with ``reference``.
+        prompt, source_prompt: captions of the video after and before the edit; they go with ``reference``, and with an
+            ``instruction`` of no known kind.
+        instruction: the edit in words for editor ``instruct-pix2pix``, such as "turn her into a marble statue"; it
+            replaces the style.
         skip_edit: make no edit.
 
     Returns:
@@ -78,7 +82,8 @@ def run(
     from emo_bench.runs.runner import make_runs
 
     chosen = sorted_settings(settings or {})
-    edit = _edit_request(skip_edit, style, reference, prompt, source_prompt, chosen.edit)
+    asked = {"--style": _text(style), "--reference": _path(reference), "--instruction": instruction}
+    edit = _edit_request(skip_edit, asked, prompt, source_prompt, chosen.edit)
     request = RunRequest(
         method=os.fspath(method),
         actor=actor,
@@ -103,6 +108,7 @@ def edit(
     reference: str | PathLike[str] | None = None,
     prompt: str | None = None,
     source_prompt: str | None = None,
+    instruction: str | None = None,
     settings: Mapping[str, Value] | None = None,
     device: str | None = None,
     method: str | PathLike[str] | None = None,
@@ -116,7 +122,10 @@ def edit(
         run: the folder of a run whose fit is finished.
         style: a style's name or TOML file; None is ``bronze-statue``.
         reference: your own edit of the reference frame, a picture; it replaces the style.
-        prompt, source_prompt: captions of the video after and before the edit; they go with ``reference``.
+        prompt, source_prompt: captions of the video after and before the edit; they go with ``reference``, and with an
+            ``instruction`` of no known kind.
+        instruction: the edit in words for editor ``instruct-pix2pix``, such as "turn her into a marble statue"; it
+            replaces the style.
         settings: ``edit.KEY`` for a setting of the edit, and ``clip`` for the CLIP model of the CLIP scores and of the
             training.
         device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
@@ -141,7 +150,7 @@ def edit(
     for key in chosen.method:
         raise UserError(f"{key} is a setting of the method, and the run is fitted: settings of the edit are edit.KEY")
     request = EditRequest(
-        choose_style(_text(style), _path(reference), prompt, source_prompt), chosen.edit, clip=chosen.clip
+        choose_style(_text(style), _path(reference), prompt, source_prompt, instruction), chosen.edit, clip=chosen.clip
     )
     return open_run(make_edit(Path(run), request, device, _text(method), trust=trust).absolute())
 
@@ -338,24 +347,25 @@ def _finished(made: MadeRuns) -> RunResult:
 
 
 def _edit_request(
-    skip: bool,
-    style: str | PathLike[str] | None,
-    reference: str | PathLike[str] | None,
-    prompt: str | None,
-    source_prompt: str | None,
-    settings: Mapping[str, str],
+    skip: bool, asked: Mapping[str, Any], prompt: str | None, source_prompt: str | None, settings: Mapping[str, str]
 ) -> EditRequest | None:
-    """Return the edit that the arguments of :func:`run` ask for; None if it is to be skipped."""
+    """Return the edit that the arguments of :func:`run` ask for; None if it is to be skipped.
+
+    Args:
+        skip: whether to make no edit.
+        asked: style, reference and instruction, by the options of the command.
+        prompt, source_prompt, settings: captions and settings of the edit.
+    """
     from emo_bench.runs.plan import EditRequest
     from emo_bench.runs.styles import choose_style
 
-    given = [name for name, value in (("--style", style), ("--reference", reference)) if value is not None]
+    given = [option for option, value in asked.items() if value is not None]
     given += ["--set edit.*"] if settings else []
     if skip:
         if given:
             raise UserError(f"--skip-edit and {given[0]} exclude each other")
         return None
-    chosen = choose_style(_text(style), _path(reference), prompt, source_prompt)
+    chosen = choose_style(asked["--style"], asked["--reference"], prompt, source_prompt, asked["--instruction"])
     return EditRequest(chosen, settings, asked_for=bool(given), options=tuple(given))
 
 

@@ -13,6 +13,7 @@ EXAMPLE = examples(
     "run --method emo-avatar --actor 1",
     "run --method emo-avatar --actor 1 --profile smoke",
     "run --method nearest-frame --actor 2 --seed 1",
+    'run --actor 1 --instruction "turn her into a marble statue"',
 )
 
 
@@ -41,9 +42,17 @@ def run(
     reference: Annotated[
         Path | None, typer.Option(metavar="IMAGE", help="Your own edited reference frame. It replaces the style.")
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Caption of the edited video. Needs --reference.")] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS", help='The edit in words: "turn her into a marble statue". It replaces the style.'
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Caption of the edited video. Needs --reference or --instruction.")
+    ] = None,
     source_prompt: Annotated[
-        str | None, typer.Option(help="Caption of the video before the edit. Needs --reference.")
+        str | None, typer.Option(help="Caption of the video before the edit. Needs --reference or --instruction.")
     ] = None,
     skip_edit: Annotated[bool, typer.Option("--skip-edit", help="Make no edit.")] = False,
 ) -> None:
@@ -80,6 +89,7 @@ def run(
             reference=reference,
             prompt=prompt,
             source_prompt=source_prompt,
+            instruction=instruction,
             skip_edit=skip_edit,
         )
     print(summary([as_given(folder, runs) for folder in made.folders]))

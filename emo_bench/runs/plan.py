@@ -20,7 +20,7 @@ from emo_bench.runs.applied_protocol import AppliedProtocol, apply_protocol
 from emo_bench.runs.finished import EDITS
 from emo_bench.runs.settings import ANY_CLIP, CLIP
 from emo_bench.runs.store import RunPlace, variant_name
-from emo_bench.runs.style_names import told_apart
+from emo_bench.runs.style_names import is_told_in_words, told_apart
 from emo_bench.system.devices import chosen_device, on_gpu
 from protocols.loader import DEFAULT_PROTOCOL
 
@@ -270,6 +270,7 @@ def plan_edit(
         picture = Path(style.editor_settings["image"])
         if not picture.is_file():
             raise UserError(f"reference {picture} is not a file: give a picture with --reference")
+    if is_told_in_words(style):
         style = told_apart(style, lambda name: _edit_folder(run, name, settings))
     workspace = dataclasses.replace(method.workspace, folder=_edit_folder(run, style.name, settings), settings=settings)
     edited = method.edit(style, workspace)

@@ -20,6 +20,12 @@ HASH_DIGITS = 8
 # Key of the user's picture among a run's assets; its value is the digest of the picture. Methods that are not ours #
 # may use the same key.
 REFERENCE = "reference picture"
+REFERENCE_PREFIX, INSTRUCTION_PREFIX = "own-", "instruction-"
+
+
+def is_told_in_words(style: EditStyle) -> bool:
+    """Return whether the user described the edit on the command line, so that its name may be that of another one."""
+    return style.editor == "file" or style.name.startswith(INSTRUCTION_PREFIX)
 
 
 def name_of(text: str, style: EditStyle, *, prefix: str = "", longest: int) -> str:
@@ -61,7 +67,8 @@ def _hashed(name: str, style: EditStyle) -> str:
 
 def _told(style: EditStyle) -> list[str]:
     """Return everything in which two edits can differ; the place of the picture does not count."""
-    return [style.source_caption, style.target_caption, _picture_sha256(style.editor_settings)]
+    told = [style.source_caption, style.target_caption, _picture_sha256(style.editor_settings)]
+    return [*told, *_instruction(style.instruction, style.target_caption)]
 
 
 def _is_anothers(folder: Path, style: EditStyle) -> bool:
@@ -74,7 +81,12 @@ def _is_anothers(folder: Path, style: EditStyle) -> bool:
     kept = identity.get("style") or {}
     told = [kept.get("source_caption"), kept.get("target_caption")]
     picture = identity.get("assets", {}).get(REFERENCE, _told(style)[2])
-    return [*told, picture] != _told(style)
+    return [*told, picture, *_instruction(kept.get("instruction"), kept.get("target_caption"))] != _told(style)
+
+
+def _instruction(instruction: str | None, target_caption: str | None) -> list[str]:
+    """Return the instruction if it says more than the caption; names of edits without one stay as they were."""
+    return [] if instruction is None or instruction == target_caption else [instruction]
 
 
 def _picture_sha256(settings: Mapping[str, Any]) -> str:

@@ -24,6 +24,8 @@ from emo_bench.runs.styles import choose_style
 from emo_bench.runs.verification import Verification, verify
 from emo_bench.video.lossless import read_lossless
 from protocols.splitting import parse_frames
+from reports.reproduction import command
+from reports.rows import Row
 
 METHOD = """
 import numpy as np
@@ -270,7 +272,18 @@ def test_an_edit_cannot_see_held_out_frames(call: Any) -> None:
         (["--style", "van-goh"], "did you mean van-gogh?"),
         (["--style", "van-gogh", "--reference", "x.png"], "not both"),
         (["--reference", "x.png"], "needs captions"),
-        (["--prompt", "a statue"], "go with --reference"),
+        (["--prompt", "a statue"], "go with --reference or --instruction"),
+        (["--instruction", "as a comic", "--style", "comic"], "give --style or --instruction, not both"),
+        (["--instruction", "as a comic", "--reference", "x.png"], "give --reference or --instruction, not both"),
+        (
+            ["--instruction", "as a comic", "--reference", "x.png", "--style", "comic"],
+            "give --style or --reference or --instruction, only one of them",
+        ),
+        (["--instruction", "as a comic", "--skip-edit"], "--skip-edit and --instruction exclude each other"),
+        (["--instruction", "as a comic", "--prompt", "a comic"], "give both --source-prompt and --prompt"),
+        (["--instruction", "turn her into a pumpkin"], '--source-prompt "a photo of a man" --prompt'),
+        (["--instruction", "  "], "--instruction is empty"),
+        (["--instruction", "red " * 99], "has 395 characters, at most 300"),
         (["--skip-edit", "--style", "van-gogh"], "exclude each other"),
         (["--skip-edit", "--set", "edit.steps=3"], "exclude each other"),
         (["--set", "edit.colour=red"], "--set edit.colour"),
@@ -353,6 +366,46 @@ def test_a_reference_of_ones_own_names_the_style(tmp_path: Path) -> None:
     assert (style.source_caption, style.target_caption) == ("a photo of a man", "a clay bust")
     with pytest.raises(UserError, match="no style"):
         choose_style("nothing-like-it", None, None, None)
+
+
+def test_an_instruction_is_an_edit_with_captions_and_a_name_of_its_own(call: Any, tmp_path: Path) -> None:
+    words = "turn her into a marble statue"
+    code, _, err = call("--instruction", words)
+    assert code == 0, err
+    made = load_run(folder(tmp_path) / "edit" / "instruction-turn-her-into-a-marble-statue")
+    style = made.manifest["identity"]["style"]
+    assert (style["editor"], style["instruction"], style["editor_settings"]) == ("instruct-pix2pix", words, {})
+    captions = (style["source_caption"], style["target_caption"])
+    assert captions == ("a photo of a woman", "a white marble statue of a woman")
+    assert made.manifest["style_title"] == words
+    again = f"--instruction '{words}' --source-prompt 'a photo of a woman' --prompt 'a white marble statue of a woman'"
+    assert again in command(Row(made))
+
+
+def test_instructions_that_differ_never_share_a_folder(call: Any, tmp_path: Path) -> None:
+    """Punctuation and captions are not in the readable name; the same command finds its own edit again."""
+    edits = folder(tmp_path) / "edit"
+    mine = ("--source-prompt", "a photo of a man", "--prompt", "a photo of a man with red hair")
+    asked = (("red hair",), ("red, hair!",), ("red hair", *mine), ("comic",))
+    for arguments in (*asked, *asked):
+        code, _, err = call("--instruction", *arguments)
+        assert code == 0, err
+    assert call("--style", "comic")[0] == 0
+    names = sorted(made.name for made in edits.iterdir())
+    assert [re.sub("-[0-9a-f]{8}$", "-HASH", name) for name in names] == [
+        "comic", "instruction-comic", "instruction-red-hair", "instruction-red-hair-HASH", "instruction-red-hair-HASH",
+    ]  # fmt: skip
+    assert all(len((edits / name / "fits.txt").read_text()) == 1 for name in names)
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_any_instruction_is_one_safe_name_and_title(words: str) -> None:
+    if not words.strip():
+        return
+    style, again = (choose_style(None, None, "after", "before", words) for _ in range(2))
+    assert style == again and re.fullmatch("[a-z0-9][a-z0-9_-]{0,59}", style.name)
+    assert style.name.startswith("instruction-")
+    assert len(style.title) <= 61 and "\n" not in style.title
 
 
 @pytest.mark.parametrize("inside", [False, True])

@@ -1,0 +1,1 @@
+"""Instructions for an edit in plain words, and the captions before and after that follow from them."""
