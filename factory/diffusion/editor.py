@@ -25,7 +25,7 @@ from factory.diffusion.tokenizer import encode, make_tokenizer
 NAME = "portraits-diffusion: editor"
 LAST = TRAIN_TIMESTEPS - 1
 WARM_UP_STEPS = 100
-CHECKPOINT_EVERY = 50
+CHECKPOINT_EVERY = 250
 
 Latents = NDArray[np.float16]
 

@@ -1,7 +1,8 @@
 """Measure a pipeline's edits of held-out people: ``python -m factory.diffusion.measure --out diffusion``.
 
 It writes ``OUT/figures.json``: the accuracy of the small CLIP on painted edits, PSNR to the rendering of each change by
-the studio, what "leave it as it is" changes, how far landmarks move, and how both guidances trade off.
+the studio, what "leave it as it is" changes, how far landmarks move, also beside ``styletransfer``, and how both
+guidances trade off.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,14 @@ from emo_bench.files import write_json
 from emo_bench.progress import track_progress
 from emo_bench.system.endings import exit_code
 from emo_bench.tracking.landmarks import Landmarker
-from factory.clip.captions import held_out_style_captions
-from factory.clip.evaluation import accuracy, aligned_video_heads, classifier, style_classes
-from factory.clip.styles import PHOTO
+from factory.clip.evaluation import accuracy, aligned_video_heads, style_classes
+from factory.clip.painters import FIXED
+from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
 from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
+from factory.diffusion.rival import against_styletransfer, clip_d, told_change
 from factory.diffusion.sheets import held_out_people
 from factory.diffusion.shots import STYLED
 from factory.diffusion.wordings import instruction
@@ -62,6 +65,10 @@ def measure(
     figures["changes"] = change_figures(edit, bank, count, seed)
     figures["left as it is"] = untouched_figures(edit, vae, people)
     figures["landmarks"] = landmark_figures(edit, people, seed)
+    with Landmarker() as landmarker:
+        apart = partial(landmark_distance_px, landmarker)
+        names = [name for name in FIXED if find_style(name).face]
+        figures["styletransfer"] = against_styletransfer(edit, model, apart, people, names, seed)
     return figures
 
 
@@ -121,13 +128,20 @@ def landmark_figures(edit: Editor, people: Pictures, seed: int) -> dict[str, flo
     distances, tried = [], 0
     with Landmarker() as landmarker:
         for person in people:
-            before = _landmarks(landmarker, person)
             for style in KEEPING:
-                after = _landmarks(landmarker, edit(person, instruction("style", style, "", rng)))
                 tried += 1
-                if before is not None and after is not None:
-                    distances.append(float(np.linalg.norm(before - after, axis=1).mean()))
+                moved = landmark_distance_px(landmarker, person, edit(person, instruction("style", style, "", rng)))
+                if np.isfinite(moved):
+                    distances.append(moved)
     return {"f_lmd_px": float(np.mean(distances)) if distances else float("nan"), "found": len(distances) / tried}
+
+
+def landmark_distance_px(landmarker: Landmarker, picture: Pictures, other: Pictures) -> float:
+    """Return the mean distance of the 68 landmarks of two pictures, in px at 256 px; NaN where no face is found."""
+    before, after = _landmarks(landmarker, picture), _landmarks(landmarker, other)
+    if before is None or after is None:
+        return float("nan")
+    return float(np.linalg.norm(before - after, axis=1).mean())
 
 
 def guidance_figures(
@@ -137,17 +151,15 @@ def guidance_figures(
 
     CLIP-D is the cosine between the changes of picture and caption, likeness that between the pictures.
     """
-    before, after = (classifier(model, held_out_style_captions(name)) for name in (PHOTO, style))
-    told = (after - before) / np.linalg.norm(after - before)
+    told = told_change(model, style)
     sources, rows = model.of_frames(people), []
     for text_scale in TEXT_SCALES:
         for image_scale in IMAGE_SCALES:
             edit = edit_at(text_scale, image_scale)
-            made = model.of_frames(np.stack([edit(one, f"turn the photo into a {style} statue") for one in people]))
-            moved = made - sources
-            steps = moved @ told / np.maximum(np.linalg.norm(moved, axis=1), 1e-9)
-            row = {"text_scale": text_scale, "image_scale": image_scale, "clip_d": float(steps.mean())}
-            rows.append(row | {"likeness": float((made * sources).sum(axis=1).mean())})
+            made = np.stack([edit(one, f"turn the photo into a {style} statue") for one in people])
+            likeness = float((model.of_frames(made) * sources).sum(axis=1).mean())
+            row = {"text_scale": text_scale, "image_scale": image_scale, "likeness": likeness}
+            rows.append(row | {"clip_d": clip_d(model, people, made, told)})
     return rows
 
 

