@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.util
 import inspect
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +127,30 @@ def load_pipeline(name: str, folder: Path, device: str) -> Any:
     pipeline: Any = editing_pipeline(name)
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
-        loaded = pipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True)
+        with _without_bars():
+            loaded = pipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no {name}: {str(error).splitlines()[0]}") from error
     loaded.set_progress_bar_config(disable=True)
     return loaded.to(device)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep the libraries' progress bars of loading, and a hint for their programmers, off the terminal."""
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        # `dtype`, the new name of the argument, is not known to the older versions that we take.
+        warnings.filterwarnings("ignore", "`torch_dtype` is deprecated", FutureWarning)
+        for library in ("diffusers", "transformers"):
+            try:
+                switch: Any = importlib.import_module(f"{library}.utils.logging")
+            except ImportError:
+                continue
+            if switch.is_progress_bar_enabled():
+                switch.disable_progress_bar()
+                stack.callback(switch.enable_progress_bar)
+        yield
 
 
 def _first_line(error: Exception) -> str:

@@ -285,6 +285,17 @@ def test_a_pipeline_loads_from_its_folder_and_edits(tiny_pipeline: Path, portrai
     assert not np.array_equal(first, editor.edit(portrait, "abc", seed=1))
 
 
+def test_loading_a_pipeline_prints_nothing(
+    tiny_pipeline: Path, portrait: np.ndarray, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    from diffusers.utils import logging
+
+    open_editor("instruct-pix2pix", {"model": str(tiny_pipeline), "steps": 1, "size_px": 32}).edit(portrait, "abc", 0)
+    assert "".join(capsys.readouterr()) == ""
+    assert not [warning for warning in recwarn if issubclass(warning.category, FutureWarning)]
+    assert logging.is_progress_bar_enabled(), "others keep their bars"
+
+
 def test_an_update_starts_from_the_rendering_and_looks_at_the_recorded_frame(
     tiny_pipeline: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
