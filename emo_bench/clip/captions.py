@@ -6,6 +6,7 @@ import functools
 from typing import Any, Protocol
 
 from emo_bench.errors import UserError, shortened
+from emo_bench.system.root_logger import root_logger_kept
 
 
 class Named(Protocol):
@@ -23,7 +24,8 @@ def tokenizer_of(architecture: str) -> Any:
     """Return open_clip's tokenizer of an architecture, see ``ClipSource.architecture``; it is loaded once."""
     import open_clip
 
-    return open_clip.get_tokenizer(architecture)
+    with root_logger_kept():
+        return open_clip.get_tokenizer(architecture)
 
 
 def require_readable(source: Named, caption: str) -> None:

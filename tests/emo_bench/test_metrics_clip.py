@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from emo_bench import assets
+from emo_bench.clip.captions import require_readable, tokenizer_of
 from emo_bench.clip.model import ClipModel, ClipSource, find_clip, load_clip, load_towers, missing_clip
 from emo_bench.errors import UserError
 from emo_bench.metrics import Captions, Settings, score
@@ -408,6 +410,15 @@ def test_a_caption_beyond_the_context_is_refused_with_its_count(tiny, video) -> 
     assert whole["clip_text"].notna().all()
     # A caption that no metric uses may be of any length.
     score(*video, metrics=("clip_text",), settings=Settings(clip=str(tiny), captions=Captions(f"{fits} cat", "a")))
+
+
+def test_reading_a_caption_does_not_make_the_log_print_twice(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """open_clip logs by ``logging.info``, which gives the root logger a handler if it has none."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    tokenizer_of.cache_clear()
+    require_readable(find_clip(str(tiny)), "a man")
+    assert root.handlers == []
 
 
 def test_a_table_has_the_captions_in_its_records(tiny, video) -> None:
