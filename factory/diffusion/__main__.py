@@ -33,6 +33,7 @@ from factory.diffusion.autoencoder import (
 )
 from factory.diffusion.bank import Bank, EditPlan, make_bank, open_bank
 from factory.diffusion.editor import EditorConfig, EditorTraining, Networks, train_editor
+from factory.diffusion.lineage import write_trainings
 from factory.diffusion.networks import require_diffusers
 from factory.diffusion.pipeline import load_networks, load_pipeline, load_vae, save_pipeline
 
@@ -80,16 +81,19 @@ def _run(given: argparse.Namespace) -> None:
         make_bank(given.out / "bank", EditPlan(given.people, seed=given.seed))
     bank = open_bank(given.out / "bank")
     sheets.bank_sheet(given.out / "bank.png", bank, 8)
-    vae = _vae(given, bank, device, start, train="vae" in stages)
+    vae, vae_steps = _vae(given, bank, device, start, train="vae" in stages)
     if "editor" in stages or "export" in stages:
-        networks = _editor(given, bank, vae, device, start, train="editor" in stages)
+        training = _editor(given, bank, vae, device, start, train="editor" in stages)
     if "export" in stages:
-        _export(given, bank, vae, networks)
+        _export(given, bank, vae, vae_steps, training)
 
 
-def _vae(given: argparse.Namespace, bank: Bank, device: str, start: tuple[Any, Networks] | None, train: bool) -> Any:
+def _vae(
+    given: argparse.Namespace, bank: Bank, device: str, start: tuple[Any, Networks] | None, train: bool
+) -> tuple[Any, int]:
+    """Return the autoencoder and its steps in this training."""
     if given.vae is not None:
-        return load_vae(given.vae).to(device)
+        return load_vae(given.vae).to(device), 0
     config = AutoencoderConfig(steps=given.vae_steps, batch=given.vae_batch, seed=given.seed)
     folder = given.out / "vae"
     if train:
@@ -103,22 +107,22 @@ def _vae(given: argparse.Namespace, bank: Bank, device: str, start: tuple[Any, N
         part = made.with_name(f".{made.name}.part")
         training.averaged().save_pretrained(part)
         os.replace(part, made)
-    return load_vae(made).to(device)
+    return load_vae(made).to(device), training.step
 
 
 def _editor(
     given: argparse.Namespace, bank: Bank, vae: Any, device: str, start: tuple[Any, Networks] | None, train: bool
-) -> Networks:
+) -> EditorTraining:
     config = EditorConfig(
         steps=given.steps, batch=given.batch, learning_rate=given.learning_rate,
         regression_steps=0 if start else given.regression_steps, seed=given.seed,
     )  # fmt: skip
     latents, folder = encode_bank(vae, bank, device), given.out / "editor"
     if train:
-        return train_editor(bank, latents, folder, config, device, start and start[1]).averaged()
+        return train_editor(bank, latents, folder, config, device, start and start[1])
     training = EditorTraining(bank, latents, config, device, start and start[1])
     _restore(training, folder)
-    return training.averaged()
+    return training
 
 
 def _restore(training: AutoencoderTraining | EditorTraining, folder: Path) -> None:
@@ -128,9 +132,15 @@ def _restore(training: AutoencoderTraining | EditorTraining, folder: Path) -> No
     training.restore(state)
 
 
-def _export(given: argparse.Namespace, bank: Bank, vae: Any, networks: Networks) -> None:
+def _export(given: argparse.Namespace, bank: Bank, vae: Any, vae_steps: int, training: EditorTraining) -> None:
     folder = given.weights or given.out / "portraits-diffusion"
-    save_pipeline(folder, vae.cpu(), networks)
+    save_pipeline(folder, vae.cpu(), training.averaged())
+    facts = {
+        "people": len({row.person for row in bank.rows}), "pictures": len(bank),
+        "vae_steps": vae_steps, "vae_batch": given.vae_batch, "steps": training.step, "batch": given.batch,
+        "learning_rate": given.learning_rate, "seed": given.seed,
+    }  # fmt: skip
+    write_trainings(folder, given.start, facts)
     pipeline = load_pipeline(folder)
     frames = sheets.frames_of(given.video, 6, pipeline.vae.config.sample_size)
     for name, figure in reconstruction_figures(pipeline.vae, bank, frames).items():

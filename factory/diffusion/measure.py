@@ -1,8 +1,8 @@
 """Measure a pipeline's edits of held-out people: ``python -m factory.diffusion.measure --out diffusion``.
 
-It writes ``OUT/figures.json``: the accuracy of the small CLIP on painted edits, PSNR to the rendering of each change by
-the studio, what "leave it as it is" changes, how far landmarks move, also beside ``styletransfer``, and how both
-guidances trade off.
+It writes the model card into the pipeline's folder: the accuracy of the small CLIP on painted edits, PSNR to the
+rendering of each change by the studio, what "leave it as it is" changes, how far landmarks move, also beside
+``styletransfer``, and how both guidances trade off.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from emo_bench.clip.model import PORTRAITS, ClipModel, find_clip
 from emo_bench.errors import UserError
-from emo_bench.files import write_json
 from emo_bench.progress import track_progress
 from emo_bench.system.endings import exit_code
 from emo_bench.tracking.landmarks import Landmarker
@@ -29,6 +28,7 @@ from factory.clip.painters import FIXED
 from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
 from factory.diffusion.bank import Bank, open_bank
+from factory.diffusion.card import write_card
 from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
 from factory.diffusion.rival import against_styletransfer, clip_d, told_change
@@ -191,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    pipeline = load_pipeline(given.weights or given.out / "portraits-diffusion")
+    weights = given.weights or given.out / "portraits-diffusion"
+    pipeline = load_pipeline(weights)
     bank = open_bank(given.out / "bank")
 
     def edit_at(text_scale: float, image_scale: float) -> Editor:
@@ -203,7 +204,12 @@ def _run(given: argparse.Namespace) -> None:
     if given.guidance:
         people = held_out_people(bank, given.count)
         figures["guidance"] = guidance_figures(edit_at, ClipModel(find_clip(PORTRAITS)), people)
-    write_json(given.out / "figures.json", figures)
+    names = ("count", "steps", "text_scale", "image_scale")
+    figures["settings"] = {name: getattr(given, name) for name in names}
+    videos = f" --video {' '.join(sorted(heads))}" if heads else ""
+    options = "".join(f" --{name.replace('_', '-')} {getattr(given, name):g}" for name in names)
+    guidance = " --guidance" if given.guidance else ""
+    write_card(weights, figures, f"python -m factory.diffusion.measure --out diffusion{options}{guidance}{videos}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ pytest.importorskip("transformers", reason="the text encoder is one of transform
 from factory.diffusion import __main__ as command
 from factory.diffusion import sheets
 from factory.diffusion.bank import EditPlan, make_bank
+from factory.diffusion.lineage import read_trainings
 from factory.diffusion.pipeline import load_networks
 
 
@@ -63,6 +64,8 @@ def test_the_command_makes_a_folder_goes_on_and_starts_from_a_folder(
     assert command.main([*other, *start]) == 0
     third_vae, third = load_networks(tmp_path / "other" / "portraits-diffusion")
     assert not (tmp_path / "other" / "vae").exists()
+    behind = read_trainings(tmp_path / "other" / "portraits-diffusion")
+    assert [(one["vae_steps"], one["steps"], one["people"]) for one in behind] == [(1, 2, 16), (0, 1, 16)]
     for mine, theirs in ((third_vae, second_vae), (third.unet, second.unet), (third.text, second.text)):
         for name, value in mine.state_dict().items():
             assert torch.equal(value, theirs.state_dict()[name]), name
