@@ -31,7 +31,7 @@ from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.card import write_card
 from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
-from factory.diffusion.rival import against_styletransfer, clip_d, told_change
+from factory.diffusion.rival import Editor, against_styletransfer, clip_d, told_change
 from factory.diffusion.sheets import held_out_people
 from factory.diffusion.shots import STYLED
 from factory.diffusion.wordings import instruction
@@ -44,8 +44,6 @@ LANDMARK_PX = 256
 TEXT_SCALES, IMAGE_SCALES = (1.5, 2.5, 4.0, 7.0), (1.0, 1.3, 1.7, 2.2)
 
 Pictures = NDArray[np.uint8]
-Editor = Callable[[Pictures, str], Pictures]
-"""Edits one picture uint8 ``[S, S, 3]`` by a text."""
 
 
 def measure(
@@ -78,11 +76,10 @@ def style_figures(edit: Editor, model: ClipModel, people: Pictures, seed: int) -
     embeddings, truth = [], []
     with track_progress(len(STYLED) * len(people), "portraits-diffusion: styles") as advance:
         for style in STYLED:
-            for person in people:
-                made = edit(person, instruction("style", style, "", rng, held_out=True))
-                embeddings.append(model.of_frames(made[None]))
-                truth.append(style)
-                advance()
+            made = edit(people, [instruction("style", style, "", rng, held_out=True) for _ in people])
+            embeddings.append(model.of_frames(made))
+            truth += [style] * len(people)
+            advance(len(people))
     return asdict(accuracy(np.concatenate(embeddings), style_classes(model), truth))
 
 
@@ -99,7 +96,7 @@ def change_figures(edit: Editor, bank: Bank, count: int, seed: int) -> dict[str,
         chosen = [several[int(k)] for k in rng.permutation(len(several))[:count]]
         truth, sources = (bank.pictures(np.array(numbers)) for numbers in _both(chosen))
         texts = [instruction(kind, one.value, bank.rows[one.source].sex, rng, held_out=True) for one in chosen]
-        made = np.stack([edit(source, text) for source, text in zip(sources, texts, strict=True)])
+        made = edit(sources, texts)
         by_edit, by_nothing = psnr_db(made, truth), psnr_db(sources, truth)
         figures[kind] = {
             "psnr_db": float(by_edit.mean()),
@@ -112,7 +109,7 @@ def change_figures(edit: Editor, bank: Bank, count: int, seed: int) -> dict[str,
 
 def untouched_figures(edit: Editor, vae: Any, people: Pictures) -> dict[str, float]:
     """Return the PSNR to the source after "leave it as it is", beside that of the autoencoder alone."""
-    made = np.stack([edit(person, "leave it as it is") for person in people])
+    made = edit(people, ["leave it as it is"] * len(people))
     return {
         "psnr_db": float(psnr_db(made, people).mean()),
         "psnr_of_autoencoder_db": float(psnr_db(reconstructed(vae, people), people).mean()),
@@ -127,12 +124,11 @@ def landmark_figures(edit: Editor, people: Pictures, seed: int) -> dict[str, flo
     rng = np.random.default_rng(seed)
     distances, tried = [], 0
     with Landmarker() as landmarker:
-        for person in people:
-            for style in KEEPING:
-                tried += 1
-                moved = landmark_distance_px(landmarker, person, edit(person, instruction("style", style, "", rng)))
-                if np.isfinite(moved):
-                    distances.append(moved)
+        for style in KEEPING:
+            made = edit(people, [instruction("style", style, "", rng) for _ in people])
+            moves = [landmark_distance_px(landmarker, one, other) for one, other in zip(people, made, strict=True)]
+            tried += len(moves)
+            distances += [moved for moved in moves if np.isfinite(moved)]
     return {"f_lmd_px": float(np.mean(distances)) if distances else float("nan"), "found": len(distances) / tried}
 
 
@@ -156,7 +152,7 @@ def guidance_figures(
     for text_scale in TEXT_SCALES:
         for image_scale in IMAGE_SCALES:
             edit = edit_at(text_scale, image_scale)
-            made = np.stack([edit(one, f"turn the photo into a {style} statue") for one in people])
+            made = edit(people, [f"turn the photo into a {style} statue"] * len(people))
             likeness = float((model.of_frames(made) * sources).sum(axis=1).mean())
             row = {"text_scale": text_scale, "image_scale": image_scale, "likeness": likeness}
             rows.append(row | {"clip_d": clip_d(model, people, made, told)})
@@ -196,7 +192,7 @@ def _run(given: argparse.Namespace) -> None:
     bank = open_bank(given.out / "bank")
 
     def edit_at(text_scale: float, image_scale: float) -> Editor:
-        return lambda picture, text: edited(pipeline, picture, [text], given.steps, text_scale, image_scale)[0]
+        return lambda pictures, texts: edited(pipeline, pictures, texts, given.steps, text_scale, image_scale)
 
     size_px = pipeline.vae.config.sample_size
     heads = {video.name: aligned_video_heads(video, given.count, size_px) for video in given.video}

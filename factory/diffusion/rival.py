@@ -20,7 +20,8 @@ STRENGTHS = (0.15, 0.3, 0.5, 0.75, 1.0)
 
 Pictures = NDArray[np.uint8]
 Rows = NDArray[np.float64]
-Editor = Callable[[Pictures, str], Pictures]
+Editor = Callable[[Pictures, Sequence[str]], Pictures]
+"""Edits pictures uint8 ``[B, S, S, 3]``, each by its text."""
 Distance = Callable[[Pictures, Pictures], float]
 """F-LMD in px of two pictures uint8 ``[S, S, 3]``; NaN where no face is found."""
 
@@ -49,7 +50,7 @@ def against_styletransfer(
         for name in names:
             told = told_change(model, name)
             texts = [instruction("style", name, "", rng, held_out=True) for _ in people]
-            own = np.stack([edit(person, text) for person, text in zip(people, texts, strict=True)])
+            own = edit(people, texts)
             size = {"style": FIXED.index(name), "size_px": people.shape[1]}
             points = [(0.0, 0.0)]
             for strength in STRENGTHS:

@@ -66,7 +66,10 @@ def edit_sheet(
     steps: int = 20,
 ) -> None:
     """Write one row per person: the source and its edit by each text; ``scales`` are those of text and image."""
-    rows = [np.concatenate((one[None], edited(pipeline, one, list(texts), steps, *scales))) for one in people]
+    rows = []
+    for one in people:
+        made = edited(pipeline, np.repeat(one[None], len(texts), axis=0), texts, steps, *scales)
+        rows.append(np.concatenate((one[None], made)))
     write_sheet(path, np.stack(rows))
 
 

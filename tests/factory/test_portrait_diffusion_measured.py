@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,18 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 
 def test_an_editor_that_knows_the_truth_is_nearer_and_one_that_does_nothing_is_not(bank: Bank) -> None:
-    def knows(picture: np.ndarray, text: str) -> np.ndarray:
+    def knows(pictures: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """The held-out person's pictures in order: as it is (grey), red, smiling."""
         person = bank.pictures(np.arange(60, 63))
-        back = any(word in text for word in ("grey", "serious", "away"))
-        return np.asarray(person[0 if back else 1 if "red" in text else 2])
+        back = [any(word in text for word in ("grey", "serious", "away")) for text in texts]
+        chosen = [0 if is_back else 1 if "red" in text else 2 for is_back, text in zip(back, texts, strict=True)]
+        return np.asarray(person[chosen])
 
     found = measure.change_figures(knows, bank, 8, 0)
     assert set(found) == {"hair colour", "smile"}
     for figure in found.values():
         assert figure["nearer"] == 1.0 and figure["psnr_db"] > 100 > figure["psnr_of_nothing_db"]
-    idle = measure.change_figures(lambda picture, text: picture, bank, 8, 0)
+    idle = measure.change_figures(lambda pictures, texts: pictures, bank, 8, 0)
     for kind, figure in idle.items():
         assert figure["nearer"] == 0.0 and figure["psnr_db"] == figure["psnr_of_nothing_db"]
         truth, source = (
@@ -70,14 +72,14 @@ def test_the_likeness_of_doing_nothing_is_one(bank: Bank) -> None:
 
     people = bank.pictures(np.arange(3))
     model: Any = Model()
-    rows = measure.guidance_figures(lambda text_scale, image_scale: lambda picture, text: picture, model, people)
+    rows = measure.guidance_figures(lambda text_scale, image_scale: lambda pictures, texts: pictures, model, people)
     assert len(rows) == len(measure.TEXT_SCALES) * len(measure.IMAGE_SCALES)
     assert all(row["likeness"] == pytest.approx(1.0) and row["clip_d"] == 0.0 for row in rows)
     reddened = np.array([255, 0, 0], dtype=np.uint8)
 
     def redder(text_scale: float, image_scale: float) -> Any:
         share = text_scale / 10
-        return lambda picture, text: np.asarray(np.round((1 - share) * picture + share * reddened), dtype=np.uint8)
+        return lambda pictures, texts: np.round((1 - share) * pictures + share * reddened).astype(np.uint8)
 
     rows = measure.guidance_figures(redder, model, people)
     strongest, weakest = rows[-1], rows[0]
@@ -99,17 +101,19 @@ def test_styletransfer_at_half_strength_moves_as_far_as_itself(bank: Bank) -> No
     def apart(one: np.ndarray, other: np.ndarray) -> float:
         return float(np.abs(one.astype(float) - other).mean())
 
-    def half(picture: np.ndarray, text: str) -> np.ndarray:
-        chosen = {"style": FIXED.index("etching"), "size_px": picture.shape[0], "strength": 0.5}
-        return open_editor("styletransfer", chosen).edit(picture, "", 0)
+    def half(pictures: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        chosen = {"style": FIXED.index("etching"), "size_px": pictures.shape[1], "strength": 0.5}
+        return np.stack([open_editor("styletransfer", chosen).edit(one, "", 0) for one in pictures])
 
     people = np.clip(bank.pictures(np.arange(2)) // 2 + 100, 0, 255).astype(np.uint8)
     found = rival.against_styletransfer(half, Model(), apart, people, ("etching",))["etching"]
     assert found["clip_d"] <= found["styletransfer_highest_clip_d"]
-    alone = np.mean([apart(person, half(person, "")) for person in people])
+    alone = np.mean([apart(person, made) for person, made in zip(people, half(people, ()), strict=True)])
     assert found["f_lmd_px"] == pytest.approx(alone)
     assert found["styletransfer_f_lmd_px"] <= alone * (1 + 1e-9)
-    idle = rival.against_styletransfer(lambda picture, text: picture, Model(), apart, people, ("etching",))["etching"]
+    idle = rival.against_styletransfer(lambda pictures, texts: pictures, Model(), apart, people, ("etching",))[
+        "etching"
+    ]
     assert idle["f_lmd_px"] == idle["styletransfer_f_lmd_px"] == idle["clip_d"] == 0.0
 
 
