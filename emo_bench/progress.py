@@ -16,20 +16,20 @@ class Advance(Protocol):
 
 
 @contextmanager
-def track_progress(total: int, label: str, *, stream: TextIO | None = None) -> Iterator[Advance]:
-    """Yield `advance(n=1, **numbers)` for a loop of `total` steps.
+def track_progress(total: int, label: str, *, done: int = 0, stream: TextIO | None = None) -> Iterator[Advance]:
+    """Yield `advance(n=1, **numbers)` for a loop of `total` steps, `done` of which an earlier call has finished.
 
     A terminal gets a rich bar with the time left; anything else gets a line at the start, about every
     10 s, and one at the end, so that a log stays readable. Output goes to stderr unless `stream` is given.
     """
     out = sys.stderr if stream is None else stream
     display = _terminal_bar if out.isatty() else _plain_lines
-    with display(total, label, out) as advance:
+    with display(total, label, out, done) as advance:
         yield advance
 
 
 @contextmanager
-def _terminal_bar(total: int, label: str, out: TextIO) -> Iterator[Advance]:
+def _terminal_bar(total: int, label: str, out: TextIO, done: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -41,7 +41,7 @@ def _terminal_bar(total: int, label: str, out: TextIO) -> Iterator[Advance]:
         TextColumn("{task.fields[numbers]}"),
     )
     with Progress(*columns, console=Console(file=out)) as bar:
-        task = bar.add_task(label, total=total, numbers="")
+        task = bar.add_task(label, total=total, completed=done, numbers="")
 
         def advance(n: int = 1, **numbers: float) -> None:
             bar.advance(task, n)
@@ -52,9 +52,11 @@ def _terminal_bar(total: int, label: str, out: TextIO) -> Iterator[Advance]:
 
 
 @contextmanager
-def _plain_lines(total: int, label: str, out: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterator[Advance]:
+def _plain_lines(
+    total: int, label: str, out: TextIO, done: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Advance]:
     started = last_line = clock()
-    done = 0
+    before = done
     shown: dict[str, float] = {}
 
     def write(text: str) -> None:
@@ -67,11 +69,11 @@ def _plain_lines(total: int, label: str, out: TextIO, clock: Callable[[], float]
         shown.update(numbers)
         now = clock()
         if now - last_line >= PLAIN_INTERVAL_S and done < total:
-            left_s = (now - started) / max(done, 1) * (total - done)
+            left_s = (now - started) / max(done - before, 1) * (total - done)
             write(f"{done}/{total}, {_format_duration(left_s)} left{_suffix(shown)}")
             last_line = now
 
-    write(f"0/{total}")
+    write(f"{done}/{total}")
     yield advance
     write(f"{done}/{total} in {_format_duration(clock() - started)}{_suffix(shown)}")
 

@@ -206,15 +206,16 @@ def encode_bank(vae: Any, bank: Bank, device: str = "cpu") -> NDArray[np.float16
         mark.update(name.encode() + value.float().cpu().numpy().tobytes())
     folder = bank.folder / f"latents-{mark.hexdigest()[:12]}"
     folder.mkdir(exist_ok=True)
-    with track_progress(len(bank), "portraits-diffusion: latents") as advance:
+    paths = {number: folder / f"{number:05d}.npy" for number, _ in bank.shards}
+    done = sum(len(pictures) for number, pictures in bank.shards if paths[number].exists())
+    with track_progress(len(bank), "portraits-diffusion: latents", done=done) as advance:
         for number, pictures in bank.shards:
-            path = folder / f"{number:05d}.npy"
-            if not path.exists():
+            if not paths[number].exists():
                 latents = encoded(vae, pictures, device)
-                with replacing(path) as temporary, temporary.open("wb") as file:
+                with replacing(paths[number]) as temporary, temporary.open("wb") as file:
                     np.save(file, latents)
-            advance(len(pictures))
-    return np.concatenate([map_npy(folder / f"{number:05d}.npy", "latents") for number, _ in bank.shards])
+                advance(len(pictures))
+    return np.concatenate([map_npy(path, "latents") for path in paths.values()])
 
 
 def reconstruction_figures(vae: Any, bank: Bank, sets: dict[str, Pictures], count: int = 64) -> dict[str, float]:

@@ -93,11 +93,12 @@ def make_bank(folder: Path, plan: EditPlan, shards: int | None = None, render: R
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_plan(folder / PLAN_FILE, plan)
-    wanted = range(min(plan.shards, shards or plan.shards))
-    with track_progress(len(wanted) * PEOPLE_PER_SHARD, "portraits-diffusion: people") as advance:
+    count = min(plan.shards, shards or plan.shards)
+    wanted = [shard for shard in range(count) if not _files(folder, shard)[1].exists()]
+    done = (count - len(wanted)) * PEOPLE_PER_SHARD
+    with track_progress(count * PEOPLE_PER_SHARD, "portraits-diffusion: people", done=done) as advance:
         for shard in wanted:
-            if not _files(folder, shard)[1].exists():
-                _render_shard(folder, plan, shard, render)
+            _render_shard(folder, plan, shard, render)
             advance(PEOPLE_PER_SHARD)
 
 

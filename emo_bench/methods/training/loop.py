@@ -198,9 +198,7 @@ def run_steps(
         checkpoint: called every ``checkpoint_every`` steps and at the end, after the rows of these steps are written.
     """
     log = LossLog(folder / LOSSES, training.step)
-    with track_progress(steps, label) as advance:
-        if training.step:
-            advance(training.step)
+    with track_progress(steps, label, done=training.step) as advance:
         while training.step < steps:
             values = training.run_step()
             log.add(training.step - 1, values)
