@@ -57,7 +57,7 @@ class EditorConfig:
     pure_noise: float = 0.15
     towards_noise: float = 1.5
     most_snr: float = 5.0
-    change_weight: float = 2.0
+    change_weight: float = 8.0
     average: float = 0.999
     weight_decay: float = 0.01
     seed: int = 0
