@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.errors import UserError
+from emo_bench.methods.clip_method import VIDEO_EDITOR
 from emo_bench.methods.interface import GIVEN_PROFILE
 from emo_bench.runs.manifest import read_manifest
 from emo_bench.runs.style_names import INSTRUCTION_PREFIX
@@ -29,7 +30,7 @@ def command(row: Row) -> str:
             style = identity["style"]
             words += ["--source-prompt", style["source_caption"], "--prompt", style["target_caption"]]
         return _shell(words + (["--clip", clip] if clip else []))
-    fitted = _base_manifest(row) if row.style else manifest
+    fitted = _base_manifest(row) if row.style and row.kind != VIDEO_EDITOR else manifest
     words = ["run", "--method", _method(fitted, identity), "--actor", identity["actor"]["name"]]
     words += _protocol(fitted["identity"], fitted)
     words += ["--profile", identity["profile"], "--seed", str(identity["seed"])]

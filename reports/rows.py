@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.methods.clip_method import AVATAR, GIVEN_FRAMES
+from emo_bench.methods.interface import GIVEN_PROFILE
 from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
 from emo_bench.runs.checksums import NO_CHECKSUMS, missing_checksums
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
@@ -81,6 +83,13 @@ class Row:
     def style(self) -> str:
         """The name of an edit's style; empty if nothing was edited."""
         return self.subject.style
+
+    @property
+    def kind(self) -> str:
+        """The kind of what made the frames, see :mod:`emo_bench.methods.clip_method`."""
+        # Runs of older versions do not say it, and there were no video editors then.
+        known = GIVEN_FRAMES if self.identity["profile"] == GIVEN_PROFILE else AVATAR
+        return str(self.run.manifest.get("kind", known))
 
     @property
     def seed(self) -> int:

@@ -35,7 +35,7 @@ def run(
     runs: str | PathLike[str] = "runs",
     device: str | None = None,
     trivial: bool = True,
-    style: str | PathLike[str] | None = None,
+    style: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     reference: str | PathLike[str] | None = None,
     prompt: str | None = None,
     source_prompt: str | None = None,
@@ -44,13 +44,15 @@ def run(
 ) -> RunResult:
     """Fit a method on an actor, render the held-out frames, score them, and write a report.
 
-    The trivial methods run beside it. If the method can edit, the fitted avatar is also edited into one style. A
-    finished stage is not done again, and an interrupted run continues. ``emo-bench run`` calls this function.
+    The trivial methods run beside it. If the method can edit, the fitted avatar is also edited into one style. A video
+    editor fits nothing: each style is a run of its own, in which it edits the recorded clip. A finished stage is not
+    done again, and an interrupted run continues. ``emo-bench run`` calls this function.
 
     Args:
         method: a name, ``path/to/file.py:Class``, or ``path/to/file.toml``.
         actor: the name of an actor, see ``emo-bench actors list``.
-        protocol: a protocol's name or TOML file; None is ``self_reenactment``, or its mini form for profile ``smoke``.
+        protocol: a protocol's name or TOML file; None is ``self_reenactment``, or ``editing`` for a video editor, each
+            in its mini form for profile ``smoke``.
         split: one of the protocol's splits; None is the protocol's default.
         profile: one of the method's profiles; None is ``gpu`` on a GPU, else ``cpu``.
         seed: the random seed, 0 or greater.
@@ -59,16 +61,16 @@ def run(
         runs: the folder that keeps the runs.
         device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
         trivial: also run ``mean-frame`` and ``nearest-frame``.
-        style: style of the edit, a name or a TOML file; None is ``bronze-statue``.
+        style: style of the edit, a name or a TOML file, or several; None is ``bronze-statue``.
         reference: your own edit of the reference frame, a picture; it replaces the style.
         prompt, source_prompt: captions of the video after and before the edit; they go with ``reference``, and with an
             ``instruction`` of no known kind.
-        instruction: the edit in words for editor ``instruct-pix2pix``, such as "turn her into a marble statue"; it
-            replaces the style.
+        instruction: one edit in words, such as "turn her into a marble statue"; it replaces the styles. A video editor
+            reads it, and an avatar's reference picture is made from it by ``instruct-pix2pix``.
         skip_edit: make no edit.
 
     Returns:
-        The finished run with its scores, its edit, the runs of the trivial methods and the report.
+        The finished run with its scores, its edits, the runs of the trivial methods and the report.
 
     Raises:
         UserError: a name, a setting or a combination is wrong; before any work, and nothing is left behind.
@@ -82,8 +84,8 @@ def run(
     from emo_bench.runs.runner import make_runs
 
     chosen = sorted_settings(settings or {})
-    asked = {"--style": _text(style), "--reference": _path(reference), "--instruction": instruction}
-    edit = _edit_request(skip_edit, asked, prompt, source_prompt, chosen.edit)
+    asked = {"--style": _texts(style), "--reference": _path(reference), "--instruction": instruction}
+    edits = _edit_requests(skip_edit, asked, prompt, source_prompt, chosen.edit)
     request = RunRequest(
         method=os.fspath(method),
         actor=actor,
@@ -95,7 +97,7 @@ def run(
         runs_dir=Path(runs),
         device=device,
         clip=chosen.clip,
-        edit=edit,
+        edits=edits,
     )
     return _finished(make_runs(request, trivial=trivial))
 
@@ -338,22 +340,21 @@ def _finished(made: MadeRuns) -> RunResult:
     """Open the finished runs, and write their report into the folder of the first."""
     from reports import write_report
 
-    folders = [made.run, *made.trivial, *([made.edit] if made.edit else [])]
-    written = write_report(folders, made.run)
+    written = write_report(made.folders, made.run)
     # The report names the folders as they were given; the result still finds them after a change of the working folder.
     first, *trivial = (open_run(folder.absolute()) for folder in (made.run, *made.trivial))
-    edited = None if made.edit is None else open_run(made.edit.absolute())
+    edited = tuple(open_run(folder.absolute()) for folder in made.edits)
     return RunResult(first.path, first.manifest, first.scores, edited, tuple(trivial), written.absolute())
 
 
-def _edit_request(
+def _edit_requests(
     skip: bool, asked: Mapping[str, Any], prompt: str | None, source_prompt: str | None, settings: Mapping[str, str]
-) -> EditRequest | None:
-    """Return the edit that the arguments of :func:`run` ask for; None if it is to be skipped.
+) -> tuple[EditRequest, ...]:
+    """Return the edits that the arguments of :func:`run` ask for; none if they are to be skipped.
 
     Args:
         skip: whether to make no edit.
-        asked: style, reference and instruction, by the options of the command.
+        asked: styles, reference and instruction, by the options of the command.
         prompt, source_prompt, settings: captions and settings of the edit.
     """
     from emo_bench.runs.plan import EditRequest
@@ -364,9 +365,19 @@ def _edit_request(
     if skip:
         if given:
             raise UserError(f"--skip-edit and {given[0]} exclude each other")
+        return ()
+    others = (asked["--reference"], prompt, source_prompt, asked["--instruction"])
+    chosen = [choose_style(name, *others) for name in asked["--style"] or [None]]
+    return tuple(EditRequest(style, settings, asked_for=bool(given), options=tuple(given)) for style in chosen)
+
+
+def _texts(given: str | PathLike[str] | Sequence[str | PathLike[str]] | None) -> list[str] | None:
+    if given is None:
         return None
-    chosen = choose_style(asked["--style"], asked["--reference"], prompt, source_prompt, asked["--instruction"])
-    return EditRequest(chosen, settings, asked_for=bool(given), options=tuple(given))
+    several = [given] if isinstance(given, (str, PathLike)) else given
+    if not several:
+        raise UserError("style: give a style, or leave it out")
+    return [os.fspath(name) for name in several]
 
 
 def _text(given: str | PathLike[str] | None) -> str | None:

@@ -25,19 +25,25 @@ class RunResult(FinishedRun):
         path: the run's folder.
         manifest: the content of ``run.json``.
         scores: one row per held-out frame, one column per metric, float64.
-        edit: the edit of the run; None if there is none.
+        edited: the edits that were asked for, in order: those of the fitted avatar, or the runs of a video editor, the
+            first of which is this run.
         trivial: the runs of the trivial methods, on the same frames.
         report: the file ``report.md`` that shows all of these.
     """
 
-    edit: FinishedRun | None
+    edited: tuple[FinishedRun, ...]
     trivial: tuple[FinishedRun, ...]
     report: Path
 
     @property
     def folders(self) -> list[Path]:
-        """The folders of the run, of the trivial methods and of the edit."""
-        return [self.path, *(run.path for run in self.trivial), *([self.edit.path] if self.edit else [])]
+        """The folders of the run, of the trivial methods and of the edits."""
+        return list(dict.fromkeys(run.path for run in (self, *self.trivial, *self.edited)))
+
+    @property
+    def edit(self) -> FinishedRun | None:
+        """The first of :attr:`edited`; None if there is none."""
+        return self.edited[0] if self.edited else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

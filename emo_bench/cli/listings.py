@@ -24,17 +24,18 @@ protocols = group("List and show protocols: splits and metrics.")
 
 @methods.command("list", epilog=examples("methods list"))
 def list_methods(as_json: Json = False) -> None:
-    """List the methods and their classes.
+    """List the methods, their kinds and their classes.
 
-    No file of a method is executed.
+    An avatar fits a person and renders from the track; a video editor edits the recorded video. No file of a method is
+    executed, so the kind of a plug-in is shown by methods show only.
     """
-    from emo_bench.methods.registry import known_methods
+    from emo_bench.methods.registry import known_methods, listed_kind
 
     places = known_methods()
     if as_json:
         print_json(places)
     else:
-        print_columns(("method", "class"), places.items())
+        print_columns(("method", "kind", "class"), [(name, listed_kind(name), place) for name, place in places.items()])
 
 
 @methods.command("show", epilog=examples("methods show emo-avatar"))
@@ -43,19 +44,22 @@ def show_method(
     as_json: Json = False,
 ) -> None:
     """Describe a method: paper, licence, profiles and settings."""
+    from emo_bench.methods.clip_method import AVATAR, HOW, VIDEO_EDITOR, is_video_editor
     from emo_bench.methods.described import profile_configs, settings_of
     from emo_bench.methods.registry import method_class
 
     cls = method_class(name)
     configs, problems = profile_configs(cls)
+    kind = VIDEO_EDITOR if is_video_editor(cls) else AVATAR
     if as_json:
-        print_json({"info": cls.info, "profiles": configs, "problems": problems})
+        print_json({"kind": kind, "info": cls.info, "profiles": configs, "problems": problems})
         return
     info = cls.info
     print_fields(
         [
             ("method", info.name),
             ("title", info.title),
+            ("kind", f"{kind}: {HOW[kind]}"),
             ("paper", info.paper),
             ("fidelity", info.fidelity),
             ("licence", info.licence),

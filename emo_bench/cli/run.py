@@ -14,6 +14,7 @@ EXAMPLE = examples(
     "run --method emo-avatar --actor 1 --profile smoke",
     "run --method nearest-frame --actor 2 --seed 1",
     'run --actor 1 --instruction "turn her into a marble statue"',
+    "run --method instruct-pix2pix --actor 1 --style bronze-statue --style oil-painting",
 )
 
 
@@ -37,7 +38,10 @@ def run(
         bool, typer.Option("--trivial/--no-trivial", help="Also run the trivial methods, mean-frame and nearest-frame.")
     ] = True,
     style: Annotated[
-        str | None, typer.Option(help="Style of the edit: a name or a TOML file. Default: bronze-statue.")
+        list[str] | None,
+        typer.Option(
+            help="Style of the edit: a name or a TOML file. May be given several times. Default: bronze-statue."
+        ),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(metavar="IMAGE", help="Your own edited reference frame. It replaces the style.")
@@ -59,7 +63,10 @@ def run(
     """Fit a method on an actor, score held-out frames, and report.
 
     The trivial methods are run beside it, for comparison. If the method can edit, the fitted avatar is also edited into
-    one style.
+    one style, or into each style that you give.
+
+    A video editor, such as instruct-pix2pix, fits nothing. It edits the recorded clip into each style, and each edit is
+    a run of its own.
 
     With --set edit.KEY=VALUE you change a setting of the edit. With --set clip=NAME you choose the CLIP model for the
     edit and for its scores: portraits, ViT-B-32, ViT-L-14, or a folder.
@@ -85,7 +92,7 @@ def run(
             runs=runs,
             device=device,
             trivial=trivial,
-            style=style,
+            style=style or None,
             reference=reference,
             prompt=prompt,
             source_prompt=source_prompt,
@@ -94,9 +101,8 @@ def run(
         )
     print(summary([as_given(folder, runs) for folder in made.folders]))
     print(f"report   {as_given(made.report, runs)}")
-    for finished in (made, made.edit):
-        if finished is not None:
-            print(f"preview  {as_given(finished.path, runs) / 'preview.mp4'}")
+    for path in dict.fromkeys(finished.path for finished in (made, *made.edited)):
+        print(f"preview  {as_given(path, runs) / 'preview.mp4'}")
 
 
 def parse_settings(pairs: list[str]) -> dict[str, str]:

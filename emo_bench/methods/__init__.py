@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
+    from emo_bench.methods.interface import Clip, EditStyle, Method, MethodInfo, VideoEditor, Workspace
 
-__all__ = ["EditStyle", "Method", "MethodInfo", "Workspace"]
+__all__ = ["Clip", "EditStyle", "Method", "MethodInfo", "VideoEditor", "Workspace"]
 
 __getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"interface": __all__})

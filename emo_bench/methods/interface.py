@@ -1,4 +1,8 @@
-"""The published interface of a method: something that fits a capture and renders frames of it."""
+"""The published interface of a method.
+
+There are two kinds. An avatar (:class:`Method`) fits a capture and renders frames from the track. A video editor
+(:class:`VideoEditor`) fits nothing and edits a recorded clip.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,11 @@ __all__ = [
     "NAME_RULE",
     "PAPER_PROFILE",
     "SMOKE_PROFILE",
+    "Clip",
     "EditStyle",
     "Method",
     "MethodInfo",
+    "VideoEditor",
     "Workspace",
     "gpu_resolution_px",
 ]
@@ -72,7 +78,7 @@ class MethodInfo:
         title: the name in tables, as its paper writes it.
         paper: citation, or ``""`` for a method without one.
         licence: the licence of this implementation.
-        capabilities: what it can do: ``render``, ``edit`` or both.
+        capabilities: what it can do: ``render``, ``edit`` or both for an avatar, ``edit`` for a video editor.
         requirements: packages or assets beyond the toolkit's own dependencies.
         fidelity: how this implementation relates to the paper's method, in one line.
     """
@@ -212,4 +218,69 @@ class Method(ABC):
         gives the time of its parts. ``flags`` is a list of sentences that a reader of the scores must know; reports
         show them as notes.
         """
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """The clip that a video editor edits; the editor sees nothing else of the person.
+
+    Attributes:
+        frames: the recorded frames in order, RGB ``uint8 [N, R, R, 3]`` with 0 to 255, R being the editor's
+            ``resolution_px``. The array cannot be written to.
+        fps: frames per second.
+    """
+
+    frames: NDArray[np.uint8]
+    fps: float
+
+
+class VideoEditor(ABC):
+    """A method that edits a recorded clip. It fits nothing.
+
+    The runner builds ``Cls(workspace)`` and calls :meth:`require_editable` before any work. It then calls :meth:`edit`
+    once, and after an interruption again on a new object over the same folder.
+    """
+
+    info: ClassVar[MethodInfo]
+    resolution_px: int
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    @classmethod
+    @abstractmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """Return the names of the profiles, as :meth:`Method.profiles`."""
+
+    @classmethod
+    def required_assets(cls, profile: str) -> tuple[str, ...]:
+        """Return the names of the assets (``emo-bench assets list``) that a profile needs by default."""
+        return ()
+
+    def require_editable(self, style: EditStyle) -> None:
+        """Check that this editor can make the edit on this machine; called before any work.
+
+        Raises:
+            UserError: it cannot; the message says in one line why and what to do.
+        """
+        return
+
+    @abstractmethod
+    def edit(self, clip: Clip, style: EditStyle) -> Iterator[NDArray[np.uint8]]:
+        """Yield the edited frames: as many as the clip has, in order, each RGB ``uint8 [R, R, 3]``.
+
+        The same seed on the same machine gives the same frames, also after an interruption. What a finished part of
+        the work made may be kept in ``workspace.folder``; :func:`emo_bench.methods.kept_frames.edit_in_batches` does
+        so. A progress bar is shown from the first frame on. An editor with long work before its first frame shows the
+        progress of that work itself, by :func:`emo_bench.progress.track_progress`.
+
+        Args:
+            clip: the clip.
+            style: the edit. ``instruction`` and the two captions are for editors of video; ``editor`` and
+                ``editor_settings`` say how the reference picture of an avatar's edit is made.
+        """
+
+    def describe(self) -> dict[str, object]:
+        """Return a description for ``run.json``, as :meth:`Method.describe`; it is called before :meth:`edit`."""
         return {}

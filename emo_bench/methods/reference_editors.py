@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -194,6 +194,7 @@ class DiffusersEditor(ReferenceEditor):
     """
 
     settings_model: ClassVar[type[EditorSettings]] = DiffusersSettings
+    _kept: Any = None
 
     @classmethod
     def missing(cls, settings: DiffusersSettings | InstructPix2PixSettings) -> str | None:
@@ -220,8 +221,20 @@ class DiffusersEditor(ReferenceEditor):
         result = self._load()(**arguments, generator=generator).images[0]
         return self._sized(result, picture_u8.shape[0])
 
+    def edit_batch(self, pictures_u8: Picture, instruction: str, seeds: Sequence[int]) -> Picture:
+        """Edit ``uint8 [N, S, S, 3]`` together, each picture with the noise of its own seed; the pipeline is kept."""
+        import torch
+
+        if self._kept is None:
+            self._kept = self._load()
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        arguments = self.arguments([self._photo(picture) for picture in pictures_u8], instruction)
+        arguments["prompt"] = [instruction] * len(pictures_u8)
+        results = self._kept(**arguments, generator=generators).images
+        return np.stack([self._sized(result, pictures_u8.shape[1]) for result in results])
+
     def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
-        """Return the arguments of the pipeline's call, without the noise."""
+        """Return the arguments of the pipeline's call, without the noise; ``photo`` may be a list of pictures."""
         settings = self.settings
         taken = taken_arguments(editing_pipeline(settings.pipeline))
         given = {argument: getattr(settings, name) for name, argument in ARGUMENTS.items()}

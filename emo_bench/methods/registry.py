@@ -7,14 +7,15 @@ from pathlib import Path
 
 from emo_bench import assets
 from emo_bench.errors import MethodError, UserError
-from emo_bench.methods.interface import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, Workspace
+from emo_bench.methods.clip_method import AVATAR, VIDEO_EDITOR, clip_method_class
+from emo_bench.methods.interface import LEAST_PX, NAME, NAME_RULE, Method, MethodInfo, VideoEditor, Workspace
 from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 
 ENTRY_POINT_GROUP = "emo_bench.methods"
 # The trivial methods; every report shows them.
 TRIVIAL = ("mean-frame", "nearest-frame")
-_BUILT_IN = {
+_AVATARS = {
     "emo-avatar": "emo_avatar.method:EmoAvatar",
     "mean-frame": "baselines.mean_frame:MeanFrame",
     "nearest-frame": "baselines.nearest_frame:NearestFrame",
@@ -23,12 +24,16 @@ _BUILT_IN = {
     "deep-video-portraits": "baselines.deep_video_portraits.method:DeepVideoPortraits",
     "style-avatar": "baselines.style_avatar.method:StyleAvatar",
 }
+_VIDEO_EDITORS = {
+    "instruct-pix2pix": "baselines.instruct_pix2pix:InstructPix2Pix",
+    "frame-style": "baselines.frame_style:FrameStyle",
+}
 _KIND = Kind(
     "method",
     ENTRY_POINT_GROUP,
-    Method,
-    "emo_bench.methods.interface.Method",
-    _BUILT_IN,
+    (Method, VideoEditor),
+    "emo_bench.methods.interface.Method or VideoEditor",
+    {**_AVATARS, **_VIDEO_EDITORS},
     ", path/to/file.py:Class or path/to/file.toml",
 )
 
@@ -38,8 +43,17 @@ def known_methods() -> Mapping[str, str]:
     return _KIND.places()
 
 
+def listed_kind(name: str) -> str:
+    """Return the kind of a known method without importing it; that of a plug-in is not known before."""
+    if name in _VIDEO_EDITORS:
+        return VIDEO_EDITOR
+    return AVATAR if name in _AVATARS else "plug-in"
+
+
 def method_class(name: str) -> type[Method]:
     """Return the class of a method by its name, by ``path/to/file.py:Class``, or by a command method's TOML file.
+
+    A video editor comes as the method class around it, see :mod:`emo_bench.methods.clip_method`.
 
     Raises:
         UserError: there is no such method, it cannot be imported, or its class lacks something.
@@ -48,7 +62,8 @@ def method_class(name: str) -> type[Method]:
         from emo_bench.methods.command.method import command_class
 
         return _checked(command_class(Path(name)), name)
-    found = _checked(load_class(name, _KIND), name)
+    loaded = load_class(name, _KIND)
+    found = _checked(clip_method_class(loaded) if issubclass(loaded, VideoEditor) else loaded, name)
     if file_and_class(name) is None and found.info.name != name:
         raise UserError(f"method {name}: {known_methods()[name]} calls itself {found.info.name!r}")
     return found

@@ -79,7 +79,7 @@ class WatchedMethod(Method):
         """Load the method's fit."""
         self._call("load", self.inner.load)
 
-    def edit(self, style: EditStyle, workspace: Workspace) -> Method:
+    def edit(self, style: EditStyle, workspace: Workspace) -> WatchedMethod:
         """Return the method's edit, wrapped too."""
         edited = self._call("edit", lambda: self.inner.edit(style, _placed(workspace)))
         if not isinstance(edited, Method):

@@ -31,14 +31,14 @@ class Kind:
     Attributes:
         word: the word for one in messages, e.g. ``method``.
         group: the entry-point group of installed plug-ins.
-        base: the class that each plug-in extends; ``base_name`` is its name in messages.
+        base: the class that each plug-in extends, or several of which it extends one; ``base_name`` is for messages.
         built_in: our own, ``name -> "module:Class"``; no plug-in replaces them.
         others: what a user may give instead of a name; this text follows the list of names in a message.
     """
 
     word: str
     group: str
-    base: type
+    base: type | tuple[type, ...]
     base_name: str
     built_in: Mapping[str, str]
     others: str

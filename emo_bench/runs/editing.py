@@ -14,6 +14,7 @@ from typing import Any
 from emo_bench import actors
 from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
+from emo_bench.methods.clip_method import VIDEO_EDITOR, is_video_editor
 from emo_bench.methods.interface import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.watched import WatchedMethod, build_watched
 from emo_bench.runs import stages
@@ -117,7 +118,12 @@ def open_method(
         raise UserError(f"{run} is not fitted yet: give its emo-bench run command again")
     identity = manifest["identity"]
     require_unchanged(run, manifest, fit_files(manifest))
-    if "style" in identity:
+    if manifest.get("kind") == VIDEO_EDITOR:
+        raise UserError(
+            f"{run} holds an edit of the recorded video by {manifest['title']}: there is no avatar here that could be "
+            "edited or driven"
+        )
+    if "style" in identity and run.absolute().parent.name == EDITS:
         raise UserError(f"{run} is an edit: give the run it belongs to, {run.parent.parent}")
     cls = _method_class(run, manifest, trust) if method is None else methods.method_class(method)
     workspace = Workspace(
@@ -159,6 +165,34 @@ def _method_class(run: Path, manifest: Mapping[str, Any], trust: bool) -> type[M
     return cls
 
 
+def open_video_editor(run: Path, folder: Path, device: str, *, trust: bool = False) -> WatchedMethod:
+    """Return the video editor of a run with its edit, over another folder, so that it edits the whole clip again.
+
+    Args:
+        run: a run of a video editor.
+        folder: the folder in which it works.
+        device: ``cpu`` or ``cuda``.
+        trust: whether the file that the run names as its method's may be executed.
+
+    Raises:
+        UserError: the method is not installed here, is no video editor any more, or its file needs ``trust``.
+    """
+    manifest = read_manifest(run)
+    identity = manifest["identity"]
+    cls = _method_class(run, manifest, trust)
+    if not is_video_editor(cls) or "style" not in identity:
+        raise UserError(f"{run} says that a video editor made it, and {identity['method']} is none")
+    workspace = Workspace(
+        folder,
+        identity["profile"],
+        identity["seed"],
+        chosen_device(device),
+        identity["settings"],
+        manifest["capture"].get("size_px"),
+    )
+    return build_watched(cls, workspace).edit(_style_of(identity), workspace)
+
+
 def open_edit(base: Method, style: str) -> Method:
     """Return the finished edit of that name (or ``NAME+variant``) in the run's folder, not loaded yet.
 
@@ -179,9 +213,12 @@ def open_edit(base: Method, style: str) -> Method:
     stale = other_base(manifest, read_manifest(base.workspace.folder))
     if stale is not None:
         raise UserError(f"{folder}: {stale}: give the run's emo-bench run command again")
+    return base.edit(_style_of(kept), dataclasses.replace(base.workspace, folder=folder, settings=settings))
+
+
+def _style_of(identity: Mapping[str, Any]) -> EditStyle:
     fields = {field.name for field in dataclasses.fields(EditStyle)}
-    named = EditStyle(**{key: value for key, value in kept["style"].items() if key in fields})
-    return base.edit(named, dataclasses.replace(base.workspace, folder=folder, settings=settings))
+    return EditStyle(**{key: value for key, value in identity["style"].items() if key in fields})
 
 
 def _flag_same_clip(folder: RunFolder) -> None:

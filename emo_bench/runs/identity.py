@@ -13,6 +13,7 @@ from typing import Any
 
 from emo_bench.assets import sha256_of
 from emo_bench.methods import registry as methods
+from emo_bench.methods.clip_method import AVATAR
 from emo_bench.methods.interface import SMOKE_PROFILE, EditStyle, Method
 from emo_bench.runs.applied_protocol import AppliedProtocol
 from emo_bench.runs.plan import EditPlan, Plan
@@ -70,12 +71,14 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
     flags += _told(plan.method)
     return {
         "title": info.title,
+        "kind": plan.kind,
         "smoke": plan.is_smoke,
         "flags": flags,
         "protocol_title": applied.protocol.title,
         "split": applied.split.as_dict(),
         "capture": {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px},
         "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
+        **({"style_title": plan.style.title} if plan.style else {}),
         **_method_place(plan.request.method),
         **_protocol_place(plan.request.protocol),
     }
@@ -86,6 +89,7 @@ def facts_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]
     applied = plan.applied
     return {
         **{key: manifest[key] for key in ("title", "smoke", "capture", "method")},
+        "kind": AVATAR,
         "style_title": plan.style.title,
         "flags": list(dict.fromkeys([*manifest["flags"], *applied.split.flags, *_told(plan.method)])),
         "protocol_title": applied.protocol.title,

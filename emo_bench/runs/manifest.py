@@ -187,6 +187,8 @@ class DoneStage(_Entry):
 
 
 class DoneFit(DoneStage):
+    # A video editor is fitted on no frame.
+    frames: Annotated[int, Field(ge=0, le=MOST_FRAMES)]
     memory_mib: Amount
 
 
@@ -229,6 +231,8 @@ class Manifest(_Entry):
 
     format: Literal[1]
     title: Text
+    # Runs of older versions do not have it.
+    kind: Literal["avatar", "video editor", "given frames"] = _ABSENT
     smoke: bool
     flags: list[Text]
     protocol_title: Text

@@ -13,6 +13,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.clip.model import find_clip
 from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
+from emo_bench.methods.clip_method import is_video_editor, kind_of
 from emo_bench.methods.interface import GPU_PROFILE, SMOKE_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.seeds import require_seed
 from emo_bench.methods.watched import WatchedMethod, build_watched
@@ -20,7 +21,7 @@ from emo_bench.runs.applied_protocol import AppliedProtocol, apply_protocol
 from emo_bench.runs.finished import EDITS
 from emo_bench.runs.settings import ANY_CLIP, CLIP
 from emo_bench.runs.store import RunPlace, variant_name
-from emo_bench.runs.style_names import is_told_in_words, told_apart
+from emo_bench.runs.style_names import is_told_in_words, require_distinct, told_apart
 from emo_bench.system.devices import chosen_device, on_gpu
 from protocols.loader import DEFAULT_PROTOCOL
 
@@ -60,7 +61,7 @@ class RunRequest:
         device: ``cpu`` or ``cuda``.
         cache: folder in which the runs of one study share the results of stages; the result is the same.
         clip: the CLIP model of all CLIP scores, also those of the edit.
-        edit: the edit; None makes no edit.
+        edits: the edits of the fitted avatar, or those of a video editor; empty makes none.
     """
 
     method: str
@@ -74,7 +75,7 @@ class RunRequest:
     device: str | None = None
     cache: Path | None = None
     clip: str = ANY_CLIP
-    edit: EditRequest | None = None
+    edits: tuple[EditRequest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class Plan:
         device: the device, as torch names it.
         method: the method over the run's folder, which need not exist yet.
         clip: the CLIP model of the CLIP scores.
-        style: the edit that given frames show; None for a fit.
-        edit: the edit that is made of the fit.
+        style: the edit that a video editor makes, or that given frames show; None for a fit.
+        edits: the edits that are made of the fit.
         no_edit: why the edit that a run makes by default is left out; empty if nobody asked, or if it is made.
     """
 
@@ -128,7 +129,7 @@ class Plan:
     method: WatchedMethod
     clip: str = ANY_CLIP
     style: EditStyle | None = None
-    edit: EditPlan | None = None
+    edits: tuple[EditPlan, ...] = ()
     no_edit: str = ""
 
     @property
@@ -140,6 +141,11 @@ class Plan:
     def is_smoke(self) -> bool:
         """Whether the run is for trying things out, so that its numbers are not results."""
         return _is_smoke(self.profile, self.applied.protocol)
+
+    @property
+    def kind(self) -> str:
+        """The kind of what makes the frames, see :mod:`emo_bench.methods.clip_method`."""
+        return kind_of(self.cls, self.profile)
 
 
 def plan_run(
@@ -155,12 +161,14 @@ def plan_run(
         request: the run that the user asks for.
         applied: the protocol on the actor's capture, if a caller has loaded them already.
         cls: class of the method, if ``request.method`` does not name it.
-        style: the edit that given frames show.
+        style: the edit that a video editor makes, or that given frames show.
 
     Raises:
         UserError: a name is wrong, the video is too short, or the choices do not go together.
     """
     cls = cls or methods.method_class(request.method)
+    if is_video_editor(cls) and style is None:
+        raise UserError(f"method {cls.info.name} edits recorded videos and fits no avatar: give it an edit")
     if request.method != cls.info.name and cls.info.name in methods.known_methods():
         raise UserError(f"{request.method} calls itself {cls.info.name!r}, which is another method's name")
     require_seed(request.seed)
@@ -168,7 +176,7 @@ def plan_run(
     # If the list of assets is wrong, the method is wrong on any machine; this is reported before there is a folder.
     methods.assets_of(cls, profile)
     if applied is None:
-        applied = _applied_protocol_of(request, profile)
+        applied = _applied_protocol_of(request, profile, edits_clip=is_video_editor(cls))
     protocol = applied.protocol
     if profile == SMOKE_PROFILE and not protocol.mini:
         raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: leave out --protocol")
@@ -188,9 +196,12 @@ def plan_run(
     size_px = applied.capture.size_px
     workspace = Workspace(folder, profile, request.seed, device, request.settings, size_px, request.cache)
     clip = request.clip if applied.has_clip_scores else ANY_CLIP
-    plan = Plan(request, cls, applied, profile, device, build_watched(cls, workspace), clip, style)
-    edit, no_edit = _edit_of(plan)
-    return dataclasses.replace(plan, edit=edit, no_edit=no_edit)
+    method = build_watched(cls, workspace)
+    if style is not None and is_video_editor(cls):
+        method = method.edit(style, workspace)
+    plan = Plan(request, cls, applied, profile, device, method, clip, style)
+    edits, no_edit = _edits_of(plan)
+    return dataclasses.replace(plan, edits=edits, no_edit=no_edit)
 
 
 def device_and_profile(request: RunRequest, cls: type[Method] | None = None) -> tuple[str, str]:
@@ -235,7 +246,7 @@ def plan_trivial(name: str, request: RunRequest, applied: AppliedProtocol, resol
     """
     offered = methods.profiles_of(methods.method_class(name))
     profile = request.profile if request.profile in offered else "cpu"
-    beside = dataclasses.replace(request, method=name, profile=profile, settings={}, edit=None)
+    beside = dataclasses.replace(request, method=name, profile=profile, settings={}, edits=())
     plan = plan_run(beside, applied=applied)
     if plan.method.resolution_px == resolution_px:
         return plan
@@ -279,11 +290,19 @@ def plan_edit(
     return EditPlan(run, style, settings, applied, edited, request.clip)
 
 
-def _edit_of(plan: Plan) -> tuple[EditPlan | None, str]:
-    """Return the plan of the run's edit, and why there is none if the run would make one by default."""
-    wanted = plan.request.edit
-    if wanted is None:
-        return None, ""
+def _edits_of(plan: Plan) -> tuple[tuple[EditPlan, ...], str]:
+    """Return the plans of the run's edits, and why there is none if the run would make one by default."""
+    made, reasons = [], []
+    for wanted in plan.request.edits:
+        edit, no_edit = _edit_of(plan, wanted)
+        made += [] if edit is None else [edit]
+        reasons += [no_edit] if no_edit else []
+    require_distinct([edit.style for edit in made])
+    return tuple(made), "; ".join(reasons)
+
+
+def _edit_of(plan: Plan, wanted: EditRequest) -> tuple[EditPlan | None, str]:
+    """Return the plan of an edit, and why there is none if the run would make it by default."""
     # The fit has no score that uses CLIP, so the CLIP model was given for the edit.
     required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
     if not required and "edit" not in plan.cls.info.capabilities:
@@ -302,25 +321,37 @@ def _edit_of(plan: Plan) -> tuple[EditPlan | None, str]:
     return edit, ""
 
 
-def _applied_protocol_of(request: RunRequest, profile: str) -> AppliedProtocol:
-    usual = MINI_PROTOCOL if profile == SMOKE_PROFILE else DEFAULT_PROTOCOL
-    protocol = protocols.load_protocol(request.protocol or usual)
-    return apply_protocol(protocol, actors.load(request.actor), request.split)
+def _applied_protocol_of(request: RunRequest, profile: str, *, edits_clip: bool) -> AppliedProtocol:
+    mini, full = (MINI_EDIT_PROTOCOL, EDIT_PROTOCOL) if edits_clip else (MINI_PROTOCOL, DEFAULT_PROTOCOL)
+    protocol = protocols.load_protocol(request.protocol or (mini if profile == SMOKE_PROFILE else full))
+    if edits_clip and protocol.task != EDITING:
+        raise UserError(
+            f"method {request.method} edits recorded videos, and protocol {protocol.name} scores no edit: leave out "
+            "--protocol"
+        )
+    applied = apply_protocol(protocol, actors.load(request.actor), request.split)
+    # A video editor reads no other frames than those of the clip.
+    return _as_clip(applied, train=()) if edits_clip else applied
 
 
 def _editing_protocol(capture: Capture, split_name: str, train: tuple[int, ...], smoke: bool) -> AppliedProtocol:
     """Return the clip to edit, which the fit does not use, with the training frames of the fit."""
     protocol = protocols.load_protocol(MINI_EDIT_PROTOCOL if smoke else EDIT_PROTOCOL)
     applied = apply_protocol(protocol, capture)
-    clip = applied.split
-    if set(clip.test) & set(train):
+    if set(applied.split.test) & set(train):
         raise UserError(
             f"protocol {protocol.name} edits the end of the video, which split {split_name} trains on: "
             "run with --split tail-500, or with --skip-edit"
         )
+    return _as_clip(applied, train)
+
+
+def _as_clip(applied: AppliedProtocol, train: tuple[int, ...]) -> AppliedProtocol:
+    """Return the clip that is edited, with the frames that the method is fitted on."""
+    clip, fps = applied.split, applied.capture.fps
     flags = list(clip.flags)
-    if round(capture.fps) != 25:
-        flags.append(f"the clip has {capture.fps:g} frames a second, not 25")
+    if round(fps) != 25:
+        flags.append(f"the clip has {fps:g} frames a second, not 25")
     split = dataclasses.replace(clip, train=train, unused=(), guard=(), flags=tuple(flags))
     return dataclasses.replace(applied, split=split)
 

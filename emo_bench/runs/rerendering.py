@@ -1,4 +1,7 @@
-"""Render a finished run or edit again from its checkpoint, and compare the frames with the stored ones."""
+"""Render a finished run or edit again, and compare the frames with the stored ones.
+
+An avatar renders from its checkpoint. A video editor edits the whole clip again.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from emo_bench.errors import UserError
+from emo_bench.methods.clip_method import VIDEO_EDITOR
 from emo_bench.methods.interface import Method
 from emo_bench.progress import track_progress
 from emo_bench.runs import stages
 from emo_bench.runs.checksums import PREVIEW, SCORES
-from emo_bench.runs.editing import open_edit, open_method
+from emo_bench.runs.editing import open_edit, open_method, open_video_editor
 from emo_bench.runs.finished import EDITS
 from emo_bench.runs.rescoring import capture_of
 from emo_bench.runs.store import RENDER
@@ -53,29 +57,38 @@ def rerender(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: b
     Raises:
         UserError: something that the rendering needs is not here or has changed.
     """
-    capture = capture_of(manifest).restricted(())
-    test = list(parse_frames(manifest["split"]["test"]))
-    edited = "style" in manifest["identity"]
-    run = folder.parent.parent if edited else folder
-    if edited and folder.parent.name != EDITS:
-        raise UserError("this edit is not inside the run that it edits")
+    test = parse_frames(manifest["split"]["test"])
+    edits_clip = manifest.get("kind") == VIDEO_EDITOR
+    capture = capture_of(manifest).restricted(test if edits_clip else ())
     with tempfile.TemporaryDirectory(prefix="emo-bench-verify-") as temporary:
         copy = Path(temporary) / "run"
-        _copy(run, copy, folder.name if edited else None)
-        method: Method = open_method(copy, device, trust=trust)[0]
-        if edited:
-            method = open_edit(method, folder.name)
+        if edits_clip:
+            copy.mkdir()
+            method: Method = open_video_editor(folder, copy, device, trust=trust)
+        else:
+            method = _opened(folder, manifest, copy, device, trust)
         _require_same(method, manifest)
         method.load()
         stages.seed_all(int(manifest["identity"]["seed"]))
         digest, count, different, levels = FrameDigest(), 0, 0, 0
         with track_progress(len(test), f"{folder}: render again") as advance:
-            for ours, stored in zip(method.render(capture, test), _stored(folder), strict=False):
+            for ours, stored in zip(method.render(capture, list(test)), _stored(folder), strict=False):
                 digest.add(ours)
                 gap = int(np.abs(ours.astype(np.int16) - stored).max()) if ours.shape == stored.shape else 255
                 count, different, levels = count + 1, different + (gap > 0), max(levels, gap)
                 advance()
     return Rerendered(digest.hexdigest(), count, different, levels)
+
+
+def _opened(folder: Path, manifest: Mapping[str, Any], copy: Path, device: str, trust: bool) -> Method:
+    """Return the method of a run, or the edit of a run's avatar, over a copy of the run's folder."""
+    edited = "style" in manifest["identity"]
+    run = folder.parent.parent if edited else folder
+    if edited and folder.parent.name != EDITS:
+        raise UserError("this edit is not inside the run that it edits")
+    _copy(run, copy, folder.name if edited else None)
+    method: Method = open_method(copy, device, trust=trust)[0]
+    return open_edit(method, folder.name) if edited else method
 
 
 def _stored(folder: Path) -> Iterator[np.ndarray]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from emo_bench import assets
 from emo_bench.methods import registry as methods
+from emo_bench.methods.clip_method import is_video_editor
 from emo_bench.methods.interface import PAPER_PROFILE, EditStyle, Method
 from emo_bench.runs import stages
 from emo_bench.runs.applied_protocol import AppliedProtocol
+from emo_bench.runs.clip_edits import plan_clip_edits
 from emo_bench.runs.editing import make_edit
 from emo_bench.runs.identity import facts_of_run, identity_of_run
 from emo_bench.runs.log import log_file
@@ -32,12 +34,18 @@ class MadeRuns:
     Attributes:
         run: the folder of the requested run.
         trivial: the folders of the trivial methods' runs beside it.
-        edit: the folder of its edit; None if there is none.
+        edits: the folders of its edits, in the order of the request. Each edit of a video editor is a run, and the
+            first of them is ``run``.
     """
 
     run: Path
     trivial: tuple[Path, ...] = ()
-    edit: Path | None = None
+    edits: tuple[Path, ...] = ()
+
+    @property
+    def folders(self) -> list[Path]:
+        """All folders: the run's, the trivial methods' and the edits'."""
+        return list(dict.fromkeys([self.run, *self.trivial, *self.edits]))
 
 
 def run(
@@ -49,9 +57,8 @@ def run(
     style: EditStyle | None = None,
     wait: bool = False,
 ) -> list[Path]:
-    """Return all folders: the run's, the trivial methods' and the edit's."""
-    made = make_runs(request, trivial=trivial, applied=applied, cls=cls, style=style, wait=wait)
-    return [made.run, *made.trivial, *([made.edit] if made.edit else [])]
+    """Return all folders: the run's, the trivial methods' and the edits'."""
+    return make_runs(request, trivial=trivial, applied=applied, cls=cls, style=style, wait=wait).folders
 
 
 def make_runs(
@@ -63,7 +70,9 @@ def make_runs(
     style: EditStyle | None = None,
     wait: bool = False,
 ) -> MadeRuns:
-    """Make a run, its edit, and the runs of the trivial methods; finished stages are skipped.
+    """Make a run, its edits, and the runs of the trivial methods; finished stages are skipped.
+
+    A video editor has one run for each edit, and no trivial methods beside them.
 
     The method cannot read held-out frames. If another process is making the runs of the trivial methods, this process
     waits and uses them.
@@ -77,17 +86,20 @@ def make_runs(
     Raises:
         UserError: a name is wrong, the video is too short, or the folder holds another run.
     """
+    cls = cls or methods.method_class(request.method)
+    if is_video_editor(cls):
+        return _make_clip_edits(request, cls, wait)
     plan = plan_run(request, applied=applied, cls=cls, style=style)
-    if request.clip != ANY_CLIP and plan.edit is None:
+    if request.clip != ANY_CLIP and not plan.edits:
         plan.applied.require_clip_scores()
     make(plan, wait=wait)
-    edit = None if plan.edit is None else make_edit(plan.edit, wait=wait or not _is_edit_asked_for(request))
+    edits = tuple(make_edit(edit, wait=wait or not _is_edit_asked_for(request)) for edit in plan.edits)
     names = [name for name in methods.TRIVIAL if trivial and name != plan.cls.info.name]
-    made = MadeRuns(plan.folder, edit=edit)
+    made = MadeRuns(plan.folder, edits=edits)
     beside = dataclasses.replace(plan.request, profile=plan.profile, device=plan.device, clip=plan.clip)
     applied, resolution_px = plan.applied, plan.method.resolution_px
     # The memory of the fit and the edit is freed, because the peak memory of the next runs is measured.
-    del plan
+    del plan, edits
     for name in names:
         other = plan_trivial(name, beside, applied, resolution_px)
         make(other, wait=True)
@@ -95,8 +107,18 @@ def make_runs(
     return made
 
 
+def _make_clip_edits(request: RunRequest, cls: type[Method], wait: bool) -> MadeRuns:
+    """Make the runs of a video editor, one for each edit; all are planned and checked before the first is made."""
+    plans = plan_clip_edits(request, cls)
+    folders = tuple(plan.folder for plan in plans)
+    while plans:
+        # A plan that is made is dropped with all that its editor loaded.
+        make(plans.pop(0), wait=wait)
+    return MadeRuns(folders[0], edits=folders)
+
+
 def make(plan: Plan, *, wait: bool = False) -> None:
-    """Do the unfinished stages of a planned run; its edit is not made here.
+    """Do the unfinished stages of a planned run; its edits are not made here.
 
     Args:
         plan: the plan of the run.
@@ -111,7 +133,10 @@ def make(plan: Plan, *, wait: bool = False) -> None:
     with lock_folder(plan.folder, wait=wait), log_file(plan.folder / LOG):
         folder = RunFolder.open(plan.folder, identity, facts)
         _note_changes(folder, facts)
-        name = f"{plan.cls.info.name} on actor {plan.request.actor}, {applied.protocol.name}, {applied.split.name}"
+        edit = f", edit {plan.style.name}" if plan.style else ""
+        name = (
+            f"{plan.cls.info.name} on actor {plan.request.actor}{edit}, {applied.protocol.name}, {applied.split.name}"
+        )
         log.info("%s, profile %s, seed %d: %s", name, plan.profile, plan.request.seed, plan.folder)
         _say_what_paper_needs(plan)
         if plan.no_edit:
@@ -120,13 +145,13 @@ def make(plan: Plan, *, wait: bool = False) -> None:
             log.info("note: %s", flag)
         job = stages.Job(
             folder, plan.method, applied.capture, applied.protocol, applied.split, plan.device,
-            style=plan.style, clip=plan.clip,
+            style=plan.style, edits_clip=is_video_editor(plan.cls), clip=plan.clip,
         )  # fmt: skip
         stages.do_all(job)
 
 
 def _is_edit_asked_for(request: RunRequest) -> bool:
-    return request.edit is not None and request.edit.asked_for
+    return any(edit.asked_for for edit in request.edits)
 
 
 def _say_what_paper_needs(plan: Plan) -> None:
@@ -148,6 +173,6 @@ def _say_what_paper_needs(plan: Plan) -> None:
 
 def _note_changes(folder: RunFolder, facts: Mapping[str, Any]) -> None:
     """Store facts that may change without making another run: the method's description and the places of files."""
-    said = {key: facts[key] for key in ("title", "method", "method_place", "protocol_place") if key in facts}
+    said = {key: facts[key] for key in ("title", "kind", "method", "method_place", "protocol_place") if key in facts}
     if any(folder.manifest.get(key) != value for key, value in said.items()):
         folder.note(**said)

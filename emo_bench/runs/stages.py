@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Job:
         method: wrapped by :mod:`emo_bench.methods.watched`, which checks the number and the size of its frames.
         fitted: whether the method object holds its fit.
         style: the style of an edit; None for a reenactment.
+        edits_clip: whether the method is a video editor, which fits nothing and reads the frames that it renders.
         clip: the CLIP model of CLIP scores.
         made_from: of an edit, the SHA-256 of the files of the fit that it is made from; None for a run.
     """
@@ -60,6 +61,7 @@ class Job:
     device: str
     fitted: bool = False
     style: EditStyle | None = None
+    edits_clip: bool = False
     clip: str = "auto"
     made_from: dict[str, str] | None = None
 
@@ -98,7 +100,7 @@ def fit(job: Job) -> None:
 
 
 def render(job: Job) -> None:
-    """Render the held-out frames from their track only, and store them losslessly."""
+    """Render the held-out frames from their track only, or edit them, and store them losslessly."""
     inputs = job.method.render_inputs()
     if _done(job, "render", (RENDER,), inputs):
         return
@@ -106,15 +108,18 @@ def render(job: Job) -> None:
     def work() -> dict[str, Any]:
         if not job.fitted:
             job.method.load()
-        unseen = job.capture.restricted(())
-        with track_progress(len(job.split.test), f"{job.name}: render") as advance:
+        seen = job.capture.restricted(job.split.test if job.edits_clip else ())
+        frames: Iterator[FrameU8] = iter(job.method.render(seen, list(job.split.test)))
+        # A video editor may show the progress of long work before its first frame, and there is one bar at a time.
+        first = [next(frames)] if job.edits_clip else []
+        with track_progress(len(job.split.test), f"{job.name}: {'edit' if job.edits_clip else 'render'}") as advance:
 
-            def frames() -> Iterator[FrameU8]:
-                for frame in job.method.render(unseen, list(job.split.test)):
+            def counted() -> Iterator[FrameU8]:
+                for frame in chain(first, frames):
                     advance()
                     yield frame
 
-            count, sha256 = write_lossless(job.folder.path / RENDER, frames())
+            count, sha256 = write_lossless(job.folder.path / RENDER, counted())
         return {"frames": count, "frames_sha256": sha256}
 
     _stage(job, "render", work, inputs, (RENDER,))
@@ -252,7 +257,9 @@ def _stage(
 ) -> None:
     """Do the work of a stage, always from the same random state, and store that it is finished with its cost."""
     attempt = job.folder.start(name)
-    log.info("%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
+    # There is nothing to say about the fit of a method that fits nothing.
+    level = logging.DEBUG if job.edits_clip and name == "fit" else logging.INFO
+    log.log(level, "%s: start%s", name, f", attempt {attempt}" if attempt > 1 else "")
     seed_all(int(job.folder.manifest["identity"]["seed"]))
     # An interrupted fit left files of its own, which are outputs too.
     before = {} if name == STAGES[0] else stamps_of(job.folder.path)
@@ -270,7 +277,7 @@ def _stage(
         **facts,
         machine=describe_machine(job.device),
     )
-    log.info("%s: done in %.1f s", name, seconds)
+    log.log(level, "%s: done in %.1f s", name, seconds)
 
 
 def seed_all(seed: int) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,18 @@ def told_apart(style: EditStyle, folder_of: Callable[[str], Path]) -> EditStyle:
     if (folder_of(hashed.name) / MANIFEST).is_file():
         return hashed
     return hashed if _is_anothers(folder_of(style.name), style) else style
+
+
+def require_distinct(styles: Sequence[EditStyle]) -> None:
+    """Refuse two edits of one name, which would lie in one folder.
+
+    Raises:
+        UserError: two styles have the same name.
+    """
+    names = [style.name for style in styles]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"--style: {twice} is given twice: give each style once, and styles of your own other names")
 
 
 def _hashed(name: str, style: EditStyle) -> str:

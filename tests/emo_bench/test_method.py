@@ -14,6 +14,7 @@ from emo_bench.errors import MethodError, UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import Method, Workspace
 from emo_bench.plug_ins import loading
+from tests.emo_bench.tiny_pipelines import save_tiny_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUG_IN = """
@@ -63,7 +64,13 @@ PUBLISHED_PX = {"deep-video-portraits": 256, "style-avatar": 1024}
 
 
 @pytest.mark.parametrize("name", list(methods.known_methods()))
-def test_every_built_in_method_keeps_the_interface(name: str, tmp_path: Path) -> None:
+def test_every_built_in_method_keeps_the_interface(
+    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "instruct-pix2pix":
+        home = tmp_path_factory.mktemp("home")
+        save_tiny_pipeline(home / "assets" / name)
+        monkeypatch.setenv("EMO_BENCH_HOME", str(home))
     cls = methods.method_class(name)
     assert issubclass(cls, Method)
     assert cls.info.name == name
