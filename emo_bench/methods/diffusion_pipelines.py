@@ -127,7 +127,7 @@ def load_pipeline(name: str, folder: Path, device: str) -> Any:
     pipeline: Any = editing_pipeline(name)
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
-        with _without_bars():
+        with loading_quietly():
             loaded = pipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no {name}: {str(error).splitlines()[0]}") from error
@@ -136,7 +136,7 @@ def load_pipeline(name: str, folder: Path, device: str) -> Any:
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def loading_quietly() -> Iterator[None]:
     """Keep the libraries' progress bars of loading, and a hint for their programmers, off the terminal."""
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())

@@ -1,4 +1,4 @@
-"""A random InstructPix2Pix of some thousand parameters, in the folder format of diffusers."""
+"""Random pipelines of some thousand parameters, in the folder format of diffusers: InstructPix2Pix, text to image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import pytest
 
 
 def save_tiny_pipeline(folder: Path, seed: int = 0) -> Path:
-    """Make the pipeline as diffusers saves it, and return its folder; the test is skipped without diffusers."""
+    """Make an InstructPix2Pix as diffusers saves it, and return its folder; the test is skipped without diffusers."""
+    return _save("StableDiffusionInstructPix2PixPipeline", 8, folder, seed)
+
+
+def save_tiny_text_to_image(folder: Path, seed: int = 0) -> Path:
+    """Make a Stable Diffusion in the same way."""
+    return _save("StableDiffusionPipeline", 4, folder, seed)
+
+
+def _save(kind: str, in_channels: int, folder: Path, seed: int) -> Path:
     diffusers = pytest.importorskip("diffusers")
     transformers = pytest.importorskip("transformers")
     import torch
@@ -18,7 +27,7 @@ def save_tiny_pipeline(folder: Path, seed: int = 0) -> Path:
     (folder / "tokenizer").mkdir(parents=True)
     torch.manual_seed(seed)
     unet = diffusers.UNet2DConditionModel(
-        block_out_channels=(8, 16), layers_per_block=1, sample_size=8, in_channels=8, out_channels=4,
+        block_out_channels=(8, 16), layers_per_block=1, sample_size=8, in_channels=in_channels, out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=16, norm_num_groups=4,
         attention_head_dim=4,
@@ -41,7 +50,7 @@ def save_tiny_pipeline(folder: Path, seed: int = 0) -> Path:
             max_position_embeddings=16, bos_token_id=0, eos_token_id=1, pad_token_id=1,
         )
     )  # fmt: skip
-    pipeline = diffusers.StableDiffusionInstructPix2PixPipeline(
+    pipeline = getattr(diffusers, kind)(
         vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=diffusers.DDIMScheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the diffusion editors share: the networks of a pipeline, DDIM steps, and the inversion of a clip."""

@@ -1,0 +1,146 @@
+"""The networks of a Stable-Diffusion-like pipeline, from its folder: text to latents to pictures.
+
+The U-Net takes the noisy latents, or these and the latents of a source picture (InstructPix2Pix). The second kind was
+trained with the source dropped too; then its channels are zero, and it is a text-to-image network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines.diffusion.ddim import require_kind
+from emo_bench.errors import UserError
+from emo_bench.methods.diffusion_pipelines import loading_quietly
+from emo_bench.system.devices import on_gpu
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The parts of a pipeline, as diffusers and transformers load them; latents outside of them are float32."""
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    scheduler: Any
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the U-Net."""
+        return next(self.unet.parameters()).device
+
+    @property
+    def prediction(self) -> str:
+        """What the U-Net predicts: ``epsilon`` or ``v_prediction``."""
+        return require_kind(self.scheduler.config.prediction_type)
+
+    @torch.no_grad()
+    def embedded(self, text: str) -> Tensor:
+        """Return the text as the U-Net reads it, ``[1, L, C]``."""
+        found = self.tokenizer(
+            text, padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True, return_tensors="pt"
+        )
+        return self.text_encoder(found.input_ids.to(self.device))[0]
+
+    @torch.no_grad()
+    def predicted(self, latents: Tensor, timestep: int, text: Tensor) -> Tensor:
+        """Return the U-Net's prediction.
+
+        Args:
+            latents: float32 ``[B, c, h, w]``.
+            timestep: the timestep of the noise level.
+            text: ``[B, L, C]`` or ``[1, L, C]``.
+
+        Returns:
+            float32 ``[B, c, h, w]``.
+        """
+        source_channels = self.unet.config.in_channels - latents.shape[1]
+        source = latents.new_zeros(len(latents), source_channels, *latents.shape[2:])
+        seen = torch.cat([latents, source], 1).to(self.unet.dtype)
+        text = text.expand(len(latents), -1, -1).to(self.unet.dtype)
+        return self.unet(seen, timestep, encoder_hidden_states=text).sample.float()
+
+    @torch.no_grad()
+    def encoded(self, frames_u8: NDArray[np.uint8], batch: int) -> Tensor:
+        """Return the latents of ``uint8 [N, S, S, 3]``, float32 ``[N, c, h, w]``, the most probable ones."""
+        made = []
+        for rows in batches(len(frames_u8), batch):
+            pixels = torch.from_numpy(frames_u8[rows]).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
+            latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode().float()
+            made.append((latents - self._shift) * self.vae.config.scaling_factor)
+        return torch.cat(made)
+
+    @torch.no_grad()
+    def decoded(self, latents: Tensor, batch: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the picture ``uint8 [S, S, 3]`` of each of the latents ``[N, c, h, w]``."""
+        for rows in batches(len(latents), batch):
+            inner = latents[rows] / self.vae.config.scaling_factor + self._shift
+            pixels = self.vae.decode(inner.to(self.vae.dtype)).sample.float()
+            pictures = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            yield from pictures.permute(0, 2, 3, 1).cpu().numpy()
+
+    @property
+    def _shift(self) -> float:
+        return self.vae.config.get("shift_factor") or 0.0
+
+
+def load_networks(folder: Path, device: str) -> Networks:
+    """Load the networks of a pipeline from its folder; nothing is downloaded.
+
+    On a GPU they compute in float16, because bfloat16 is too coarse for a step backwards.
+
+    Raises:
+        UserError: diffusers is not installed, the folder holds no such pipeline, or its U-Net takes other channels than
+            noisy latents and those of a source, or predicts something else than noise or v.
+    """
+    try:
+        import diffusers
+        import transformers
+    except ImportError as error:
+        raise UserError("needs diffusers and transformers; run: pip install 'emo-bench[diffusion]'") from error
+    dtype = torch.float16 if on_gpu(device) else torch.float32
+    parts = {
+        "unet": diffusers.UNet2DConditionModel,
+        "vae": diffusers.AutoencoderKL,
+        "text_encoder": transformers.CLIPTextModel,
+        "tokenizer": transformers.CLIPTokenizer,
+        "scheduler": diffusers.DDIMScheduler,
+    }
+    loaded: dict[str, Any] = {}
+    for name, kind in parts.items():
+        # The two without weights would keep the type as an unknown setting.
+        how = {} if name in {"tokenizer", "scheduler"} else {"torch_dtype": dtype}
+        try:
+            with loading_quietly():
+                part = kind.from_pretrained(str(folder / name), local_files_only=True, **how)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} is no pipeline of Stable Diffusion: {name}: {_first_line(error)}") from error
+        loaded[name] = part.to(device).requires_grad_(False).eval() if how else part
+    for name in ("unet", "vae"):
+        loaded[name].to(memory_format=torch.channels_last)
+    networks = Networks(**loaded)
+    require_kind(networks.scheduler.config.prediction_type)
+    taken, latent = networks.unet.config.in_channels, networks.vae.config.latent_channels
+    if taken not in {latent, 2 * latent}:
+        raise UserError(
+            f"the U-Net in {folder} takes {taken} channels: it must take {latent} (text to image) or {2 * latent} "
+            "(with a source picture)"
+        )
+    return networks
+
+
+def batches(count: int, size: int) -> list[slice]:
+    """Return the slices of ``count`` frames, ``size`` each; the last one has the remainder."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
