@@ -7,14 +7,18 @@ from typing import Any
 from pydantic import Field
 
 from emo_bench.methods.interface import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE
+from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL, suited_settings
 from emo_bench.methods.settings import BatchSize, MethodSettings
+
+PAPER_MODEL = "stable-diffusion-2.1-base"
 
 
 class TokenFlowConfig(MethodSettings):
     """Configuration of an edit; defaults are the ``cpu`` profile. ``published``: value of the release's example."""
 
-    model: str = Field("portraits-diffusion", description="published: stabilityai/stable-diffusion-2-1-base")
-    size_px: int = Field(128, ge=8, le=2048, description="published: 512")
+    resolution_px: int = Field(128, ge=32, le=1024, description="side of the frames; published: 512")
+    model: str = Field(PORTRAITS_MODEL, description="published: stable-diffusion-2.1-base")
+    size_px: int | None = Field(None, ge=8, le=2048, description="side that the network edits; None: that of the model")
     steps: int = Field(25, ge=1, le=1000, description="published: 50")
     inversion_substeps: int = Field(2, ge=1, le=1000, description="inversion steps for each step; published: 10")
     guidance_scale: float = Field(7.5, ge=1, le=100, description="published: 7.5")
@@ -23,17 +27,20 @@ class TokenFlowConfig(MethodSettings):
     attention_share: float = Field(0.5, ge=0, le=1, description="steps with injected attention; published: 0.5")
     features_share: float = Field(0.8, ge=0, le=1, description="steps with injected features; published: 0.8")
 
+    @property
+    def network_px(self) -> int:
+        """The side of the pictures that the network edits."""
+        return self.size_px or suited_settings(self.model).size_px
 
-_PUBLISHED = {
-    "model": "stable-diffusion-2-1-base",
-    "size_px": 512,
-    "steps": 50,
-    "inversion_substeps": 10,
-    "negative_text": "ugly, blurry, low res, unrealistic, unaesthetic",
-}
+
 PROFILES: dict[str, dict[str, Any]] = {
     SMOKE_PROFILE: {"steps": 4, "inversion_substeps": 1},
     "cpu": {},
     GPU_PROFILE: {"steps": 50, "inversion_substeps": 4},
-    PAPER_PROFILE: _PUBLISHED,
+    PAPER_PROFILE: {
+        "model": PAPER_MODEL,
+        "steps": 50,
+        "inversion_substeps": 10,
+        "negative_text": "ugly, blurry, low res, unrealistic, unaesthetic",
+    },
 }

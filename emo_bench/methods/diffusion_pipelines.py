@@ -106,13 +106,13 @@ def pipeline_sha256(folder: Path) -> str:
     return digest(folder, CONTENT)
 
 
-def folder_remedy(model: str) -> str:
-    """Return what to do if the folder of a pipeline is missing, in one line."""
+def folder_remedy(model: str, setting: str = "the style's editor_settings.model") -> str:
+    """Return what to do if the folder of a pipeline is missing, in one line; ``setting`` names another folder."""
     known = next((asset for asset in assets.list_assets() if asset.name == model), None)
     return (
         f"needs the diffusers folder of {model} (with model_index.json): "
         f"{f'run: {known.remedy()}, or ' if known else ''}put it into a folder of "
-        "EMO_BENCH_ASSETS, or name it as the style's editor_settings.model"
+        f"EMO_BENCH_ASSETS, or name it as {setting}"
     )
 
 

@@ -27,6 +27,7 @@ _AVATARS = {
 _VIDEO_EDITORS = {
     "instruct-pix2pix": "baselines.instruct_pix2pix:InstructPix2Pix",
     "frame-style": "baselines.frame_style:FrameStyle",
+    "tokenflow": "baselines.tokenflow.method:TokenFlow",
 }
 _KIND = Kind(
     "method",

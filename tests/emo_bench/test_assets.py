@@ -460,8 +460,9 @@ def test_the_catalogue_covers_what_the_project_can_use() -> None:
     names = {asset.name: asset for asset in assets.list_assets()}
     ffhq = [names[f"ffhq-{px}"] for px in (256, 512, 1024)]
     assert all("non-commercial" in a.licence and a.kind == assets.PRIOR and a.urls for a in ffhq)
-    folders = {"instruct-pix2pix", "stable-diffusion-1.5", "stable-diffusion-2.1", "controlnet-canny",
-               "controlnet-hed", "clip-portraits", "portraits-diffusion"}  # fmt: skip
+    folders = {"instruct-pix2pix", "stable-diffusion-1.5", "stable-diffusion-2.1",
+               "stable-diffusion-2.1-base", "controlnet-canny", "controlnet-hed", "clip-portraits",
+               "portraits-diffusion"}  # fmt: skip
     assert {name for name, asset in names.items() if asset.is_folder} >= folders
     assert names.keys() >= {
         "face-landmarker", "fan-2d", "sfd", "lpips-alex", "lpips-vgg", "brisque-live", "clip-vit-b-32",

@@ -14,7 +14,7 @@ from emo_bench.errors import MethodError, UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import Method, Workspace
 from emo_bench.plug_ins import loading
-from tests.emo_bench.tiny_pipelines import save_tiny_pipeline
+from tests.emo_bench.tiny_pipelines import save_tiny_pipeline, save_tiny_text_to_image
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUG_IN = """
@@ -70,6 +70,11 @@ def test_every_built_in_method_keeps_the_interface(
     if name == "instruct-pix2pix":
         home = tmp_path_factory.mktemp("home")
         save_tiny_pipeline(home / "assets" / name)
+        monkeypatch.setenv("EMO_BENCH_HOME", str(home))
+    if name == "tokenflow":
+        home = tmp_path_factory.mktemp("home")
+        for model in ("portraits-diffusion", "stable-diffusion-2.1-base"):
+            save_tiny_text_to_image(home / "assets" / model)
         monkeypatch.setenv("EMO_BENCH_HOME", str(home))
     cls = methods.method_class(name)
     assert issubclass(cls, Method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,10 @@ def save_tiny_pipeline(folder: Path, seed: int = 0) -> Path:
 
 def save_tiny_text_to_image(folder: Path, seed: int = 0) -> Path:
     """Make a Stable Diffusion in the same way."""
-    return _save("StableDiffusionPipeline", 4, folder, seed)
+    return _save("StableDiffusionPipeline", 4, folder, seed, steps_offset=1, clip_sample=False, set_alpha_to_one=False)
 
 
-def _save(kind: str, in_channels: int, folder: Path, seed: int) -> Path:
+def _save(kind: str, in_channels: int, folder: Path, seed: int, **schedule: Any) -> Path:
     diffusers = pytest.importorskip("diffusers")
     transformers = pytest.importorskip("transformers")
     import torch
@@ -51,7 +52,7 @@ def _save(kind: str, in_channels: int, folder: Path, seed: int) -> Path:
         )
     )  # fmt: skip
     pipeline = getattr(diffusers, kind)(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=diffusers.DDIMScheduler(),
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=diffusers.DDIMScheduler(**schedule),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.save_pretrained(folder)

@@ -1,0 +1,95 @@
+"""TokenFlow as a method: it edits the recorded clip by the style's captions."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from baselines.clip_sizes import clip_px, resized_frames
+from baselines.tokenflow.config import PAPER_MODEL, PROFILES, TokenFlowConfig
+from emo_bench.errors import UserError
+from emo_bench.files import remove_tree
+from emo_bench.methods.diffusion_pipelines import folder_remedy, pipeline_folder, pipeline_sha256
+from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
+from emo_bench.methods.settings import resolve
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FOLDER = "tokenflow"
+
+
+class TokenFlow(VideoEditor):
+    """The clip is inverted, key frames are edited together, and their tokens flow to the frames between them."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="tokenflow",
+        title="TokenFlow",
+        paper="TokenFlow: Consistent Diffusion Features for Consistent Video Editing, Geyer et al., ICLR 2024",
+        licence="Apache-2.0",
+        capabilities=frozenset({"edit"}),
+        requirements=("emo-bench[diffusion]",),
+        fidelity="the paper's algorithm with plug-and-play injection; no frame is dropped, as the release does",
+    )
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        chosen = {"resolution_px": clip_px(workspace), **PROFILES[workspace.profile]}
+        self._config = resolve(TokenFlowConfig, chosen, workspace.settings, name=self.info.name)
+        self.resolution_px = self._config.resolution_px
+        self._weights = _pipeline(self._config.model)
+
+    @classmethod
+    def profiles(cls) -> tuple[str, ...]:
+        """Return the profiles; ``paper`` needs Stable Diffusion, and the others take this project's small network."""
+        return tuple(PROFILES)
+
+    @classmethod
+    def required_assets(cls, profile: str) -> tuple[str, ...]:
+        """Return the weights of profile ``paper``; the others take what is here."""
+        return (PAPER_MODEL,) if profile == PAPER_PROFILE else ()
+
+    def edit(self, clip: Clip, style: EditStyle) -> Iterator[NDArray[np.uint8]]:
+        """Yield the edited frames; what is finished is kept in ``tokenflow/`` until the last frame was taken."""
+        from baselines.diffusion.networks import load_networks
+        from baselines.tokenflow.editing import Captions, edited_latents
+
+        config, folder = self._config, self.workspace.folder / FOLDER
+        networks = load_networks(self._weights, self.workspace.device)
+        latents = networks.encoded(resized_frames(clip.frames, config.network_px), config.batch)
+        captions = Captions(style.source_caption, style.target_caption)
+        edited = edited_latents(networks, latents, captions, config, self.workspace.seed, folder)
+        for picture in networks.decoded(edited, config.batch):
+            yield resized_frames(picture[None], self.resolution_px)[0]
+        remove_tree(folder)
+
+    def describe(self) -> dict[str, object]:
+        """Return the resolved settings and the weights."""
+        name = Path(self._config.model).name
+        described: dict[str, object] = {
+            "config": {**self._config.model_dump(mode="json"), "model": name, "size_px": self._config.network_px},
+            "assets": {name: pipeline_sha256(self._weights)},
+        }
+        if name == PAPER_MODEL:
+            return described
+        flag = (
+            f"TokenFlow edits with the weights {name} at {self._config.network_px} px; the paper has Stable Diffusion"
+        )
+        return {**described, "flags": [flag]}
+
+
+def _pipeline(model: str) -> Path:
+    """Return the folder of the weights.
+
+    Raises:
+        UserError: it is not on this machine, or diffusers is not installed; the message says what to do.
+    """
+    if importlib.util.find_spec("diffusers") is None:
+        raise UserError("tokenflow needs diffusers; run: pip install 'emo-bench[diffusion]'")
+    folder = pipeline_folder(model)
+    if folder is None:
+        raise UserError(f"tokenflow {folder_remedy(model, '--set model=')}")
+    return folder

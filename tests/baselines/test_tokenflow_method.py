@@ -1,0 +1,82 @@
+"""TokenFlow as a method: frames in and out, what is kept after a kill, and what its run.json says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from baselines.diffusion.networks import Networks
+from baselines.tokenflow.method import FOLDER, TokenFlow
+from emo_bench.errors import UserError
+from emo_bench.methods.interface import Clip, EditStyle, Workspace
+from tests.emo_bench.tiny_pipelines import save_tiny_pipeline, save_tiny_text_to_image
+
+STYLE = EditStyle("bronze-statue", "a photo of a person", "a bronze statue of a person", "make it bronze", "file")
+SMALL = {"resolution_px": "32", "size_px": "16", "steps": "3", "batch": "4"}
+
+
+@pytest.fixture(params=["portraits-diffusion", "stable-diffusion-2.1-base"])
+def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A random pipeline of each family, in an asset folder."""
+    save = save_tiny_pipeline if request.param == "portraits-diffusion" else save_tiny_text_to_image
+    save(tmp_path / "assets" / request.param)
+    monkeypatch.setenv("EMO_BENCH_ASSETS", str(tmp_path / "assets"))
+    return str(request.param)
+
+
+@pytest.fixture
+def clip() -> Clip:
+    rows = np.arange(32 * 32 * 3).reshape(32, 32, 3)
+    return Clip(np.stack([(rows * (7 + number) // 5 % 256).astype(np.uint8) for number in range(11)]), 25.0)
+
+
+def opened(folder: Path, model: str, **settings: str) -> TokenFlow:
+    folder.mkdir(exist_ok=True)
+    return TokenFlow(Workspace(folder, "smoke", 0, settings={**SMALL, "model": model, **settings}))
+
+
+def test_eleven_frames_are_edited_to_eleven_and_nothing_is_left(model: str, clip: Clip, tmp_path: Path) -> None:
+    frames = list(opened(tmp_path / "run", model).edit(clip, STYLE))
+    assert len(frames) == 11
+    assert all(frame.shape == (32, 32, 3) and frame.dtype == np.uint8 for frame in frames)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_killed_run_gives_the_same_frames_as_a_whole_one(
+    model: str, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = np.stack(list(opened(tmp_path / "whole", model).edit(clip, STYLE)))
+    decoded = Networks.decoded
+
+    def failing(self: Any, latents: Any, batch: int) -> Iterator[np.ndarray]:
+        yield from list(decoded(self, latents, batch))[:5]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Networks, "decoded", failing)
+    with pytest.raises(KeyboardInterrupt):
+        list(opened(tmp_path / "cut", model).edit(clip, STYLE))
+    assert (tmp_path / "cut" / FOLDER / "edited.pt").is_file()
+    monkeypatch.undo()
+    monkeypatch.setenv("EMO_BENCH_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.setattr(Networks, "predicted", lambda *_: pytest.fail("the network ran again"))
+    assert np.array_equal(np.stack(list(opened(tmp_path / "cut", model).edit(clip, STYLE))), whole)
+
+
+def test_run_json_names_the_weights_and_a_substitute(model: str, tmp_path: Path) -> None:
+    described = opened(tmp_path / "run", model).describe()
+    assert list(described["assets"]) == [model]  # type: ignore[call-overload]
+    assert described["config"]["model"] == model and described["config"]["size_px"] == 16  # type: ignore[index]
+    assert ("flags" in described) == (model == "portraits-diffusion")
+
+
+def test_a_missing_model_is_one_line_that_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("diffusers")
+    monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("EMO_BENCH_ASSETS", raising=False)
+    with pytest.raises(UserError, match=r"assets fetch stable-diffusion-2\.1-base.*--set model=") as raised:
+        TokenFlow(Workspace(tmp_path, "paper", 0))
+    assert "\n" not in str(raised.value)
