@@ -4,6 +4,10 @@ RUN is the folder of a finished Emo-Avatar run with edits. On the held-out clip 
 against the recorded frames: the edit; the same avatar without the edit; the unedited avatar with the edit's colours (by
 the affine RGB map from the original to the edited reference frame); and the recorded frames, edited one at a time by
 the editor that made the reference. ``--sheets DIR`` also writes one picture per edit for visual inspection.
+
+``--likeness`` adds how far the edit is from the frames edited one at a time, as a share of how far the unedited avatar
+is from them: by ST-LPIPS and by Gram matrices (which see strokes, wherever they are), both on VGG's first three stages.
+No edit trains on VGG.
 """
 
 from __future__ import annotations
@@ -13,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from emo_bench.methods.reference_editors import open_editor
+from emo_bench.methods.training.frames import to_unit_range
 from emo_bench.metrics import Captions, Settings, score
 from emo_bench.metrics.conventions import Convention
+from emo_bench.perceptual import PerceptualDistance
 from emo_bench.pictures.reading import read_picture
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import is_finished, load_run
@@ -38,18 +46,20 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--sheets", type=Path, help="folder for a picture of each edit")
     parser.add_argument("--clip", default="auto", help="CLIP model of CLIP-D")
+    parser.add_argument("--likeness", action="store_true", help="two more columns: ST-LPIPS and Gram distance")
     given = parser.parse_args()
     made = sorted(manifest.parent for manifest in (given.run / "edit").glob("*/run.json"))
     edits = [edit for edit in made if is_finished(edit)]
     print(f"{given.run}, by `python benchmarks/edits.py`\n")
     print(
         "| edit | F-LMD: edit / unedited / recoloured / frame by frame | CLIP-D: edit / frame by frame "
-        "| flicker: the same |"
+        "| flicker: the same |" + (" to frame by frame: ST-LPIPS / Gram |" if given.likeness else "")
     )
-    print("|---|---|---|---|")
+    print("|---|---|---|---|" + ("---|" if given.likeness else ""))
     for edit in edits:
         videos = clips(given.run, edit)
-        print(row(edit.name, videos, style_of(edit), given.clip), flush=True)
+        more = likeness(videos) if given.likeness else ""
+        print(row(edit.name, videos, style_of(edit), given.clip) + more, flush=True)
         if given.sheets:
             given.sheets.mkdir(parents=True, exist_ok=True)
             Image.fromarray(sheet(edit, videos)).save(given.sheets / f"{edit.name}.png")
@@ -110,6 +120,27 @@ def row(name: str, videos: dict[str, Frames], style: dict[str, Any], clip: str) 
         f"(x{flmd['edit'] / flmd['unedited']:.2f}) | {clip_d['edit']:.3f} / {clip_d['alone']:.3f} "
         f"| {flicker['edit']:.2f} / {flicker['alone']:.2f} |"
     )
+
+
+@torch.no_grad()
+def likeness(videos: dict[str, Frames]) -> str:
+    """Return one more cell: the distances of the edit to the frames edited one at a time over those of the unedited."""
+    distance = PerceptualDistance.from_assets("stlpips-vgg-3", "cpu")
+    sums = {"edit": np.zeros(2), "unedited": np.zeros(2)}
+    for n in range(len(videos["alone"])):
+        one = {kind: to_unit_range(videos[kind][n : n + 1].transpose(0, 3, 1, 2).copy()) for kind in (*sums, "alone")}
+        wanted = gram_matrices(distance, one["alone"])
+        for kind, total in sums.items():
+            gap = gram_matrices(distance, one[kind]) - wanted
+            total += (float(distance(one[kind], one["alone"])), float(gap.norm()))
+    perceptual, gram = sums["edit"] / sums["unedited"]
+    return f" {perceptual:.2f} / {gram:.2f} |"
+
+
+def gram_matrices(distance: PerceptualDistance, image: Tensor) -> Tensor:
+    """Return the Gram matrices of all stages of ``image [1, 3, R, R]`` in one vector, each a mean over places."""
+    flat = [stage.flatten(2) for stage in distance.features(image)]
+    return torch.cat([(each @ each.mT / each.shape[-1]).flatten() for each in flat])
 
 
 def sheet(edit: Path, videos: dict[str, Frames]) -> Frames:

@@ -15,7 +15,7 @@ class EditConfig(MethodSettings):
     """The configuration of an edit (paper 3.3). Defaults are the ``recommended`` preset of the ``cpu`` profile.
 
     The paper gives no weight, size or number. Equation 3 as printed has no temperature and no normalisation; preset
-    ``literal`` follows it.
+    ``literal`` follows it. Preset ``strokes`` adds what the paper does not have: see docs/editing.md.
     """
 
     reference_frame: int | None = Field(
@@ -45,6 +45,16 @@ class EditConfig(MethodSettings):
     uv_limit: float = Field(0.02, gt=0, le=2, description="farthest that a matched spot may lie, in UV")
     patch_weight: LossWeight = Field(0.05, description="L_patch on the reference's frame")
     matched_patch_weight: LossWeight = Field(0.05, description="L_patch on other frames, matched through UV")
+
+    patch_every_steps: int = Field(1, ge=1, le=1_000_000, description="steps from one look at patches to the next")
+
+    # beyond the paper, off unless preset strokes is chosen: the reference on other frames, and strokes
+    moved_weight: LossWeight = Field(0.0, description="L1 on other frames to the reference moved through UV")
+    stroke_weight: LossWeight = Field(0.0, description="L1 of the strokes' own skip connection; 0 leaves it out")
+    stroke_lr: LearningRate = 2e-2
+    direction_weight: LossWeight = Field(
+        0.0, description="CLIP's embeddings of all frames change as that of the reference did"
+    )
 
     # the other terms
     l1_weight: LossWeight = 10.0
@@ -82,9 +92,11 @@ _PAPER: dict[str, Any] = {
     "lr": 5e-4,
 }
 _LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False, "structure_weight": 0.0}
+# Patches are looked at in every second step, so that the strokes cost no time.
+_STROKES: dict[str, Any] = {"moved_weight": 10.0, "stroke_weight": 10.0, "patch_every_steps": 2}
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}
-PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
+PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL, "strokes": _STROKES}
 
 
 def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) -> EditConfig:

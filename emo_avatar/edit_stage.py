@@ -10,15 +10,20 @@ from torch import Tensor
 
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.edit_config import EditConfig
-from emo_avatar.face_structure import FaceStructure
+from emo_avatar.edit_direction import EditDirection
+from emo_avatar.face_structure import FaceStructure, face_region
+from emo_avatar.moved_reference import MovedReference
 from emo_avatar.patch_contrast import Encoder, cut_patches, draw_centres, matching_centres, patch_nce
 from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_loss, generator_loss
 from emo_avatar.render_stage import Perceptual, condition
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
 from emo_avatar.skip_training import SkipTraining
+from emo_avatar.stroke_skip import StrokeSkip, seen_from_the_front
 from emo_bench.system.devices import mixed_precision
 
 RENDER_BATCH = 8
+# Smallest weight of MovedReference, over all frames, at which a pixel of the background is still.
+STILL = 0.3
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ class EditFrames:
         with torch.no_grad(), mixed_precision(avatar.pivots.device, avatar.config.bf16):
             parts = [avatar.encode(batch)[0] for batch in batches]
         features = {side: torch.cat([part.features[side].float() for part in parts]) for side in parts[0].features}
-        encoding = Encoding(features, torch.cat([p.ws for p in parts]), torch.cat([p.grid_affine for p in parts]))
+        ws, affine, uv, mask = (
+            torch.cat(tensors) for tensors in zip(*((p.ws, p.grid_affine, p.uv, p.mask) for p in parts), strict=True)
+        )
         return cls(
-            encoding,
+            Encoding(features, ws, affine, uv, mask),
             torch.cat([condition(batch) for batch in batches]),
-            torch.cat([batch.uv for batch in batches]).cpu().numpy(),
-            torch.cat([batch.mask[:, 0] > 0.5 for batch in batches]).cpu().numpy(),
+            uv.cpu().numpy(),
+            (mask[:, 0] > 0.5).cpu().numpy(),
         )
 
     def __len__(self) -> int:
@@ -98,6 +105,21 @@ class PatchPool:
         return cls(np.stack([c for c, _ in matches]), np.stack([f for _, f in matches]), features)
 
 
+@dataclass(frozen=True)
+class Layers:
+    """A rendering, ``[B, 3, R, R]`` each.
+
+    Attributes:
+        plain: without strokes.
+        images: with strokes, which get no gradient: only pixels teach strokes.
+        drawn: the same picture with gradients for the strokes alone; None without strokes.
+    """
+
+    plain: Tensor
+    images: Tensor
+    drawn: Tensor | None
+
+
 class EditStage(SkipTraining):
     """Trains the skip connections of an avatar towards one reference picture.
 
@@ -126,18 +148,46 @@ class EditStage(SkipTraining):
         seed: int,
         landmarks68_px: Tensor,
     ) -> None:
+        if config.stroke_weight > 0:
+            strokes = StrokeSkip(fit_config.texture_px, reference.shape[-1])
+            avatar.fusion.strokes = strokes.to(reference.device)
         super().__init__(avatar, config, fit_config)
         self.discriminator = discriminator
         self._reference, self._frames = reference, frames
         self._perceptual, self._clip, self._seed = perceptual, clip, seed
         self._d_optimizer = torch.optim.Adam(discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.999))
         self._structure: FaceStructure | None = None
+        unedited = self._unedited_images()
         if config.structure_weight > 0:
-            self._structure = FaceStructure.of(self._unedited_images(), landmarks68_px)
+            self._structure = FaceStructure.of(unedited, landmarks68_px)
+        self._moved: MovedReference | None = None
+        if config.moved_weight > 0 or config.stroke_weight > 0:
+            self._moved = MovedReference.of(reference, unedited, frames.uv, frames.mask, config.uv_limit)
+        self._direction: EditDirection | None = None
         self._pool: PatchPool | None = None
         if clip is not None:
-            rng = np.random.default_rng((seed, 0))
-            self._pool = PatchPool.draw(reference, frames, config, *clip, rng)
+            if config.direction_weight > 0:
+                self._direction = EditDirection.of(reference, unedited, *clip)
+            if config.patch_weight > 0 or config.matched_patch_weight > 0:
+                rng = np.random.default_rng((seed, 0))
+                self._pool = PatchPool.draw(reference, frames, config, *clip, rng)
+        self._limit_strokes(landmarks68_px)
+
+    def _limit_strokes(self, landmarks68_px: Tensor) -> None:
+        """Allow strokes off the face, where the reference shows a place from the front, and on the still background.
+
+        Strokes on the face would stay where the reference's expression and light had them.
+        """
+        strokes = self.avatar.fusion.strokes
+        if strokes is None:
+            return
+        assert self._moved is not None
+        frames = self._frames
+        uv, mask = frames.encoding.uv[0], frames.encoding.mask[0, 0] > 0.5
+        face = torch.from_numpy(face_region(landmarks68_px[0].numpy(), mask.shape[-1])).to(uv.device)
+        background = ~torch.from_numpy(frames.mask).any(dim=0).to(uv.device)
+        still = background & (self._moved.weights.amin(dim=0)[0] > STILL)
+        strokes.limit(uv, mask, seen_from_the_front(uv, mask) * ~face, still.float())
 
     @torch.no_grad()
     def _unedited_images(self) -> Tensor:
@@ -154,13 +204,22 @@ class EditStage(SkipTraining):
         torch.manual_seed(int(rng.integers(2**31)))
         rows = self._draw_frames(rng)
         chosen = torch.from_numpy(rows).to(self._reference.device)
-        images = self.render(self._frames.encoding.rows(chosen))
-        conditions = self._frames.condition[chosen]
-        values = self.descend(self._losses(images, rows, conditions, rng))
+        layers = self._render_layers(self._frames.encoding.rows(chosen))
+        conditions, images = self._frames.condition[chosen], layers.images
+        terms = {**self._pixel_terms(layers, chosen), **self._losses(images, rows, conditions, rng)}
+        values = self.descend(terms)
         if self.config.gan_weight > 0:
             values["discriminator"] = self._discriminator_step(images.detach(), conditions)
         self.step += 1
         return values
+
+    def _render_layers(self, encoding: Encoding) -> Layers:
+        with self.autocast():
+            plain, strokes = self.avatar.layers(encoding)
+        plain = plain.float()
+        if strokes is None:
+            return Layers(plain, plain, None)
+        return Layers(plain, plain + strokes.detach(), plain.detach() + strokes)
 
     def _draw_frames(self, rng: np.random.Generator) -> np.ndarray:
         others = len(self._frames) - 1
@@ -168,19 +227,33 @@ class EditStage(SkipTraining):
         drawn = 1 + rng.choice(others, size=count, replace=False) if count else np.empty(0, dtype=np.int64)
         return np.concatenate([[0], drawn]).astype(np.int64)
 
+    def _pixel_terms(self, layers: Layers, chosen: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Return the terms that compare pixels, by name with their weights; ``chosen [B]`` are the frames' rows."""
+        config = self.config
+        terms = {"l1": (config.l1_weight, (layers.plain[:1] - self._reference).abs().mean())}
+        if self._moved is None:
+            return terms
+        if config.moved_weight > 0 and len(chosen) > 1:
+            terms["moved"] = (config.moved_weight, self._moved.loss(layers.plain[1:], chosen[1:]))
+        if layers.drawn is not None:
+            terms["strokes"] = (config.stroke_weight, self._moved.loss(layers.drawn, chosen))
+        return terms
+
     def _losses(
         self, images: Tensor, rows: np.ndarray, conditions: Tensor, rng: np.random.Generator
     ) -> dict[str, tuple[float, Tensor]]:
-        """Return each term by name with its weight; scalars."""
+        """Return the terms that look at whole pictures and patches, by name with their weights; scalars."""
         config, reference = self.config, self._reference
-        own = images[:1]
-        terms = {"l1": (config.l1_weight, (own - reference).abs().mean())}
+        own, terms = images[:1], {}
         if config.perceptual_weight > 0:
             terms["perceptual"] = (config.perceptual_weight, self._perceptual(own, reference).mean())
         if self._structure is not None:
             chosen = torch.from_numpy(rows).to(images.device)
             terms["structure"] = (config.structure_weight, self._structure.loss(images, chosen))
-        if self._pool is not None:
+        if self._direction is not None:
+            loss = self._direction.loss(images, torch.from_numpy(rows).to(images.device))
+            terms["direction"] = (config.direction_weight, loss)
+        if self._pool is not None and self.step % config.patch_every_steps == 0:
             if config.patch_weight > 0:
                 terms["patch"] = (config.patch_weight, self._patch_loss(own, 0, rng))
             if config.matched_patch_weight > 0 and len(rows) > 1:

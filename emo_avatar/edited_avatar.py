@@ -22,6 +22,7 @@ from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.patch_discriminator import PatchDiscriminator
 from emo_avatar.prior import sha256_of
 from emo_avatar.renderer import AvatarRenderer
+from emo_avatar.stroke_skip import StrokeSkip
 from emo_bench.actors.capture import Capture, resize_area
 from emo_bench.clip.model import ClipSource, find_clip
 from emo_bench.errors import UserError
@@ -145,7 +146,8 @@ class EditedAvatar(Method):
     def _needs_clip(self) -> bool:
         if self.config.supervision != "reference":
             return False
-        return self.config.patch_weight > 0 or self.config.matched_patch_weight > 0
+        terms = (self.config.patch_weight, self.config.matched_patch_weight, self.config.direction_weight)
+        return any(weight > 0 for weight in terms)
 
     def _choose_frames(self, train: Sequence[int]) -> tuple[int, list[int]]:
         """Return the frame that is edited, chosen by the seed, and the other frames, evenly spaced."""
@@ -215,6 +217,9 @@ class EditedAvatar(Method):
         base, _ = self.base.fitted()
         avatar = copy.deepcopy(base)
         tensors, _ = read_safetensors(path, "edited avatar", REMEDY)
+        if any(name.startswith("strokes.") for name in tensors):
+            config = self.base.config
+            avatar.fusion.strokes = StrokeSkip(config.texture_px, config.resolution_px).to(self.workspace.device)
         try:
             avatar.fusion.load_state_dict(tensors)
         except RuntimeError as error:

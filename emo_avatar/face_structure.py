@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,6 +65,25 @@ def landmark_weights(landmarks68_px: Tensor, size_px: int) -> Tensor:
     across, down = torch.nan_to_num(falls).unbind(dim=2)
     # One frame at a time: for all frames at once, each landmark of each frame would need a picture in memory.
     return torch.stack([(d[:, :, None] * a[:, None]).amax(dim=0) for a, d in zip(across, down, strict=True)])[:, None]
+
+
+def face_region(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
+    """Return ``[S, S]`` bool: the pixels whose centres lie on the face, from the chin to the hair.
+
+    The 68 landmarks end at the brows. The forehead is taken to be as high as the part from the brows to the base of
+    the nose, as in the rule of thirds of portrait drawing.
+
+    Args:
+        landmarks68_px: ``[68, 2]`` at ``size_px``.
+    """
+    from scipy.spatial import Delaunay
+
+    brows, nose_base = landmarks68_px[17:27], landmarks68_px[33]
+    hairline = brows + (brows.mean(axis=0) - nose_base)
+    centers = np.arange(size_px) + 0.5
+    pixels = np.stack(np.meshgrid(centers, centers), axis=-1)
+    inside: np.ndarray = Delaunay(np.concatenate([landmarks68_px, hairline])).find_simplex(pixels) >= 0
+    return inside
 
 
 def _covariance(a: Tensor, b: Tensor) -> Tensor:

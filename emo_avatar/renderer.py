@@ -45,16 +45,25 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The input of skip connections and StyleGAN for B frames: encoder features by side in pixels, codes, placement."""
+    """The input of skip connections and StyleGAN for B frames.
+
+    Attributes:
+        features: the encoder's features by side in pixels.
+        ws, grid_affine: latent codes and placement.
+        uv, mask: as in :class:`DrivingBatch`.
+    """
 
     features: dict[int, Tensor]
     ws: Tensor
     grid_affine: Tensor
+    uv: Tensor
+    mask: Tensor
 
     def rows(self, chosen: Tensor) -> Encoding:
         """Return some of the frames."""
         features = {side: maps[chosen] for side, maps in self.features.items()}
-        return Encoding(features, self.ws[chosen], self.grid_affine[chosen])
+        parts = (part[chosen] for part in (self.ws, self.grid_affine, self.uv, self.mask))
+        return Encoding(features, *parts)
 
 
 class AvatarRenderer(nn.Module):
@@ -130,12 +139,19 @@ class AvatarRenderer(nn.Module):
             inputs.append(self.plate.expand(len(sampled), -1, -1, -1))
         features = self.encoder(torch.cat(inputs, dim=1))
         ws = torch.einsum("bk,kld->bld", batch.pivot_weights, self.pivots)
-        return Encoding(features, ws, batch.grid_affine), sampled, flow
+        return Encoding(features, ws, batch.grid_affine, batch.uv, batch.mask), sampled, flow
 
     def synthesise(self, encoding: Encoding) -> Tensor:
         """Run StyleGAN with the skip connections; return images ``[B, 3, R, R]`` in about [-1, 1]."""
+        image, strokes = self.layers(encoding)
+        return image if strokes is None else image + strokes
+
+    def layers(self, encoding: Encoding) -> tuple[Tensor, Tensor | None]:
+        """Return images without strokes and, if an edit has added them, the strokes, ``[B, 3, R, R]`` each."""
 
         def fuse(resolution: int, x: Tensor, rgb: Tensor | None) -> tuple[Tensor, Tensor | None]:
             return self.fusion.apply_at(resolution, x, rgb, encoding.features, encoding.grid_affine)
 
-        return self.generator.synthesis(encoding.ws, noise_mode="const", fuse=fuse)
+        image = self.generator.synthesis(encoding.ws, noise_mode="const", fuse=fuse)
+        strokes = self.fusion.strokes
+        return image, None if strokes is None else strokes(encoding.uv, encoding.mask)

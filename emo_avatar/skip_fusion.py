@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emo_avatar.stroke_skip import StrokeSkip
+
 
 class TextureEncoder(nn.Module):
     """Strided convolutions over the sampled texture, from the image's resolution down to ``lowest_px``.
@@ -84,6 +86,8 @@ class SkipFusion(nn.Module):
         placement: str,
     ) -> None:
         super().__init__()
+        # The edit stage adds it; a fitted avatar has none.
+        self.strokes: StrokeSkip | None = None
         self.lowest_px = min(resolutions)
         self.placement = placement
         self.lateral = nn.ModuleDict()

@@ -28,9 +28,13 @@ class SkipTraining:
         self.config, self.fit_config = config, fit_config
         avatar.requires_grad_(False)
         avatar.fusion.requires_grad_(True)
-        self._skips = list(avatar.fusion.parameters())
+        named = list(avatar.fusion.named_parameters())
+        strokes = [p for name, p in named if name.startswith("strokes.")]
+        self._skips = [p for name, p in named if not name.startswith("strokes.")]
         self._unedited = [p.detach().clone() for p in self._skips]
-        self._optimizer = torch.optim.Adam(self._skips, lr=config.lr, betas=(0.9, 0.99))
+        groups = [{"params": self._skips}, *([{"params": strokes}] if strokes else [])]
+        self._peaks = [config.lr, config.stroke_lr][: len(groups)]
+        self._optimizer = torch.optim.Adam(groups, lr=config.lr, betas=(0.9, 0.99))
 
     def render(self, encoding: Encoding) -> Tensor:
         """Render images ``[B, 3, R, R]`` float32 in about [-1, 1]."""
@@ -53,7 +57,7 @@ class SkipTraining:
         total.backward()
         norm = nn.utils.clip_grad_norm_(self._skips, 10.0)
         self._require_finite({"gradient": float(norm)})
-        set_rates(self._optimizer, self.config.lr, self._rate_share())
+        set_rates(self._optimizer, self._peaks, self._rate_share())
         self._optimizer.step()
         return values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,22 @@ from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
+from emo_avatar.edited_avatar import EditedAvatar
 from emo_avatar.patch_discriminator import PatchDiscriminator
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.errors import UserError
+from emo_bench.methods.interface import Workspace
 
 SIZE = 32
 FIT = EmoAvatarConfig(
     resolution_px=SIZE, texture_px=32, texture_levels=2, flow_px=64, flow_widths=(8, 8, 8, 8, 8), motion_width=16,
     encoder_width=8, encoder_max_width=16, skip_resolutions=(8, 16, 32), bf16=False, discriminator_width=8,
 )  # fmt: skip
-EDIT = EditConfig(steps=6, patches=6, patch_pool=24, frame_pool=4, lr=1e-2)
+EDIT = EditConfig(
+    steps=6, patches=6, patch_pool=24, frame_pool=4, lr=1e-2,
+    moved_weight=10.0, stroke_weight=10.0, direction_weight=1.0, patch_every_steps=2,
+)  # fmt: skip
 TINY_CLIP = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 16, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
@@ -81,7 +87,7 @@ def batch(frames: int = 4) -> DrivingBatch:
 def landmarks(frames: int = 4) -> torch.Tensor:
     """Sixty-eight points on a ring that moves with the surface of :func:`batch`."""
     turn = torch.arange(68) / 68 * 2 * torch.pi
-    ring = 13.0 + 6.0 * torch.stack((turn.cos(), turn.sin()), dim=-1)
+    ring = 11.0 + 3.0 * torch.stack((turn.cos(), turn.sin()), dim=-1)
     return ring + 2.0 * torch.arange(frames)[:, None, None]
 
 
@@ -104,13 +110,15 @@ def test_only_the_skips_and_the_discriminator_change(clip: Any) -> None:
     before = copy.deepcopy(editing.avatar.state_dict())
     clip_before = copy.deepcopy(clip.state_dict())
     critic_before = copy.deepcopy(editing.discriminator.state_dict())
-    for _ in range(3):
-        values = editing.run_step()
-    terms = {"l1", "perceptual", "structure", "patch", "matched_patch", "adversarial", "anchor"}
-    assert terms | {"discriminator"} == set(values)
+    values = [editing.run_step() for _ in range(3)]
+    every_step = {"l1", "moved", "strokes", "perceptual", "structure", "direction", "adversarial", "anchor"}
+    every_step |= {"discriminator"}
+    assert set(values[1]) == every_step
+    assert set(values[0]) == set(values[2]) == every_step | {"patch", "matched_patch"}
     after = editing.avatar.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    skips = {name for name in before if name.startswith("fusion.")}
+    limits = {"fusion.strokes.seen", "fusion.strokes.still"}
+    skips = {name for name in before if name.startswith("fusion.")} - limits
     assert skips and changed == skips
     assert {n for n, p in editing.avatar.named_parameters() if p.requires_grad} == skips
     assert all(torch.equal(clip_before[name], tensor) for name, tensor in clip.state_dict().items())
@@ -128,6 +136,9 @@ def only(**weights: float) -> EditConfig:
             "structure_weight",
             "patch_weight",
             "matched_patch_weight",
+            "moved_weight",
+            "direction_weight",
+            "stroke_weight",
         ),
         0.0,
     )
@@ -143,6 +154,61 @@ def test_the_patch_loss_alone_trains_every_skip(clip: Any, term: str) -> None:
     moved = [float((p.detach() - before[name]).abs().max()) for name, p in editing.avatar.fusion.named_parameters()]
     assert min(moved) > 0.0
     assert first > 0.0
+
+
+def skips_of(editing: EditStage, *, strokes: bool) -> list[torch.Tensor]:
+    named = editing.avatar.fusion.named_parameters()
+    return [p.detach().clone() for name, p in named if name.startswith("strokes.") == strokes]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+def test_pixels_alone_teach_strokes_and_strokes_teach_nothing_else(clip: Any) -> None:
+    """Any other term would colour places that the reference does not show."""
+    editing = stage(clip, only(stroke_weight=10.0))
+    others, strokes = skips_of(editing, strokes=False), skips_of(editing, strokes=True)
+    assert set(editing.run_step()) == {"l1", "strokes"}
+    assert same(others, skips_of(editing, strokes=False))
+    assert not same(strokes, skips_of(editing, strokes=True))
+    editing = stage(clip, EDIT.model_copy(update={"stroke_weight": 1e-12}))
+    editing.avatar.fusion.strokes.requires_grad_(False)  # type: ignore[union-attr]
+    editing.run_step()
+    assert not same(others, skips_of(editing, strokes=False))
+
+
+def test_strokes_draw_what_the_other_skips_blur(clip: Any) -> None:
+    """A pattern of dots of two pixels on a plain surface; both have the same steps."""
+    torch.manual_seed(5)
+    dots = ((torch.rand(1, 1, SIZE // 2, SIZE // 2) > 0.5).float() * 1.6 - 0.8).repeat_interleave(2, 2)
+    dots = dots.repeat_interleave(2, 3).expand(1, 3, SIZE, SIZE).contiguous()
+
+    def error(weight: float) -> float:
+        config = only(l1_weight=10.0, stroke_weight=weight).model_copy(update={"steps": 60, "stroke_lr": 5e-2})
+        editing = stage(clip, config, dots)
+        for _ in range(60):
+            editing.run_step()
+        with torch.no_grad():
+            image = editing.avatar(batch()).image[:1]
+        return float((image - dots)[..., 10:18, 16:19].abs().mean())
+
+    assert error(10.0) < 0.7 * error(0.0)
+
+
+@pytest.mark.parametrize("weight", [10.0, 0.0])
+def test_an_edit_is_loaded_with_the_strokes_that_it_has(clip: Any, weight: float, tmp_path: Path) -> None:
+    editing = stage(clip, EDIT.model_copy(update={"stroke_weight": weight}))
+    for _ in range(3):
+        editing.run_step()
+    save_file(editing.avatar.fusion.state_dict(), tmp_path / "checkpoint.safetensors")
+    loaded = EditedAvatar.__new__(EditedAvatar)
+    loaded.base = SimpleNamespace(config=FIT, fitted=lambda: (avatar(), np.zeros((4, 2))))  # type: ignore[assignment]
+    loaded.workspace = Workspace(tmp_path, "cpu", 0)
+    loaded.load()
+    assert loaded._avatar is not None and (loaded._avatar.fusion.strokes is None) == (weight == 0.0)
+    with torch.no_grad():
+        assert torch.equal(loaded._avatar(batch()).image, editing.avatar.eval()(batch()).image)
 
 
 def test_the_reference_is_learned_and_other_frames_follow(clip: Any) -> None:
@@ -172,11 +238,11 @@ def test_same_seed_same_edit(clip: Any) -> None:
 def test_the_anchor_holds_the_skips(clip: Any) -> None:
     def distance(weight: float) -> float:
         editing = stage(clip, EDIT.model_copy(update={"anchor_weight": weight, "steps": 20}))
-        before = [p.detach().clone() for p in editing.avatar.fusion.parameters()]
+        before = skips_of(editing, strokes=False)
         for _ in range(20):
             editing.run_step()
-        after = editing.avatar.fusion.parameters()
-        return sum(float(((p - q) ** 2).sum().detach()) for p, q in zip(after, before, strict=True))
+        after = skips_of(editing, strokes=False)
+        return sum(float(((p - q) ** 2).sum()) for p, q in zip(after, before, strict=True))
 
     assert distance(10.0) < 0.5 * distance(0.0)
 
@@ -198,6 +264,9 @@ def test_without_clip_and_patch_terms_it_still_edits() -> None:
 def test_literal_is_equation_3_and_settings_reach_every_field() -> None:
     literal = resolve_edit_config("cpu", "literal", {})
     assert (literal.temperature, literal.normalize, literal.structure_weight) == (1.0, False, 0.0)
+    assert (literal.moved_weight, literal.direction_weight, literal.stroke_weight) == (0.0, 0.0, 0.0)
+    strokes = resolve_edit_config("cpu", "recommended", {"preset": "strokes"})
+    assert (strokes.moved_weight, strokes.stroke_weight, strokes.structure_weight) == (10.0, 10.0, 4.0)
     assert resolve_edit_config("cpu", "literal", {"preset": "recommended"}).temperature == 0.07
     chosen = resolve_edit_config("cpu", "recommended", {"patch_shares": "0.2,0.3", "steps": "7", "normalize": "false"})
     assert (chosen.patch_shares, chosen.steps, chosen.normalize) == ((0.2, 0.3), 7, False)

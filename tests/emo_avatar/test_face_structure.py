@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from emo_avatar.face_structure import FaceStructure, landmark_weights, local_correlation
+from emo_avatar.face_structure import FaceStructure, face_region, landmark_weights, local_correlation
 
 ROW = torch.tensor([0])
 
@@ -70,3 +70,16 @@ def test_its_gradient_pulls_a_displaced_picture_back(structure: FaceStructure) -
     before = structure.loss(moved, ROW)
     (gradient,) = torch.autograd.grad(before, moved)
     assert structure.loss(moved.detach() - 50.0 * gradient, ROW) < before
+
+
+def test_the_face_reaches_as_far_above_the_brows_as_the_base_of_the_nose_lies_below_them() -> None:
+    """Brows at y = 40, the base of the nose at 55, the chin at 70, on an axis at x = 50."""
+    marks = np.tile(np.array([50.0, 55.0]), (68, 1))
+    turn = np.linspace(0, np.pi, 17)
+    marks[:17] = np.stack([50 - 20 * np.cos(turn), 40 + 30 * np.sin(turn)], axis=1)
+    marks[17:27] = np.stack([np.linspace(32, 68, 10), np.full(10, 40.0)], axis=1)
+    region = face_region(marks, 100)
+    rows = np.flatnonzero(region[:, 50])
+    assert (rows[0], rows[-1]) == (25, 69)
+    assert not region[:, :30].any() and not region[:, 70:].any()
+    assert region[50, 35:65].all()
