@@ -11,12 +11,13 @@ from emo_bench.files import write_bytes, write_json
 from factory.clip.styles import NAMES
 from factory.diffusion.lineage import read_trainings
 from factory.diffusion.networks import FACTOR, LATENTS, SIDE, SIZE_PX, TEXT
+from factory.diffusion.sheets import INSTRUCTIONS
 from factory.diffusion.shots import STYLED
 from factory.diffusion.tokenizer import CONTEXT, known_words
 from factory.diffusion.tradeoff import write_tradeoff
 from factory.diffusion.wordings import training_texts
 
-CARD_FILE, FIGURES_FILE, CHART_FILE = "MODEL_CARD.md", "figures.json", "guidance.png"
+CARD_FILE, FIGURES_FILE, CHART_FILE, SHEET_FILE = "MODEL_CARD.md", "figures.json", "guidance.png", "edits.jpg"
 
 CARD = """# portraits-diffusion
 
@@ -57,6 +58,10 @@ By `{command}`: people and wordings that training never saw, {count} people for 
 {found:.0%}.
 {rival}
 {guidance}
+Six people that training never saw, and their edits by: {sheet}.
+
+![six people and ten edits of each]({sheet_file})
+
 ## Words
 Instructions are read in lower case. Words that are not in this list are cut into pieces and mostly overlooked.
 
@@ -77,6 +82,8 @@ renderer's labels. It must not be used to judge people, or to show real people i
 
 def write_card(folder: Path, figures: Mapping[str, Any], command: str) -> None:
     """Write ``MODEL_CARD.md``, ``figures.json`` and ``guidance.png`` next to the weights in ``folder``.
+
+    The card shows the sheet ``edits.jpg``, which `factory.diffusion.measure` writes.
 
     Args:
         folder: a pipeline's folder that `factory.diffusion.pipeline.save_pipeline` wrote.
@@ -103,6 +110,7 @@ def write_card(folder: Path, figures: Mapping[str, Any], command: str) -> None:
         untouched=figures["left as it is"]["psnr_db"], autoencoder=figures["left as it is"]["psnr_of_autoencoder_db"],
         f_lmd=landmarks["f_lmd_px"], found=landmarks["found"], rival=_rival(figures["styletransfer"]),
         guidance=_guidance(guided), names=", ".join(NAMES), words=", ".join(known_words(training_texts())),
+        sheet=", ".join(f'"{text}"' for text in INSTRUCTIONS), sheet_file=SHEET_FILE,
     )  # fmt: skip
     write_bytes(folder / CARD_FILE, card.encode())
 

@@ -28,11 +28,11 @@ from factory.clip.painters import FIXED
 from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
 from factory.diffusion.bank import Bank, open_bank
-from factory.diffusion.card import write_card
+from factory.diffusion.card import SHEET_FILE, write_card
 from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
 from factory.diffusion.rival import Editor, against_styletransfer, clip_d, told_change
-from factory.diffusion.sheets import held_out_people
+from factory.diffusion.sheets import edit_sheet, held_out_people
 from factory.diffusion.shots import STYLED
 from factory.diffusion.wordings import instruction
 
@@ -200,6 +200,8 @@ def _run(given: argparse.Namespace) -> None:
     if given.guidance:
         people = held_out_people(bank, given.count)
         figures["guidance"] = guidance_figures(edit_at, ClipModel(find_clip(PORTRAITS)), people)
+    scales = given.text_scale, given.image_scale
+    edit_sheet(weights / SHEET_FILE, pipeline, held_out_people(bank, 6), scales=scales, steps=given.steps)
     names = ("count", "steps", "text_scale", "image_scale")
     figures["settings"] = {name: getattr(given, name) for name in names}
     videos = f" --video {' '.join(sorted(heads))}" if heads else ""

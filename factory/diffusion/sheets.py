@@ -74,7 +74,7 @@ def edit_sheet(
 
 
 def write_sheet(path: Path, pictures: Pictures, zoom: int = 1) -> None:
-    """Write pictures uint8 ``[R, C, S, S, 3]`` as one PNG of R rows."""
+    """Write pictures uint8 ``[R, C, S, S, 3]`` as one picture of R rows, PNG or JPEG by the path's suffix."""
     from PIL import Image
 
     rows, columns, side = pictures.shape[:3]
@@ -82,4 +82,5 @@ def write_sheet(path: Path, pictures: Pictures, zoom: int = 1) -> None:
     image = Image.fromarray(np.ascontiguousarray(sheet))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST).save(temporary, "png")
+        large = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+        large.save(temporary, "jpeg" if path.suffix == ".jpg" else "png", quality=85)
