@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from emo_bench.methods.clip_method import AVATAR, HOW
 from reports.ground import is_measured
 from reports.numbers import metric_label, percent
 from reports.ranking import Group, common_frames, few_scores, obstacle
@@ -15,7 +16,15 @@ from reports.rows import Row
 
 def score_notes(group: Group) -> list[str]:
     """What a reader of the scores and the ranks of a table should know, one sentence each."""
-    return [*absent_notes(group.rows), *rank_notes(group)]
+    return [*kind_notes(group), *absent_notes(group.rows), *rank_notes(group)]
+
+
+def kind_notes(group: Group) -> list[str]:
+    """What the kinds of a table's rows mean, if there are several or if there are video editors."""
+    kinds = group.kinds
+    if kinds in ([], [AVATAR]):
+        return []
+    return [f"Kinds: {'; '.join(HOW[kind] for kind in kinds)}."]
 
 
 def old_records_note(group: Group) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from emo_bench.methods.clip_method import VIDEO_EDITOR
 from emo_bench.statistics import Interval
 from reports.ranking import Group
 from reports.rows import Cell, Row
@@ -51,10 +52,15 @@ def heading(cell: Cell) -> str:
 
 
 def times(row: Row) -> list[str]:
-    """The time of the fit and the speed of rendering, as text; a + means that the fit was resumed."""
+    """The time of the fit and the speed of rendering, as text; a + means that the fit was resumed.
+
+    A video editor has no fit; its speed is that of the edit.
+    """
     fit, render = row.stages["fit"], row.stages["render"]
     resumed = "+" if fit["attempts"] > 1 else ""
-    return [f"{duration(fit['seconds'])}{resumed}", f"{render['frames'] / max(render['seconds'], 0.01):.0f} fps"]
+    fps = render["frames"] / max(render["seconds"], 0.01)
+    speed = f"{fps:.0f} fps" if fps >= 1 else f"{fps:.2g} fps"
+    return ["none" if row.kind == VIDEO_EDITOR else f"{duration(fit['seconds'])}{resumed}", speed]
 
 
 def duration(seconds: float) -> str:

@@ -77,6 +77,11 @@ class Group:
         """Metric ids of all rows."""
         return list(self.rows[0].cells)
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of what made the frames, for a table of edits; empty for another, whose rows are all avatars."""
+        return sorted({row.kind for row in self.rows}) if any(row.style for row in self.rows) else []
+
     @cached_property
     def incomplete(self) -> list[str]:
         """The metrics for which a row has no score on some frames; a table says on which share of them it has one.

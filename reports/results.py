@@ -21,7 +21,7 @@ from emo_bench.runs.store import SCORES
 from emo_bench.system.endings import exit_code
 from reports.markdown import code, escaped, pipe_table
 from reports.numbers import duration, gib, group_title, heading, metric_label, number, times
-from reports.pages.writing import group_notes
+from reports.pages.writing import group_notes, kind_cell
 from reports.ranking import Group
 from reports.rows import Row
 from reports.tables import read_groups
@@ -119,14 +119,25 @@ def _averages(group: Group) -> list[str]:
 
 def _table(group: Group) -> list[str]:
     headings = [heading(group.rows[0].cells[metric]) for metric in group.metrics]
-    header = ["actor", "method", "profile", "n", *headings, "fit", "frames fitted", "render", "memory", "parameters"]
+    named = ["actor", "method", *(["kind"] if group.kinds else []), "profile", "n"]
+    header = [*named, *headings, "fit", "frames fitted", "render", "memory", "parameters"]
     lines = []
     for rows in group.subjects:
         for row in rows:
             means = [number(row.cells[metric].interval.mean) for metric in group.metrics]
             profile, frames = row.identity["profile"], str(row.stages["score"]["frames"])
             fit, render = times(row)
-            shown = [row.subject_title, row.title, profile, frames, *means, fit, _frames_text([row]), render]
+            shown = [
+                row.subject_title,
+                row.title,
+                *kind_cell(group, row),
+                profile,
+                frames,
+                *means,
+                fit,
+                _frames_text([row]),
+                render,
+            ]
             lines.append([*shown, *_costs(row)])
     return pipe_table([*header, "commit"], lines)
 
@@ -150,11 +161,11 @@ def _frames_text(rows: Sequence[Row]) -> str:
 
 
 def _costs(row: Row) -> list[str]:
-    """Peak memory of the fit, number of parameters if the method tells it, and commit of the code that did the fit."""
+    """Peak memory of the fit or of a video editor, number of parameters if known, and commit of the code."""
     fit = row.stages["fit"]
     parameters = row.run.manifest.get("described", {}).get("parameters")
     counted = f"{parameters / 1e6:.2f} M" if parameters else ""
-    return [gib(fit["memory_mib"]), counted, str(fit["machine"]["commit"] or "")[:7]]
+    return [gib(row.memory_mib), counted, str(fit["machine"]["commit"] or "")[:7]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

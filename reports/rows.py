@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
-from emo_bench.methods.clip_method import AVATAR, GIVEN_FRAMES
+from emo_bench.methods.clip_method import AVATAR, GIVEN_FRAMES, VIDEO_EDITOR
 from emo_bench.methods.interface import GIVEN_PROFILE
 from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
 from emo_bench.runs.checksums import NO_CHECKSUMS, missing_checksums
@@ -90,6 +90,12 @@ class Row:
         # Runs of older versions do not say it, and there were no video editors then.
         known = GIVEN_FRAMES if self.identity["profile"] == GIVEN_PROFILE else AVATAR
         return str(self.run.manifest.get("kind", known))
+
+    @property
+    def memory_mib(self) -> float | None:
+        """Peak memory of the fit, or of the edit if nothing was fitted, in MiB; None if it was not measured."""
+        found: float | None = self.stages["render" if self.kind == VIDEO_EDITOR else "fit"].get("memory_mib")
+        return found
 
     @property
     def seed(self) -> int:

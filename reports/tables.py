@@ -94,6 +94,7 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "actor": identity["actor"]["name"],
         "actor_sha256": identity["actor"]["sha256"],
         "method": identity["method"],
+        "kind": row.kind,
         "settings": ",".join(f"{key}={value}" for key, value in sorted(identity["settings"].items())),
         "profile": identity["profile"],
         "seed": identity["seed"],

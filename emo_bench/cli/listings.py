@@ -59,7 +59,7 @@ def show_method(
         [
             ("method", info.name),
             ("title", info.title),
-            ("kind", f"{kind}: {HOW[kind]}"),
+            ("kind", f"{kind} ({HOW[kind]})"),
             ("paper", info.paper),
             ("fidelity", info.fidelity),
             ("licence", info.licence),

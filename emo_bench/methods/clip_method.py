@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 # The kinds of what makes frames, as run.json and the tables name them.
 AVATAR, VIDEO_EDITOR, GIVEN_FRAMES = "avatar", "video editor", "given frames"
 HOW = {
-    AVATAR: "renders from the track",
-    VIDEO_EDITOR: "edits the recorded video",
-    GIVEN_FRAMES: "made elsewhere; how is not known here",
+    AVATAR: "an avatar renders from the track",
+    VIDEO_EDITOR: "a video editor edits the recorded video",
+    GIVEN_FRAMES: "given frames were made elsewhere",
 }
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emo_bench.errors import UserError
 from emo_bench.files import remove_tree, write_bytes
 from emo_bench.untrusted.npy import read_npy
+from emo_bench.untrusted.refusal import Unreadable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def _kept(path: Path, like: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
             found = read_npy(file, path.stat().st_size)
     except FileNotFoundError:
         return None
-    except (UserError, OSError) as error:
+    except (Unreadable, OSError) as error:
         log.warning("%s: %s: the frames are edited again", path, error)
         return None
     return found if found.shape == like.shape and found.dtype == np.uint8 else None

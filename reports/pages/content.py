@@ -50,6 +50,7 @@ def _table(group: Group, position: int) -> dict[str, Any]:
         "split": identity["split"]["name"],
         "resolution_px": identity["resolution_px"],
         "edit": bool(first.style),
+        "kinds": group.kinds,
         "metrics": [
             _metric(first.cells[metric]) | {"incomplete": metric in group.incomplete} for metric in group.metrics
         ],
@@ -68,6 +69,7 @@ def _row(row: Row, ranks: dict[str, int | None]) -> dict[str, Any]:
         "style": row.style or None,
         "method": identity["method"],
         "title": row.title,
+        "kind": row.kind,
         "trivial": row.trivial,
         "profile": identity["profile"],
         "seed": identity["seed"],
@@ -79,7 +81,7 @@ def _row(row: Row, ranks: dict[str, int | None]) -> dict[str, Any]:
         "stages_s": manifest.get("described", {}).get("stage_seconds", {}),
         "render_fps": render["frames"] / max(render["seconds"], 0.01),
         "score_s": stages["score"]["seconds"],
-        "memory_mib": fit["memory_mib"],
+        "memory_mib": row.memory_mib,
         "render_memory_mib": render.get("memory_mib"),
         "gpu_memory_mib": fit.get("gpu_memory_mib"),
         "parameters": manifest.get("described", {}).get("parameters"),
@@ -141,6 +143,7 @@ def _mean(average: Average) -> dict[str, Any]:
     return {
         "title": row.title,
         "method": row.identity["method"],
+        "kind": row.kind,
         "trivial": row.trivial,
         "profile": row.identity["profile"],
         "seeds": average.seeds,

@@ -53,8 +53,9 @@ def escape(text: str) -> str:
 
 def _group_table(group: Group, position: int) -> str:
     count = len(group.metrics) + len(group.incomplete)
-    lines = [r"\begin{tabular}{ll" + "r" * count + "}", r"\toprule"]
-    lines += [_line(["Actor", "Method", *_headings(group)])]
+    kind = ["Kind"] if group.kinds else []
+    lines = [r"\begin{tabular}{ll" + "l" * len(kind) + "r" * count + "}", r"\toprule"]
+    lines += [_line(["Actor", "Method", *kind, *_headings(group)])]
     for rows in group.ranked:
         lines.append(r"\midrule")
         for i, (row, ranks) in enumerate(rows):
@@ -62,7 +63,8 @@ def _group_table(group: Group, position: int) -> str:
             for metric, rank in ranks.items():
                 cells.append(_cell(row, metric, rank))
                 cells += [escape(percent(row.cells[metric].scored_share))] if metric in group.incomplete else []
-            lines.append(_line([escape(row.subject_title) if i == 0 else "", escape(_method(row, [row.seed])), *cells]))
+            named = [escape(row.subject_title) if i == 0 else "", escape(_method(row, [row.seed]))]
+            lines.append(_line([*named, *([escape(row.kind)] if kind else []), *cells]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     if count > FULL_WIDTH_METRICS:
         lines = [r"\resizebox{\linewidth}{!}{%", *lines, "}"]

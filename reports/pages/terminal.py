@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
+from emo_bench.methods.clip_method import VIDEO_EDITOR
 from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import is_finished, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST, STAGES, read_manifest
@@ -19,6 +20,7 @@ from reports.columns import Column, Layout, lay_out, print_whole
 from reports.figures.curves import LOSSES, read_losses
 from reports.notes import interval_notes, score_notes
 from reports.numbers import bracket, duration, gib, group_title, heading, number, percent, share_heading, times, worth
+from reports.pages.writing import kind_cell
 from reports.ranking import Group, best_rows, group_rows
 from reports.reproduction import command
 from reports.rows import Row, without_checksums
@@ -84,6 +86,7 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
         for name, texts in (
             ("actor", [printable(row.subject_title) for row in group.rows]),
             ("method", [printable(row.title) for row in group.rows]),
+            *([("kind", [row.kind for row in group.rows])] if group.kinds else []),
         ):
             table.add_column(name, no_wrap=True, min_width=min(NAME_WIDTH, max(map(len, texts))))
         # A heading may break between words; a number stays on one line.
@@ -105,6 +108,7 @@ def print_tables(groups: Sequence[Group], console: Console) -> None:
                 table.add_row(
                     unmarked(row.subject_title),
                     unmarked(row.title),
+                    *kind_cell(group, row),
                     *cells,
                     *times(row),
                     style="dim" if row.trivial else None,
@@ -168,7 +172,8 @@ def _stages(manifest: dict[str, Any], width: int) -> tuple[Table, int]:
     """The table of the stages, and its width."""
     names = ("stage", "state", "time", "frames", "memory", "device")
     rows = []
-    for name in STAGES:
+    shown = STAGES[1:] if manifest.get("kind") == VIDEO_EDITOR else STAGES
+    for name in shown:
         state = _state(manifest, name)
         cells = (
             name,

@@ -57,7 +57,7 @@ def summary_of(groups: Sequence[Group]) -> str:
     blocks = []
     for group in groups:
         metrics = group.metrics
-        header = ["actor", "method", *_headings(group), "fit", "render"]
+        header = ["actor", "method", *_kind_heading(group), *_headings(group), "fit", "render"]
         lines = [header]
         for rows in group.subjects:
             for row in rows:
@@ -65,7 +65,8 @@ def summary_of(groups: Sequence[Group]) -> str:
                 for m in metrics:
                     means.append(number(row.cells[m].interval.mean))
                     means += [percent(row.cells[m].scored_share)] if m in group.incomplete else []
-                lines.append([printable(row.subject_title), printable(row.title), *means, *times(row)])
+                named = [printable(row.subject_title), printable(row.title), *kind_cell(group, row)]
+                lines.append([*named, *means, *times(row)])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         notes = [f"note: {printable(note)}" for note in score_notes(group)]
@@ -121,7 +122,8 @@ def _view(group: Group, out: Path) -> dict[str, Any]:
 
 
 def _group_table(group: Group, out: Path) -> Markdown:
-    header = ["actor", "method", "profile, seed", "n", *_headings(group), "fit", "render", "memory", "preview"]
+    named = ["actor", "method", *_kind_heading(group), "profile, seed", "n"]
+    header = [*named, *_headings(group), "fit", "render", "memory", "preview"]
     lines = []
     for rows in group.ranked:
         for row, ranks in rows:
@@ -132,10 +134,19 @@ def _group_table(group: Group, out: Path) -> Markdown:
                 cells += [percent(row.cells[m].scored_share)] if m in group.incomplete else []
             identity = row.identity
             about = f"{identity['profile']}, {identity['seed']}"
-            memory = gib(row.stages["fit"]["memory_mib"])
-            about_run = [row.subject_title, row.title, about, str(frames)]
+            memory = gib(row.memory_mib)
+            about_run = [row.subject_title, row.title, *kind_cell(group, row), about, str(frames)]
             lines.append([*about_run, *cells, *times(row), memory, _preview_link(row, out)])
     return Markdown("\n".join(pipe_table(header, lines)))
+
+
+def kind_cell(group: Group, row: Row) -> list[str]:
+    """The kind of a row as a cell; no cell in a table that is not of edits."""
+    return [row.kind] if group.kinds else []
+
+
+def _kind_heading(group: Group) -> list[str]:
+    return ["kind"] if group.kinds else []
 
 
 def _headings(group: Group) -> list[str]:
@@ -164,7 +175,7 @@ def average_table(group: Group) -> Markdown:
     """The table of means over the actors, with the best one bold; empty if no method ran on all of several actors."""
     if not group.averages:
         return Markdown("")
-    header = ["method", "profile, seed", *_headings(group)]
+    header = ["method", *_kind_heading(group), "profile, seed", *_headings(group)]
     lines = []
     for average in group.averages:
         about = f"{average.first.identity['profile']}, {' '.join(map(str, average.seeds))}"
@@ -172,7 +183,7 @@ def average_table(group: Group) -> Markdown:
         for m in group.metrics:
             cells.append(mean_text(average.mean(m), average.ranks[m] == 1))
             cells += [percent(average.scored_share(m))] if m in group.incomplete else []
-        lines.append([average.first.title, about, *cells])
+        lines.append([average.first.title, *kind_cell(group, average.first), about, *cells])
     return Markdown("\n".join(pipe_table(header, lines)))
 
 

@@ -92,7 +92,7 @@ def test_much_output_stops_nothing(actor: str, tmp_path: Path) -> None:
 
 
 def test_what_a_method_prints_is_no_sign_that_its_fit_began(actor: str, tmp_path: Path) -> None:
-    assert start(actor, tmp_path, "Long").kill_in_fit(0.0)
+    assert start(actor, tmp_path, "Long").kill_at_work(0.0)
 
 
 def test_a_process_that_takes_too_long_is_ended(actor: str, tmp_path: Path) -> None:
@@ -117,5 +117,5 @@ def test_a_command_ends_with_the_fit_that_is_killed(actor: str, tmp_path: Path) 
     pid = tmp_path / "pid.txt"
     wait_until(pid.exists)
     assert alive(int(pid.read_text()))
-    assert process.kill_in_fit(0.0)
+    assert process.kill_at_work(0.0)
     wait_until(lambda: not alive(int(pid.read_text())))

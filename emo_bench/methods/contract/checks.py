@@ -16,6 +16,7 @@ from emo_bench import actors
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
+from emo_bench.methods.clip_method import is_video_editor
 from emo_bench.methods.contract.fit import (
     SEED,
     START_LIMIT_S,
@@ -25,6 +26,7 @@ from emo_bench.methods.contract.fit import (
     Outcome,
     digest_of,
     in_words,
+    opened,
     seed_all,
 )
 from emo_bench.methods.contract.withholding import home_without
@@ -40,7 +42,7 @@ UNKNOWN_SETTING = "no-such-setting"
 
 
 def check_method(name: str, actor: str = "1") -> Iterator[Check]:
-    """Check a method's smallest profile on 24 training and 6 held-out frames.
+    """Check a method's smallest profile on 24 training and 6 held-out frames; a video editor edits those 6.
 
     The working folder is removed, unless a failed check names a file in it.
 
@@ -68,7 +70,8 @@ class _Trial:
         self.name, self.cls, self.capture, self.folder = name, cls, capture, folder
         offered = cls.profiles()
         self.profile = SMOKE_PROFILE if SMOKE_PROFILE in offered else offered[0]
-        self.fit_s = self.limit_s = 0.0
+        self.edits = is_video_editor(cls)
+        self.work_s = self.limit_s = 0.0
 
     def checks(self) -> Iterator[Check]:
         yield Check("profiles", True, ", ".join(self.cls.profiles()))
@@ -82,14 +85,15 @@ class _Trial:
         yield first[0]
         if first[1] is None:
             return
-        yield _tried(self._load, first[1])
+        if not self.edits:
+            yield _tried(self._load, first[1])
         yield from self._same_again(first[1])
         yield self._interrupted(first[1])
 
     def build(self, part: str, settings: Mapping[str, str] | None = None) -> Method:
         folder = self.folder / part
         folder.mkdir(exist_ok=True)
-        return methods.build(self.cls, Workspace(folder, self.profile, SEED, settings=settings or {}))
+        return opened(self.cls, Workspace(folder, self.profile, SEED, settings=settings or {}))
 
     def _describe(self) -> Check:
         described = self.build("describe").describe()
@@ -108,28 +112,34 @@ class _Trial:
     def _capabilities(self) -> Check:
         claimed = self.cls.info.capabilities
         wrong = [f"there is no {what!r}" for what in claimed if what not in CAPABILITIES]
-        if "edit" in claimed and self.cls.edit is Method.edit:
+        if self.edits and claimed != {"edit"}:
+            wrong.append("those of a video editor are {'edit'}")
+        elif "edit" in claimed and self.cls.edit is Method.edit:
             wrong.append("it says edit and has none")
         return Check("capabilities", not wrong, wrong[0] if wrong else ", ".join(sorted(claimed)))
 
     def _fitted(self) -> tuple[Check, str | None]:
-        """Fit and render in this process; return the digest of the frames, or None if that fails."""
+        """Fit and render, or edit, in this process; return the digest of the frames, or None if that fails."""
         name = "frames: count, shape, dtype, range"
         began = time.monotonic()
         try:
             method = self.build("first")
             before = _identity(method)
             seed_all()
-            fit_began = time.monotonic()
-            method.fit(self.capture.restricted(TRAIN), list(TRAIN))
-            self.fit_s = time.monotonic() - fit_began
-            frames = list(method.render(self.capture.restricted(()), list(TEST)))
+            work_began = time.monotonic()
+            if self.edits:
+                frames = list(method.render(self.capture.restricted(TEST), list(TEST)))
+                self.work_s = time.monotonic() - work_began
+            else:
+                method.fit(self.capture.restricted(TRAIN), list(TRAIN))
+                self.work_s = time.monotonic() - work_began
+                frames = list(method.render(self.capture.restricted(()), list(TEST)))
         except Exception as error:  # noqa: BLE001 - whatever the method raises is the finding
             return Check(name, False, in_words(error)), None
         self.limit_s = START_LIMIT_S + SLOWEST * (time.monotonic() - began)
         wrong = _wrong_frames(frames, method.resolution_px)
         if not wrong and _identity(method) != before:
-            wrong = "describe()'s config or assets changed by fitting"
+            wrong = f"describe()'s config or assets changed by {'editing' if self.edits else 'fitting'}"
         return Check(name, not wrong, wrong or f"{len(frames)} of {method.resolution_px} px"), (
             None if wrong else digest_of(frames)
         )
@@ -141,15 +151,22 @@ class _Trial:
         return Check("load gives the same frames", same, "" if same else "a fresh object renders others")
 
     def _same_again(self, expected: str) -> Iterator[Check]:
-        """Fit and render without held-out pictures; if the result differs, repeat it with them to find the cause."""
-        home = home_without(self.capture, TRAIN, self.folder / "home")
+        """Do it again without the pictures that are not given; if the result differs, repeat it with them.
+
+        So the cause is found: chance, or the pictures.
+        """
+        home = home_without(self.capture, TEST if self.edits else TRAIN, self.folder / "home")
         withheld = self._outcome("withheld", home)
         again = withheld if withheld.digest == expected else self._outcome("second")
         same = again.digest == expected
-        yield Check("same seed, same frames", same, "" if same else again.error or "a second fit renders others")
-        name = "held-out pictures absent, same frames"
+        yield Check(
+            "same seed, same frames", same, "" if same else again.error or f"a second {self._work} gives others"
+        )
+        name = (
+            "pictures outside the clip absent, same frames" if self.edits else "held-out pictures absent, same frames"
+        )
         if not same:
-            yield Check(name, None, "not tried: the fit is not deterministic")
+            yield Check(name, None, f"not tried: the {self._work} is not deterministic")
         elif withheld.error:
             error = withheld.error.replace(str(home), "EMO_BENCH_HOME")
             yield Check(name, False, f"the method needs pictures that it was not given; without them: {error}")
@@ -158,16 +175,20 @@ class _Trial:
             yield Check(name, kept, "" if kept else "the frames depend on pictures that it was not given")
 
     def _interrupted(self, expected: str) -> Check:
-        name = "killed in the fit, it goes on to the same frames"
-        if self.fit_s < SHORTEST_FIT_S:
-            return Check(name, None, f"not tried: the fit takes only {self.fit_s:.2f} s")
-        if not self._process("killed").kill_in_fit(self.fit_s / 2):
-            return Check(name, None, "not tried: the fit was over before it could be killed")
+        name = f"killed in the {self._work}, it goes on to the same frames"
+        if self.work_s < SHORTEST_FIT_S:
+            return Check(name, None, f"not tried: the {self._work} takes only {self.work_s:.2f} s")
+        if not self._process("killed").kill_at_work(self.work_s / 2):
+            return Check(name, None, f"not tried: the {self._work} was over before it could be killed")
         second = self._outcome("killed")
         if second.error:
             return Check(name, False, f"the second attempt failed: {second.error}")
         same = second.digest == expected
-        return Check(name, same, "" if same else "it renders other frames than an undisturbed fit")
+        return Check(name, same, "" if same else "it gives other frames than an undisturbed " + self._work)
+
+    @property
+    def _work(self) -> str:
+        return "edit" if self.edits else "fit"
 
     def _outcome(self, part: str, home: Path | None = None) -> Outcome:
         return self._process(part, home).outcome(self.limit_s)

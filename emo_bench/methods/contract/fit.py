@@ -1,4 +1,7 @@
-"""Fit and render in a process of its own, with a time limit and a log; its child processes are ended."""
+"""Fit and render, or edit a clip, in a process of its own, with a time limit and a log.
+
+The child processes of that process are ended with it.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ from emo_bench import actors
 from emo_bench.errors import UserError
 from emo_bench.files import write_json
 from emo_bench.methods import registry as methods
+from emo_bench.methods.clip_method import ClipMethod, is_video_editor
 from emo_bench.methods.command.process import last_line, signal_name
-from emo_bench.methods.interface import Workspace
+from emo_bench.methods.interface import EditStyle, Method, Workspace
 from emo_bench.plug_ins import own_packages
 from emo_bench.text.console import show_any_text
 from emo_bench.video.lossless import FrameDigest
@@ -33,19 +37,27 @@ START_LIMIT_S = 300.0
 POLL_S = 0.02
 
 
+# The edit that a video editor is tried with.
+STYLE = EditStyle(
+    "bronze-statue", "a photo of a person", "a bronze statue of a person", "turn the person into a bronze statue",
+    "styletransfer", {"style": 10, "size_px": 64},
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a fit and render: the ``digest`` of the frames, or the ``error`` in one line."""
+    """The result of a fit and render, or of an edit: the ``digest`` of the frames, or the ``error`` in one line."""
 
     digest: str = ""
     error: str = ""
 
 
 class FitProcess:
-    """A process that fits and renders; its files lie beside the method's ``folder`` and have the same name.
+    """A process that fits and renders, or edits; its files lie beside the method's ``folder`` and have the same name.
 
     Args:
-        name, actor, profile: the method is fitted on :data:`TRAIN` and rendered for :data:`TEST`.
+        name, actor, profile: the method is fitted on :data:`TRAIN` and rendered for :data:`TEST`; a video editor edits
+            :data:`TEST`.
         folder: the folder of the method's workspace.
         home: ``EMO_BENCH_HOME`` of the process; None leaves it unchanged.
     """
@@ -65,8 +77,8 @@ class FitProcess:
                 env=environment,
             )
 
-    def kill_in_fit(self, after_s: float) -> bool:
-        """Kill the process and its children ``after_s`` seconds after the fit began; False if the fit had ended."""
+    def kill_at_work(self, after_s: float) -> bool:
+        """Kill the process and its children ``after_s`` seconds after its work began; False if it had ended."""
         try:
             end = time.monotonic() + START_LIMIT_S
             while self._process.poll() is None and not self._fitting.exists() and time.monotonic() < end:
@@ -95,6 +107,12 @@ class FitProcess:
         if self._process.poll() is None:
             _kill_with_children(self._process.pid)
             self._process.wait()
+
+
+def opened(cls: type[Method], workspace: Workspace) -> Method:
+    """Build a method; a video editor gets the edit :data:`STYLE`."""
+    method = methods.build(cls, workspace)
+    return method.edit(STYLE, workspace) if is_video_editor(cls) else method
 
 
 def seed_all() -> None:
@@ -143,13 +161,18 @@ def _fit_and_render(name: str, actor: str, profile: str, folder: Path) -> None:
     fitting, answer, _ = _files(folder)
     folder.mkdir(exist_ok=True)
     try:
-        method = methods.build(methods.method_class(name), Workspace(folder, profile, SEED))
+        method = opened(methods.method_class(name), Workspace(folder, profile, SEED))
         capture = actors.load(actor)
         seed_all()
         fitting.touch()
-        method.fit(capture.restricted(TRAIN), list(TRAIN))
-        fitting.unlink()
-        outcome = Outcome(digest_of(method.render(capture.restricted(()), list(TEST))))
+        if isinstance(method, ClipMethod):
+            frames = list(method.render(capture.restricted(TEST), list(TEST)))
+            fitting.unlink()
+        else:
+            method.fit(capture.restricted(TRAIN), list(TRAIN))
+            fitting.unlink()
+            frames = list(method.render(capture.restricted(()), list(TEST)))
+        outcome = Outcome(digest_of(frames))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the method raises is the finding
         outcome = Outcome(error=in_words(error))
     write_json(answer, dataclasses.asdict(outcome))
