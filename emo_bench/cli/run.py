@@ -14,7 +14,7 @@ EXAMPLE = examples(
     "run --method emo-avatar --actor 1 --profile smoke",
     "run --method nearest-frame --actor 2 --seed 1",
     'run --actor 1 --instruction "turn her into a marble statue"',
-    "run --method instruct-pix2pix --actor 1 --style bronze-statue --style oil-painting",
+    "run --method instruct-pix2pix --style van-gogh --style comic",
 )
 
 

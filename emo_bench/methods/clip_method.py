@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import GIVEN_PROFILE, Clip, EditStyle, Method, MethodInfo, VideoEditor, Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from emo_bench.actors.capture import Capture
@@ -85,6 +84,9 @@ class ClipMethod(Method):
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Return the editor's frames; the frames ``indices`` of the capture must be readable."""
+        # Listing the methods imports this module, and must not import numpy.
+        import numpy as np
+
         if self._style is None:
             raise UserError(f"method {self.info.name} edits videos, and no edit is given")
         frames = np.stack(list(capture.frames(list(indices), size=self.resolution_px)))
