@@ -25,7 +25,7 @@ RECORD = {
     "averaging": "mean of per-frame scores", "frames_scored": 40, "frames_dropped": [],
 }  # fmt: skip
 MANIFEST = {
-    "title": "Some avatar", "smoke": False, "flags": [],
+    "title": "Some avatar", "smoke": False, "flags": [], "split": {"test": "0-39"},
     "identity": {
         "protocol": {"name": "p", "version": 1, "hash": "a"}, "split": {"name": "tail", "sha256": "s"},
         "actor": {"name": "1", "sha256": "c"}, "method": "some", "profile": "cpu", "seed": 0, "settings": {},
