@@ -21,7 +21,8 @@ class TokenFlowConfig(MethodSettings):
     size_px: int | None = Field(None, ge=8, le=2048, description="side that the network edits; None: that of the model")
     steps: int = Field(25, ge=1, le=1000, description="published: 50")
     inversion_substeps: int = Field(2, ge=1, le=1000, description="inversion steps for each step; published: 10")
-    guidance_scale: float = Field(7.5, ge=1, le=100, description="published: 7.5")
+    guidance_scale: float = Field(4.0, ge=1, le=100, description="published: 7.5")
+    guidance_rescale: float = Field(1.0, ge=0, le=1, description="against too strong colours; published: 0")
     negative_text: str = Field("", description="published: ugly, blurry, low res, unrealistic, unaesthetic")
     batch: BatchSize = Field(8, description="frames that go through the network at once; published: 8")
     attention_share: float = Field(0.5, ge=0, le=1, description="steps with injected attention; published: 0.5")
@@ -41,6 +42,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "model": PAPER_MODEL,
         "steps": 50,
         "inversion_substeps": 10,
+        "guidance_scale": 7.5,
+        "guidance_rescale": 0.0,
         "negative_text": "ugly, blurry, low res, unrealistic, unaesthetic",
     },
 }

@@ -109,7 +109,7 @@ class _Prediction:
         if config.guidance_scale == 1:
             # The negative text has no weight.
             del texts[1]
-        self.networks, self.scale = networks, config.guidance_scale
+        self.networks, self.scale, self.rescale = networks, config.guidance_scale, config.guidance_rescale
         self.texts = torch.cat([networks.embedded(text) for text in texts])
         call.branches = len(texts)
 
@@ -122,4 +122,15 @@ class _Prediction:
         if branches == 2:
             return predicted.chunk(2)[1]
         _, negative, target = predicted.chunk(3)
-        return negative + self.scale * (target - negative)
+        return guided(negative, target, self.scale, self.rescale)
+
+
+def guided(negative: Tensor, target: Tensor, scale: float, rescale: float) -> Tensor:
+    """Return the prediction guided by the text, for each of ``[N, c, h, w]``.
+
+    Guidance makes the prediction larger. ``rescale`` is the share to which its deviation is brought back to that of
+    ``target``; networks without signal at the last level need it, or colours become too strong (Lin et al. 2024).
+    """
+    found = negative + scale * (target - negative)
+    usual, now = (each.flatten(1).std(dim=1).view(-1, 1, 1, 1) for each in (target, found))
+    return torch.lerp(found, found * usual / now, rescale)

@@ -14,7 +14,7 @@ from baselines.diffusion.ddim import noise_levels
 from baselines.tokenflow import editing, layers
 from baselines.tokenflow.attention import Call, Kind, attended_jointly
 from baselines.tokenflow.config import TokenFlowConfig
-from baselines.tokenflow.editing import Captions, edited_latents
+from baselines.tokenflow.editing import Captions, edited_latents, guided
 from baselines.tokenflow.key_frames import choose_key_frames, neighbours_of
 from baselines.tokenflow.layers import find_layers, token_flow
 from baselines.tokenflow.propagation import nearest_tokens, propagated
@@ -201,6 +201,18 @@ def test_propagation_leaves_key_frames_as_they_are(networks: Any) -> None:
     torch.testing.assert_close(
         again.unflatten(0, (3, 2)), jointly.unflatten(0, (3, 3))[:, [0, 2]], atol=1e-5, rtol=1e-4
     )
+
+
+def test_guidance_is_the_usual_one_and_its_deviation_can_be_that_of_the_target() -> None:
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
+    torch.manual_seed(0)
+    negative, target = torch.randn(2, 3, 4, 8, 8).unbind()
+    usual = negative + 7.5 * (target - negative)
+    torch.testing.assert_close(guided(negative, target, 7.5, 0.0), usual)
+    for share in (0.7, 1.0):
+        expected = rescale_noise_cfg(usual, target, guidance_rescale=share)
+        torch.testing.assert_close(guided(negative, target, 7.5, share), expected)
 
 
 # The whole edit
