@@ -43,6 +43,7 @@ def invert(
     *,
     substeps: int,
     batch: int,
+    pictures: Tensor | None = None,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> None:
     """Write the latents of every level into ``files``; levels that are there are not made again.
@@ -58,6 +59,7 @@ def invert(
         files: gets one file for each level.
         substeps: number of steps between two levels.
         batch: number of frames that the network gets at once.
+        pictures: the source pictures that the network sees, as ``clip``; None: it sees none.
         advance: called with the number of frames that went from one level to the next.
     """
     kind = networks.prediction
@@ -70,10 +72,12 @@ def invert(
         if kept is None:
             latents = latents.to(networks.device)
             for lower, upper in pairwise(levels_between(networks.scheduler, low, high, substeps)):
-                parts = [latents[rows] for rows in batches(len(latents), batch)]
-                latents = torch.cat(
-                    [noised(part, networks.predicted(part, upper.timestep, text), upper, lower, kind) for part in parts]
-                )
+                made = []
+                for rows in batches(len(latents), batch):
+                    seen = None if pictures is None else pictures[rows]
+                    prediction = networks.predicted(latents[rows], upper.timestep, text, seen)
+                    made.append(noised(latents[rows], prediction, upper, lower, kind))
+                latents = torch.cat(made)
             files.write(number, latents)
         else:
             latents = kept

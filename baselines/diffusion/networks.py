@@ -51,19 +51,24 @@ class Networks:
         return self.text_encoder(found.input_ids.to(self.device))[0]
 
     @torch.no_grad()
-    def predicted(self, latents: Tensor, timestep: int, text: Tensor) -> Tensor:
+    def predicted(self, latents: Tensor, timestep: int, text: Tensor, pictures: Tensor | None = None) -> Tensor:
         """Return the U-Net's prediction.
 
         Args:
             latents: float32 ``[B, c, h, w]``.
             timestep: the timestep of the noise level.
             text: ``[B, L, C]`` or ``[1, L, C]``.
+            pictures: the latents of source pictures, as :meth:`encoded` gives them; None drops the source.
 
         Returns:
             float32 ``[B, c, h, w]``.
         """
-        source_channels = self.unet.config.in_channels - latents.shape[1]
-        source = latents.new_zeros(len(latents), source_channels, *latents.shape[2:])
+        if pictures is None:
+            source_channels = self.unet.config.in_channels - latents.shape[1]
+            source = latents.new_zeros(len(latents), source_channels, *latents.shape[2:])
+        else:
+            # The pipeline does not scale the latents of the source.
+            source = self._unscaled(pictures)
         seen = torch.cat([latents, source], 1).to(self.unet.dtype)
         text = text.expand(len(latents), -1, -1).to(self.unet.dtype)
         return self.unet(seen, timestep, encoder_hidden_states=text).sample.float()
@@ -82,10 +87,17 @@ class Networks:
     def decoded(self, latents: Tensor, batch: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the picture ``uint8 [S, S, 3]`` of each of the latents ``[N, c, h, w]``."""
         for rows in batches(len(latents), batch):
-            inner = latents[rows] / self.vae.config.scaling_factor + self._shift
-            pixels = self.vae.decode(inner.to(self.vae.dtype)).sample.float()
+            pixels = self.vae.decode(self._unscaled(latents[rows]).to(self.vae.dtype)).sample.float()
             pictures = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             yield from pictures.permute(0, 2, 3, 1).cpu().numpy()
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the U-Net takes a source picture."""
+        return bool(self.unet.config.in_channels > self.unet.config.out_channels)
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        return latents / self.vae.config.scaling_factor + self._shift
 
     @property
     def _shift(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ class TokenFlowConfig(MethodSettings):
     resolution_px: int = Field(128, ge=32, le=1024, description="side of the frames; published: 512")
     model: str = Field(PORTRAITS_MODEL, description="published: stable-diffusion-2.1-base")
     size_px: int | None = Field(None, ge=8, le=2048, description="side that the network edits; None: that of the model")
+    source: Literal["dropped", "clip"] = Field(
+        "dropped", description="clip: a network of InstructPix2Pix's kind also sees each frame; published: dropped"
+    )
     steps: int = Field(25, ge=1, le=1000, description="published: 50")
     inversion_substeps: int = Field(2, ge=1, le=1000, description="inversion steps for each step; published: 10")
     guidance_scale: float = Field(4.0, ge=1, le=100, description="published: 7.5")

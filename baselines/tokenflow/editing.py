@@ -55,7 +55,7 @@ def edited_latents(
         token_flow(networks.unet) as call,
         track_progress((len(steps) - done) * len(clip), "tokenflow: edit") as advance,
     ):
-        predict = _Prediction(networks, call, captions, config)
+        predict = _Prediction(networks, call, captions, config, clip)
         for step, (high, low) in list(enumerate(steps))[done:]:
             call.inject_attention = step < round(config.attention_share * len(steps))
             call.inject_features = step < round(config.features_share * len(steps))
@@ -66,7 +66,7 @@ def edited_latents(
 
             keys = choose_key_frames(len(clip), config.batch, seed, step)
             call.kind = Kind.KEY_FRAMES
-            prediction[keys] = predict(both[:, keys], high.timestep)
+            prediction[keys] = predict(both, keys, high.timestep)
             advance(len(keys))
 
             # A key frame has its own tokens already: propagation would give it the same ones.
@@ -74,7 +74,7 @@ def edited_latents(
             others = [frame for frame in range(len(clip)) if frame not in keys]
             for frames in (others[rows] for rows in batches(len(others), config.batch)):
                 call.neighbours = neighbours_of(frames, keys)
-                prediction[frames] = predict(both[:, frames], high.timestep)
+                prediction[frames] = predict(both, frames, high.timestep)
                 advance(len(frames))
 
             latents = denoised(latents, prediction, high, low, networks.prediction)
@@ -96,6 +96,7 @@ def inverted_clip(
             files,
             substeps=config.inversion_substeps,
             batch=config.batch,
+            pictures=clip if config.source == "clip" else None,
             advance=advance,
         )
     return files
@@ -104,25 +105,30 @@ def inverted_clip(
 class _Prediction:
     """The network's prediction for some frames of the edit, guided by the texts, with the source beside them."""
 
-    def __init__(self, networks: Networks, call: Call, captions: Captions, config: TokenFlowConfig) -> None:
+    def __init__(
+        self, networks: Networks, call: Call, captions: Captions, config: TokenFlowConfig, clip: Tensor
+    ) -> None:
         texts = [captions.source, config.negative_text, captions.target]
         if config.guidance_scale == 1:
             # The negative text has no weight.
             del texts[1]
-        self.networks, self.scale, self.rescale = networks, config.guidance_scale, config.guidance_rescale
+        self.networks, self.config = networks, config
         self.texts = torch.cat([networks.embedded(text) for text in texts])
+        self.pictures = clip if config.source == "clip" else None
         call.branches = len(texts)
 
-    def __call__(self, source_and_edit: Tensor, timestep: int) -> Tensor:
-        """Return ``[N, c, h, w]`` for latents ``[2, N, c, h, w]`` of the source and of the edit."""
-        source, edit = source_and_edit
+    def __call__(self, source_and_edit: Tensor, frames: list[int], timestep: int) -> Tensor:
+        """Return ``[n, c, h, w]`` for the ``n`` frames of the latents ``[2, N, c, h, w]`` of source and edit."""
+        source, edit = source_and_edit[:, frames]
         branches = len(self.texts)
         latents = torch.cat([source, *[edit] * (branches - 1)])
-        predicted = self.networks.predicted(latents, timestep, self.texts.repeat_interleave(len(edit), 0))
+        pictures = None if self.pictures is None else self.pictures[frames].repeat(branches, 1, 1, 1)
+        texts = self.texts.repeat_interleave(len(frames), 0)
+        predicted = self.networks.predicted(latents, timestep, texts, pictures)
         if branches == 2:
             return predicted.chunk(2)[1]
         _, negative, target = predicted.chunk(3)
-        return guided(negative, target, self.scale, self.rescale)
+        return guided(negative, target, self.config.guidance_scale, self.config.guidance_rescale)
 
 
 def guided(negative: Tensor, target: Tensor, scale: float, rescale: float) -> Tensor:

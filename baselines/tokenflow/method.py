@@ -59,6 +59,8 @@ class TokenFlow(VideoEditor):
 
         config, folder = self._config, self.workspace.folder / FOLDER
         networks = load_networks(self._weights, self.workspace.device)
+        if config.source == "clip" and not networks.takes_pictures:
+            raise UserError(f"tokenflow: --set source=clip: the network of {config.model} takes no source picture")
         latents = networks.encoded(resized_frames(clip.frames, config.network_px), config.batch)
         captions = Captions(style.source_caption, style.target_caption)
         edited = edited_latents(networks, latents, captions, config, self.workspace.seed, folder)

@@ -56,5 +56,5 @@ def small_networks(family: str) -> Any:
         if "attn" in name and "to_" in name and name.endswith("weight"):
             weights.data *= 3
     unet.conv_out.weight.data *= 0.03
-    texts = _Texts()
-    return Networks(unet.eval().requires_grad_(False), None, texts, texts, scheduler_of(family))
+    texts, vae = _Texts(), diffusers.AutoencoderKL(block_out_channels=(4,), norm_num_groups=2)
+    return Networks(unet.eval().requires_grad_(False), vae, texts, texts, scheduler_of(family))

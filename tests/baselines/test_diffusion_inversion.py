@@ -190,6 +190,13 @@ def test_both_families_load_from_a_folder_and_compute_as_diffusers_does(save: An
         expected = whole.unet(seen, 500, text.expand(2, -1, -1)).sample
     torch.testing.assert_close(networks.predicted(latents, 500, text), expected)
 
+    if networks.takes_pictures:
+        # The pipeline puts the unscaled latents of the source beside the noisy ones.
+        with torch.no_grad():
+            expected = whole.unet(torch.cat([latents, seen[:, 4:] + 0.5], 1), 500, text.expand(2, -1, -1)).sample
+        pictures = torch.full_like(latents, 0.5 * whole.vae.config.scaling_factor)
+        torch.testing.assert_close(networks.predicted(latents, 500, text, pictures), expected)
+
     frames = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     encoded = networks.encoded(frames, batch=2)
     with torch.no_grad():

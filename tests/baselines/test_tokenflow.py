@@ -235,10 +235,15 @@ def test_equal_frames_give_equal_frames(networks: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(made, made[:1].expand(6, -1, -1, -1), atol=1e-4, rtol=1e-4)
 
 
-def test_without_edit_and_guidance_a_clip_of_equal_frames_comes_back(networks: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["dropped", "clip"])
+def test_without_edit_and_guidance_a_clip_of_equal_frames_comes_back(
+    networks: Any, tmp_path: Path, source: str
+) -> None:
+    if source == "clip" and not networks.takes_pictures:
+        pytest.skip("this network takes no source picture")
     clip = random_clip(1).expand(5, -1, -1, -1)
     same = Captions(EDIT.source, EDIT.source)
-    made = edited(networks, clip, tmp_path, same, guidance_scale=1, steps=80)
+    made = edited(networks, clip, tmp_path, same, guidance_scale=1, steps=80, source=source)
     assert (made - clip).abs().max() < 0.1
 
 

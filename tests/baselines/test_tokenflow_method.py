@@ -73,6 +73,16 @@ def test_run_json_names_the_weights_and_a_substitute(model: str, tmp_path: Path)
     assert ("flags" in described) == (model == "portraits-diffusion")
 
 
+def test_only_a_network_with_source_channels_sees_the_clip(model: str, clip: Clip, tmp_path: Path) -> None:
+    editor = opened(tmp_path / "run", model, source="clip")
+    if model == "portraits-diffusion":
+        dropped = np.stack(list(opened(tmp_path / "other", model).edit(clip, STYLE)))
+        assert not np.array_equal(np.stack(list(editor.edit(clip, STYLE))), dropped)
+    else:
+        with pytest.raises(UserError, match=r"source=clip: the network of .* takes no source picture"):
+            list(editor.edit(clip, STYLE))
+
+
 def test_a_missing_model_is_one_line_that_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("diffusers")
     monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path / "home"))
