@@ -78,7 +78,7 @@ class Networks:
         """Return the latents of ``uint8 [N, S, S, 3]``, float32 ``[N, c, h, w]``, the most probable ones."""
         made = []
         for rows in batches(len(frames_u8), batch):
-            pixels = torch.from_numpy(frames_u8[rows]).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
+            pixels = torch.tensor(frames_u8[rows]).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
             latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode().float()
             made.append((latents - self._shift) * self.vae.config.scaling_factor)
         return torch.cat(made)

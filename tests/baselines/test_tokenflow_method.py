@@ -11,8 +11,12 @@ import pytest
 
 from baselines.diffusion.networks import Networks
 from baselines.tokenflow.method import FOLDER, TokenFlow
+from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Clip, EditStyle, Workspace
+from emo_bench.runs.finished import load_run
+from emo_bench.runs.verification import Verification, verify
+from emo_bench.video.lossless import read_lossless
 from tests.emo_bench.tiny_pipelines import save_tiny_pipeline, save_tiny_text_to_image
 
 STYLE = EditStyle("bronze-statue", "a photo of a person", "a bronze statue of a person", "make it bronze", "file")
@@ -31,7 +35,9 @@ def model(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def clip() -> Clip:
     rows = np.arange(32 * 32 * 3).reshape(32, 32, 3)
-    return Clip(np.stack([(rows * (7 + number) // 5 % 256).astype(np.uint8) for number in range(11)]), 25.0)
+    frames = np.stack([(rows * (7 + number) // 5 % 256).astype(np.uint8) for number in range(11)])
+    frames.setflags(write=False)
+    return Clip(frames, 25.0)
 
 
 def opened(folder: Path, model: str, **settings: str) -> TokenFlow:
@@ -44,6 +50,12 @@ def test_eleven_frames_are_edited_to_eleven_and_nothing_is_left(model: str, clip
     assert len(frames) == 11
     assert all(frame.shape == (32, 32, 3) and frame.dtype == np.uint8 for frame in frames)
     assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.filterwarnings("error:The given NumPy array is not writable")
+def test_frames_of_the_networks_own_size_are_only_read(model: str, clip: Clip, tmp_path: Path) -> None:
+    frames = list(opened(tmp_path / "run", model, size_px="32").edit(clip, STYLE))
+    assert len(frames) == 11
 
 
 def test_a_killed_run_gives_the_same_frames_as_a_whole_one(
@@ -81,6 +93,26 @@ def test_only_a_network_with_source_channels_sees_the_clip(model: str, clip: Cli
     else:
         with pytest.raises(UserError, match=r"source=clip: the network of .* takes no source picture"):
             list(editor.edit(clip, STYLE))
+
+
+def test_the_command_edits_scores_and_verifies(actor: str, model: str, protocol_file: str, tmp_path: Path) -> None:
+    protocol = Path(protocol_file)
+    text = protocol.read_text(encoding="utf-8").replace("self-reenactment", "editing").replace('"psnr", "ssim", ', "")
+    protocol.write_text(text, encoding="utf-8")
+    words = [word for key, value in {**SMALL, "model": model}.items() for word in ("--set", f"{key}={value}")]
+    with pytest.raises(SystemExit) as ended:
+        main([
+            "run", "--method", "tokenflow", "--actor", actor, "--protocol", protocol_file, "--profile", "smoke",
+            *words, "--style", "oil-painting", "--runs", str(tmp_path / "runs"), "--device", "cpu",
+        ])  # fmt: skip
+    assert ended.value.code == 0
+    (folder,) = (path.parent for path in (tmp_path / "runs").rglob("run.json"))
+    run = load_run(folder)
+    assert run.manifest["identity"]["config"]["model"] == model
+    assert len(list(read_lossless(folder / "render.mkv"))) == len(run.scores) == 12
+    assert not (folder / FOLDER).exists()
+    states = {check.what: check.state for check in verify(folder, Verification(render=True)).checks}
+    assert set(states.values()) == {"same"}
 
 
 def test_a_missing_model_is_one_line_that_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
