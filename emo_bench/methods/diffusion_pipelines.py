@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 from emo_bench import assets, paths
 from emo_bench.assets.checksums import digest
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, shortened
 
 # A pipeline needs all of these arguments to edit a picture by an instruction and with a seed.
 NEEDED = ("prompt", "image", "generator")
@@ -90,15 +91,17 @@ def pipeline_folder(model: str) -> Path | None:
     """Return the folder of a diffusers pipeline, or None if it is not here.
 
     Args:
-        model: a path, or a name in the asset folders, or the name of an asset that comes with the toolkit.
+        model: a path; or a name in the asset folders, or the name of an asset that comes with the toolkit. A name is
+            taken as a folder of the working directory only if it is nothing else.
     """
-    places = [Path(model).expanduser(), *(folder / model for folder in paths.asset_folders())]
-    places.append(paths.home() / "assets" / model)
-    found = next((place for place in places if (place / "model_index.json").is_file()), None)
-    if found is None and any(asset.name == model and asset.bundled for asset in assets.list_assets()):
+    path = Path(model).expanduser()
+    places = [*(folder / model for folder in paths.asset_folders()), paths.home() / "assets" / model]
+    if any(asset.name == model and asset.bundled for asset in assets.list_assets()):
         bundled = assets.locate(model)
-        return bundled.path if bundled else None
-    return found
+        places += [bundled.path] if bundled else []
+    ordered = [*places, path] if len(path.parts) == 1 else [path, *places]
+    # os.path also answers for names that no file system takes.
+    return next((place for place in ordered if os.path.isfile(place / "model_index.json")), None)
 
 
 def pipeline_sha256(folder: Path) -> str:
@@ -110,7 +113,7 @@ def folder_remedy(model: str, setting: str = "the style's editor_settings.model"
     """Return what to do if the folder of a pipeline is missing, in one line; ``setting`` names another folder."""
     known = next((asset for asset in assets.list_assets() if asset.name == model), None)
     return (
-        f"needs the diffusers folder of {model} (with model_index.json): "
+        f"needs the diffusers folder of {shortened(model)} (with model_index.json): "
         f"{f'run: {known.remedy()}, or ' if known else ''}put it into a folder of "
         f"EMO_BENCH_ASSETS, or name it as {setting}"
     )

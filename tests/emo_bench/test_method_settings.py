@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
+from baselines.frame_style import FrameStyleSettings
 from baselines.insta.config import InstaConfig
+from baselines.instruct_pix2pix import Pix2PixSettings
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.style_avatar.config import StyleAvatarConfig
+from baselines.tokenflow.config import TokenFlowConfig
 from baselines.trivial import TrivialSettings
 from emo_avatar.config import EmoAvatarConfig, resolve_config
 from emo_avatar.edit_config import EditConfig, resolve_edit_config
@@ -29,6 +32,7 @@ from emo_bench.methods.seeds import GREATEST
 from emo_bench.methods.settings import MethodSettings, resolve
 from emo_bench.runs.plan import RunRequest
 from emo_bench.runs.runner import run
+from tests.emo_bench.tiny_pipelines import save_tiny_pipeline
 
 VALUES = ["", " ", ",", ",,1", "1,,2", "nan", "inf", "-inf", "-1", "0", "1e999", "1e-999", "9" * 30, "9" * 5000,
     "1e300", "word",
@@ -41,7 +45,18 @@ MODELS: dict[str, type[MethodSettings]] = {
     "point-avatar": PointAvatarConfig,
     "deep-video-portraits": DeepVideoPortraitsConfig,
     "style-avatar": StyleAvatarConfig,
+    "frame-style": FrameStyleSettings,
+    "instruct-pix2pix": Pix2PixSettings,
+    "tokenflow": TokenFlowConfig,
 }
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of assets with weights for the editors of video, which look for them when they are built."""
+    folder = tmp_path_factory.mktemp("assets")
+    save_tiny_pipeline(folder / "portraits-diffusion")
+    return folder
 
 
 def built(name: str, key: str, text: str, folder: Path) -> MethodSettings:
@@ -61,7 +76,11 @@ def test_the_walk_knows_every_method() -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), SETTINGS)
-def test_a_value_fits_or_is_refused_in_one_line_before_anything_is_made(name: str, key: str, tmp_path: Path) -> None:
+def test_a_value_fits_or_is_refused_in_one_line_before_anything_is_made(
+    name: str, key: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name in ("instruct-pix2pix", "tokenflow"):
+        monkeypatch.setenv("EMO_BENCH_ASSETS", str(request.getfixturevalue("weights")))
     prefix = "edit." if name == "edit" else ""
     for text in VALUES:
         try:
