@@ -29,20 +29,22 @@ class Level:
     noise: float
 
 
-def noise_levels(scheduler: Any, steps: int) -> list[Level]:
-    """Return the levels of a DDIM sampling, from the clean picture to the noisiest level that has signal.
+def noise_levels(scheduler: Any, steps: int, *, pure_noise: bool = False) -> list[Level]:
+    """Return the levels of a DDIM sampling, from the clean picture to the noisiest one.
 
     Args:
         scheduler: the ``DDIMScheduler`` of the pipeline; its timesteps are set.
         steps: number of steps of the scheduler.
+        pure_noise: whether a level without signal (zero terminal signal: Lin et al. 2024) is kept. No inversion gets
+            past it, but a sampling may start there.
 
     Returns:
-        ``steps + 1`` levels, one less where the last one is pure noise (zero terminal signal: Lin et al. 2024).
+        ``steps + 1`` levels, one less where the last one is left out.
     """
     scheduler.set_timesteps(steps)
     timesteps = sorted({int(timestep) for timestep in scheduler.timesteps})
     levels = [_level(0, scheduler.final_alpha_cumprod), *(level_at(scheduler, timestep) for timestep in timesteps)]
-    return [level for level in levels if level.signal**2 > LEAST_SIGNAL]
+    return [level for level in levels if pure_noise or level.signal**2 > LEAST_SIGNAL]
 
 
 def level_at(scheduler: Any, timestep: int) -> Level:
@@ -70,6 +72,13 @@ def denoised(high_latents: Tensor, prediction: Tensor, high: Level, low: Level, 
     """
     kept, added = _factors(high, low, kind)
     return kept * high_latents + added * prediction
+
+
+def picture_and_noise(latents: Tensor, prediction: Tensor, level: Level, kind: str) -> tuple[Tensor, Tensor]:
+    """Return the picture and the noise that the network sees in noisy latents; ``kind`` as in :func:`denoised`."""
+    if kind == "v_prediction":
+        return (level.signal * latents - level.noise * prediction, level.noise * latents + level.signal * prediction)
+    return (latents - level.noise * prediction) / level.signal, prediction
 
 
 def noised(low_latents: Tensor, prediction: Tensor, high: Level, low: Level, kind: str) -> Tensor:

@@ -6,7 +6,7 @@ trained with the source dropped too; then its channels are zero, and it is a tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from baselines.diffusion.ddim import require_kind
 from emo_bench.errors import UserError
 from emo_bench.methods.diffusion_pipelines import loading_quietly
 from emo_bench.system.devices import on_gpu
+
+Control = Callable[[Tensor, int, Tensor], tuple[list[Tensor], Tensor]]
+"""What a ControlNet adds to the U-Net, from the U-Net's own input, timestep and text: to its encoder and its middle."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,14 @@ class Networks:
         return self.text_encoder(found.input_ids.to(self.device))[0]
 
     @torch.no_grad()
-    def predicted(self, latents: Tensor, timestep: int, text: Tensor, pictures: Tensor | None = None) -> Tensor:
+    def predicted(
+        self,
+        latents: Tensor,
+        timestep: int,
+        text: Tensor,
+        pictures: Tensor | None = None,
+        control: Control | None = None,
+    ) -> Tensor:
         """Return the U-Net's prediction.
 
         Args:
@@ -59,6 +69,7 @@ class Networks:
             timestep: the timestep of the noise level.
             text: ``[B, L, C]`` or ``[1, L, C]``.
             pictures: the latents of source pictures, as :meth:`encoded` gives them; None drops the source.
+            control: a ControlNet with its picture, or None.
 
         Returns:
             float32 ``[B, c, h, w]``.
@@ -71,25 +82,36 @@ class Networks:
             source = self._unscaled(pictures)
         seen = torch.cat([latents, source], 1).to(self.unet.dtype)
         text = text.expand(len(latents), -1, -1).to(self.unet.dtype)
-        return self.unet(seen, timestep, encoder_hidden_states=text).sample.float()
+        if control is None:
+            return self.unet(seen, timestep, encoder_hidden_states=text).sample.float()
+        encoder, middle = control(seen, timestep, text)
+        added = {"down_block_additional_residuals": encoder, "mid_block_additional_residual": middle}
+        return self.unet(seen, timestep, encoder_hidden_states=text, **added).sample.float()
 
-    @torch.no_grad()
     def encoded(self, frames_u8: NDArray[np.uint8], batch: int) -> Tensor:
         """Return the latents of ``uint8 [N, S, S, 3]``, float32 ``[N, c, h, w]``, the most probable ones."""
         made = []
         for rows in batches(len(frames_u8), batch):
             pixels = torch.tensor(frames_u8[rows]).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
-            latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode().float()
-            made.append((latents - self._shift) * self.vae.config.scaling_factor)
+            made.append(self.encoded_pixels(pixels))
         return torch.cat(made)
 
-    @torch.no_grad()
     def decoded(self, latents: Tensor, batch: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the picture ``uint8 [S, S, 3]`` of each of the latents ``[N, c, h, w]``."""
         for rows in batches(len(latents), batch):
-            pixels = self.vae.decode(self._unscaled(latents[rows]).to(self.vae.dtype)).sample.float()
-            pictures = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            pictures = ((self.decoded_pixels(latents[rows]) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             yield from pictures.permute(0, 2, 3, 1).cpu().numpy()
+
+    @torch.no_grad()
+    def encoded_pixels(self, pixels: Tensor) -> Tensor:
+        """Return the most probable latents of float32 ``[N, 3, S, S]`` in [-1, 1], float32 ``[N, c, h, w]``."""
+        latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist.mode().float()
+        return (latents - self._shift) * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decoded_pixels(self, latents: Tensor) -> Tensor:
+        """Return float32 ``[N, 3, S, S]``, about in [-1, 1], from latents ``[N, c, h, w]``."""
+        return self.vae.decode(self._unscaled(latents).to(self.vae.dtype)).sample.float()
 
     @property
     def takes_pictures(self) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from baselines.diffusion.attention import attention
 from baselines.tokenflow.key_frames import Neighbours
 from baselines.tokenflow.propagation import propagated
 
@@ -57,13 +57,7 @@ def attended(attn: Any, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
         guide: the tokens that give queries and keys, of the same shape; None: ``tokens`` themselves.
     """
     where = tokens if guide is None else guide
-    query, key, value = (
-        made.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-        for made in (attn.to_q(where), attn.to_k(where), attn.to_v(tokens))
-    )
-    seen = functional.scaled_dot_product_attention(query, key, value, scale=attn.scale)
-    out, dropout = attn.to_out
-    return dropout(out(seen.transpose(1, 2).flatten(2)))
+    return attention(attn, where, where, tokens)
 
 
 def attended_jointly(attn: Any, tokens: Tensor, guide: Tensor | None = None) -> Tensor:
