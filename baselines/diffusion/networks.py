@@ -140,7 +140,6 @@ def load_networks(folder: Path, device: str) -> Networks:
         import transformers
     except ImportError as error:
         raise UserError("needs diffusers and transformers; run: pip install 'emo-bench[diffusion]'") from error
-    dtype = torch.float16 if on_gpu(device) else torch.float32
     parts = {
         "unet": diffusers.UNet2DConditionModel,
         "vae": diffusers.AutoencoderKL,
@@ -150,14 +149,11 @@ def load_networks(folder: Path, device: str) -> Networks:
     }
     loaded: dict[str, Any] = {}
     for name, kind in parts.items():
-        # The two without weights would keep the type as an unknown setting.
-        how = {} if name in {"tokenizer", "scheduler"} else {"torch_dtype": dtype}
         try:
-            with loading_quietly():
-                part = kind.from_pretrained(str(folder / name), local_files_only=True, **how)
+            has_weights = name not in {"tokenizer", "scheduler"}
+            loaded[name] = load_part(kind, folder / name, device if has_weights else None)
         except (OSError, ValueError) as error:
             raise UserError(f"{folder} is no pipeline of Stable Diffusion: {name}: {_first_line(error)}") from error
-        loaded[name] = part.to(device).requires_grad_(False).eval() if how else part
     for name in ("unet", "vae"):
         loaded[name].to(memory_format=torch.channels_last)
     networks = Networks(**loaded)
@@ -169,6 +165,21 @@ def load_networks(folder: Path, device: str) -> Networks:
             "(with a source picture)"
         )
     return networks
+
+
+def load_part(kind: Any, folder: Path, device: str | None) -> Any:
+    """Load a part of a pipeline, ready to compute; ``device`` is None for a part without weights.
+
+    Raises:
+        OSError, ValueError: the folder holds no such part.
+    """
+    with loading_quietly():
+        if device is None:
+            # Such a part would keep the type as an unknown setting.
+            return kind.from_pretrained(str(folder), local_files_only=True)
+        dtype = torch.float16 if on_gpu(device) else torch.float32
+        part = kind.from_pretrained(str(folder), local_files_only=True, torch_dtype=dtype)
+    return part.to(device).requires_grad_(False).eval()
 
 
 def batches(count: int, size: int) -> list[slice]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.diffusion.ddim import denoised, noise_levels, steps_down
+from baselines.diffusion.guidance import guided
 from baselines.diffusion.inversion import LevelFiles, invert
 from baselines.diffusion.networks import Networks, batches
 from baselines.tokenflow.attention import Call, Kind
@@ -129,14 +130,3 @@ class _Prediction:
             return predicted.chunk(2)[1]
         _, negative, target = predicted.chunk(3)
         return guided(negative, target, self.config.guidance_scale, self.config.guidance_rescale)
-
-
-def guided(negative: Tensor, target: Tensor, scale: float, rescale: float) -> Tensor:
-    """Return the prediction guided by the text, for each of ``[N, c, h, w]``.
-
-    Guidance makes the prediction larger. ``rescale`` is the share to which its deviation is brought back to that of
-    ``target``; networks without signal at the last level need it, or colours become too strong (Lin et al. 2024).
-    """
-    found = negative + scale * (target - negative)
-    usual, now = (each.flatten(1).std(dim=1).view(-1, 1, 1, 1) for each in (target, found))
-    return torch.lerp(found, found * usual / now, rescale)

@@ -94,14 +94,22 @@ def pipeline_folder(model: str) -> Path | None:
         model: a path; or a name in the asset folders, or the name of an asset that comes with the toolkit. A name is
             taken as a folder of the working directory only if it is nothing else.
     """
-    path = Path(model).expanduser()
     places = [*(folder / model for folder in paths.asset_folders()), paths.home() / "assets" / model]
     if any(asset.name == model and asset.bundled for asset in assets.list_assets()):
         bundled = assets.locate(model)
         places += [bundled.path] if bundled else []
-    ordered = [*places, path] if len(path.parts) == 1 else [path, *places]
-    # os.path also answers for names that no file system takes.
-    return next((place for place in ordered if os.path.isfile(place / "model_index.json")), None)
+    return _folder(model, "model_index.json", places)
+
+
+def controlnet_folder(name: str, pipeline: Path) -> Path | None:
+    """Return the folder of a diffusers ControlNet, or None if it is not here.
+
+    Args:
+        name: a path, or a name in the pipeline's folder or in the asset folders, as in :func:`pipeline_folder`.
+        pipeline: the pipeline's folder; its folder ``controlnet`` is taken too.
+    """
+    folders = [pipeline, *paths.asset_folders(), paths.home() / "assets"]
+    return _folder(name, "config.json", [*(folder / name for folder in folders), pipeline / "controlnet"])
 
 
 def pipeline_sha256(folder: Path) -> str:
@@ -154,6 +162,14 @@ def loading_quietly() -> Iterator[None]:
                 switch.disable_progress_bar()
                 stack.callback(switch.enable_progress_bar)
         yield
+
+
+def _folder(name: str, file: str, places: list[Path]) -> Path | None:
+    """Return the first folder that has a file: ``name`` itself, after the places if it is a plain name, or a place."""
+    path = Path(name).expanduser()
+    ordered = [*places, path] if len(path.parts) == 1 else [path, *places]
+    # os.path also answers for names that no file system takes.
+    return next((place for place in ordered if os.path.isfile(place / file)), None)
 
 
 def _first_line(error: Exception) -> str:

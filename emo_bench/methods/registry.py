@@ -28,6 +28,7 @@ _VIDEO_EDITORS = {
     "instruct-pix2pix": "baselines.instruct_pix2pix:InstructPix2Pix",
     "frame-style": "baselines.frame_style:FrameStyle",
     "tokenflow": "baselines.tokenflow.method:TokenFlow",
+    "rerender": "baselines.rerender.method:Rerender",
 }
 _KIND = Kind(
     "method",

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from baselines.diffusion.ddim import noise_levels
+from baselines.diffusion.guidance import guided
 from baselines.tokenflow import editing, layers
 from baselines.tokenflow.attention import Call, Kind, attended_jointly
 from baselines.tokenflow.config import TokenFlowConfig
-from baselines.tokenflow.editing import Captions, edited_latents, guided
+from baselines.tokenflow.editing import Captions, edited_latents
 from baselines.tokenflow.key_frames import choose_key_frames, neighbours_of
 from baselines.tokenflow.layers import find_layers, token_flow
 from baselines.tokenflow.propagation import nearest_tokens, propagated

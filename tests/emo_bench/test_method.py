@@ -76,6 +76,13 @@ def test_every_built_in_method_keeps_the_interface(
         for model in ("portraits-diffusion", "stable-diffusion-2.1-base"):
             save_tiny_text_to_image(home / "assets" / model)
         monkeypatch.setenv("EMO_BENCH_HOME", str(home))
+    if name == "rerender":
+        home = tmp_path_factory.mktemp("home")
+        for model in ("portraits-diffusion", "stable-diffusion-1.5"):
+            save_tiny_text_to_image(home / "assets" / model)
+        (home / "assets" / "controlnet-canny").mkdir()
+        (home / "assets" / "controlnet-canny" / "config.json").write_text("{}")
+        monkeypatch.setenv("EMO_BENCH_HOME", str(home))
     cls = methods.method_class(name)
     assert issubclass(cls, Method)
     assert cls.info.name == name
