@@ -12,7 +12,7 @@ from baselines.clip_sizes import clip_px, resized_frames
 from baselines.rerender.config import PAPER_CONTROLNET, PAPER_MODEL, PORTRAITS_CONTROLNET, PROFILES, RerenderConfig
 from emo_bench import assets
 from emo_bench.assets.checksums import digest
-from emo_bench.errors import UserError
+from emo_bench.errors import UserError, shortened
 from emo_bench.files import remove_tree
 from emo_bench.methods.diffusion_pipelines import controlnet_folder, folder_remedy, pipeline_folder, pipeline_sha256
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
@@ -205,7 +205,7 @@ def _controlnet(config: RerenderConfig, pipeline: Path) -> Path | None:
     known = next((asset for asset in assets.list_assets() if asset.name == name), None)
     remedy = f"run: {known.remedy()}, or " if known else ""
     raise UserError(
-        f"rerender needs the diffusers folder of the ControlNet {name}: {remedy}put it into a folder of "
+        f"rerender needs the diffusers folder of the ControlNet {shortened(name)}: {remedy}put it into a folder of "
         "EMO_BENCH_ASSETS, or name it as --set controlnet="
     )
 
