@@ -219,6 +219,7 @@ def test_repeated_frames_score_as_each_of_them_alone() -> None:
     metric = STLPIPS()
     together = metric.score(frames, reference)
     alone = [metric.score(frames[i : i + 1], reference[i : i + 1])[0] for i in range(len(frames))]
-    assert together.tolist() == alone
+    # A batch of another size may be added in another order.
+    assert together.tolist() == pytest.approx(alone, rel=1e-5)
     assert together[2] == 0.0
     assert together[0] == together[3] > 0

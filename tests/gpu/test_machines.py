@@ -18,9 +18,7 @@ from emo_bench.methods.interface import Method, MethodInfo, Workspace, gpu_resol
 from emo_bench.runs import runner
 from emo_bench.runs.plan import MINI_PROTOCOL, RunRequest, default_profile, plan_run
 from emo_bench.system.devices import chosen_device
-from tests.gpu.test_fits import TINY
-
-BUILT_IN = list(methods.known_methods())
+from tests.gpu.test_fits import AVATARS, TINY
 
 
 class PlugIn(Method):
@@ -70,7 +68,7 @@ def test_the_device_has_a_number(one_gpu: None, tmp_path: Path) -> None:
     assert Workspace(tmp_path, "smoke", 0, "cuda:1").device == "cuda:1"
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", AVATARS)
 def test_without_a_gpu_the_default_is_cpu(
     name: str, no_gpu: None, capture: Capture, tmp_path: Path, protocol_file: str
 ) -> None:
@@ -79,7 +77,7 @@ def test_without_a_gpu_the_default_is_cpu(
     assert method.resolution_px == 128
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", AVATARS)
 def test_on_a_gpu_the_default_runs_with_what_is_here_at_the_captures_size(
     name: str, one_gpu: None, capture: Capture, tmp_path: Path, protocol_file: str
 ) -> None:
