@@ -29,6 +29,7 @@ from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
 from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.card import SHEET_FILE, write_card
+from factory.diffusion.lineage import read_trainings
 from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
 from factory.diffusion.rival import Editor, against_styletransfer, clip_d, told_change
@@ -188,8 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> None:
     weights = given.weights or given.out / "portraits-diffusion"
-    pipeline = load_pipeline(weights)
     bank = open_bank(given.out / "bank")
+    if not read_trainings(weights):
+        raise UserError(
+            f"{weights} does not tell its trainings: write it by python -m factory.diffusion --stage export"
+        )
+    pipeline = load_pipeline(weights)
 
     def edit_at(text_scale: float, image_scale: float) -> Editor:
         return lambda pictures, texts: edited(pipeline, pictures, texts, given.steps, text_scale, image_scale)

@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from emo_bench.errors import UserError
+from factory.diffusion import measure
+from factory.diffusion.bank import EditPlan, make_bank
 from factory.diffusion.lineage import FILE, read_trainings, write_trainings
 from factory.diffusion.tradeoff import HEIGHT_PX, MARGIN_PX, TONES, WIDTH_PX, place, write_tradeoff
+from tests.factory.drawn_edits import drawn
 
 FIRST = {
     "people": 16, "pictures": 64, "vae_steps": 2500, "vae_batch": 4, "steps": 10500, "batch": 8, "learning_rate": 3e-4,
@@ -38,6 +41,14 @@ def test_a_folder_lists_every_training_behind_it_first_one_first(tmp_path: Path)
     (second / FILE).write_text('{"steps": 1}')
     with pytest.raises(UserError, match="not a list of trainings"):
         read_trainings(second)
+
+
+def test_a_folder_that_tells_no_training_is_refused_before_it_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bank(tmp_path / "bank", EditPlan(people=8, size_px=32), render=drawn)
+    assert measure.main(["--out", str(tmp_path), "--weights", str(tmp_path)]) == 2
+    assert f"{tmp_path} does not tell its trainings" in capsys.readouterr().err
 
 
 def test_the_chart_has_each_point_in_the_colour_of_its_image_scale(tmp_path: Path) -> None:
