@@ -16,7 +16,7 @@ from factory.clip.styles import PHOTO
 from factory.diffusion.wordings import instruction
 
 STRENGTHS = (0.15, 0.3, 0.5, 0.75, 1.0)
-"""Of ``styletransfer``; strength 0 is the source, with CLIP-D and F-LMD 0."""
+"""Strengths of ``styletransfer``. Strength 0 is the source, with CLIP-D and F-LMD 0."""
 
 Pictures = NDArray[np.uint8]
 Rows = NDArray[np.float64]
