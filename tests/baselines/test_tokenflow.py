@@ -256,7 +256,7 @@ def test_another_text_gives_another_clip(networks: Any, tmp_path: Path) -> None:
 
 
 def test_the_first_steps_inject(networks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of 20 steps inject attention, and four fifths inject features; the bundled network's first level has no signal."""
+    """Half of 20 steps inject attention, four fifths inject features. The first level of v-prediction has no signal."""
     seen: list[tuple[bool, bool]] = []
 
     class Watched(Call):
