@@ -49,7 +49,7 @@ class StrokeSkip(nn.Module):
         """Allow strokes only where the reference shows the place well.
 
         Args:
-            uv, mask: of the reference's frame, ``[R, R, 2]`` and ``[R, R]`` bool.
+            uv, mask: UV map and mask of the reference's frame, ``[R, R, 2]`` and ``[R, R]`` bool.
             allowed: ``[R, R]`` in [0, 1]. A texel gets strokes if the mean over its pixels is above a half.
             still: ``[R, R]``, 1 at the pixels of the background that no frame hides.
         """
