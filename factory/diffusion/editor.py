@@ -87,6 +87,11 @@ class EditorTraining(Resumable):
         self, bank: Bank, latents: Latents, config: EditorConfig, device: str = "cpu", start: Networks | None = None
     ) -> None:
         self.networks = start or new_networks(config.seed)
+        if device == "cpu":
+            from diffusers.models.attention_processor import AttnProcessor
+
+            # The fused attention's backward pass takes a quarter of a step on a CPU; matrix products take little.
+            self.networks.unet.set_attn_processor(AttnProcessor())
         self.both = nn.ModuleDict({"unet": self.networks.unet, "text": self.networks.text}).to(device).train()
         matrices = [one for one in self.both.parameters() if one.ndim > 1]
         others = [one for one in self.both.parameters() if one.ndim <= 1]
