@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from baselines.rerender.config import RerenderConfig
+from baselines.rerender.guidance import edges_of as frame_edges
 from emo_bench.methods.seeds import parse_seed
 from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.learning_rate import cosine_share, set_rates, warm_up_share
@@ -24,7 +26,7 @@ from emo_bench.system.endings import exit_code
 from factory.diffusion.autoencoder import encode_bank
 from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.editor import CHECKPOINT_EVERY, LAST, Networks
-from factory.diffusion.networks import new_scheduler, require_diffusers
+from factory.diffusion.networks import attend_for_training, new_scheduler, require_diffusers
 from factory.diffusion.pairs import draw, edits_of
 from factory.diffusion.pipeline import load_networks
 from factory.diffusion.tokenizer import encode
@@ -32,7 +34,9 @@ from factory.diffusion.tokenizer import encode
 NAME = "portraits-diffusion: controlnet"
 HINT_CHANNELS = (16, 32, 64)
 """The convolutions that bring the edges from pixels to latents: two of them halve the side."""
-EDGES = (40, 120)
+_PAINTER = RerenderConfig()
+EDGES = (_PAINTER.edges_low, _PAINTER.edges_high)
+"""Thresholds of Canny's edges: those with which Rerender-A-Video looks for them."""
 WARM_UP_STEPS = 100
 
 Pictures = NDArray[np.uint8]
@@ -61,10 +65,7 @@ def new_controlnet(unet: Any) -> Any:
 
 def edges_of(pictures: Pictures) -> Pictures:
     """Return Canny's edges of pictures uint8 ``[B, S, S, 3]``, white on black, of the same shape."""
-    from emo_bench.system import opencv as cv2
-
-    found = [cv2.Canny(np.ascontiguousarray(one), *EDGES) for one in pictures]
-    return np.repeat(np.stack(found)[..., None], 3, axis=3).astype(np.uint8)
+    return np.stack([frame_edges(one, EDGES) for one in pictures])
 
 
 class ControlTraining(Resumable):
@@ -79,6 +80,8 @@ class ControlTraining(Resumable):
         self.average = WeightAverage(self.control.named_parameters())
         self.parts = {"control": self.control, "optimizer": self.optimizer, "average": self.average}
         self._networks, self._config, self._device = networks, config, device
+        attend_for_training(self.control, device)
+        attend_for_training(networks.unet, device)
         for frozen in (networks.unet, networks.text):
             frozen.to(device).eval().requires_grad_(False)
         self._bank, self._edits = bank, edits_of(bank, held_out=False)

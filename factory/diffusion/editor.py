@@ -18,7 +18,7 @@ from emo_bench.methods.training.weight_average import WeightAverage, warmed_deca
 from emo_bench.system.devices import mixed_precision
 from factory.diffusion.bank import Bank
 from factory.diffusion.linear_start import start_from_source
-from factory.diffusion.networks import TRAIN_TIMESTEPS, new_scheduler, new_text_encoder, new_unet
+from factory.diffusion.networks import TRAIN_TIMESTEPS, attend_for_training, new_scheduler, new_text_encoder, new_unet
 from factory.diffusion.pairs import draw, edits_of
 from factory.diffusion.tokenizer import encode, make_tokenizer
 
@@ -87,11 +87,7 @@ class EditorTraining(Resumable):
         self, bank: Bank, latents: Latents, config: EditorConfig, device: str = "cpu", start: Networks | None = None
     ) -> None:
         self.networks = start or new_networks(config.seed)
-        if device == "cpu":
-            from diffusers.models.attention_processor import AttnProcessor
-
-            # The fused attention's backward pass takes a quarter of a step on a CPU; matrix products take little.
-            self.networks.unet.set_attn_processor(AttnProcessor())
+        attend_for_training(self.networks.unet, device)
         self.both = nn.ModuleDict({"unet": self.networks.unet, "text": self.networks.text}).to(device).train()
         matrices = [one for one in self.both.parameters() if one.ndim > 1]
         others = [one for one in self.both.parameters() if one.ndim <= 1]

@@ -87,6 +87,14 @@ def new_unet(**sizes: Any) -> Any:
     return unet.to(memory_format=torch.channels_last)
 
 
+def attend_for_training(network: Any, device: str) -> None:
+    """Let a UNet or ControlNet attend by matrix products on a CPU, where fused attention has a slow backward pass."""
+    if device == "cpu":
+        from diffusers.models.attention_processor import AttnProcessor
+
+        network.set_attn_processor(AttnProcessor())
+
+
 def new_text_encoder(tokenizer: Any, **sizes: Any) -> Any:
     """Return an untrained `CLIPTextModel` for a tokenizer, with the sizes of `TEXT`, or others."""
     transformers = require_transformers()
