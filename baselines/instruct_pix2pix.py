@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from baselines.clip_sizes import clip_px
-from emo_bench.errors import UserError
-from emo_bench.methods.diffusion_pipelines import folder_remedy, pipeline_folder
+from emo_bench.methods.diffusion_pipelines import required_pipeline
 from emo_bench.methods.interface import (
     GPU_PROFILE,
     PAPER_PROFILE,
@@ -81,8 +80,8 @@ class InstructPix2Pix(VideoEditor):
         self._settings = resolve(Pix2PixSettings, chosen, workspace.settings, name=self.info.name)
         self.resolution_px = self._settings.resolution_px
         model = self._settings.model
-        if model is not None and pipeline_folder(model) is None:
-            raise UserError(f"{self.info.name} {folder_remedy(model, '--set model=')}")
+        if model is not None:
+            required_pipeline(self.info.name, model)
         given = {name: value for name in OF_EDITOR if (value := getattr(self._settings, name)) is not None}
         editor = open_editor(EDITOR, given, workspace.device)
         assert isinstance(editor, InstructPix2PixEditor)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from baselines.clip_sizes import clip_px, resized_frames
+from baselines.clip_sizes import clip_px
 from baselines.rerender.config import PAPER_CONTROLNET, PAPER_MODEL, PORTRAITS_CONTROLNET, PROFILES, RerenderConfig
 from emo_bench import assets
 from emo_bench.assets.checksums import digest
 from emo_bench.errors import UserError, shortened
 from emo_bench.files import remove_tree
-from emo_bench.methods.diffusion_pipelines import controlnet_folder, folder_remedy, pipeline_folder, pipeline_sha256
+from emo_bench.methods.diffusion_pipelines import controlnet_folder, pipeline_sha256, required_pipeline
+from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.kept_frames import edit_in_batches
 from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL, suited_settings
@@ -55,7 +55,7 @@ class Rerender(VideoEditor):
         chosen = {"resolution_px": clip_px(workspace), **PROFILES[workspace.profile]}
         config = resolve(RerenderConfig, chosen, workspace.settings, name=self.info.name)
         self._config, self.resolution_px = config, config.resolution_px
-        self._weights = _pipeline(config.model)
+        self._weights = required_pipeline(self.info.name, config.model)
         self._control = _controlnet(config, self._weights)
         self._structure = config.structure or self._first_structure()
         if self._structure == "source" and not _source_channels(self._weights):
@@ -175,20 +175,6 @@ class Rerender(VideoEditor):
             seen = "the recorded frame" if self._structure == "source" else "nothing but the noisy frame"
             flags.append(f"Rerender-A-Video sees {seen}; the paper has a ControlNet")
         return flags
-
-
-def _pipeline(model: str) -> Path:
-    """Return the folder of the weights.
-
-    Raises:
-        UserError: it is not on this machine, or diffusers is not installed; the message says what to do.
-    """
-    if importlib.util.find_spec("diffusers") is None:
-        raise UserError("rerender needs diffusers; run: pip install 'emo-bench[diffusion]'")
-    folder = pipeline_folder(model)
-    if folder is None:
-        raise UserError(f"rerender {folder_remedy(model, '--set model=')}")
-    return folder
 
 
 def _controlnet(config: RerenderConfig, pipeline: Path) -> Path | None:

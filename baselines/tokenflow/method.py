@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from baselines.clip_sizes import clip_px, resized_frames
+from baselines.clip_sizes import clip_px
 from baselines.tokenflow.config import PAPER_MODEL, PROFILES, TokenFlowConfig
 from emo_bench.errors import UserError
 from emo_bench.files import remove_tree
-from emo_bench.methods.diffusion_pipelines import folder_remedy, pipeline_folder, pipeline_sha256
+from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
+from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.settings import resolve
 
@@ -40,7 +40,7 @@ class TokenFlow(VideoEditor):
         chosen = {"resolution_px": clip_px(workspace), **PROFILES[workspace.profile]}
         self._config = resolve(TokenFlowConfig, chosen, workspace.settings, name=self.info.name)
         self.resolution_px = self._config.resolution_px
-        self._weights = _pipeline(self._config.model)
+        self._weights = required_pipeline(self.info.name, self._config.model)
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
@@ -81,17 +81,3 @@ class TokenFlow(VideoEditor):
             f"TokenFlow edits with the weights {name} at {self._config.network_px} px; the paper has Stable Diffusion"
         )
         return {**described, "flags": [flag]}
-
-
-def _pipeline(model: str) -> Path:
-    """Return the folder of the weights.
-
-    Raises:
-        UserError: it is not on this machine, or diffusers is not installed; the message says what to do.
-    """
-    if importlib.util.find_spec("diffusers") is None:
-        raise UserError("tokenflow needs diffusers; run: pip install 'emo-bench[diffusion]'")
-    folder = pipeline_folder(model)
-    if folder is None:
-        raise UserError(f"tokenflow {folder_remedy(model, '--set model=')}")
-    return folder

@@ -101,6 +101,24 @@ def pipeline_folder(model: str) -> Path | None:
     return _folder(model, "model_index.json", places)
 
 
+def required_pipeline(method: str, model: str) -> Path:
+    """Return the folder of the pipeline that a video editor edits with.
+
+    Args:
+        method: the name of the video editor, for the message.
+        model: as in :func:`pipeline_folder`.
+
+    Raises:
+        UserError: it is not on this machine, or diffusers is not installed; the message says what to do.
+    """
+    if importlib.util.find_spec("diffusers") is None:
+        raise UserError(f"{method} needs diffusers; run: pip install 'emo-bench[diffusion]'")
+    folder = pipeline_folder(model)
+    if folder is None:
+        raise UserError(f"{method} {folder_remedy(model, '--set model=')}")
+    return folder
+
+
 def controlnet_folder(name: str, pipeline: Path) -> Path | None:
     """Return the folder of a diffusers ControlNet, or None if it is not here.
 

@@ -26,6 +26,7 @@ from emo_bench.methods.diffusion_pipelines import (
     refused_setting,
     taken_arguments,
 )
+from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.pix2pix_models import INSTRUCT_PIX2PIX, missing_model, model_settings
 from emo_bench.pictures.reading import read_picture
 from emo_bench.untrusted.schema import first_problem
@@ -218,19 +219,17 @@ class DiffusersEditor(ReferenceEditor):
 
         generator = torch.Generator("cpu").manual_seed(seed)
         arguments = self.arguments(self._photo(picture_u8), instruction)
-        result = self._load()(**arguments, generator=generator).images[0]
+        result = self._loaded()(**arguments, generator=generator).images[0]
         return self._sized(result, picture_u8.shape[0])
 
     def edit_batch(self, pictures_u8: Picture, instruction: str, seeds: Sequence[int]) -> Picture:
-        """Edit ``uint8 [N, S, S, 3]`` together, each picture with the noise of its own seed; the pipeline is kept."""
+        """Edit ``uint8 [N, S, S, 3]`` together, each picture with the noise of its own seed."""
         import torch
 
-        if self._kept is None:
-            self._kept = self._load()
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         arguments = self.arguments([self._photo(picture) for picture in pictures_u8], instruction)
         arguments["prompt"] = [instruction] * len(pictures_u8)
-        results = self._kept(**arguments, generator=generators).images
+        results = self._loaded()(**arguments, generator=generators).images
         return np.stack([self._sized(result, pictures_u8.shape[1]) for result in results])
 
     def arguments(self, photo: Any, instruction: str) -> dict[str, Any]:
@@ -248,7 +247,7 @@ class DiffusersEditor(ReferenceEditor):
         return Image.fromarray(picture_u8).resize((self.settings.size_px,) * 2, Image.Resampling.BICUBIC)
 
     def _sized(self, result: Any, side: int) -> Picture:
-        return _sized(result.convert("RGB"), side)
+        return np.asarray(resized_frames(np.asarray(result.convert("RGB"))[None], side)[0])
 
     def _folder(self) -> Path:
         folder = pipeline_folder(self.settings.model)
@@ -256,8 +255,11 @@ class DiffusersEditor(ReferenceEditor):
             raise UserError(folder_remedy(self.settings.model))
         return folder
 
-    def _load(self) -> Any:
-        return load_pipeline(self.settings.pipeline, self._folder(), self.device)
+    def _loaded(self) -> Any:
+        """Return the pipeline, which is loaded once and kept."""
+        if self._kept is None:
+            self._kept = load_pipeline(self.settings.pipeline, self._folder(), self.device)
+        return self._kept
 
 
 class InstructPix2PixEditor(DiffusersEditor):
@@ -269,21 +271,36 @@ class InstructPix2PixEditor(DiffusersEditor):
         super().__init__(settings.completed(), device)
         # The update needs InstructPix2Pix's autoencoder and its two guidance scales.
         self.can_update = settings.pipeline == INSTRUCT_PIX2PIX
-        self._updater: Any = None
+        self._update_scheduler: Any = None
         self._train_timesteps = 0
 
     def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
         """Add noise of random strength to the rendering, as in2n does; denoise it by DDIM with the recorded frame."""
         if not self.can_update:
             return super().update(rendering_u8, recorded_u8, instruction, seed)
-        import torch
+        pipeline = self._loaded()
+        usual = pipeline.scheduler
+        pipeline.scheduler = self._ddim(usual)
+        try:
+            return self._updated(pipeline, rendering_u8, recorded_u8, instruction, seed)
+        finally:
+            pipeline.scheduler = usual
+
+    def _ddim(self, usual: Any) -> Any:
+        """Return the DDIM scheduler of updates, with the noise levels of the pipeline's usual scheduler."""
         from diffusers import DDIMScheduler
 
-        if self._updater is None:
-            self._updater = self._load()
-            self._updater.scheduler = DDIMScheduler.from_config(self._updater.scheduler.config)
-            self._train_timesteps = int(self._updater.scheduler.config.num_train_timesteps)
-        pipeline, scheduler = self._updater, self._updater.scheduler
+        if self._update_scheduler is None:
+            self._update_scheduler = DDIMScheduler.from_config(usual.config)
+            self._train_timesteps = int(self._update_scheduler.config.num_train_timesteps)
+        return self._update_scheduler
+
+    def _updated(
+        self, pipeline: Any, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int
+    ) -> Picture:
+        import torch
+
+        scheduler = pipeline.scheduler
         arguments = self.arguments(self._photo(recorded_u8), instruction)
         generator = torch.Generator("cpu").manual_seed(seed)
         share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(torch.rand(1, generator=generator))
@@ -326,9 +343,7 @@ class FileEditor(ReferenceEditor):
         return None
 
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
-        from PIL import Image
-
-        return _sized(Image.fromarray(read_picture(self.settings.image)), picture_u8.shape[0])
+        return np.asarray(resized_frames(read_picture(self.settings.image)[None], picture_u8.shape[0])[0])
 
 
 EDITORS: dict[str, type[ReferenceEditor]] = {
@@ -356,14 +371,6 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
     if lacking:
         raise UserError(f"editor {name}: {lacking}")
     return cls(chosen, device)
-
-
-def _sized(picture: Any, side: int) -> Picture:
-    """Bring a square RGB picture of PIL to a size; a larger one is averaged, a smaller one is enlarged smoothly."""
-    from PIL import Image
-
-    how = Image.Resampling.BOX if picture.width > side else Image.Resampling.BICUBIC
-    return np.asarray(picture.resize((side, side), how), dtype=np.uint8)
 
 
 def recoloured(picture_u8: Picture, palette: tuple[str, ...], contrast: float = 1.0) -> Picture:

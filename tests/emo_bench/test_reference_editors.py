@@ -16,7 +16,7 @@ from PIL import Image
 from skimage import data
 
 from emo_bench.errors import UserError
-from emo_bench.methods.diffusion_pipelines import editing_pipeline, taken_arguments
+from emo_bench.methods.diffusion_pipelines import editing_pipeline, load_pipeline, taken_arguments
 from emo_bench.methods.reference_editors import (
     EDITORS,
     DiffusersEditor,
@@ -285,6 +285,23 @@ def test_a_pipeline_loads_from_its_folder_and_edits(tiny_pipeline: Path, portrai
     assert not np.array_equal(first, editor.edit(portrait, "abc", seed=1))
 
 
+def test_a_pipeline_is_loaded_once_for_all_edits_and_updates(
+    tiny_pipeline: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+
+    def counted(*given: Any) -> Any:
+        loads.append(given)
+        return load_pipeline(*given)
+
+    monkeypatch.setattr("emo_bench.methods.reference_editors.load_pipeline", counted)
+    editor = open_editor("instruct-pix2pix", {"model": str(tiny_pipeline), "steps": 2, "size_px": 32})
+    first = editor.edit(portrait, "abc", 0)
+    editor.update(portrait, portrait, "abc", 1)
+    assert np.array_equal(editor.edit(portrait, "abc", 0), first), "an update leaves nothing behind in the editor"
+    assert len(loads) == 1
+
+
 def test_loading_a_pipeline_prints_nothing(
     tiny_pipeline: Path, portrait: np.ndarray, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -313,7 +330,7 @@ def test_an_update_starts_from_the_rendering_and_looks_at_the_recorded_frame(
 
     little, much = updated(0.0), updated(1.0)
     assert little.shape == portrait.shape and little.dtype == np.uint8
-    vae, processor = editor._updater.vae, editor._updater.image_processor
+    vae, processor = editor._loaded().vae, editor._loaded().image_processor
     with torch.no_grad():
         pixels = processor.preprocess(editor._photo(rendering))
         again = vae.decode(vae.encode(pixels).latent_dist.mode()).sample
