@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,13 @@ def style_classes(model: ClipModel) -> dict[str, Rows]:
 
 def classifier(model: ClipModel, wordings: Sequence[str]) -> Rows:
     """Return the mean direction ``[D]`` of captions, as in CLIP's prompt ensembles."""
-    mean = np.mean([model.of_caption(wording) for wording in wordings], axis=0)
+    mean = mean_embedding(model.of_caption, wordings)
     return np.asarray(mean / np.linalg.norm(mean))
+
+
+def mean_embedding(of_caption: Callable[[str], Any], wordings: Sequence[str]) -> Rows:
+    """Return the mean embedding ``[D]`` of captions; ``of_caption`` gives that of one."""
+    return np.asarray(np.mean([of_caption(wording) for wording in wordings], axis=0))
 
 
 def accuracy(embeddings: Rows, classes: dict[str, Rows], truth: Sequence[str]) -> Accuracy:

@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
 from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.card import SHEET_FILE, write_card
+from factory.diffusion.landmarks import distances_px, landmark_finder
 from factory.diffusion.lineage import read_trainings
 from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
@@ -41,8 +41,9 @@ KEEPING = (
     "bronze", "gold", "silver", "marble", "granite", "terracotta", "black-and-white", "comic", "hdr", "airbrush",
 )  # fmt: skip
 """Styles that keep the drawing, so that landmarks should stay."""
-LANDMARK_PX = 256
 TEXT_SCALES, IMAGE_SCALES = (1.5, 2.5, 4.0, 7.0), (1.0, 1.3, 1.7, 2.2)
+
+SETTINGS = ("count", "steps", "text_scale", "image_scale")
 
 Pictures = NDArray[np.uint8]
 
@@ -65,9 +66,8 @@ def measure(
     figures["left as it is"] = untouched_figures(edit, vae, people)
     figures["landmarks"] = landmark_figures(edit, people, seed)
     with Landmarker() as landmarker:
-        apart = partial(landmark_distance_px, landmarker)
         names = [name for name in FIXED if find_style(name).face]
-        figures["styletransfer"] = against_styletransfer(edit, model, apart, people, names, seed)
+        figures["styletransfer"] = against_styletransfer(edit, model, landmark_finder(landmarker), people, names, seed)
     return figures
 
 
@@ -123,22 +123,16 @@ def landmark_figures(edit: Editor, people: Pictures, seed: int) -> dict[str, flo
     Pictures in which MediaPipe finds no face are left out; ``found`` is the share of the others.
     """
     rng = np.random.default_rng(seed)
-    distances, tried = [], 0
+    distances: list[float] = []
+    tried = 0
     with Landmarker() as landmarker:
+        find = landmark_finder(landmarker)
+        before = [find(person) for person in people]
         for style in KEEPING:
             made = edit(people, [instruction("style", style, "", rng) for _ in people])
-            moves = [landmark_distance_px(landmarker, one, other) for one, other in zip(people, made, strict=True)]
-            tried += len(moves)
-            distances += [moved for moved in moves if np.isfinite(moved)]
+            tried += len(made)
+            distances += distances_px(find, before, made)
     return {"f_lmd_px": float(np.mean(distances)) if distances else float("nan"), "found": len(distances) / tried}
-
-
-def landmark_distance_px(landmarker: Landmarker, picture: Pictures, other: Pictures) -> float:
-    """Return the mean distance of the 68 landmarks of two pictures, in px at 256 px; NaN where no face is found."""
-    before, after = _landmarks(landmarker, picture), _landmarks(landmarker, other)
-    if before is None or after is None:
-        return float("nan")
-    return float(np.linalg.norm(before - after, axis=1).mean())
 
 
 def guidance_figures(
@@ -154,9 +148,10 @@ def guidance_figures(
         for image_scale in IMAGE_SCALES:
             edit = edit_at(text_scale, image_scale)
             made = edit(people, [f"turn the photo into a {style} statue"] * len(people))
-            likeness = float((model.of_frames(made) * sources).sum(axis=1).mean())
+            embedded = model.of_frames(made)
+            likeness = float((embedded * sources).sum(axis=1).mean())
             row = {"text_scale": text_scale, "image_scale": image_scale, "likeness": likeness}
-            rows.append(row | {"clip_d": clip_d(model, people, made, told)})
+            rows.append(row | {"clip_d": clip_d(sources, embedded, told)})
     return rows
 
 
@@ -164,16 +159,27 @@ def _both(edits: Sequence[Edit]) -> tuple[list[int], list[int]]:
     return [one.result for one in edits], [one.source for one in edits]
 
 
-def _landmarks(landmarker: Landmarker, picture: Pictures) -> NDArray[np.float64] | None:
-    from PIL import Image
+def command_of(given: argparse.Namespace) -> str:
+    """Return the command of a measurement for its card; a path outside of the working directory is its name alone."""
+    weights = f" --weights {_shown(given.weights)}" if given.weights else ""
+    options = "".join(f" --{name.replace('_', '-')} {getattr(given, name):g}" for name in SETTINGS)
+    guidance = " --guidance" if given.guidance else ""
+    videos = f" --video {' '.join(sorted(video.name for video in given.video))}" if given.video else ""
+    return f"python -m factory.diffusion.measure --out {_shown(given.out)}{weights}{options}{guidance}{videos}"
 
-    large = np.asarray(Image.fromarray(picture).resize((LANDMARK_PX,) * 2, Image.Resampling.BICUBIC))
-    found = landmarker.detect(large)
-    return None if found is None else np.asarray(found.landmarks68, dtype=np.float64)
+
+def _shown(path: Path) -> str:
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 2 for a user error."""
+    given = command_line().parse_args(arguments)
+    return exit_code(lambda: _run(given))
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m factory.diffusion.measure", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the training, with its bank")
     parser.add_argument("--weights", type=Path, help="folder of the pipeline; default: OUT/portraits-diffusion")
@@ -183,8 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--image-scale", type=float, default=1.3)
     parser.add_argument("--guidance", action="store_true", help="measure the trade-off of both guidances too")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="videos of real people to measure on")
-    given = parser.parse_args(arguments)
-    return exit_code(lambda: _run(given))
+    return parser
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -207,12 +212,8 @@ def _run(given: argparse.Namespace) -> None:
         figures["guidance"] = guidance_figures(edit_at, ClipModel(find_clip(PORTRAITS)), people)
     scales = given.text_scale, given.image_scale
     edit_sheet(weights / SHEET_FILE, pipeline, held_out_people(bank, 6), scales=scales, steps=given.steps)
-    names = ("count", "steps", "text_scale", "image_scale")
-    figures["settings"] = {name: getattr(given, name) for name in names}
-    videos = f" --video {' '.join(sorted(heads))}" if heads else ""
-    options = "".join(f" --{name.replace('_', '-')} {getattr(given, name):g}" for name in names)
-    guidance = " --guidance" if given.guidance else ""
-    write_card(weights, figures, f"python -m factory.diffusion.measure --out diffusion{options}{guidance}{videos}")
+    figures["settings"] = {name: getattr(given, name) for name in SETTINGS}
+    write_card(weights, figures, command_of(given))
 
 
 if __name__ == "__main__":

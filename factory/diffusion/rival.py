@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from emo_bench.methods.reference_editors import open_editor
 from emo_bench.progress import track_progress
 from factory.clip.captions import held_out_style_captions
+from factory.clip.evaluation import mean_embedding
 from factory.clip.painters import FIXED
 from factory.clip.styles import PHOTO
+from factory.diffusion.landmarks import Finder, mean_distance_px
 from factory.diffusion.wordings import instruction
 
 STRENGTHS = (0.15, 0.3, 0.5, 0.75, 1.0)
@@ -22,8 +24,6 @@ Pictures = NDArray[np.uint8]
 Rows = NDArray[np.float64]
 Editor = Callable[[Pictures, Sequence[str]], Pictures]
 """Edits pictures uint8 ``[B, S, S, 3]``, each by its text."""
-Distance = Callable[[Pictures, Pictures], float]
-"""F-LMD in px of two pictures uint8 ``[S, S, 3]``; NaN where no face is found."""
 
 
 class Clip(Protocol):
@@ -37,7 +37,7 @@ class Clip(Protocol):
 
 
 def against_styletransfer(
-    edit: Editor, model: Clip, distance: Distance, people: Pictures, names: Sequence[str] = FIXED, seed: int = 0
+    edit: Editor, model: Clip, find: Finder, people: Pictures, names: Sequence[str] = FIXED, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Return, by style, CLIP-D and F-LMD of the editor, and the F-LMD of ``styletransfer`` at the same CLIP-D.
 
@@ -46,6 +46,11 @@ def against_styletransfer(
     """
     rng = np.random.default_rng(seed)
     figures = {}
+    before, embedded = [find(person) for person in people], model.of_frames(people)
+
+    def measured(made: Pictures, told: Rows) -> tuple[float, float]:
+        return clip_d(embedded, model.of_frames(made), told), mean_distance_px(find, before, made)
+
     with track_progress(len(names), "portraits-diffusion: styletransfer") as advance:
         for name in names:
             told = told_change(model, name)
@@ -56,11 +61,11 @@ def against_styletransfer(
             for strength in STRENGTHS:
                 editor = open_editor("styletransfer", {**size, "strength": strength})
                 theirs = np.stack([editor.edit(person, "", 0) for person in people])
-                points.append((clip_d(model, people, theirs, told), _mean_distance(distance, people, theirs)))
-            reached = clip_d(model, people, own, told)
+                points.append(measured(theirs, told))
+            reached, moved_px = measured(own, told)
             figures[name] = {
                 "clip_d": reached,
-                "f_lmd_px": _mean_distance(distance, people, own),
+                "f_lmd_px": moved_px,
                 "styletransfer_f_lmd_px": at_equal(reached, points),
                 "styletransfer_highest_clip_d": max(point[0] for point in points),
             }
@@ -70,15 +75,18 @@ def against_styletransfer(
 
 def told_change(model: Clip, name: str) -> Rows:
     """Return the mean change of embeddings ``[D]`` from captions of photos to those of a style, in held-out words."""
-    before, after = (
-        np.mean([model.of_caption(text) for text in held_out_style_captions(style)], axis=0) for style in (PHOTO, name)
-    )
-    return np.asarray(after - before)
+    before, after = (mean_embedding(model.of_caption, held_out_style_captions(style)) for style in (PHOTO, name))
+    return after - before
 
 
-def clip_d(model: Clip, sources: Pictures, made: Pictures, told: Rows) -> float:
-    """Return the mean cosine between what changed in the pictures and ``told``, what changed in the caption ``[D]``."""
-    moved = model.of_frames(made) - model.of_frames(sources)
+def clip_d(sources: Rows, made: Rows, told: Rows) -> float:
+    """Return the mean cosine between what changed in the pictures and what changed in the caption.
+
+    Args:
+        sources, made: embeddings of the pictures before and after, ``[N, D]``.
+        told: the change of the caption's embedding, ``[D]``.
+    """
+    moved = made - sources
     sizes = np.maximum(np.linalg.norm(moved, axis=1) * np.linalg.norm(told), 1e-9)
     return float((moved @ told / sizes).mean())
 
@@ -94,9 +102,3 @@ def at_equal(wanted: float, points: Sequence[tuple[float, float]]) -> float:
             kept.append(point)
     firsts, seconds = zip(*kept, strict=True)
     return float(np.interp(wanted, firsts, seconds))
-
-
-def _mean_distance(distance: Distance, sources: Pictures, made: Pictures) -> float:
-    found = [distance(one, other) for one, other in zip(sources, made, strict=True)]
-    finite = [one for one in found if np.isfinite(one)]
-    return float(np.mean(finite)) if finite else float("nan")

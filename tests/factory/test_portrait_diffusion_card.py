@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def test_a_folder_that_tells_no_training_is_refused_before_it_is_measured(
     make_bank(tmp_path / "bank", EditPlan(people=8, size_px=32), render=drawn)
     assert measure.main(["--out", str(tmp_path), "--weights", str(tmp_path)]) == 2
     assert f"{tmp_path} does not tell its trainings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weights", [None, "factory/diffusion/start"])
+def test_the_cards_command_is_the_measurements(weights: str | None) -> None:
+    words = ["--out", "diffusion", "--count", "8", "--text-scale", "3.5", "--guidance", "--video", "a.mp4", "b.mp4"]
+    given = measure.command_line().parse_args([*words, *(["--weights", weights] if weights else [])])
+    command = shlex.split(measure.command_of(given))
+    assert command[:3] == ["python", "-m", "factory.diffusion.measure"]
+    assert measure.command_line().parse_args(command[3:]) == given
 
 
 def test_the_chart_has_each_point_in_the_colour_of_its_image_scale(tmp_path: Path) -> None:

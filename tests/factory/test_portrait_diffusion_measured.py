@@ -18,7 +18,8 @@ pytest.importorskip("transformers", reason="the text encoder is one of transform
 
 from emo_bench.methods.reference_editors import open_editor
 from factory.clip.painters import FIXED
-from factory.diffusion import controlnet, editor, measure, networks, rival
+from factory.diffusion import controlnet, editor, landmarks, measure, networks, rival
+from factory.diffusion.tokenizer import encode
 
 SMALL_UNET: dict[str, Any] = {
     "block_out_channels": (16, 16, 32, 32), "attention_head_dim": (1, 1, 1, 1), "sample_size": 8, "norm_num_groups": 1,
@@ -98,23 +99,38 @@ def test_styletransfer_at_half_strength_moves_as_far_as_itself(bank: Bank) -> No
         def of_caption(self, text: str) -> np.ndarray:
             return np.array([0.2, 0.3, 0.4]) if "photo" in text else np.zeros(3)
 
-    def apart(one: np.ndarray, other: np.ndarray) -> float:
-        return float(np.abs(one.astype(float) - other).mean())
+    def find(picture: np.ndarray) -> np.ndarray:
+        """Stands in for landmarks: each pixel's colour as a point."""
+        seen.append(picture.tobytes())
+        return np.asarray(picture.reshape(-1, 3), dtype=np.float64)
 
     def half(pictures: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         chosen = {"style": FIXED.index("etching"), "size_px": pictures.shape[1], "strength": 0.5}
         return np.stack([open_editor("styletransfer", chosen).edit(one, "", 0) for one in pictures])
 
+    seen: list[bytes] = []
     people = np.clip(bank.pictures(np.arange(2)) // 2 + 100, 0, 255).astype(np.uint8)
-    found = rival.against_styletransfer(half, Model(), apart, people, ("etching",))["etching"]
+    found = rival.against_styletransfer(half, Model(), find, people, ("etching",))["etching"]
     assert found["clip_d"] <= found["styletransfer_highest_clip_d"]
-    alone = np.mean([apart(person, made) for person, made in zip(people, half(people, ()), strict=True)])
+    assert all(seen.count(person.tobytes()) == 1 for person in people), "landmarks of a source are found once"
+    alone = np.linalg.norm(people.astype(float) - half(people, ()), axis=-1).mean()
     assert found["f_lmd_px"] == pytest.approx(alone)
     assert found["styletransfer_f_lmd_px"] <= alone * (1 + 1e-9)
-    idle = rival.against_styletransfer(lambda pictures, texts: pictures, Model(), apart, people, ("etching",))[
-        "etching"
-    ]
+    idle = rival.against_styletransfer(lambda pictures, texts: pictures, Model(), find, people, ("etching",))["etching"]
     assert idle["f_lmd_px"] == idle["styletransfer_f_lmd_px"] == idle["clip_d"] == 0.0
+
+
+def test_landmark_distances_leave_out_pictures_without_a_face() -> None:
+    def find(picture: np.ndarray) -> np.ndarray | None:
+        return picture[0, :, :2].astype(float) if picture.any() else None
+
+    sources, made = np.zeros((2, 3, 2, 2, 3), dtype=np.uint8)
+    sources[:2], made[0, ..., 0], made[0, ..., 1], made[2] = 1, 4, 5, 7
+    before = [find(source) for source in sources]
+    # The point (1, 1) went to (4, 5); the second edit and the third source have no face.
+    assert landmarks.distances_px(find, before, made) == [5.0]
+    assert landmarks.mean_distance_px(find, before, made) == 5.0
+    assert np.isnan(landmarks.mean_distance_px(find, before[1:], made[1:]))
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(0.0, 0.0), (0.1, 1.0), (0.15, 1.5), (0.4, 3.0), (0.9, 3.0)])
@@ -140,7 +156,7 @@ def test_a_controlnet_starts_without_effect_learns_and_is_loaded_by_diffusers(ba
         first = float(training.loss(*fixed))
         scheduler = networks.new_scheduler()
         noisy = scheduler.add_noise(results, noise, levels)
-        words = made.text(controlnet.encode(made.tokenizer, fixed[4])).last_hidden_state
+        words = made.text(encode(made.tokenizer, fixed[4])).last_hidden_state
         alone = made.unet(torch.cat((noisy, sources), dim=1), levels, words).sample
         wanted = scheduler.get_velocity(results, noise, levels)
     assert first == pytest.approx(float((alone - wanted).square().mean()), rel=0.02), "bfloat16 is between them"
