@@ -70,12 +70,12 @@ def _plain_lines(
         now = clock()
         if now - last_line >= PLAIN_INTERVAL_S and done < total:
             left_s = (now - started) / max(done - before, 1) * (total - done)
-            write(f"{done}/{total}, {_format_duration(left_s)} left{_suffix(shown)}")
+            write(f"{done}/{total}, {format_duration(left_s)} left{_suffix(shown)}")
             last_line = now
 
     write(f"{done}/{total}")
     yield advance
-    write(f"{done}/{total} in {_format_duration(clock() - started)}{_suffix(shown)}")
+    write(f"{done}/{total} in {format_duration(clock() - started)}{_suffix(shown)}")
 
 
 def _suffix(numbers: dict[str, float]) -> str:
@@ -86,7 +86,7 @@ def _format_numbers(numbers: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in numbers.items())
 
 
-def _format_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

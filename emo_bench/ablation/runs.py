@@ -1,18 +1,20 @@
-"""Make the variants of a method as runs; stages that several variants share are computed once."""
+"""An ablation is a sweep of the variants of a method; stages that several variants share are computed once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle
-from emo_bench.runs.editing import make_edit
-from emo_bench.runs.plan import EditRequest, Plan, RunRequest, device_and_profile, plan_edit, plan_run
-from emo_bench.runs.runner import make
+from emo_bench.runs.plan import EditRequest, RunRequest, device_and_profile, plan_run
 from emo_bench.runs.styles import named_style
+from emo_bench.sweeps.engine import Result, Watch, run_tasks
+from emo_bench.sweeps.in_process import InProcess
+from emo_bench.sweeps.making import edit_task, run_task
+from emo_bench.sweeps.task import Task
 from protocols.ablation import Ablation, Variant
 from protocols.styles import DEFAULT_STYLE
 
@@ -81,44 +83,104 @@ def run_ablation(ablation: Ablation, request: AblationRequest) -> Iterator[Varia
     """
     chosen = ablation.chosen(request.only)
     style = named_style(request.style)
-    requests = {variant.name: _run_request(ablation, request, variant) for variant in chosen}
     cache = ablation_folder(ablation, request).absolute() / CACHE
-    finished: set[Path] = set()
-    for number, variant in enumerate(chosen, start=1):
-        log.info("ablation: %s (%d of %d)", variant.title, number, len(chosen))
-        wanted = replace(requests[variant.name], cache=cache)
-        try:
-            plan = plan_run(wanted)
-            if plan.folder not in finished:
-                make(plan, wait=True)
-                finished.add(plan.folder)
-        except UserError as error:
-            if variant.name == ablation.reference:
-                raise
-            log.info("ablation: %s left out: %s", variant.title, error)
-            yield VariantResult(variant, missing={"run": str(error)})
+    planned = [_planned(ablation, request, variant, style, cache) for variant in chosen]
+    tasks = {task.name: task for variant in planned for task in variant.tasks}
+    over: dict[str, Result] = {}
+    left = list(planned)
+    left, ready = _split(left, over)
+    yield from (_result(variant, over) for variant in ready)
+    for result in run_tasks(list(tasks.values()), InProcess(), watch=_Said(planned)):
+        over[result.task.name] = result
+        _require_expected(result, planned[0])
+        left, ready = _split(left, over)
+        yield from (_result(variant, over) for variant in ready)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A variant with the tasks that make its run and its edit; ``missing`` says why there is no task."""
+
+    variant: Variant
+    run: Task | None = None
+    edit: Task | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [task for task in (self.run, self.edit) if task is not None]
+
+
+class _Said(Watch):
+    """Logs which variant begins."""
+
+    def __init__(self, planned: Sequence[_Planned]) -> None:
+        self._planned = planned
+
+    def started(self, task: Task) -> None:
+        """Log the first variant that the task belongs to."""
+        for number, one in enumerate(self._planned, start=1):
+            if task in one.tasks:
+                log.info("ablation: %s (%d of %d)", one.variant.title, number, len(self._planned))
+                return
+
+
+def _planned(ablation: Ablation, request: AblationRequest, variant: Variant, style: EditStyle, cache: Path) -> _Planned:
+    """Return the tasks of a variant; a variant that cannot be planned has none, and the reference raises."""
+    wanted = replace(_run_request(ablation, request, variant), cache=cache)
+    try:
+        plan = plan_run(wanted)
+    except UserError as error:
+        if variant.name == ablation.reference:
+            raise
+        log.info("ablation: %s left out: %s", variant.title, error)
+        return _Planned(variant, missing={"run": str(error)})
+    run = run_task(plan, wanted)
+    if variant.edit is None or not request.edits:
+        return _Planned(variant, run)
+    try:
+        return _Planned(variant, run, edit_task(plan, wanted, _edit_request(variant, style, request)))
+    except UserError as error:
+        log.info("ablation: edit of %s left out: %s", variant.title, error)
+        return _Planned(variant, run, missing={"edit": str(error)})
+
+
+def _split(left: Sequence[_Planned], over: Mapping[str, Result]) -> tuple[list[_Planned], list[_Planned]]:
+    """Divide variants into those with tasks that are not over, and those that have a result."""
+    ready = [one for one in left if all(task.name in over for task in one.tasks)]
+    return [one for one in left if one not in ready], ready
+
+
+def _result(planned: _Planned, over: Mapping[str, Result]) -> VariantResult:
+    missing = dict(planned.missing)
+    folders: dict[str, Path] = {}
+    for part, task in (("run", planned.run), ("edit", planned.edit)):
+        if task is None:
             continue
-        if variant.edit is None or not request.edits:
-            yield VariantResult(variant, plan.folder)
-        else:
-            yield _edited(plan, variant, _edit_request(variant, style, request))
+        result = over[task.name]
+        if result.state == "done" and task.folder is not None:
+            folders[part] = task.folder
+        elif result.state == "failed":
+            missing[part] = result.reason
+    return VariantResult(planned.variant, folders.get("run"), folders.get("edit"), missing)
+
+
+def _require_expected(result: Result, reference: _Planned) -> None:
+    """Raise the error of a failed task if it is no UserError, or if the reference's run failed.
+
+    A UserError of another task is a variant that cannot run on this machine.
+    """
+    if result.error is None:
+        return
+    if not isinstance(result.error, UserError) or result.task == reference.run:
+        raise result.error
+    log.info("ablation: %s left out: %s", result.task.title, result.reason)
 
 
 def _edit_request(variant: Variant, style: EditStyle, request: AblationRequest) -> EditRequest:
     if variant.editor is not None:
         style = replace(style, editor=variant.editor, editor_settings=variant.editor_settings)
     return EditRequest(style, {**request.edit_settings, **(variant.edit or {})}, clip=request.base.clip)
-
-
-def _edited(plan: Plan, variant: Variant, wanted: EditRequest) -> VariantResult:
-    """Return the variant with its edit, or with the reason why there is none."""
-    try:
-        capture, split = plan.applied.capture, plan.applied.split
-        edit = plan_edit(plan.method, capture, split.name, split.train, smoke=plan.is_smoke, request=wanted)
-        return VariantResult(variant, plan.folder, make_edit(edit, wait=True))
-    except UserError as error:
-        log.info("ablation: edit of %s left out: %s", variant.title, error)
-        return VariantResult(variant, plan.folder, missing={"edit": str(error)})
 
 
 def _run_request(ablation: Ablation, request: AblationRequest, variant: Variant) -> RunRequest:

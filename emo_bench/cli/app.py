@@ -19,6 +19,7 @@ from emo_bench.cli import (
     score,
     show,
     study,
+    sweep,
     verify,
 )
 from emo_bench.cli.options import examples
@@ -51,6 +52,7 @@ def _root(
 
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("drive", epilog=drive.EXAMPLE)(drive.drive)
+app.command("sweep", epilog=sweep.EXAMPLE)(sweep.sweep)
 app.command("ablate", epilog=ablate.EXAMPLE)(ablate.ablate)
 app.command("score", epilog=score.EXAMPLE)(score.score)
 app.command("check", epilog=check.EXAMPLE)(check.check)

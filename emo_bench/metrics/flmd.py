@@ -28,6 +28,8 @@ class FaceMetric(Metric):
     detector: a name of `DETECTORS`, "auto", or a detector object.
     """
 
+    finds_faces = True
+
     @classmethod
     def missing(cls) -> str | None:
         return missing_detector()

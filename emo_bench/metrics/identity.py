@@ -47,6 +47,7 @@ class IdentitySimilarity(Metric):
     scoring's detector.
     """
 
+    finds_faces = True
     info = MetricInfo("identity_similarity", "1", "Cosine of face embeddings", "higher", "1", undefined=NO_FACE)
 
     @classmethod

@@ -114,6 +114,8 @@ class Metric(ABC):
 
     info: ClassVar[MetricInfo]
     divisible: ClassVar[bool] = False
+    finds_faces: ClassVar[bool] = False
+    """Whether its work on a reference frame is to find a face, which is kept for later scorings of the same frame."""
     file_sha256: ClassVar[str | None] = None
     """SHA-256 of the file of a metric that is named as ``path/to/file.py:Class``; set when the file is loaded."""
     backend: Backend

@@ -14,6 +14,8 @@ DETECTOR = "mediapipe"
 class _Retracking(Metric):
     """A distance between MediaPipe's results for frame and reference; NaN if either face is not found."""
 
+    finds_faces = True
+
     @classmethod
     def missing(cls) -> str | None:
         return missing_detector(DETECTOR)

@@ -27,6 +27,7 @@ from emo_bench.runs.checksums import stamps_of, written_since
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.manifest import STAGES
 from emo_bench.runs.recorded import kept_results
+from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from emo_bench.video.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
@@ -62,7 +63,7 @@ class Job:
     fitted: bool = False
     style: EditStyle | None = None
     edits_clip: bool = False
-    clip: str = "auto"
+    clip: str = ANY_CLIP
     made_from: dict[str, str] | None = None
 
     @property
@@ -127,8 +128,7 @@ def render(job: Job) -> None:
 
 def score(job: Job) -> None:
     """Score the rendered frames against the recorded ones, and write the preview."""
-    inputs = metric_states(job.protocol) | ({} if job.clip == "auto" else {"clip": job.clip})
-    inputs |= {"version of records": RECORDS_VERSION}
+    inputs = score_inputs(job.protocol, job.clip)
     if _done(job, "score", (SCORES, PREVIEW), inputs):
         return
 
@@ -193,7 +193,13 @@ def _flag(job: Job, sentence: str) -> None:
 
 
 def open_scorer(
-    protocol: Protocol, settings: Settings, resolution_px: int, capture: Capture, kept: KeptResults | None = None
+    protocol: Protocol,
+    settings: Settings,
+    resolution_px: int,
+    capture: Capture,
+    kept: KeptResults | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
 ) -> Scorer:
     """Return the scorer of a protocol.
 
@@ -203,10 +209,11 @@ def open_scorer(
         resolution_px: side of the rendered frames.
         capture: the recorded frames.
         kept: where results of the recorded frames are kept; None uses none, so that everything is computed again.
+        metrics: only these metrics; None takes those of the protocol.
     """
     enlarged = resolution_px > capture.size_px
     return Scorer(
-        protocol.scoring.metrics,
+        protocol.scoring.metrics if metrics is None else metrics,
         settings=replace(settings, fps=capture.fps),
         resize_filter="bicubic, enlarged" if enlarged else protocol.scoring.reference_resize,
         background=protocol.scoring.background,
@@ -224,6 +231,17 @@ def frame_pairs(
         batch = test[start : start + SCORE_BATCH]
         ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
         yield batch, ours, truth
+
+
+def score_inputs(protocol: Protocol, clip: str) -> dict[str, Any]:
+    """Return what the scores depend on besides the frames; if it changes, a finished run is scored again.
+
+    Args:
+        protocol: its metrics.
+        clip: the CLIP model of CLIP scores, as the user gives it.
+    """
+    chosen = {} if clip == ANY_CLIP else {"clip": clip}
+    return metric_states(protocol) | chosen | {"version of records": RECORDS_VERSION}
 
 
 def metric_states(protocol: Protocol) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""The executor that does several tasks at the same time on this machine, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emo_bench.files import open_in_place
+from emo_bench.methods.command.process import last_line, signal_name
+from emo_bench.sweeps.executor import Ended, Executor
+from emo_bench.sweeps.task import Task, task_to_json
+
+POLL_S = 0.05
+# Time that a process has to remove its unfinished files after SIGTERM.
+GRACE_S = 20.0
+LONGEST_REASON = 4096
+# The libraries that start threads of their own: OpenMP (torch), OpenBLAS (numpy), MKL.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from emo_bench.sweeps.worker import main; sys.exit(main({parent}))"
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A process that does a task; ``slot`` is its number among those that run, and ``begin`` its place in the log."""
+
+    task: Task
+    slot: int
+    popen: subprocess.Popen[bytes]
+    log: Path | None
+    begin: int
+
+
+class LocalProcesses(Executor):
+    """Does ``count`` tasks at the same time. A process that dies fails its own task only.
+
+    Args:
+        count: number of processes.
+        threads: threads of each process.
+        gpus: the GPUs as ``CUDA_VISIBLE_DEVICES`` names them; a process sees one of them, in turn. Empty changes
+            nothing.
+    """
+
+    def __init__(self, count: int, *, threads: int = 1, gpus: Sequence[str] = ()) -> None:
+        self.capacity = count
+        self._threads, self._gpus = threads, tuple(gpus)
+        self._running: list[_Process] = []
+
+    def submit(self, task: Task, log: Path | None) -> None:
+        """Start a process for the task."""
+        taken = {process.slot for process in self._running}
+        slot = next(number for number in range(self.capacity) if number not in taken)
+        words = [sys.executable, "-P", "-c", _PROGRAM.format(path=sys.path, parent=os.getpid())]
+        path = Path(os.devnull) if log is None else log
+        with path.open("ab") if log is None else open_in_place(path, "ab") as output:
+            output.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {task.title}\n".encode())
+            output.flush()
+            begin = output.tell()
+            # Its own session, so that Ctrl-C reaches it only through this process.
+            popen = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env=self._environment(slot),
+                start_new_session=True,
+            )
+        self._running.append(_Process(task, slot, popen, log, begin))
+        assert popen.stdin is not None
+        try:
+            popen.stdin.write(task_to_json(task))
+            popen.stdin.close()
+        except BrokenPipeError:
+            # The process died at once; its exit code says so.
+            return
+
+    def ended(self, timeout_s: float) -> list[Ended]:
+        """Wait until a process ends, at most ``timeout_s``."""
+        give_up = time.monotonic() + timeout_s
+        while True:
+            over = [process for process in self._running if process.popen.poll() is not None]
+            if over or time.monotonic() > give_up or not self._running:
+                break
+            time.sleep(POLL_S)
+        for process in over:
+            self._running.remove(process)
+        return [Ended(process.task.name, _reason(process)) for process in over]
+
+    def close(self) -> None:
+        """Ask the processes to end; kill those that do not."""
+        for process in self._running:
+            process.popen.terminate()
+        give_up = time.monotonic() + GRACE_S
+        for process in self._running:
+            try:
+                process.popen.wait(timeout=max(give_up - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.popen.kill()
+                process.popen.wait()
+        self._running.clear()
+
+    def _environment(self, slot: int) -> dict[str, str]:
+        environment = {**os.environ, **dict.fromkeys(THREADS, str(self._threads))}
+        if self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+        return environment
+
+
+def _reason(process: _Process) -> str | None:
+    """Return why the task of an ended process failed; None if it is done."""
+    assert process.popen.stdout is not None
+    with process.popen.stdout as answer:
+        told = answer.read(LONGEST_REASON).decode(errors="replace")
+    code = process.popen.returncode
+    if code == 0:
+        return None
+    if code == -signal.SIGKILL:
+        return (
+            "its process was killed (SIGKILL), as Linux does when memory is full: give fewer --jobs or a smaller "
+            "resolution"
+        )
+    if code < 0 or code == 128 + signal.SIGTERM:
+        return f"its process was ended by {signal_name(-code if code < 0 else signal.SIGTERM)}"
+    return told or (last_line(process.log, process.begin) if process.log else f"exit code {code}")
