@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,10 +41,11 @@ def old_records_note(group: Group) -> list[str]:
 def absent_notes(rows: Sequence[Row]) -> list[str]:
     """Why scores are n/a, one sentence for each metric and reason."""
     found: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    names = _names(rows)
     for row in rows:
         for metric, cell in row.cells.items():
             if cell.reason:
-                found[metric, cell.reason][row.subject_title].append(_name(row, rows))
+                found[metric, cell.reason][row.subject_title].append(names[row])
     return [
         f"{metric_label(metric)} is n/a for {_listed(subjects)}: {reason}."
         for (metric, reason), subjects in found.items()
@@ -63,18 +64,18 @@ def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
     gap = obstacle(rows, metric)
     if gap is not None:
         return [f"{about}: not ranked, because {gap}."]
-    each = [[row] for row in rows]
+    each, names = [[row] for row in rows], _names(rows)
     few, common = few_scores(each, metric), common_frames(each, metric)
     why = rows[0].cells[metric].record.get("undefined", "")
     notes = [
-        f"{about}: {_name(rows[i], rows)} is not ranked, because it has a score on only {percent(share)} of the frames"
+        f"{about}: {names[rows[i]]} is not ranked, because it has a score on only {percent(share)} of the frames"
         + (f" (no score: {why})." if why else ".")
         for i, share in few.items()
         if share > 0
     ]
     ranked = [row for i, row in enumerate(rows) if i not in few]
     if any((common != ~np.isnan(row.scores(metric))).any() for row in ranked):
-        lacking = {_name(row, rows): row.cells[metric].dropped for row in ranked}
+        lacking = {names[row]: row.cells[metric].dropped for row in ranked}
         listed = ", ".join(f"{name} has none on {count}" for name, count in lacking.items() if count)
         notes.append(
             f"{about}: ranked on the {int(common.sum())} of {len(common)} frames on which all ranked rows have a "
@@ -85,21 +86,26 @@ def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
 
 def interval_notes(rows: Sequence[Row]) -> list[str]:
     """Why means have no interval, one sentence for each row and reason; metrics without a score are left out."""
-    notes = []
+    notes, titles = [], _names(rows)
     for row in rows:
         metrics: dict[str, list[str]] = {}
         for metric, cell in row.cells.items():
             if cell.finite.withheld and cell.finite.n:
                 metrics.setdefault(cell.finite.withheld, []).append(metric_label(metric))
-        about = f"Actor {row.subject_title}, {_name(row, rows)}"
+        about = f"Actor {row.subject_title}, {titles[row]}"
         notes += [f"{about}: no interval for {', '.join(names)}, because {why}." for why, names in metrics.items()]
     return notes
 
 
-def _name(row: Row, rows: Sequence[Row]) -> str:
-    """The row's title, with the profile and the seed if another row of the subject has the same title."""
-    alike = sum(other.title == row.title and other.subject == row.subject for other in rows)
-    return f"{row.title} ({row.identity['profile']}, seed {row.seed})" if alike > 1 else row.title
+def _names(rows: Sequence[Row]) -> dict[Row, str]:
+    """Each row's title, with the profile and the seed if another row of the subject has the same title."""
+    alike = Counter((row.title, row.subject) for row in rows)
+    return {
+        row: f"{row.title} ({row.identity['profile']}, seed {row.seed})"
+        if alike[row.title, row.subject] > 1
+        else row.title
+        for row in rows
+    }
 
 
 def _listed(subjects: dict[str, list[str]]) -> str:

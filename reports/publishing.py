@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import json_text
 from reports.figures.lineup import line_up_all
 from reports.pages.content import report_content
-from reports.pages.html import PageOptions, render_page
+from reports.pages.html import MOST_DRAWN, PageOptions, is_drawn, render_page
 from reports.pages.latex import latex_report
 from reports.pages.writing import write_tables
 from reports.ranking import Group
 from reports.tables import LeftOut, long_rows, read_groups, wide_table
+
+log = logging.getLogger("emo_bench")
 
 WIDE, LATEX, JSON, HTML = "report_wide.csv", "report.tex", "report.json", "report.html"
 
@@ -33,18 +36,25 @@ def publish_groups(
     groups: Sequence[Group], left_out: LeftOut, out: Path, options: PageOptions | None = None
 ) -> list[Path]:
     """As :func:`publish`, of runs that have been read."""
+    drawn = is_drawn(groups)
+    if not drawn:
+        log.warning(
+            "the report has tables only, because charts, clips and line-ups are drawn for at most %d runs: for those, "
+            "report fewer runs at a time",
+            MOST_DRAWN,
+        )
+    lineups = line_up_all(groups) if drawn else []
     content = report_content(groups, left_out)
-    lineups = line_up_all(groups)
-    page = render_page(groups, content, options or PageOptions(), lineups)
-    files = {
-        HTML: page.encode(),
-        WIDE: csv_text(wide_table(long_rows(groups))).encode(),
-        LATEX: latex_report(groups, lineups).encode(),
-        JSON: (json_text(content, indent=1) + "\n").encode(),
-        **{lineup.name: lineup.jpeg for lineup in lineups},
-    }
-    markdown = write_tables(groups, left_out, out, lineups)
-    for name, content_bytes in files.items():
-        write_bytes(out / name, content_bytes)
-    page_path, *others = (out / name for name in files)
-    return [page_path, markdown, markdown.with_suffix(".csv"), *others]
+    files = {HTML: render_page(groups, content, options or PageOptions(), lineups)}
+    # An indented file of many runs takes ten times as long.
+    files[JSON] = json_text(content, indent=1 if drawn else None) + "\n"
+    table = long_rows(groups)
+    files[WIDE] = csv_text(wide_table(table))
+    files[LATEX] = latex_report(groups, lineups)
+    markdown = write_tables(groups, left_out, out, lineups, table)
+    for name in (HTML, WIDE, LATEX, JSON):
+        write_bytes(out / name, files.pop(name).encode())
+    for lineup in lineups:
+        write_bytes(out / lineup.name, lineup.jpeg)
+    page, *others = (out / name for name in (HTML, WIDE, LATEX, JSON, *(lineup.name for lineup in lineups)))
+    return [page, markdown, markdown.with_suffix(".csv"), *others]

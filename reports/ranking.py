@@ -64,7 +64,7 @@ class Group:
 
     rows: tuple[Row, ...]
 
-    @property
+    @cached_property
     def subjects(self) -> list[list[Row]]:
         """The rows of each subject, trivial methods last."""
         by_subject: dict[Subject, list[Row]] = defaultdict(list)
@@ -77,7 +77,7 @@ class Group:
         """Metric ids of all rows."""
         return list(self.rows[0].cells)
 
-    @property
+    @cached_property
     def kinds(self) -> list[str]:
         """The kinds of what made the frames, for a table of edits; empty for another, whose rows are all avatars."""
         return sorted({row.kind for row in self.rows}) if any(row.style for row in self.rows) else []
@@ -95,7 +95,7 @@ class Group:
             and any(np.isnan(row.scores(metric)[1:]).any() for row in self.rows)
         ]
 
-    @property
+    @cached_property
     def ranked(self) -> list[list[tuple[Row, dict[str, int | None]]]]:
         """The rows of each subject with their ranks by metric, see :func:`rank_rows`; None for a row without a rank."""
         found = []
@@ -238,7 +238,8 @@ def _defined(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[np.bo
 
 def _ranks(means: dict[int, float], direction: str) -> dict[int, int]:
     ordered = sorted(set(means.values()), reverse=direction == "higher")
-    return {position: ordered.index(mean) + 1 for position, mean in means.items()}
+    ranks = {mean: rank for rank, mean in enumerate(ordered, start=1)}
+    return {position: ranks[mean] for position, mean in means.items()}
 
 
 def _place(row: Row) -> tuple[Any, ...]:

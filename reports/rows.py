@@ -67,7 +67,7 @@ class Row:
         """The manifest's entry for each stage: seconds, memory, machine."""
         return dict(self.run.manifest["stages"])
 
-    @property
+    @cached_property
     def title(self) -> str:
         """The method's title, and the settings that differ from its profile."""
         settings = self.identity["settings"]
@@ -117,7 +117,7 @@ class Row:
         """What was filmed and asked for."""
         return subject_of(self.run)
 
-    @property
+    @cached_property
     def contestant(self) -> Contestant:
         """What made the frames; the seed is no part of it."""
         return contestant_of(self.run)
@@ -136,7 +136,14 @@ class Row:
     def scores(self, metric: str) -> NDArray[np.float64]:
         """``[N]``, one score for each held-out frame in ascending order; NaN if it is undefined."""
         scale = EDIT_SCALES.get(metric, 1.0) if self.style else 1.0
-        return self.run.scores[metric].to_numpy(dtype=np.float64) * scale
+        return self._columns[metric] * scale
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[np.float64]]:
+        """The columns of the table; to take one from the table itself, pandas would copy all records of the run."""
+        table = self.run.scores
+        values = table.to_numpy(dtype=np.float64)
+        return {name: values[:, place] for place, name in enumerate(table.columns)}
 
     def _shown(self, metric: str, record: dict[str, Any]) -> dict[str, Any]:
         scaled = self.style and metric in EDIT_SCALES

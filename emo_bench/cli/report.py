@@ -34,8 +34,12 @@ def report(
     Runs with different protocols, splits, resolutions or backends are put into separate tables. A damaged run is left
     out with a warning. Exit codes: 0: at least one run is in the report; 2: wrong input, or no undamaged run.
     """
+    import gc
+
     import emo_bench
 
+    # The command ends soon, and it would spend a tenth of its time on the search for garbage among 10,000 runs.
+    gc.disable()
     chosen = all_runs(runs, "reporting every run")
     written = emo_bench.report(chosen, out, videos=videos, video_px=video_px)
     files = [as_given(file, out or chosen[0]) for file in written.files]

@@ -33,8 +33,7 @@ def csv_text(table: pandas.DataFrame, *, index: bool = False) -> str:
     if "\r" in text:
         # By default a carriage return is quoted only if it ends lines.
         text = str(shown.to_csv(index=index, quoting=csv.QUOTE_NONNUMERIC))
-    # Lone surrogates cannot be written in UTF-8.
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def read_csv(path: Path) -> pandas.DataFrame:
@@ -51,7 +50,11 @@ def read_csv(path: Path) -> pandas.DataFrame:
 
 
 def _marked(value: Any) -> Any:
-    return MARK + value if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    # Lone surrogates can be stored neither in UTF-8 nor in a text column of pandas.
+    text = value.encode("utf-8", "backslashreplace").decode()
+    return MARK + text if text.startswith(FORMULA) else text
 
 
 def _unmarked(value: Any) -> Any:

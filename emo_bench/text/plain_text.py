@@ -29,7 +29,7 @@ def unmarked(text: str) -> str:
 
 
 def json_text(
-    value: Any, indent: int = 2, default: Callable[[Any], Any] | None = None, *, allow_nan: bool = False
+    value: Any, indent: int | None = 2, default: Callable[[Any], Any] | None = None, *, allow_nan: bool = False
 ) -> str:
     r"""Write a value as JSON; only unprintable characters are escaped (``\u202e``), and reading restores them.
 

@@ -28,10 +28,15 @@ def read_json(path: Path, limit_bytes: int) -> Any:
     content = read_regular(path, limit_bytes)
     try:
         value = json.loads(content.decode("utf-8"), parse_constant=_named, parse_float=_number)
-        return plain(value)
+        return value if _is_plain(content) else plain(value)
     except (ValueError, RecursionError) as error:
         said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{path} cannot be read ({said})") from error
+
+
+def _is_plain(content: bytes) -> bool:
+    r"""Return whether :func:`plain` has nothing to do: no ``\u`` (half of a character?) and little nesting."""
+    return b"\\u" not in content and content.count(b"{") + content.count(b"[") <= DEEPEST
 
 
 def parse_json(text: str, what: str) -> dict[str, Any]:

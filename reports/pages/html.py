@@ -21,6 +21,8 @@ from reports.ranking import Group
 from reports.rows import Row
 
 PAGES = Path(__file__).parent
+# A report of more runs has its tables only: a browser takes minutes to open a page with more curves.
+MOST_DRAWN = 400
 
 log = logging.getLogger("emo_bench")
 
@@ -37,8 +39,9 @@ def render_page(
     groups: Sequence[Group], content: dict[str, Any], options: PageOptions, lineups: Sequence[Lineup] = ()
 ) -> str:
     """The page of ``content``, which :func:`reports.pages.content.report_content` made of ``groups``."""
+    drawn = is_drawn(groups)
     figures = {(x.table, x.subject): base64.b64encode(x.jpeg).decode("ascii") for x in lineups}
-    wanted = _rows_with_clips(groups) if options.clips else []
+    wanted = _rows_with_clips(groups) if options.clips and drawn else []
     clips: dict[Path, dict[str, Any]] = {}
     if wanted:
         with track_progress(len(wanted), "clips") as advance:
@@ -54,6 +57,7 @@ def render_page(
             "subjects": [
                 _subject(rows, f"{table['id']}-{i}", clips) | {"lineup": figures.get((position, i), "")}
                 for i, rows in enumerate(group.subjects, start=1)
+                if drawn
             ]
         }
         for position, (group, table) in enumerate(zip(groups, content["tables"], strict=True), start=1)
@@ -63,15 +67,20 @@ def render_page(
         for group in groups
         for rows in group.subjects
         for row in rows
-        if (charts := loss_charts(row))
+        if drawn and (charts := loss_charts(row))
     ]
     return render_template(
         "report.html.jinja",
-        content=content | {"tables": tables, "clips_wanted": options.clips},
+        content=content | {"tables": tables, "clips_wanted": options.clips, "drawn": drawn, "most_drawn": MOST_DRAWN},
         training=training,
         clips=list(clips.values()),
-        environments=_environments(content),
+        environments=_environments(content) if drawn else [],
     )
+
+
+def is_drawn(groups: Sequence[Group]) -> bool:
+    """Whether a report of these tables has charts, clips and line-ups: it has at most ``MOST_DRAWN`` runs."""
+    return sum(len(group.rows) for group in groups) <= MOST_DRAWN
 
 
 def render_template(name: str, **context: Any) -> str:

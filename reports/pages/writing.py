@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emo_bench.files import write_bytes
 from emo_bench.runs.checksums import change_of
@@ -22,6 +22,9 @@ from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
 from reports.rows import Cell, Row, without_checksums
 from reports.tables import LeftOut, long_rows, read_groups
+
+if TYPE_CHECKING:
+    import pandas
 
 log = logging.getLogger("emo_bench")
 
@@ -38,10 +41,19 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     return write_tables(*read_groups(folders), out)
 
 
-def write_tables(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()) -> Path:
-    """As :func:`write_report`, for runs that are already read; the figures lie in ``out``."""
+def write_tables(
+    groups: Sequence[Group],
+    left_out: LeftOut,
+    out: Path,
+    lineups: Sequence[Lineup] = (),
+    table: pandas.DataFrame | None = None,
+) -> Path:
+    """As :func:`write_report`, for runs that are already read; the figures lie in ``out``.
+
+    ``table`` is what :func:`reports.tables.long_rows` makes of the groups, if it was made already.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / TABLE, csv_text(long_rows(groups)).encode())
+    write_bytes(out / TABLE, csv_text(long_rows(groups) if table is None else table).encode())
     write_bytes(out / REPORT, _markdown(groups, left_out, out, lineups).encode())
     return out / REPORT
 

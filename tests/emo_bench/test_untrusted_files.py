@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
+from emo_bench.errors import UserError
 from emo_bench.untrusted.npy import map_npy, read_npy, read_npz
-from emo_bench.untrusted.plain_json import parse_json
+from emo_bench.untrusted.plain_json import parse_json, plain, read_json
 from emo_bench.untrusted.refusal import Unreadable
 from emo_bench.untrusted.safetensors_file import read_safetensors
 from emo_bench.untrusted.torch_archive import read_torch
@@ -273,6 +275,29 @@ def test_safetensors_with_a_hostile_header(header: bytes, claimed: int | None, t
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", len(header) if claimed is None else claimed) + header + bytes(4))
     refusal(read_safetensors, path)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters() | st.just("\ud800")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(value=VALUES, ascii_only=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_json_is_read_as_python_reads_it(value: Any, ascii_only: bool, tmp_path: Path) -> None:
+    """NaN and halves of characters are text afterwards, whether or not the reader has to look for them."""
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    (tmp_path / "value.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        read = read_json(tmp_path / "value.json", 10**6)
+    except UserError:
+        # Python writes half of a character, which is not UTF-8.
+        assert not ascii_only and "\ud800" in text
+        return
+    assert read == plain(json.loads(text))
+    # Every value that was read can be stored again.
+    json.dumps(read, ensure_ascii=False, allow_nan=False).encode()
 
 
 def test_json_is_bounded() -> None:

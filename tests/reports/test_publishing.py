@@ -16,6 +16,7 @@ import pytest
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run
 from reports.figures.clips import encode_webm, read_panels
+from reports.pages import html
 from reports.pages.content import _spread, plain
 from reports.pages.html import PageOptions
 from reports.publishing import publish
@@ -23,6 +24,42 @@ from reports.ranking import group_rows
 from reports.reproduction import command
 from reports.rows import Row
 from tests.reports.test_comparison import run
+
+
+def test_a_report_of_very_many_runs_has_tables_only(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tables are those of a report with charts, and the page says what it lacks."""
+    publish(find_runs([runs_dir]), tmp_path / "few", PageOptions(clips=False))
+    assert "tables only" not in caplog.text
+    monkeypatch.setattr(html, "MOST_DRAWN", 3)
+    publish(find_runs([runs_dir]), tmp_path / "many")
+    assert "tables only" in caplog.text
+    for name in ("report.md", "report.csv", "report_wide.csv", "report.tex"):
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "few" / name).read_bytes()
+    few, many = (json.loads((tmp_path / folder / "report.json").read_text()) for folder in ("few", "many"))
+    assert many == few
+    few_page, page = ((tmp_path / folder / "report.html").read_text() for folder in ("few", "many"))
+    assert "more than 3 runs" in page and "more than 3 runs" not in few_page
+    drawn = ("<svg", 'id="reproduce"', 'id="cost"', "Frame by frame")
+    assert all(part in few_page and part not in page for part in drawn)
+    # The table of scores is the same on both pages.
+    assert page[page.index('<table id="table-1-scores"') :].split("</table>")[0] in few_page
+
+
+class NeverCopied(dict):  # type: ignore[type-arg]
+    def __deepcopy__(self, memo: object) -> NeverCopied:
+        raise AssertionError("the records of a run are copied")
+
+
+def test_a_score_is_read_without_a_copy_of_all_records(runs_dir: Path) -> None:
+    """pandas copies what a table carries with each column; that took most of the time of a report."""
+    opened = load_run(find_runs([runs_dir])[0])
+    opened.scores.attrs["records"] = NeverCopied(opened.scores.attrs["records"])
+    row = Row(opened)
+    assert {name: list(row.scores(name)) for name in row.cells} == {
+        name: opened.scores.to_numpy()[:, place].tolist() for place, name in enumerate(row.cells)
+    }
 
 
 def test_every_form_tells_the_same_means(runs_dir: Path, tmp_path: Path) -> None:
