@@ -34,6 +34,18 @@ class Captions:
     target: str
 
 
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The person whose avatar is scored.
+
+    Attributes:
+        read: reads recorded frames of the person, uint8 ``[N, H, W, 3]`` RGB, N at least 1; only metrics that use them
+            call it.
+    """
+
+    read: Callable[[], FramesU8]
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings that all metrics of a scoring share.
@@ -45,6 +57,7 @@ class Settings:
             whose weights are on this machine; or a folder with open_clip_config.json and open_clip_model.safetensors.
         captions: the captions of the edit, if the scoring has one.
         fps: frames per second of the video, if it is known.
+        subject: the person whose avatar is scored, if the scoring knows recorded frames of it besides the reference.
     """
 
     device: str = "cpu"
@@ -52,6 +65,7 @@ class Settings:
     clip: str = "auto"
     captions: Captions | None = None
     fps: float | None = None
+    subject: Subject | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emo_bench.errors import UserError
-from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings
+from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings, Subject
 from emo_bench.metrics.metric import Metric, Scores
 from emo_bench.metrics.registry import metric_class
-from emo_bench.metrics.watched import aggregated, missing_for, open_metric, raw_scores, score_batch
+from emo_bench.metrics.watched import aggregated, finished, missing_for, open_metric, raw_scores, score_batch
 from emo_bench.plug_ins.check import Check
 
 # Scores of a frame may differ by this between batches, because networks round differently for each batch size.
@@ -32,7 +32,7 @@ def check_metric(name: str, reference: FramesU8) -> Iterator[Check]:
         UserError: there is no such metric, its class lacks something, or it cannot run here.
     """
     cls = metric_class(name)
-    settings = Settings(captions=CAPTIONS, fps=FPS)
+    settings = Settings(captions=CAPTIONS, fps=FPS, subject=Subject(lambda: reference))
     missing = missing_for(cls, settings, show_traceback=False)
     if missing is not None:
         raise UserError(f"metric {cls.info.id} cannot be tried here: {missing}")
@@ -95,7 +95,9 @@ class _Trial:
             )
             found.append(raw_scores(metric, batch, show_traceback=False))
             batch.before, before = None, batch
-        return np.concatenate(found)
+        scores = np.concatenate(found)
+        # A metric that overrides nothing gives its scores back, in the type of number that is checked.
+        return scores if type(metric).finish is Metric.finish else finished(metric, scores, show_traceback=False)
 
     @property
     def own_reference(self) -> FramesU8 | None:

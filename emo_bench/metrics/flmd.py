@@ -116,6 +116,27 @@ class InterOcularFLMD(LandmarkDistance):
         return super()._of_pair(mine, theirs, scale) / between if between else float("nan")
 
 
+class AlignedFLMD(LandmarkDistance):
+    """F-LMD after the similarity transform that brings the frame's landmarks nearest to the reference's.
+
+    Translation, rotation in the picture and scale are removed by least squares (Procrustes analysis, Umeyama 1991,
+    without reflection); what is left is the shape of the face as it is seen. NaN if all landmarks coincide.
+    """
+
+    info = MetricInfo(
+        "flmd_aligned", "1", "F-LMD after Procrustes alignment", "lower", "px at 256 px", undefined=NO_FACE
+    )
+
+    def _of_pair(self, mine: Landmarks68, theirs: Landmarks68, scale: float) -> float:
+        # A similarity of the plane is w = a z + b of complex numbers; centring gives b, least squares a.
+        z, w = (points.astype(np.float64) @ (1, 1j) for points in (mine, theirs))
+        z, w = z - z.mean(), w - w.mean()
+        spread = np.vdot(z, z).real
+        if not spread:
+            return float("nan")
+        return float(np.abs(np.vdot(z, w) / spread * z - w).mean() * scale)
+
+
 class LipsLMD(LandmarkDistance):
     """LMD of Chen et al. 2018 (Lip Movements Generation at a Glance): 20 lip points, centred, mean."""
 

@@ -81,7 +81,7 @@ class IdentitySimilarity(Metric):
 
     def score_batch(self, batch: Batch) -> Scores:
         pairs = zip(self._embeddings(batch, "frames"), self._embeddings(batch, "reference"), strict=True)
-        return np.array([np.nan if x is None or y is None else _cosine(x, y) for x, y in pairs], float)
+        return np.array([np.nan if x is None or y is None else cosine(x, y) for x, y in pairs], float)
 
     def _embeddings(self, batch: Batch, side: Side) -> list[Embedding | None]:
         faces = self._finder.faces(batch, side)
@@ -146,7 +146,8 @@ def arcface_crop(frame: NDArray[np.uint8], landmarks: Landmarks68) -> NDArray[np
     return np.asarray(cv2.warpAffine(frame, matrix, (ARCFACE_PX, ARCFACE_PX)))
 
 
-def _cosine(mine: Embedding, theirs: Embedding) -> float:
+def cosine(mine: Embedding, theirs: Embedding) -> float:
+    """Return the cosine of the angle between two embeddings, -1 to 1."""
     return float(mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs)))
 
 

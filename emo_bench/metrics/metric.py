@@ -153,6 +153,14 @@ class Metric(ABC):
         """Score frames and reference, uint8 [B,H,W,3] (reference None if not needed): float64 [B], NaN = undefined."""
         return self.score_batch(Batch(frames, reference))
 
+    def finish(self, scores: Scores) -> Scores:
+        """Return the scores of all frames, float64 [N], after the last batch.
+
+        A metric overrides it if the score of a frame depends on the whole video, as a correlation over time does. It
+        then collects what it needs in `score_batch`, whose results it replaces here. It may be called several times.
+        """
+        return scores
+
     @classmethod
     def aggregate(cls, scores: Scores) -> float:
         """Return one number for a video: the mean of its frames' scores without the undefined ones."""

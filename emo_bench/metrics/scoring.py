@@ -15,7 +15,7 @@ from emo_bench.metrics.kept import KeptResults
 from emo_bench.metrics.metric import MEAN, NO_BACKEND, OWN_AVERAGING, Backend, Metric, MetricInfo, Record, Scores
 from emo_bench.metrics.registry import metric_class, require_distinct
 from emo_bench.metrics.threads import Task, Threads
-from emo_bench.metrics.watched import aggregated, conditions_of, missing_for, open_metric, score_batch
+from emo_bench.metrics.watched import aggregated, conditions_of, finished, missing_for, open_metric, score_batch
 from emo_bench.plug_ins.calls import kept_apart
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Scorer:
         """Return one row per frame (index "frame"), one float64 column per metric; `.attrs["records"]` by metric id."""
         import pandas
 
-        data = {c.info.id: np.concatenate(c.parts) if c.parts else np.empty(0) for c in self._columns}
+        data = {column.info.id: self._scores(column) for column in self._columns}
         table = pandas.DataFrame(data, index=pandas.Index(self._frames, name="frame"), dtype=np.float64)
         table.attrs["records"] = {record.metric: record.as_dict() for record in self.records()}
         return table
@@ -147,8 +147,15 @@ class Scorer:
         """Return the record of each column, for the frames scored until now."""
         return [self._record(column) for column in self._columns]
 
-    def _record(self, column: _Column) -> Record:
+    def _scores(self, column: _Column) -> Scores:
+        """Return the scores of all frames of a column, as if the last batch had been the last one of the video."""
         scores = np.concatenate(column.parts) if column.parts else np.empty(0)
+        if column.metric is None or not len(scores) or self._too_small(column):
+            return scores
+        return finished(column.metric, scores)
+
+    def _record(self, column: _Column) -> Record:
+        scores = self._scores(column)
         dropped = [self._frames[i] for i in np.flatnonzero(np.isnan(scores))]
         height, width = self._size or (0, 0)
         info, captions = column.info, self._settings.captions

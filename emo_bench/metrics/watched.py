@@ -82,6 +82,22 @@ def raw_scores(metric: Metric, batch: Batch, *, show_traceback: bool = True) -> 
     return scores
 
 
+def finished(metric: Metric, scores: Scores, *, show_traceback: bool = True) -> Scores:
+    """The metric's scores of all frames after the last batch, float64 [N], from those of the batches.
+
+    A MethodError says that the metric fails or gives something else than N real numbers.
+    """
+    who = f"metric {metric.info.id}"
+    with kept_apart(who), plug_in_call(who, "finish", show_traceback=show_traceback):
+        found = np.asarray(metric.finish(scores.copy()))
+    if found.shape != scores.shape or found.dtype.kind not in "fiu":
+        raise MethodError(
+            f"{who}: finish gives {found.dtype} of shape {found.shape} for {len(scores)} frames; it must give one real "
+            "number a frame"
+        )
+    return found.astype(np.float64, copy=False)
+
+
 def aggregated(cls: type[Metric], scores: Scores, *, show_traceback: bool = True) -> float:
     """The metric's number of a video from its frames' scores; NaN where none is defined.
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
+from skimage.transform import SimilarityTransform
 
 from emo_bench import assets
 from emo_bench.assets import location
@@ -18,7 +19,15 @@ from emo_bench.metrics import Scorer, Settings, detectors, score
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import FANDetector, missing_detector, open_detector
 from emo_bench.metrics.face_lost import FaceLost
-from emo_bench.metrics.flmd import FLMD, CentredFLMD, InterOcularFLMD, LandmarkDistance, LipsLMD, SummedLipsLMD
+from emo_bench.metrics.flmd import (
+    FLMD,
+    AlignedFLMD,
+    CentredFLMD,
+    InterOcularFLMD,
+    LandmarkDistance,
+    LipsLMD,
+    SummedLipsLMD,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class WrittenLandmarks:
         return Found(np.add(self.face, (shift_x, shift_y))) if there else None
 
 
-VARIANTS = (FLMD, CentredFLMD, InterOcularFLMD, LipsLMD, SummedLipsLMD)
+VARIANTS = (FLMD, AlignedFLMD, CentredFLMD, InterOcularFLMD, LipsLMD, SummedLipsLMD)
 
 
 class PlacedLandmarks:
@@ -91,6 +100,19 @@ def test_turn_about_the_mean_moves_each_point_by_its_chord(degrees: float) -> No
     lip_radii = np.linalg.norm(lips - lips.mean(axis=0), axis=1)
     assert placed(LipsLMD, mine, a_face()) == pytest.approx((chord * lip_radii).mean(), abs=1e-4)
     assert placed(SummedLipsLMD, mine, a_face()) == pytest.approx((chord * lip_radii).sum(), abs=2e-3)
+
+
+def test_the_aligned_variant_sees_the_shape_alone() -> None:
+    """A moved, turned and scaled face is the same; another shape is as far as scikit-image's least squares say."""
+    moved = turned(1.2 * a_face() + (9, -4), 20.0, a_face().mean(axis=0))
+    assert placed(AlignedFLMD, moved, a_face()) == pytest.approx(0.0, abs=1e-4)
+    mirrored = a_face() * (-1, 1) + (256, 0)
+    other = a_face() + np.random.default_rng(8).normal(0, 4, (68, 2))
+    for mine in (mirrored, turned(other, 35.0, other.mean(axis=0))):
+        fitted = SimilarityTransform.from_estimate(mine, a_face())
+        expected = np.linalg.norm(fitted(mine) - a_face(), axis=1).mean()
+        assert placed(AlignedFLMD, mine, a_face()) == pytest.approx(expected, rel=1e-4)
+    assert np.isnan(placed(AlignedFLMD, np.full((68, 2), 7.0), a_face()))
 
 
 def test_lip_variants_see_the_lips_alone() -> None:
