@@ -18,6 +18,8 @@ from emo_bench.video.lossless import read_lossless, write_lossless
 FRAMES, CHECKPOINT = "train_frames.mkv", "checkpoint.safetensors"
 # If the spread of a coefficient over the training frames is smaller, it is noise of the tracker.
 LEAST_SPREAD = 1e-3
+# Head poses and expressions of frames.
+Motion = tuple[np.ndarray, np.ndarray]
 
 
 class NearestFrame(Method):
@@ -25,7 +27,8 @@ class NearestFrame(Method):
 
     The distance is Euclidean over two groups of equal weight, head pose (rotation vector and translation, 6) and
     expression (52). Each number is standardised by its spread over the training frames. The training frames are stored
-    losslessly in the run's folder, because a renderer may not read the capture.
+    losslessly in the run's folder, because a renderer may not read the capture, and so are their head poses and
+    expressions, because another person's track may drive it.
     """
 
     fit_files = (CHECKPOINT, FRAMES)
@@ -49,7 +52,7 @@ class NearestFrame(Method):
         return tuple(RESOLUTIONS_PX)
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
-        """Store the training frames and their numbers."""
+        """Store the training frames, their numbers, head poses and expressions."""
         from safetensors.numpy import save
 
         folder = self.workspace.folder
@@ -61,44 +64,69 @@ class NearestFrame(Method):
                     advance()
 
             write_lossless(folder / FRAMES, frames())
-        write_bytes(folder / CHECKPOINT, save({"train": np.asarray(train, dtype=np.int64)}))
+        rows = np.asarray(train, dtype=np.int64)
+        pose, expression = motion(capture.track)
+        write_bytes(folder / CHECKPOINT, save({"train": rows, "pose": pose[rows], "expression": expression[rows]}))
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the nearest training frame for each index."""
-        train = self._train()
-        if not len(train) or train.min() < 0 or train.max() >= len(capture):
-            raise UserError(
-                f"{self.workspace.folder / CHECKPOINT} is of another capture: remove its folder and run again"
-            )
-        rows = nearest_rows(capture.track, train, indices)
+        rows = nearest_rows(self._known(capture), motion(capture.track), indices)
         yield from read_lossless(self.workspace.folder / FRAMES, rows)
 
     def load(self) -> None:
         """Check the files; UserError if they are missing."""
-        self._train()
+        self._array("train", np.int64, (None,))
 
     def describe(self) -> dict[str, object]:
         """Describe the resolution."""
         return {"config": {"resolution_px": self.resolution_px}}
 
-    def _train(self) -> np.ndarray:
+    def _known(self, capture: Capture) -> Motion:
+        """Return head poses and expressions of the training frames.
+
+        Raises:
+            UserError: the checkpoint is of another capture, or damaged.
+        """
+        from emo_bench.methods.training.fitted import has_array
+
+        train = self._array("train", np.int64, (None,))
+        if has_array(self.workspace.folder, "pose"):
+            known = self._array("pose", np.float64, (None, 6)), self._array("expression", np.float32, (None, 52))
+            if len(train) and {len(part) for part in known} == {len(train)}:
+                return known
+        # An older version stored the numbers alone.
+        elif len(train) and train.min() >= 0 and train.max() < len(capture):
+            pose, expression = motion(capture.track)
+            return pose[train], expression[train]
+        raise UserError(f"{self.workspace.folder / CHECKPOINT} is of another capture: remove its folder and run again")
+
+    def _array(self, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
         from emo_bench.methods.training.fitted import load_array
 
-        return load_array(self.workspace.folder, "train", np.dtype(np.int64), (None,))
+        return load_array(self.workspace.folder, name, np.dtype(dtype), shape)
 
 
-def nearest_rows(track: Track, train: Sequence[int] | np.ndarray, indices: Sequence[int]) -> np.ndarray:
-    """Return for each index the nearest row of ``train``, ``[N]``; if several are equally near, the earliest."""
+def nearest_rows(train: Motion, track: Motion, indices: Sequence[int]) -> np.ndarray:
+    """Return for each index the nearest row of the training frames, ``[N]``; if several are equally near, the earliest.
+
+    Args:
+        train: :func:`motion` of the training frames.
+        track: :func:`motion` of all frames of the track that drives.
+        indices: frames of that track.
+    """
     from scipy.spatial.distance import cdist
 
-    pose = _pose(track)
-    groups = [_standardised(group, np.asarray(train)) for group in (pose, track.expression)]
-    features = np.concatenate(groups, axis=1)
-    return np.asarray(cdist(features[np.asarray(indices)], features[np.asarray(train)]).argmin(axis=1))
+    rows = np.asarray(indices)
+    pairs = [_standardised(known, driving[rows]) for known, driving in zip(train, track, strict=True)]
+    known, wanted = (np.concatenate(parts, axis=1) for parts in zip(*pairs, strict=True))
+    return np.asarray(cdist(wanted, known).argmin(axis=1))
 
 
-def _pose(track: Track) -> np.ndarray:
-    """Return ``[T, 6]``: rotation vector and translation of the head; zeros if there is no face."""
+def motion(track: Track) -> Motion:
+    """Return the head poses ``[T, 6]`` and the expressions ``[T, 52]`` of a track.
+
+    A pose is the rotation vector and the translation of the head; it is zero if there is no face.
+    """
     from scipy.spatial.transform import Rotation
 
     pose = np.zeros((len(track), 6))
@@ -106,12 +134,12 @@ def _pose(track: Track) -> np.ndarray:
     matrices = track.head_pose[found].astype(np.float64)
     pose[found, :3] = Rotation.from_matrix(matrices[:, :3, :3]).as_rotvec()
     pose[found, 3:] = matrices[:, :3, 3]
-    return pose
+    return pose, track.expression
 
 
-def _standardised(group: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Standardise by the training frames, so that the group's mean squared length over them is one."""
-    mean, spread = group[train].mean(axis=0), group[train].std(axis=0)
+def _standardised(train: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standardise both by the training frames, so that the group's mean squared length over them is one."""
+    mean, spread = train.mean(axis=0), train.std(axis=0)
     moving = spread > LEAST_SPREAD
-    scaled = (group[:, moving] - mean[moving]) / spread[moving]
-    return np.asarray(scaled / np.sqrt(max(1, moving.sum())))
+    first, second = ((group[:, moving] - mean[moving]) / spread[moving] for group in (train, wanted))
+    return first / np.sqrt(max(1, moving.sum())), second / np.sqrt(max(1, moving.sum()))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from baselines.mean_frame import MeanFrame
-from baselines.nearest_frame import NearestFrame, nearest_rows
+from baselines.nearest_frame import CHECKPOINT, NearestFrame, motion, nearest_rows
 from emo_bench import actors
+from emo_bench.actors.track import POSES
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Method, Workspace
 
@@ -41,6 +44,33 @@ def test_nearest_frame_of_a_training_frame_is_itself(actor: str, tmp_path: Path)
     np.testing.assert_array_equal(rendered, np.stack(list(capture.frames(order))))
 
 
+def test_another_persons_track_drives_it(actor: str, tmp_path: Path) -> None:
+    """Frames are named by the driver, whose track is longer or shorter than that of the training frames."""
+    capture = actors.load(actor)
+    method = NearestFrame(workspace(tmp_path))
+    method.fit(capture.restricted(TRAIN), TRAIN)
+    order = [40, 10, 97]
+    rows = np.array([149, *order])
+    short = capture.restricted(())
+    track = capture.track
+    names = ("expression", "landmarks478", "face_found", "foreground_bits", "torso_shift", *POSES)
+    short.__dict__["track"] = replace(track, **{name: getattr(track, name)[rows] for name in names})
+    rendered = np.stack(list(method.render(short, [1, 2, 3])))
+    np.testing.assert_array_equal(rendered, np.stack(list(capture.frames(order))))
+
+
+def test_a_fit_of_an_older_version_still_renders(actor: str, tmp_path: Path) -> None:
+    capture = actors.load(actor)
+    method = NearestFrame(workspace(tmp_path))
+    method.fit(capture.restricted(TRAIN), TRAIN)
+    now = np.stack(list(method.render(capture.restricted(()), [130, 140])))
+    (tmp_path / CHECKPOINT).write_bytes(save({"train": np.asarray(TRAIN, np.int64)}))
+    np.testing.assert_array_equal(np.stack(list(method.render(capture.restricted(()), [130, 140]))), now)
+    (tmp_path / CHECKPOINT).write_bytes(save({"train": np.asarray([400], np.int64)}))
+    with pytest.raises(UserError, match="is of another capture"):
+        next(method.render(capture.restricted(()), [130]))
+
+
 def test_nearest_is_by_standardised_pose_and_expression(actor: str) -> None:
     """The same neighbours by scipy's tree over features put together here, frame by frame."""
     track = actors.load(actor).track
@@ -59,7 +89,8 @@ def test_nearest_is_by_standardised_pose_and_expression(actor: str) -> None:
         groups.append(scaled / np.sqrt(moving.sum()))
     features = np.concatenate(groups, axis=1)
     distances, _ = KDTree(features[: len(train)]).query(features[len(train) :])
-    chosen = nearest_rows(track, train, wanted)
+    pose, expression = motion(track)
+    chosen = nearest_rows((pose[train], expression[train]), (pose, expression), wanted)
     own_distances = np.linalg.norm(features[len(train) :] - features[chosen], axis=1)
     np.testing.assert_allclose(own_distances, distances, atol=1e-6)
 

@@ -1,7 +1,8 @@
-"""Driving by another track: expressions are theirs, the head turns as theirs does, everything else stays."""
+"""Driving by another track: expressions are theirs, the head turns by the rule, everything else stays."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,28 +10,64 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from emo_bench import actors
+from emo_bench.actors import Track
+from emo_bench.actors.track import POSES
 from emo_bench.errors import UserError
-from emo_bench.runs.driving import driven_capture, driven_track, load_driver, projected_landmarks, write_mp4
+from emo_bench.runs.driving import load_driver, write_mp4
+from emo_bench.runs.transfer import driven_capture, driven_track, projected_landmarks
+
+
+def rows_of(track: Track, rows: slice) -> Track:
+    names = ("expression", "landmarks478", "face_found", "foreground_bits", "torso_shift", *POSES)
+    return replace(track, **{name: getattr(track, name)[rows] for name in names})
+
+
+def turns(track: Track) -> Rotation:
+    return Rotation.from_matrix(track.head_pose[track.valid_indices, :3, :3].astype(np.float64))
 
 
 @pytest.fixture(scope="module")
-def indices() -> np.ndarray:
-    return np.arange(0, 60, 6)
+def own() -> Track:
+    return actors.load("1").track
 
 
-def test_the_head_turns_from_its_mean_as_the_drivers_does(indices: np.ndarray) -> None:
-    own, driver = actors.load("1").track, actors.load("2").track
-    driven = driven_track(own, driver, indices)
-    np.testing.assert_array_equal(driven.expression, driver.expression[indices])
+@pytest.fixture(scope="module")
+def driver() -> Track:
+    """A minute of actor 2, of which every sixth frame is kept, one of them without a face."""
+    track = rows_of(actors.load("2").track, slice(0, 600, 6))
+    found = track.face_found.copy()
+    found[7] = False
+    hidden = {name: getattr(track, name).copy() for name in ("expression", *POSES, "torso_shift")}
+    for array in hidden.values():
+        array[7] = np.nan
+    return replace(track, face_found=found, **hidden)
 
-    def turns(poses: np.ndarray) -> Rotation:
-        return Rotation.from_matrix(poses[:, :3, :3].astype(np.float64))
 
-    theirs = turns(driver.head_pose[driver.valid_indices]).mean().inv() * turns(driver.head_pose[indices])
-    ours = turns(driven.head_pose)
-    steps = (ours[:-1].inv() * ours[1:]).magnitude()
-    np.testing.assert_allclose(steps, (theirs[:-1].inv() * theirs[1:]).magnitude(), atol=1e-5)
-    assert np.ptp(driven.body_rotvec, axis=0).max() == 0.0 and np.ptp(driven.body_translation, axis=0).max() == 0.0
+def test_relative_turns_are_the_drivers_from_both_means(own: Track, driver: Track) -> None:
+    driven = driven_track(own, driver)
+    np.testing.assert_array_equal(driven.expression, driver.expression)
+    ours, theirs = turns(driven), turns(driver)
+    gaps = (ours.mean().inv() * ours).inv() * (theirs.mean().inv() * theirs)
+    np.testing.assert_allclose(gaps.magnitude(), 0.0, atol=1e-4)
+    assert np.degrees((ours.mean().inv() * turns(own).mean()).magnitude()) < 1.0, "the mean stays the person's own"
+
+
+def test_absolute_turns_are_the_drivers(own: Track, driver: Track) -> None:
+    gaps = (turns(driven_track(own, driver, "absolute")).inv() * turns(driver)).magnitude()
+    np.testing.assert_allclose(gaps, 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("transfer", ["relative", "absolute"])
+def test_shoulders_and_place_stay_and_lost_frames_are_nan(own: Track, driver: Track, transfer: str) -> None:
+    driven = driven_track(own, driver, transfer)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(driven.face_found, driver.face_found)
+    assert len(driven) == len(driver) and not driven.face_found[7]
+    for name in ("body_rotvec", "body_translation", "torso_shift"):
+        values = getattr(driven, name)
+        assert np.isnan(values[7]).all() and np.ptp(values[driven.valid_indices], axis=0).max() == 0.0
+    middle = own.body_translation[own.valid_indices].mean(axis=0)
+    np.testing.assert_allclose(driven.body_translation[0], middle, atol=1e-6)
+    assert np.isfinite(driven.landmarks478[driven.valid_indices]).all() and np.isnan(driven.landmarks478[7]).all()
 
 
 def test_landmarks_are_near_those_that_were_tracked() -> None:
@@ -40,14 +77,23 @@ def test_landmarks_are_near_those_that_were_tracked() -> None:
     assert max(gaps) < 0.01 * track.size_px
 
 
-def test_the_driven_capture_has_no_readable_frame(indices: np.ndarray) -> None:
+def test_the_driven_capture_has_no_readable_frame() -> None:
     own = actors.load("1")
-    driven = driven_capture(own, actors.load("2"), indices)
-    assert len(driven) == len(indices) and len(own) == 1500
+    driven = driven_capture(own, actors.load("2"))
+    assert len(driven) == len(actors.load("2"))
     with pytest.raises(PermissionError):
         driven.frames([0])
     uv, mask = driven.track.uv(3, 32)
     assert uv.shape == (32, 32, 2) and 0.1 < mask.mean() < 0.9
+
+
+def test_who_drives_itself_keeps_its_track() -> None:
+    own = actors.load("1")
+    driven = driven_capture(own, actors.load("1"))
+    np.testing.assert_array_equal(driven.track.head_rotvec, own.track.head_rotvec)
+    np.testing.assert_array_equal(driven.track.landmarks478, own.track.landmarks478)
+    with pytest.raises(PermissionError):
+        driven.frames([0])
 
 
 def test_the_driver_is_an_actor_or_a_video_with_a_new_name(tmp_path: Path) -> None:
