@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.diffusion.guided_network import Guidance
 from baselines.diffusion.networks import Networks
+from baselines.diffusion.structure import SOURCE
 from baselines.rerender.between import Side, frames_between
 from baselines.rerender.config import RerenderConfig
 from baselines.rerender.flow import FlowFinder, dis_flow
-from baselines.rerender.guidance import SOURCE, Guidance
 from baselines.rerender.key_frames import key_positions, painted_key_frames
 from factory.diffusion.networks import SIZE_PX, new_scheduler, new_text_encoder, new_unet, new_vae
 from factory.diffusion.tokenizer import make_tokenizer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines.diffusion.ddim import Level, levels_between, noised
-from baselines.diffusion.networks import Networks, batches
+from baselines.diffusion.networks import Control, Networks, batches
 from emo_bench.methods.training.state_file import load_state, save_state
 
 
@@ -44,6 +44,7 @@ def invert(
     substeps: int,
     batch: int,
     pictures: Tensor | None = None,
+    control: Callable[[slice], Control | None] = lambda rows: None,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> None:
     """Write the latents of every level into ``files``; levels that are there are not made again.
@@ -60,6 +61,7 @@ def invert(
         substeps: number of steps between two levels.
         batch: number of frames that the network gets at once.
         pictures: the source pictures that the network sees, as ``clip``; None: it sees none.
+        control: gives the ControlNet for some of the frames, or None where there is none.
         advance: called with the number of frames that went from one level to the next.
     """
     kind = networks.prediction
@@ -75,7 +77,7 @@ def invert(
                 made = []
                 for rows in batches(len(latents), batch):
                     seen = None if pictures is None else pictures[rows]
-                    prediction = networks.predicted(latents[rows], upper.timestep, text, seen)
+                    prediction = networks.predicted(latents[rows], upper.timestep, text, seen, control(rows))
                     made.append(noised(latents[rows], prediction, upper, lower, kind))
                 latents = torch.cat(made)
             files.write(number, latents)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from baselines.clip_sizes import SIZES_PX
+from baselines.diffusion.structure import Kind
 from emo_bench.methods.interface import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE
 from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL
 from emo_bench.methods.settings import MethodSettings
 
-PAPER_MODEL, PAPER_CONTROLNET = "stable-diffusion-1.5", "controlnet-canny"
-PORTRAITS_CONTROLNET = "portraits-controlnet-canny"
+PAPER_MODEL = "stable-diffusion-1.5"
 
 
 def _share(default: float, description: str) -> Any:
@@ -28,7 +28,7 @@ class RerenderConfig(MethodSettings):
     resolution_px: int = Field(128, ge=32, le=1024, description="side of the frames; published: 512")
     model: str = Field(PORTRAITS_MODEL, description="published: stable-diffusion-1.5")
     size_px: int | None = Field(None, ge=16, le=2048, description="side that the network edits; None: the model's")
-    structure: Literal["controlnet", "source", "noise"] | None = Field(
+    structure: Kind | None = Field(
         None, description="what keeps the structure; None: the first of the three that is here; published: controlnet"
     )
     controlnet: str | None = Field(None, description="name or folder; None: that of the model")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.diffusion.ddim import Level, noise_levels, picture_and_noise, steps_down
+from baselines.diffusion.guided_network import Guidance, GuidedNetwork, Seen, seen_of
 from baselines.diffusion.networks import Networks
 from baselines.rerender.config import RerenderConfig
 from baselines.rerender.cross_frame import SeenTokens, cross_frame_attention
 from baselines.rerender.flow import FlowFinder, Motion, find_motion
-from baselines.rerender.guidance import Guidance, Prediction, frame_prediction
 from baselines.rerender.latents import faithful_latents, mixed, warped_latents, with_statistics
 from emo_bench.methods.training.state_file import load_state, save_state
 from emo_bench.progress import track_progress
@@ -99,7 +99,7 @@ def painted_key_frames(
     Returns:
         ``uint8 [K, S, S, 3]``.
     """
-    painter = _Painter(networks, config, strength, seed)
+    painter = _Painter(GuidedNetwork(networks, guidance), config, strength, seed)
     painted = _read(folder / STATE)
     done = len(painted.pictures)
     with (
@@ -113,7 +113,7 @@ def painted_key_frames(
                 first, previous = (find_motion(finder, now, then) for then in (frames_u8[0], frames_u8[number - 1]))
                 neighbours = _Neighbours(first, previous, painted.pictures[0], painted.pictures[-1])
             start = networks.encoded(now[None], 1)
-            latents = painter.paint(frame_prediction(networks, guidance, now), start, painted, neighbours)
+            latents = painter.paint(start, seen_of(guidance, now[None], start), painted, neighbours)
             painted.pictures.extend(networks.decoded(latents, 1))
             painted.tokens.finish_frame()
             folder.mkdir(parents=True, exist_ok=True)
@@ -125,13 +125,14 @@ def painted_key_frames(
 class _Painter:
     """The sampling of one key frame."""
 
-    def __init__(self, networks: Networks, config: RerenderConfig, strength: float, seed: int) -> None:
+    def __init__(self, predict: GuidedNetwork, config: RerenderConfig, strength: float, seed: int) -> None:
+        networks = predict.networks
         levels = noise_levels(networks.scheduler, config.steps, pure_noise=True)
         taken = max(1, round(strength * (len(levels) - 1)))
-        self.networks, self.config, self.seed = networks, config, seed
+        self.predict, self.networks, self.config, self.seed = predict, networks, config, seed
         self.steps: list[tuple[Level, Level]] = steps_down(levels[: taken + 1])
 
-    def paint(self, predict: Prediction, recorded: Tensor, painted: _Painted, neighbours: _Neighbours | None) -> Tensor:
+    def paint(self, recorded: Tensor, seen: Seen, painted: _Painted, neighbours: _Neighbours | None) -> Tensor:
         """Return the clean latents ``[1, c, h, w]`` of a key frame whose recorded latents are ``recorded``."""
         start, noise = self.steps[0][0], torch.randn(recorded.shape, generator=torch.Generator().manual_seed(self.seed))
         latents = start.signal * recorded + start.noise * noise.to(recorded)
@@ -140,7 +141,7 @@ class _Painter:
         for number in range(len(self.steps)):
             if fused and number == fused[0]:
                 before_fusion = latents
-            latents = self._step(number, latents, predict, painted, neighbours)
+            latents = self._step(number, latents, seen, painted, neighbours)
         if neighbours is None or not fused:
             return latents
         # The first passage gave a draft. Pixels of other key frames are pasted on it, and the rest is painted again.
@@ -149,14 +150,14 @@ class _Painter:
         latents = before_fusion
         for number in range(fused[0], len(self.steps)):
             goal = (target, weight) if number in fused else None
-            latents = self._step(number, latents, predict, painted, neighbours, goal)
+            latents = self._step(number, latents, seen, painted, neighbours, goal)
         return latents
 
     def _step(
         self,
         number: int,
         latents: Tensor,
-        predict: Prediction,
+        seen: Seen,
         painted: _Painted,
         neighbours: _Neighbours | None,
         goal: tuple[Tensor, Tensor] | None = None,
@@ -167,7 +168,7 @@ class _Painter:
         """
         high, low = self.steps[number]
         painted.tokens.step = number
-        prediction = predict(latents, high.timestep)
+        prediction = self.predict(latents, high.timestep, seen)
         clean, noise = picture_and_noise(latents, prediction, high, self.networks.prediction)
         if neighbours is None:
             painted.predicted.append(clean)

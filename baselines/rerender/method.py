@@ -8,31 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from baselines.clip_sizes import clip_px
-from baselines.rerender.config import PAPER_CONTROLNET, PAPER_MODEL, PORTRAITS_CONTROLNET, PROFILES, RerenderConfig
+from baselines.diffusion.structure import NOISE, PAPER_CONTROLNET, choose_structure
+from baselines.rerender.config import PAPER_MODEL, PROFILES, RerenderConfig
 from emo_bench import assets
-from emo_bench.assets.checksums import digest
-from emo_bench.errors import UserError, shortened
 from emo_bench.files import remove_tree
-from emo_bench.methods.diffusion_pipelines import controlnet_folder, pipeline_sha256, required_pipeline
+from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.kept_frames import edit_in_batches
-from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL, suited_settings
+from emo_bench.methods.pix2pix_models import suited_settings
 from emo_bench.methods.settings import resolve
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from baselines.diffusion.networks import Networks
-    from baselines.rerender.guidance import Guidance
-
 FOLDER = "rerender"
-CONTROLNET_FILES = ("config.json", "diffusion_pytorch_model*.*")
 # Without ControlNet and source channels, the noisy frame alone keeps the structure.
 NOISE_STRENGTH = 0.75
-
-CONFIG_BYTES = 1_000_000
 
 log = logging.getLogger("emo_bench")
 
@@ -56,18 +49,9 @@ class Rerender(VideoEditor):
         config = resolve(RerenderConfig, chosen, workspace.settings, name=self.info.name)
         self._config, self.resolution_px = config, config.resolution_px
         self._weights = required_pipeline(self.info.name, config.model)
-        self._control = _controlnet(config, self._weights)
-        self._structure = config.structure or self._first_structure()
-        if self._structure == "source" and not _source_channels(self._weights):
-            raise UserError(
-                f"rerender: --set structure=source: the network of {config.model} does not see a source picture; "
-                "take structure=controlnet or structure=noise"
-            )
-        suited = suited_settings(config.model)
-        self._size_px = config.size_px or suited.size_px
-        self._text_scale = suited.text_scale if config.text_scale is None else config.text_scale
-        self._source_scale = suited.image_scale if config.source_scale is None else config.source_scale
-        self._strength = config.strength or (NOISE_STRENGTH if self._structure == "noise" else 1.0)
+        self._structure = choose_structure(self.info.name, config, self._weights)
+        self._size_px = config.size_px or suited_settings(config.model).size_px
+        self._strength = config.strength or (NOISE_STRENGTH if self._structure.kind == NOISE else 1.0)
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
@@ -81,6 +65,7 @@ class Rerender(VideoEditor):
 
     def edit(self, clip: Clip, style: EditStyle) -> Iterator[NDArray[np.uint8]]:
         """Yield the edited frames; key frames are kept in ``rerender/`` until the last frame was taken."""
+        from baselines.diffusion.guided_network import open_guidance
         from baselines.diffusion.networks import load_networks
         from baselines.rerender.between import Side, frames_between
         from baselines.rerender.flow import open_flow
@@ -88,10 +73,10 @@ class Rerender(VideoEditor):
 
         config, device, folder = self._config, self.workspace.device, self.workspace.folder / FOLDER
         networks, finder = load_networks(self._weights, device), open_flow(device)
-        log.info("rerender: structure by %s, flow by %s", self._structure, finder.name)
+        log.info("rerender: structure by %s, flow by %s", self._structure.kind, finder.name)
         recorded = resized_frames(clip.frames, self._size_px)
         keys = key_positions(len(recorded), config.interval)
-        guidance = self._guidance(networks, style)
+        guidance = open_guidance(self._structure, config, style, device)
         edited = painted_key_frames(
             networks, recorded[keys], guidance, finder, config, self._strength, self.workspace.seed, folder
         )
@@ -121,48 +106,14 @@ class Rerender(VideoEditor):
             **self._config.model_dump(mode="json"),
             "model": Path(self._config.model).name,
             "size_px": self._size_px,
-            "structure": self._structure,
             "strength": self._strength,
-            "text_scale": self._text_scale,
             "flow": "DIS" if flow is None else "RAFT",
+            **self._structure.described(),
         }
-        used = {config["model"]: pipeline_sha256(self._weights)}
+        used = {config["model"]: pipeline_sha256(self._weights), **self._structure.weights()}
         if flow is not None:
             used["raft-large"] = flow.sha256
-        if self._structure == "controlnet":
-            assert self._control is not None
-            config["controlnet"] = self._control.name
-            used[self._control.name] = digest(self._control, CONTROLNET_FILES)
-        if self._structure == "source":
-            config["source_scale"] = self._source_scale
         return {"config": config, "assets": used, "flags": self._flags(config)}
-
-    def _first_structure(self) -> str:
-        if self._control is not None:
-            return "controlnet"
-        return "source" if _source_channels(self._weights) else "noise"
-
-    def _guidance(self, networks: Networks, style: EditStyle) -> Guidance:
-        from baselines.rerender.guidance import Guidance, load_control
-
-        # Only a network that sees the frame was trained on instructions.
-        instructed = self._structure == "source" and style.instruction
-        control = None
-        if self._structure == "controlnet":
-            assert self._control is not None
-            control = load_control(self._control, self.workspace.device)
-        config = self._config
-        return Guidance(
-            self._structure,
-            style.instruction if instructed else style.target_caption,
-            config.negative_text,
-            self._text_scale,
-            self._source_scale,
-            config.guidance_rescale,
-            control,
-            config.control_scale,
-            (config.edges_low, config.edges_high),
-        )
 
     def _flags(self, config: dict[str, Any]) -> list[str]:
         flags = [f"Rerender-A-Video finds flow with {config['flow']}; the paper has GMFlow"]
@@ -171,38 +122,4 @@ class Rerender(VideoEditor):
                 f"Rerender-A-Video edits with the weights {config['model']} at {self._size_px} px; "
                 "the paper has Stable Diffusion 1.5"
             )
-        if self._structure != "controlnet":
-            seen = "the recorded frame" if self._structure == "source" else "nothing but the noisy frame"
-            flags.append(f"Rerender-A-Video sees {seen}; the paper has a ControlNet")
-        return flags
-
-
-def _controlnet(config: RerenderConfig, pipeline: Path) -> Path | None:
-    """Return the folder of the ControlNet, or None if there is none here and the settings do not demand it.
-
-    Raises:
-        UserError: the settings demand one that is not on this machine.
-    """
-    usual = PORTRAITS_CONTROLNET if Path(config.model).name == PORTRAITS_MODEL else PAPER_CONTROLNET
-    name = config.controlnet or usual
-    found = controlnet_folder(name, pipeline)
-    if found is not None or (config.controlnet is None and config.structure != "controlnet"):
-        return found
-    known = next((asset for asset in assets.list_assets() if asset.name == name), None)
-    remedy = f"run: {known.remedy()}, or " if known else ""
-    raise UserError(
-        f"rerender needs the diffusers folder of the ControlNet {shortened(name)}: {remedy}put it into a folder of "
-        "EMO_BENCH_ASSETS, or name it as --set controlnet="
-    )
-
-
-def _source_channels(pipeline: Path) -> bool:
-    """Return whether a pipeline's U-Net sees the latents of a source picture, by its configuration."""
-    from emo_bench.untrusted.plain_json import read_json
-
-    try:
-        unet, vae = (read_json(pipeline / part / "config.json", CONFIG_BYTES) for part in ("unet", "vae"))
-        return bool(unet["in_channels"] == 2 * vae["latent_channels"])
-    except (OSError, KeyError, TypeError):
-        # Loading the networks says what is wrong with the folder.
-        return False
+        return flags + self._structure.flags(self.info.title)

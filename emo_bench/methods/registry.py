@@ -29,6 +29,7 @@ _VIDEO_EDITORS = {
     "frame-style": "baselines.frame_style:FrameStyle",
     "tokenflow": "baselines.tokenflow.method:TokenFlow",
     "rerender": "baselines.rerender.method:Rerender",
+    "rave": "baselines.rave.method:Rave",
 }
 _KIND = Kind(
     "method",

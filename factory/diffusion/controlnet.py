@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from baselines.diffusion.controlnet import edges_of as frame_edges
 from baselines.rerender.config import RerenderConfig
-from baselines.rerender.guidance import edges_of as frame_edges
 from emo_bench.methods.seeds import parse_seed
 from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.learning_rate import cosine_share, set_rates, warm_up_share

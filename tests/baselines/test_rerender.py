@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from baselines.diffusion.controlnet import edges_of
 from baselines.diffusion.ddim import denoised, noise_levels, picture_and_noise
+from baselines.diffusion.guided_network import Guidance
 from baselines.diffusion.networks import Networks, load_networks
+from baselines.diffusion.structure import NOISE, SOURCE, Kind
 from baselines.rerender.config import RerenderConfig
 from baselines.rerender.cross_frame import CrossFrameAttention, SeenTokens, cross_frame_attention
 from baselines.rerender.flow import FlowFinder, Motion
-from baselines.rerender.guidance import NOISE, SOURCE, Guidance, edges_of
 from baselines.rerender.key_frames import STATE, key_positions, painted_key_frames
 from baselines.rerender.latents import faithful_latents, warped_latents, with_statistics
 from tests.baselines.small_diffusion import FAMILIES, scheduler_of, small_networks
@@ -163,18 +165,19 @@ def test_every_tenth_frame_and_the_last_one_are_key_frames(frames: int, expected
 
 
 @pytest.fixture(params=[SOURCE, NOISE])
-def structure(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def structure(request: pytest.FixtureRequest) -> Kind:
+    kind: Kind = request.param
+    return kind
 
 
 @pytest.fixture
-def networks(structure: str, tmp_path: Path) -> Networks:
+def networks(structure: Kind, tmp_path: Path) -> Networks:
     save = save_tiny_pipeline if structure == SOURCE else save_tiny_text_to_image
     return load_networks(save(tmp_path / "pipeline"), "cpu")
 
 
 def painted(
-    networks: Networks, frames: list[np.ndarray], structure: str, folder: Path, strength: float = 1.0, **changed: Any
+    networks: Networks, frames: list[np.ndarray], structure: Kind, folder: Path, strength: float = 1.0, **changed: Any
 ) -> np.ndarray:
     guidance = Guidance(structure, "abc", "", 4.0, 1.5, 0.0)
     config = CONFIG.model_copy(update=changed)
@@ -194,7 +197,7 @@ def exact_autoencoder() -> Any:
 
 
 def test_the_first_key_frame_is_what_the_pipeline_of_diffusers_paints(
-    networks: Networks, structure: str, tmp_path: Path
+    networks: Networks, structure: Kind, tmp_path: Path
 ) -> None:
     import diffusers
     from PIL import Image
@@ -214,7 +217,7 @@ def test_the_first_key_frame_is_what_the_pipeline_of_diffusers_paints(
     assert np.abs(found - expected * 255).max() <= 1
 
 
-def test_equal_frames_give_equal_key_frames(networks: Networks, structure: str, tmp_path: Path) -> None:
+def test_equal_frames_give_equal_key_frames(networks: Networks, structure: Kind, tmp_path: Path) -> None:
     """The autoencoder loses nothing here; with the fusion, its loss would separate them."""
     networks = dataclasses.replace(networks, vae=exact_autoencoder())
     given: dict[str, Any] = {"strength": 0.6, "fuse_weight": 0.0}
@@ -225,7 +228,7 @@ def test_equal_frames_give_equal_key_frames(networks: Networks, structure: str, 
 
 
 def test_more_weight_of_the_fusion_brings_a_key_frame_closer_to_the_first_one(
-    networks: Networks, structure: str, tmp_path: Path
+    networks: Networks, structure: Kind, tmp_path: Path
 ) -> None:
     """Without flow and occlusion, its target is the first key frame; an exact autoencoder keeps it."""
     networks = dataclasses.replace(networks, vae=exact_autoencoder())
@@ -241,7 +244,7 @@ def test_more_weight_of_the_fusion_brings_a_key_frame_closer_to_the_first_one(
 
 
 def test_a_killed_painting_goes_on_and_ends_with_the_same_key_frames(
-    networks: Networks, structure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: Networks, structure: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [noise(seed) for seed in range(4)]
     whole = painted(networks, frames, structure, tmp_path / "whole")

@@ -76,7 +76,7 @@ def test_every_built_in_method_keeps_the_interface(
         for model in ("portraits-diffusion", "stable-diffusion-2.1-base"):
             save_tiny_text_to_image(home / "assets" / model)
         monkeypatch.setenv("EMO_BENCH_HOME", str(home))
-    if name == "rerender":
+    if name in ("rerender", "rave"):
         home = tmp_path_factory.mktemp("home")
         for model in ("portraits-diffusion", "stable-diffusion-1.5"):
             save_tiny_text_to_image(home / "assets" / model)

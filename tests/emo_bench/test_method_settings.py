@@ -18,6 +18,7 @@ from baselines.frame_style import FrameStyleSettings
 from baselines.insta.config import InstaConfig
 from baselines.instruct_pix2pix import Pix2PixSettings
 from baselines.point_avatar.config import PointAvatarConfig
+from baselines.rave.config import RaveConfig
 from baselines.rerender.config import RerenderConfig
 from baselines.style_avatar.config import StyleAvatarConfig
 from baselines.tokenflow.config import TokenFlowConfig
@@ -50,6 +51,7 @@ MODELS: dict[str, type[MethodSettings]] = {
     "instruct-pix2pix": Pix2PixSettings,
     "tokenflow": TokenFlowConfig,
     "rerender": RerenderConfig,
+    "rave": RaveConfig,
 }
 
 
@@ -81,7 +83,7 @@ def test_the_walk_knows_every_method() -> None:
 def test_a_value_fits_or_is_refused_in_one_line_before_anything_is_made(
     name: str, key: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name in ("instruct-pix2pix", "tokenflow", "rerender"):
+    if name in ("instruct-pix2pix", "tokenflow", "rerender", "rave"):
         monkeypatch.setenv("EMO_BENCH_ASSETS", str(request.getfixturevalue("weights")))
     prefix = "edit." if name == "edit" else ""
     for text in VALUES:
