@@ -171,7 +171,7 @@ class EditedAvatar(Method):
 
     def _load_discriminator(self) -> PatchDiscriminator:
         path = self.base.workspace.folder / "render.pt"
-        state = load_state(path)
+        state = load_state(path, last=True)
         if state is None:
             raise UserError(
                 f"{path} is missing or damaged, and the edit needs its discriminator: remove {CHECKPOINT} beside it "

@@ -23,6 +23,8 @@ TEMPORARY = re.compile(r"\.(?P<of>.+)-[0-9a-f]{16}\.part")
 # bytes, the limit of a file system.
 NAME_CHARACTERS = 50
 DEVICES = Path("/dev")
+# Ending of the hidden file that holds what a file held before it was written anew.
+PREVIOUS = ".previous"
 
 
 @contextmanager
@@ -95,6 +97,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON as :func:`replacing` does."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def previous_of(path: Path) -> Path:
+    """Return where the earlier content of a file is kept, by those who keep it."""
+    return path.with_name(f".{path.name}{PREVIOUS}")
+
+
+def remove_previous(folder: Path) -> None:
+    """Remove the earlier contents of all files of a folder."""
+    for path in folder.glob(f".*{PREVIOUS}"):
+        path.unlink(missing_ok=True)
 
 
 def remove_left_over(folder: Path, name: str | None = None) -> None:

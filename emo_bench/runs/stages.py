@@ -16,7 +16,7 @@ import numpy as np
 
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
-from emo_bench.files import write_bytes
+from emo_bench.files import remove_previous, write_bytes
 from emo_bench.methods.interface import EditStyle, Method
 from emo_bench.metrics import Captions, Scorer, Settings
 from emo_bench.metrics.kept import KeptResults
@@ -283,6 +283,7 @@ def _stage(
     before = {} if name == STAGES[0] else stamps_of(job.folder.path)
     peak, started = MemoryPeak(job.device), time.monotonic()
     facts = work()
+    remove_previous(job.folder.path)
     seconds = round(time.monotonic() - started, 2)
     ours = {*names, RENDER, SCORES, PREVIEW}
     job.folder.finish(

@@ -11,16 +11,17 @@ import pytest
 import torch
 
 from emo_bench.errors import UserError
+from emo_bench.files import previous_of
 from emo_bench.methods.training.fitted import load_array, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.loop import run_training
-from emo_bench.methods.training.state_file import load_state
+from emo_bench.methods.training.state_file import load_state, save_state
 
 
 class Descent:
     """Adam on a noisy quadratic; dies once at a given step."""
 
     def __init__(self, dies_at: int | None = None) -> None:
-        self.step, self._dies_at = 0, dies_at
+        self.step, self._dies_at, self.taken = 0, dies_at, 0
         self.weight = torch.nn.Parameter(torch.ones(5))
         self._optimizer = torch.optim.Adam([self.weight], lr=0.1)
 
@@ -33,7 +34,11 @@ class Descent:
         loss.backward()
         self._optimizer.step()
         self.step += 1
+        self.taken += 1
         return {"loss": float(loss.detach())}
+
+    def moments(self) -> dict[str, torch.Tensor]:
+        return dict(self._optimizer.state_dict()["state"][0])
 
     def state(self) -> dict[str, Any]:
         return {"step": self.step, "weight": self.weight.detach(), "optimizer": self._optimizer.state_dict()}
@@ -69,9 +74,10 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, '{"steps":1}')
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["the last", "both"])
 @pytest.mark.parametrize("damage", ["cut", "one bit", "empty", "text", "pickle"])
-def test_a_damaged_state_is_left_aside_and_the_training_starts_again(
-    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_damaged_state_gives_way_to_the_one_before_and_else_to_a_new_training(
+    damage: str, both: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = Descent()
     (tmp_path / "whole").mkdir()
@@ -86,12 +92,63 @@ def test_a_damaged_state_is_left_aside_and_the_training_starts_again(
         content[place] ^= 1
     cases = {"cut": content[: len(content) // 2], "empty": b"", "text": b"state", "pickle": b"\x80\x04N."}
     file.write_bytes(cases.get(damage, bytes(content)))
+    if both:
+        previous_of(file).write_bytes(b"")
     again = Descent()
     run_training(again, tmp_path, 20, 5, "test")
     assert "train.pt" in caplog.text and "the file is ignored" in caplog.text
+    # The states were of steps 5 and 10.
+    assert again.taken == (20 if both else 15)
     assert torch.equal(again.weight, whole.weight)
     for name in ("train.csv",):
         assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_damaged_state_never_becomes_the_one_before(tmp_path: Path) -> None:
+    """The disk damages the last state three times: each time the training goes on, and does not start again."""
+    whole = Descent()
+    (tmp_path / "whole").mkdir()
+    run_training(whole, tmp_path / "whole", 20, 5, "test")
+    for dies_at, first in ((13, 0), (12, 5), (17, 5)):
+        training = Descent(dies_at=dies_at)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(training, tmp_path, 20, 5, "test")
+        assert training.taken == dies_at - first
+        (tmp_path / "train.pt").write_bytes(b"damaged")
+    again = Descent()
+    run_training(again, tmp_path, 20, 5, "test")
+    assert again.taken == 10 and torch.equal(again.weight, whole.weight)
+
+
+def test_what_must_be_the_last_state_is_not_replaced_by_an_earlier_one(tmp_path: Path) -> None:
+    file = tmp_path / "render.pt"
+    for step in (1, 2):
+        save_state(file, {"step": step})
+    assert load_state(file, last=True) == {"step": 2}
+    file.write_bytes(b"damaged")
+    assert load_state(file, last=True) is None
+    assert load_state(file) == {"step": 1}
+
+
+def test_no_changed_bit_of_a_state_changes_what_is_read(tmp_path: Path) -> None:
+    """Each part of the file has a CRC-32: a state is read as it was written or not at all."""
+    file, training = tmp_path / "train.pt", Descent()
+    training.run_step()
+    save_state(file, training.state())
+    content, rng = file.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for bit in rng.choice(len(content) * 8, 300, replace=False):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        state = load_state(file)
+        refused += state is None
+        if state is not None:
+            assert state["step"] == 1 and torch.equal(state["weight"], training.weight.detach())
+            moments = state["optimizer"]["state"][0]
+            assert all(torch.equal(moments[name], kept) for name, kept in training.moments().items())
+    # The rest are bits that mean nothing: the filling between parts, dates, the order of the list.
+    assert refused > 60
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
