@@ -22,7 +22,17 @@ from emo_bench.system.libraries import missing_library
 from emo_bench.text.plain_text import printable
 
 # Errors of the machine that any code can get; they are not bugs of the plug-in.
-_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+_OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+}
 _OURS = (__file__, contextlib.__file__)
 # Greatest number of characters of a traceback: an error message may quote a file of a gigabyte.
 _LONGEST_TRACEBACK = 20_000

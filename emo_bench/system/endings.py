@@ -12,6 +12,7 @@ from pathlib import Path
 
 from emo_bench.errors import BROKEN_PIPE, FAULT, INTERRUPTED, MISTAKE, Terminated, UserError, shortened
 from emo_bench.system.libraries import missing_library
+from emo_bench.system.memory import lack_of_memory
 from emo_bench.text.console import show_any_text
 
 _REMEDIES = {
@@ -87,12 +88,9 @@ def machine_failure(error: BaseException) -> str | None:
     lacking = missing_library(error)
     if lacking is not None:
         return lacking
-    if _is_out_of_memory(error):
-        detail = " ".join(str(error).split())[:200]
-        return (
-            f"out of memory{f' ({detail})' if detail else ''}: "
-            "end other programs, or choose smaller settings (a lower resolution, a smaller batch)"
-        )
+    lacking = lack_of_memory(error)
+    if lacking is not None:
+        return lacking
     if isinstance(error, OSError):
         return _file_failure(error)
     # Libraries written in other languages (safetensors, torch) report the error only in the message.
@@ -111,14 +109,6 @@ def _file_failure(error: OSError) -> str:
         return " ".join(f"{type(error).__name__}: {error}".split())[:400]
     what = _REMEDIES.get(number, f"{(error.strerror or os.strerror(number))}: choose another place")
     return f"{' -> '.join(shortened(path) for path in paths)}: {what}" if paths else what
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    if not isinstance(error, RuntimeError):
-        return False
-    return type(error).__name__ == "OutOfMemoryError" or "not enough memory" in str(error)
 
 
 def _is_broken_pipe(error: BaseException) -> bool:

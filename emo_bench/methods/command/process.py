@@ -17,6 +17,7 @@ from typing import TextIO
 from emo_bench.errors import UserError
 from emo_bench.files import open_in_place, try_lock
 from emo_bench.methods.command import supervisor as command_supervisor
+from emo_bench.system.memory import cause_of_kill, kills_by_kernel
 from emo_bench.system.signals import leaving_in_order
 
 # A lock on this file shows that one of our processes runs a command in the folder; the file holds the command's token.
@@ -75,7 +76,7 @@ def run_command(
     Raises:
         UserError: it failed, was killed or took too long; the message names the log.
     """
-    token = secrets.token_hex(16)
+    token, kills_before = secrets.token_hex(16), kills_by_kernel()
     words = [sys.executable, "-P", command_supervisor.__file__, token, str(os.getpid()), command]
     with open_in_place(log, "ab") as output, leaving_in_order():
         output.write(f"$ {command}\n".encode())
@@ -101,10 +102,9 @@ def run_command(
         finally:
             _end(supervisor, token)
             _note(record, "")
-    if code < 0:
-        raise UserError(f"{what} was killed by {signal_name(-code)}; see {log}")
-    if code > 128 and code - 128 in set(signal.Signals):
-        raise UserError(f"{what} was killed by {signal_name(code - 128)}; see {log}")
+    if code < 0 or (code > 128 and code - 128 in set(signal.Signals)):
+        number = -code if code < 0 else code - 128
+        raise UserError(f"{what} was killed by {signal_name(number)}{cause_of_kill(number, kills_before)} (see {log})")
     if code:
         raise UserError(f"{what} failed with exit code {code}: {last_line(log, begin)} (see {log})")
 

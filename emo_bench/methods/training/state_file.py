@@ -1,7 +1,7 @@
 """The state from which a fit resumes: the file is written whole or not at all, and reading it executes nothing.
 
-The state before it is kept as ``.<name>.previous`` until the stage ends, because a disk may damage a file. ``torch.save``
-stores a CRC-32 of every part of the file, and the reader compares them.
+The state before it is kept as ``.<name>.previous`` until the stage ends, because a disk may damage a file.
+``torch.save`` stores a CRC-32 of every part of the file, and the reader compares them.
 """
 
 from __future__ import annotations
