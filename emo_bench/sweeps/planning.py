@@ -84,7 +84,12 @@ class SweepPlanner:
         """Plan all runs, except those of actors that are not tracked yet."""
         untracked = self._names.untracked
         tracking = tuple(
-            Task(f"tracking/{name}", f"track {video} as actor {name}", "tracking", Tracking(name, video))
+            Task(
+                f"tracking/{name}",
+                f"track {video.path} as actor {name}",
+                "tracking",
+                Tracking(name, video.path, video.frames),
+            )
             for name, video in untracked.items()
         )
         refused = tuple(Refused(name, reason) for name, reason in self._names.missing.items())

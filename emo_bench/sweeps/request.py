@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emo_bench import actors
+from emo_bench.actors.names import check_name
 from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import is_video_editor
@@ -15,6 +16,7 @@ from emo_bench.methods.interface import Method
 from emo_bench.runs.plan import EDITING, EditRequest, RunRequest
 from emo_bench.runs.settings import sorted_settings
 from emo_bench.runs.styles import named_style
+from emo_bench.video.reading import VideoInfo, probe_video
 from protocols import load_protocol
 from protocols.sweeps import Grid
 
@@ -53,7 +55,7 @@ class Names:
     """The things that a sweep names, each looked up once.
 
     Attributes:
-        untracked: the videos of the actors that are not in the library yet, by name.
+        untracked: the videos of the actors that are not in the library yet, by the name of the actor.
         missing: why a method cannot be loaded on this machine, by name.
 
     Raises:
@@ -102,11 +104,12 @@ class Names:
                 raise
             self.missing[name] = str(error)
 
-    def _video(self, actor: str) -> Path:
+    def _video(self, actor: str) -> VideoInfo:
+        check_name(actor)
         video = self._request.videos[actor]
         if not video.is_file():
             raise UserError(f"{video} is not a file: give the video of actor {actor}")
-        return video
+        return probe_video(video)
 
 
 def _is_tracked(actor: str, videos: Mapping[str, Path]) -> bool:

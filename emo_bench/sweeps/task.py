@@ -18,10 +18,12 @@ class Tracking:
     Attributes:
         actor: the name of the new actor.
         video: the video file.
+        frames: number of its frames.
     """
 
     actor: str
     video: Path
+    frames: int
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,6 +147,48 @@ def test_processes_may_fill_the_cache_at_the_same_time(study: Path) -> None:
     assert all(
         set(json.loads(path.read_text())) == {"stage", "files", "seconds", "made_by"} for path in cache.glob("*.json")
     )
+
+
+OTHER = """
+import pathlib, sys, time
+from emo_bench.methods.interface import Workspace
+from emo_bench.methods.training.stage_cache import keep_stage, take_stage
+folder, cache = map(pathlib.Path, sys.argv[1:])
+workspace = Workspace(folder, "smoke", 0, cache=cache)
+inputs = {"method": "m", "train": [1, 2, 3]}
+assert not take_stage(workspace, "init", inputs, ["init.pt"])
+(folder / "claimed").touch()
+while not (folder / "go on").exists():
+    time.sleep(0.02)
+(folder / "init.pt").write_bytes(b"theirs")
+keep_stage(workspace, "init", inputs, ["init.pt"])
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_stage_that_another_process_computes_is_waited_for(
+    study: Path, killed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "emo_bench")
+    theirs, ours = run_of(study, "theirs"), run_of(study, "ours")
+    process = subprocess.Popen([sys.executable, "-c", OTHER, str(theirs.folder), str(theirs.cache)])
+    end = time.monotonic() + 60
+    while not (theirs.folder / "claimed").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    go_on = process.kill if killed else (theirs.folder / "go on").touch
+    threading.Timer(0.5, go_on).start()
+    taken = take_stage(ours, "init", INPUTS, ["init.pt"])
+    process.wait(timeout=30)
+    assert "waiting for another run that does stage init" in caplog.text
+    assert taken == (not killed), "who was killed left nothing: this process does the stage itself"
+    if taken:
+        assert (ours.folder / "init.pt").read_bytes() == b"theirs"
+    else:
+        (ours.folder / "init.pt").write_bytes(b"ours")
+        keep_stage(ours, "init", INPUTS, ["init.pt"])
+        other = run_of(study, "other")
+        assert take_stage(other, "init", INPUTS, ["init.pt"])
 
 
 @pytest.mark.parametrize("block", ["cache", "index", "stored"])

@@ -18,7 +18,7 @@ from emo_bench.sweeps.task import FaceFinding, Making, Task, Tracking, task_from
 
 
 def task(name: str, *after: str) -> Task:
-    return Task(name, f"the {name}", "tracking", Tracking(name, Path("video.mp4")), after=after)
+    return Task(name, f"the {name}", "tracking", Tracking(name, Path("video.mp4"), 100), after=after)
 
 
 class Dice(Executor):
@@ -122,7 +122,7 @@ def test_a_task_survives_the_way_to_another_process() -> None:
     edit = EditRequest(named_style("bronze-statue"), {"steps": "3"}, options=("--style",))
     request = RunRequest("emo-avatar", "1", None, "tail-500", "cpu", 7, {"a": "1"}, Path("r"), None, Path("c"))
     for work in (
-        Tracking("anna", Path("anna.mp4")),
+        Tracking("anna", Path("anna.mp4"), 4800),
         FaceFinding("1", "editing", "tail-75", 128, "cpu"),
         Making(request),
         Making(RunRequest("ip2p", "1", edits=(edit,))),

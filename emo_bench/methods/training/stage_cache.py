@@ -2,8 +2,8 @@
 
 An ablation gives its runs a common folder, ``workspace.cache``. A stage's result is found there by a key of everything
 that it depends on, so the runs end with the same result with and without the cache. Any number of processes may fill
-the folder at the same time. It holds ``<stage>-<key>.json``, which names the files of a result, and each file under its
-own SHA-256.
+the folder at the same time; a process waits for a stage that another one computes. The folder holds
+``<stage>-<key>.json``, which names the files of a result, and each file under its own SHA-256.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import logging
 import math
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from emo_bench import __version__
 from emo_bench.errors import UserError, one_line
-from emo_bench.files import file_sha256, write_json
+from emo_bench.files import file_sha256, open_in_place, try_lock, write_json
 from emo_bench.methods.interface import Workspace
 from emo_bench.methods.training.stage_clock import read_seconds, write_seconds
 from emo_bench.methods.training.state_file import link_file
@@ -33,8 +34,13 @@ from emo_bench.untrusted.regular_file import read_regular
 RECORD = "shared_stages.json"
 LIMIT_BYTES = 2**20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Time between two looks whether another process has finished a stage.
+WAIT_POLL_S = 0.2
 
 log = logging.getLogger("emo_bench")
+
+# Locks of the stages that this process computes; the system releases them if the process dies.
+_claimed: dict[Path, IO[Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class _Entry:
 
 def take_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], names: Sequence[str]) -> bool:
     """Copy the files of a finished stage into ``workspace.folder``, if the cache holds them.
+
+    If another process computes the stage, this one waits until it has called :func:`keep_stage`, or has died.
 
     The stage's seconds also count for this fit, in ``stage_seconds.json``.
 
@@ -71,9 +79,14 @@ def take_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], n
     """
     if workspace.cache is None:
         return False
-    entry = _sound_entry(workspace.cache, _index(workspace, stage, inputs), names)
+    index = _index(workspace, stage, inputs)
+    entry = _sound_entry(workspace.cache, index, names)
+    if entry is None and _claim(index, stage):
+        # Another process may have finished the stage meanwhile.
+        entry = _sound_entry(workspace.cache, index, names)
     if entry is None:
         return False
+    _release(index)
     for name in names:
         link_file(_stored(workspace.cache, name, entry.files[name]), workspace.folder / name)
     write_seconds(workspace.folder, {**read_seconds(workspace.folder), stage: entry.seconds})
@@ -94,7 +107,14 @@ def keep_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], n
     if workspace.cache is None:
         return
     index = _index(workspace, stage, inputs)
-    if _sound_entry(workspace.cache, index, names) is not None:
+    try:
+        _store(workspace, workspace.cache, index, stage, names)
+    finally:
+        _release(index)
+
+
+def _store(workspace: Workspace, cache: Path, index: Path, stage: str, names: Sequence[str]) -> None:
+    if _sound_entry(cache, index, names) is not None:
         return
     files: dict[str, str] = {}
     for name in names:
@@ -103,15 +123,43 @@ def keep_stage(workspace: Workspace, stage: str, inputs: Mapping[str, object], n
             raise FileNotFoundError(f"{workspace.folder / name} is missing: stage {stage} did not leave it")
         files[name] = sha256
     seconds = read_seconds(workspace.folder).get(stage, 0.0)
-    made_by = _told(workspace.folder, workspace.cache)
+    made_by = _told(workspace.folder, cache)
     try:
-        workspace.cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         for name, sha256 in files.items():
-            link_file(workspace.folder / name, _stored(workspace.cache, name, sha256))
+            link_file(workspace.folder / name, _stored(cache, name, sha256))
         # The index is written last: if it exists, its files exist.
         write_json(index, {"stage": stage, "files": files, "seconds": seconds, "made_by": made_by})
     except OSError as error:
-        log.warning("stage %s is not stored in %s (%s)", stage, workspace.cache, one_line(str(error))[:200])
+        log.warning("stage %s is not stored in %s (%s)", stage, cache, one_line(str(error))[:200])
+
+
+def _claim(index: Path, stage: str) -> bool:
+    """Claim a stage for this process, and wait for another one that computes it; False if it was claimed before.
+
+    If the cache cannot be written, nothing is claimed: the stage is computed and not stored.
+    """
+    if index in _claimed:
+        return False
+    try:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        lock = open_in_place(index.with_suffix(".lock"), "ab")
+    except OSError:
+        return False
+    waited = False
+    while not try_lock(lock):
+        if not waited:
+            log.info("fit: waiting for another run that does stage %s", stage)
+        waited = True
+        time.sleep(WAIT_POLL_S)
+    _claimed[index] = lock
+    return True
+
+
+def _release(index: Path) -> None:
+    lock = _claimed.pop(index, None)
+    if lock is not None:
+        lock.close()
 
 
 def stages_taken(folder: Path) -> dict[str, str]:
