@@ -67,6 +67,7 @@ class SweepFile(_Model):
         title: what the sweep makes, in one line.
         profile: the profile of the grids that name none; None is the default of the machine.
         trivial: whether ``mean-frame`` and ``nearest-frame`` run beside each avatar.
+        slurm: options for ``--executor slurm``, e.g. ``partition``; another executor does not read them.
         videos: the video files of actors, by name; an actor that is not there yet is made from its video.
         grid: the runs; a run that several grids name is made once.
     """
@@ -75,6 +76,7 @@ class SweepFile(_Model):
     title: Text
     profile: str | None = None
     trivial: bool = True
+    slurm: dict[Text, int | str] = {}
     videos: dict[Text, Text] = {}
     grid: tuple[Grid, ...] = Field(min_length=1)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -29,16 +30,27 @@ EXAMPLE = examples(
     "sweep --method insta --seed 0 --seed 1 --set rays=512 --jobs 2",
 )
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+# The time limit of a job on Slurm, by the estimate of the longest task; and submitit's folder in that of the sweep.
+LEAST_MINUTES, TIMES_LONGER, SUBMITTED = 30, 3, "slurm"
 # The name of a sweep that is given by options.
 BY_OPTIONS = "by-options"
 
 Several = list[str] | None
+
+
+class Where(StrEnum):
+    """The choices of ``--executor``."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _How:
-    """How a sweep is carried out: the options of the same names."""
+    """How a sweep is carried out: the options of the same names; ``slurm`` is None for this machine."""
 
     runs: Path
     profile: str | None
@@ -46,6 +58,7 @@ class _How:
     trivial: bool
     jobs: str | None
     threads: int
+    slurm: Mapping[str, str | int] | None
     dry_run: bool
     retry_failed: bool
 
@@ -88,7 +101,16 @@ def sweep(
             "one after the other in this process.",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each process of --jobs.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of each process of --jobs and Slurm.")] = 1,
+    executor: Annotated[
+        Where, typer.Option(help="Where the runs are made: local, on this machine; slurm, on the cluster.")
+    ] = Where.LOCAL,
+    slurm: Annotated[
+        Several,
+        typer.Option(
+            metavar="KEY=VALUE", help="Option of Slurm, such as partition=gpu or time=120 (minutes). Several times."
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the sweep's folder. Default: the name of the file, or by-options.")
     ] = None,
@@ -124,7 +146,8 @@ def sweep(
     name = _checked_name(name or (Path(file).stem if file is not None else BY_OPTIONS))
     with status.log_on_stderr():
         trivial = trivial and chosen.trivial
-        how = _How(runs, profile, device, trivial, jobs, threads, dry_run, retry_failed)
+        options = _slurm_options(executor, slurm, chosen, jobs)
+        how = _How(runs, profile, device, trivial, jobs, threads, options, dry_run, retry_failed)
         whole = _sweep(chosen, name, how)
     if not whole:
         raise typer.Exit(FAILED)
@@ -144,7 +167,7 @@ def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
     request = SweepRequest(
         chosen.grids(how.profile), how.runs, how.device, how.trivial, videos, folder.absolute() / CACHE
     )
-    planner, plan = _planned(request, at_once=how.jobs is not None)
+    planner, plan = _planned(request, at_once=how.jobs is not None or how.slurm is not None)
     estimates, failures = Estimates(how.runs), Failures(folder)
     divided = divide(plan, failures, retry_failed=how.retry_failed)
     processes = _jobs(how, [estimates.of(task).memory_mib for task in divided.tasks])
@@ -153,7 +176,9 @@ def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
         return True
     with lock_folder(folder):
         making = Sweep(planner, folder, failures, estimates, retry_failed=how.retry_failed)
-        outcome = making.carry_out(plan, _executor(how, processes))
+        costs = [estimates.of(task).seconds for task in divided.tasks]
+        executor = _executor(how, processes, folder, max(costs, default=0.0))
+        outcome = making.carry_out(plan, executor, time_is_known=how.slurm is None)
         files = _report(outcome, folder)
     print_outcome(outcome, folder, failures, files)
     return outcome.is_whole
@@ -173,19 +198,51 @@ def _planned(request: "SweepRequest", *, at_once: bool) -> "tuple[SweepPlanner, 
 def _jobs(how: _How, memory_mib: Sequence[float | None]) -> "Jobs":
     from emo_bench.sweeps.jobs import Jobs, chosen_jobs
 
+    if how.slurm is not None:
+        from emo_bench.sweeps.cluster import CAPACITY
+
+        return Jobs(CAPACITY, (), "at most; Slurm decides")
     if how.jobs is None:
         return Jobs(1, (), "in this process")
     known = [value for value in memory_mib if value is not None]
     return chosen_jobs(how.jobs, how.device, max(known, default=None))
 
 
-def _executor(how: _How, processes: "Jobs") -> "Executor":
-    from emo_bench.sweeps.in_process import InProcess
+def _executor(how: _How, processes: "Jobs", folder: Path, longest_s: float) -> "Executor":
+    """Return the executor.
+
+    Args:
+        how: the options.
+        processes: the processes on this machine.
+        folder: the folder of the sweep.
+        longest_s: the estimated time of the longest task.
+    """
+    if how.slurm is not None:
+        from emo_bench.sweeps.cluster import slurm
+
+        minutes = max(LEAST_MINUTES, round(longest_s / 60 * TIMES_LONGER))
+        return slurm(folder / SUBMITTED, how.slurm, minutes=minutes, threads=how.threads)
+    if how.jobs is None:
+        from emo_bench.sweeps.in_process import InProcess
+
+        return InProcess()
     from emo_bench.sweeps.local_processes import LocalProcesses
 
-    if how.jobs is None:
-        return InProcess()
     return LocalProcesses(processes.count, threads=how.threads, gpus=processes.gpus)
+
+
+def _slurm_options(
+    executor: Where, given: Several, chosen: "SweepFile", jobs: str | None
+) -> Mapping[str, str | int] | None:
+    """Return the options of Slurm, those of the command before those of the file; None for this machine."""
+    if executor is Where.LOCAL:
+        if given:
+            raise UserError("--slurm goes with --executor slurm")
+        return None
+    if jobs is not None:
+        raise UserError("--jobs and --executor slurm exclude each other: Slurm decides how many run at a time")
+    words = {key: values[-1] for key, values in _pairs(given or [], "--slurm").items()}
+    return {**chosen.slurm, **{key: int(value) if value.isdecimal() else value for key, value in words.items()}}
 
 
 def _report(outcome: "Outcome", folder: Path) -> list[Path]:
@@ -234,7 +291,7 @@ def _pairs(words: list[str], option: str) -> dict[str, tuple[str, ...]]:
         key, equals, value = word.partition("=")
         if not equals or not key.strip():
             raise typer.BadParameter(
-                f"{word!r} is not {'KEY=VALUE' if option == '--set' else 'NAME=FILE'}", param_hint=option
+                f"{word!r} is not {'NAME=FILE' if option == '--video' else 'KEY=VALUE'}", param_hint=option
             )
         found[key.strip()] = (*found.get(key.strip(), ()), value.strip())
     return {key: tuple(_distinct(values)) for key, values in found.items()}

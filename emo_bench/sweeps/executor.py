@@ -17,11 +17,13 @@ class Ended:
         name: the name of the task.
         reason: why it failed, in one line; None if it is done.
         error: the exception, if the task failed in this process.
+        by_signal: the number of the signal that ended its process; 0 if none did or nobody knows.
     """
 
     name: str
     reason: str | None = None
     error: Exception | None = None
+    by_signal: int = 0
 
 
 class Executor(ABC):

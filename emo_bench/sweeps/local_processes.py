@@ -21,6 +21,8 @@ POLL_S = 0.05
 # Time that a process has to remove its unfinished files after SIGTERM.
 GRACE_S = 20.0
 LONGEST_REASON = 4096
+# Exit codes of a process that a signal ended and that removed its unfinished files.
+ENDED_IN_ORDER = (128 + signal.SIGHUP, 128 + signal.SIGTERM)
 # The libraries that start threads of their own: OpenMP (torch), OpenBLAS (numpy), MKL.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from emo_bench.sweeps.worker import main; sys.exit(main({parent}))"
@@ -90,7 +92,7 @@ class LocalProcesses(Executor):
             time.sleep(POLL_S)
         for process in over:
             self._running.remove(process)
-        return [Ended(process.task.name, _reason(process)) for process in over]
+        return [_ended(process) for process in over]
 
     def close(self) -> None:
         """Ask the processes to end; kill those that do not."""
@@ -112,19 +114,18 @@ class LocalProcesses(Executor):
         return environment
 
 
-def _reason(process: _Process) -> str | None:
-    """Return why the task of an ended process failed; None if it is done."""
+def _ended(process: _Process) -> Ended:
+    """Say how the task of an ended process ended."""
     assert process.popen.stdout is not None
     with process.popen.stdout as answer:
         told = answer.read(LONGEST_REASON).decode(errors="replace")
-    code = process.popen.returncode
+    name, code = process.task.name, process.popen.returncode
     if code == 0:
-        return None
+        return Ended(name)
     if code == -signal.SIGKILL:
-        return (
-            "its process was killed (SIGKILL), as Linux does when memory is full: give fewer --jobs or a smaller "
-            "resolution"
-        )
-    if code < 0 or code == 128 + signal.SIGTERM:
-        return f"its process was ended by {signal_name(-code if code < 0 else signal.SIGTERM)}"
-    return told or (last_line(process.log, process.begin) if process.log else f"exit code {code}")
+        reason = "its process was killed (SIGKILL), as Linux does when memory is full: give fewer --jobs or more memory"
+        return Ended(name, reason, by_signal=signal.SIGKILL)
+    by_signal = -code if code < 0 else code - 128 if code in ENDED_IN_ORDER else 0
+    if by_signal:
+        return Ended(name, f"its process was ended by {signal_name(by_signal)}", by_signal=by_signal)
+    return Ended(name, told or (last_line(process.log, process.begin) if process.log else f"exit code {code}"))

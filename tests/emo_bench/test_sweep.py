@@ -308,9 +308,14 @@ def test_the_sweeps_that_come_with_the_toolkit_can_be_planned(sweep: Sweep) -> N
         (["--name", "../up"], "--name ../up: use letters"),
         (["--video", "anna=nowhere.mp4", "--actor", "anna"], "nowhere.mp4 is not a file"),
         (["smoke"], "leave out --method, or leave out the file"),
+        (["--slurm", "time=3"], "--slurm goes with --executor slurm"),
+        (["--executor", "slurm", "--jobs", "2"], "--jobs and --executor slurm exclude each other"),
+        (["--executor", "slurm", "--slurm", "time"], "'time' is not KEY=VALUE"),
+        (["--executor", "slurm"], "there is no srun here"),
     ],
 )
-def test_mistakes_are_one_line(sweep: Sweep, options: list[str], message: str) -> None:
+def test_mistakes_are_one_line(sweep: Sweep, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(sweep.folder))
     code, _, err = sweep(*options)
     assert code == 2
     assert message in err.splitlines()[-1]
