@@ -1,0 +1,3 @@
+"""Runs that are killed at random moments, again and again: ``python -m tests.faults`` (``nox -s faults``;
+docs/reliability.md).
+"""
