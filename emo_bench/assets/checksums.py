@@ -11,6 +11,8 @@ from pathlib import Path
 from emo_bench.files import write_bytes
 
 RECORD_SUFFIX = ".sha256"
+# A line that sha256sum takes for a comment.
+_STAMP = "# not read again while size, dates and inode have the digest "
 
 
 def sha256_of(path: Path) -> str:
@@ -47,25 +49,42 @@ def record_path(path: Path) -> Path:
 
 def write_record(path: Path, patterns: tuple[str, ...] = ()) -> None:
     """Record the present hashes of a file or folder."""
-    write_bytes(record_path(path), _record(path, patterns).encode())
+    _write(path, patterns, _record(path, patterns))
 
 
 def is_as_recorded(path: Path, patterns: tuple[str, ...] = ()) -> bool:
     """Return whether a file or folder agrees with its record; True if there is no record.
 
-    Files that have not changed on disk since the record was written are not read again: a folder may hold gigabytes.
+    Files whose size, dates and inode are those of the record are not read again: a folder may hold gigabytes. A date is
+    compared for equality, because a clock may be set back.
     """
     record = record_path(path)
     if not record.is_file():
         return True
-    newest = max((file.stat().st_ctime_ns for file in files_of(path, patterns)), default=0)
-    if newest < record.stat().st_ctime_ns:
-        return len(record.read_text(encoding="utf-8").splitlines()) == len(files_of(path, patterns))
-    if record.read_text(encoding="utf-8") != _record(path, patterns):
+    first, *lines = record.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    # Records of older versions have no line with the dates.
+    hashes = "".join(lines) if first.startswith(_STAMP) else "".join([first, *lines])
+    if first == f"{_STAMP}{_stamp(path, patterns)}\n":
+        return True
+    if hashes != _record(path, patterns):
         return False
     if os.access(record, os.W_OK):
-        os.utime(record)
+        _write(path, patterns, hashes)
     return True
+
+
+def _write(path: Path, patterns: tuple[str, ...], hashes: str) -> None:
+    write_bytes(record_path(path), f"{_STAMP}{_stamp(path, patterns)}\n{hashes}".encode())
+
+
+def _stamp(path: Path, patterns: tuple[str, ...]) -> str:
+    """Return a digest of the size, the dates and the inode of each file."""
+    found = []
+    for file in files_of(path, patterns):
+        about = file.stat()
+        name = file.relative_to(path.parent).as_posix()
+        found.append((name, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino))
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:32]
 
 
 def _record(path: Path, patterns: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from emo_bench.untrusted.plain_json import plain
 SCORES, RENDER, PREVIEW, LOG = "frames.parquet", "render.mkv", "preview.mp4", "log.txt"
 LOCK = ".lock"
 WAIT_POLL_S = 0.2
+_SIGNATURE = re.compile(r"(?P<process>\d{1,10}) (?P<host>[\w.-]{1,255})\n")
 VARIANT_LENGTH = 60
 
 log = logging.getLogger("emo_bench")
@@ -198,17 +200,36 @@ def _held_lock(path: Path, wait: bool) -> Iterator[None]:
         with _opened_lock(path) as file:
             if not try_lock(file):
                 if not wait:
-                    raise UserError(f"another process works in {path}: wait for it or end it")
+                    raise UserError(f"another process works in {path}: wait for it or end it{_holder(file)}")
                 if not waited:
-                    log.info("waiting for another process that works in %s", path)
+                    log.info("waiting for another process that works in %s%s", path, _holder(file))
                 waited = True
             # The process that held the lock may have removed the folder and the lock file.
             elif _is_at(file, path / LOCK):
                 if waited:
                     log.info("the other process has finished in %s", path)
+                _sign(file)
                 yield
                 return
         time.sleep(WAIT_POLL_S)
+
+
+def _sign(file: TextIO) -> None:
+    """Write into the lock file who holds it. Only messages use that: the lock itself ends with the process."""
+    with suppress(OSError):
+        file.truncate(0)
+        file.write(f"{os.getpid()} {socket.gethostname()}\n")
+        file.flush()
+
+
+def _holder(file: TextIO) -> str:
+    """Return ``" (process 123 on HOST)"``; empty if the lock file does not say who holds it."""
+    with suppress(OSError, ValueError):
+        file.seek(0)
+        found = _SIGNATURE.fullmatch(file.read(400))
+        if found:
+            return f" (process {found['process']} on {found['host']})"
+    return ""
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
@@ -221,7 +242,7 @@ def _opened_lock(path: Path) -> TextIO:
     """Make the folder and open its lock file; UserError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        return open_in_place(path / LOCK, "a")
+        return open_in_place(path / LOCK, "a+")
     except OSError as error:
         raise UserError(f"{path} cannot be made ({error.strerror}): write elsewhere with --runs DIR") from error
 

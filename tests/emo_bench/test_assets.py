@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from emo_bench import assets
-from emo_bench.assets import Asset, Carrier
+from emo_bench.assets import Asset, Carrier, checksums
 from emo_bench.errors import UserError
 
 CONTENT = b"weights of a tiny network"
@@ -313,6 +313,31 @@ def test_an_asset_without_published_hash_is_unverified_and_its_changes_are_notic
     with pytest.raises(UserError, match=r"has changed since.*remove it and run: emo-bench assets fetch tiny"):
         assets.require("tiny")
     assert assets.fetch("tiny").path.read_bytes() == LONG
+
+
+def test_a_changed_file_is_noticed_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    """Its date of change is then before the record's."""
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"weights")
+    checksums.write_record(file)
+    assert checksums.is_as_recorded(file)
+    file.write_bytes(b"changed")
+    os.utime(checksums.record_path(file))
+    assert file.stat().st_ctime_ns <= checksums.record_path(file).stat().st_ctime_ns
+    assert not checksums.is_as_recorded(file)
+
+
+def test_an_unchanged_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a record of an older version, without dates, and with dates in the future."""
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"weights")
+    old = f"{hashlib.sha256(b'weights').hexdigest()}  weights.bin\n"
+    checksums.record_path(file).write_text(old, encoding="utf-8")
+    os.utime(file, (4_000_000_000, 4_000_000_000))
+    assert checksums.is_as_recorded(file)
+    monkeypatch.setattr(checksums, "sha256_of", None)
+    assert checksums.is_as_recorded(file)
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "weights.bin.sha256"], cwd=tmp_path, check=True)
 
 
 def test_a_web_page_is_no_weights_file(home: Path, only, server: Server) -> None:

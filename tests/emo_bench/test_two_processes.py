@@ -4,7 +4,10 @@ result.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -91,10 +94,39 @@ def held(folder: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
 
 def test_a_run_that_was_asked_for_is_refused_while_another_makes_it(tmp_path: Path) -> None:
     process, enough = held(tmp_path / "run", tmp_path)
-    with pytest.raises(UserError, match=r"another process works in .*run: wait for it or end it"):
+    who = rf"\(process {process.pid} on {re.escape(socket.gethostname())}\)"
+    with pytest.raises(UserError, match=rf"another process works in .*run: wait for it or end it {who}$"):
         lock_folder(tmp_path / "run").__enter__()
     enough.touch()
     assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("content", ["", "no number\n", "1 a\x1b[2J\n", "7 " + "h" * 10_000, "\xff"])
+def test_a_lock_file_that_says_nothing_still_keeps_others_out(content: str, tmp_path: Path) -> None:
+    """Somebody else's lock file is only quoted if it has the form of ours."""
+    (tmp_path / "run").mkdir()
+    with open(tmp_path / "run" / LOCK, "wb") as file:
+        file.write(content.encode("latin-1"))
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"another process works in .*run: wait for it or end it$"):
+            lock_folder(tmp_path / "run").__enter__()
+
+
+def test_a_clock_that_jumps_makes_no_lock_free_and_keeps_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock belongs to a living process, whatever the dates of its file say."""
+    process, enough = held(tmp_path / "run", tmp_path)
+    lock = tmp_path / "run" / LOCK
+    for year_s in (0, 4_000_000_000):
+        os.utime(lock, (year_s, year_s))
+        monkeypatch.setattr(time, "time", lambda year_s=year_s: 4e9 - year_s)
+        with pytest.raises(UserError, match="another process works in"):
+            lock_folder(tmp_path / "run").__enter__()
+    enough.touch()
+    assert process.wait(timeout=30) == 0
+    os.utime(lock, (4_000_000_000, 4_000_000_000))
+    with lock_folder(tmp_path / "run"):
+        assert (tmp_path / "run" / "kept").is_file()
 
 
 def test_who_waits_goes_on_when_the_other_was_killed(tmp_path: Path) -> None:
