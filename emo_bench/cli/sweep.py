@@ -189,10 +189,9 @@ def _planned(request: "SweepRequest", *, at_once: bool) -> "tuple[SweepPlanner, 
     from emo_bench.progress import track_progress
     from emo_bench.sweeps.planning import SweepPlanner
 
-    counted = SweepPlanner(request).count
-    with track_progress(counted, "sweep: plan") as advance:
-        planner = SweepPlanner(request, shared_faces=at_once, planned=advance)
-        return planner, planner.plan()
+    planner = SweepPlanner(request, shared_faces=at_once)
+    with track_progress(planner.count, "sweep: plan") as advance:
+        return planner, planner.plan(advance)
 
 
 def _jobs(how: _How, memory_mib: Sequence[float | None]) -> "Jobs":
@@ -264,6 +263,9 @@ def _by_options(
     split: str | None,
 ) -> "SweepFile":
     """Return the sweep that the options describe."""
+    from pydantic import ValidationError
+
+    from emo_bench.untrusted.schema import first_problem
     from protocols.sweeps import Grid, SweepFile
 
     if not method:
@@ -271,17 +273,20 @@ def _by_options(
     if not actor:
         actor = [ACTOR]
         announce(f"actor {ACTOR} (the default; choose with --actor)")
-    grid = Grid(
-        methods=tuple(_distinct(method)),
-        actors=tuple(_distinct(actor)),
-        protocols=tuple(_distinct(protocol or [])),
-        styles=tuple(_distinct(style or [])),
-        seeds=tuple(_distinct(seed or [0])),
-        settings=_pairs(settings or [], "--set"),
-        split=split,
-    )
     videos = {actor: files[-1] for actor, files in _pairs(video or [], "--video").items()}
-    return SweepFile(version=1, title="A sweep by options", videos=videos, grid=(grid,))
+    try:
+        grid = Grid(
+            methods=tuple(_distinct(method)),
+            actors=tuple(_distinct(actor)),
+            protocols=tuple(_distinct(protocol or [])),
+            styles=tuple(_distinct(style or [])),
+            seeds=tuple(_distinct(seed or [0])),
+            settings=_pairs(settings or [], "--set"),
+            split=split,
+        )
+        return SweepFile(version=1, title="A sweep by options", videos=videos, grid=(grid,))
+    except ValidationError as error:
+        raise UserError(f"sweep: {first_problem(error)}") from error
 
 
 def _pairs(words: list[str], option: str) -> dict[str, tuple[str, ...]]:

@@ -132,6 +132,8 @@ def slurm(folder: Path, options: Mapping[str, Any], *, minutes: int, threads: in
         "signal_delay_s": WARNING_S,
         "additional_parameters": {"requeue": True},
     }
+    if not isinstance(options.get("time", minutes), int):
+        raise UserError(f"--slurm time={options['time']}: give whole minutes")
     try:
         jobs.update_parameters(**{**defaults, **options})
     except ValueError as error:

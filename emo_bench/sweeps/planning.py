@@ -60,16 +60,13 @@ class SweepPlanner:
         request: what to make.
         shared_faces: whether tasks run at the same time, so that faces which several of them need are found by a task
             of their own.
-        planned: is called after each combination of the request.
 
     Raises:
         UserError: there is no such method, actor, protocol, style or video.
     """
 
-    def __init__(
-        self, request: SweepRequest, *, shared_faces: bool = False, planned: Callable[[], object] = lambda: None
-    ) -> None:
-        self._request, self._shared_faces, self._planned = request, shared_faces, planned
+    def __init__(self, request: SweepRequest, *, shared_faces: bool = False) -> None:
+        self._request, self._shared_faces = request, shared_faces
         self._names = Names(request)
         self._known: set[str] = set()
 
@@ -80,8 +77,8 @@ class SweepPlanner:
         grids = [(grid, actor) for actor in tracked for grid in self._request.grids if actor in grid.actors]
         return sum(1 for grid, actor in grids for _ in self._names.combinations(grid, actor))
 
-    def plan(self) -> SweepPlan:
-        """Plan all runs, except those of actors that are not tracked yet."""
+    def plan(self, planned: Callable[[], object] = lambda: None) -> SweepPlan:
+        """Plan all runs, except those of actors that are not tracked yet; call ``planned`` after each combination."""
         untracked = self._names.untracked
         tracking = tuple(
             Task(
@@ -97,18 +94,23 @@ class SweepPlanner:
         plan = SweepPlan(tracking, refused=refused, notes=tuple(later))
         for actor in self._names.actors:
             if actor not in untracked:
-                plan += self.plan_actor(actor)
+                plan += self.plan_actor(actor, planned)
         return plan
 
-    def plan_actor(self, actor: str) -> SweepPlan:
-        """Plan the runs of one actor, which is in the library. A run that was planned already is left out."""
+    def plan_actor(self, actor: str, planned: Callable[[], object] = lambda: None) -> SweepPlan:
+        """Plan the runs of one actor, which is in the library. A run that was planned already is left out.
+
+        Args:
+            actor: the name of the actor.
+            planned: is called after each combination of the request.
+        """
         found = _OfActor(self._known, self._request.trivial)
         for grid in self._request.grids:
             if actor not in grid.actors:
                 continue
             for combination in self._names.combinations(grid, actor):
                 found.add(combination)
-                self._planned()
+                planned()
         return found.plan(self._shared_faces)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from emo_bench.sweeps.task import Task, Tracking
 
 # Folder of the sweeps below the folder of runs, and the files and folders of one sweep.
 SWEEPS, LOGS, CACHE, RECORD = "sweeps", "logs", "cache", "sweep.json"
+# Least time between two writings of the record.
+RECORD_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Sweep:
         self.outcome = Outcome()
 
     def carry_out(self, plan: SweepPlan, executor: Executor, *, time_is_known: bool = True) -> Outcome:
-        """Do what is to do, and write ``sweep.json`` after each task.
+        """Do what is to do, and write ``sweep.json`` every few seconds and at the end.
 
         Args:
             plan: the plan.
@@ -118,10 +121,16 @@ class Sweep:
         tasks = self.take(plan)
         progress = Progress(tasks, self.seconds(tasks), executor.capacity if time_is_known else None)
         self._record()
-        logs = self._folder / LOGS
-        for result in run_tasks(tasks, executor, logs=logs, watch=_SweepWatch(self, self._planner, progress)):
-            progress.ended(result)
-            self._note(result, logs)
+        recorded, logs = time.monotonic(), self._folder / LOGS
+        try:
+            for result in run_tasks(tasks, executor, logs=logs, watch=_SweepWatch(self, self._planner, progress)):
+                progress.ended(result)
+                self._note(result, logs)
+                # Of ten thousand runs the record has some megabytes.
+                if time.monotonic() - recorded > RECORD_S:
+                    self._record()
+                    recorded = time.monotonic()
+        finally:
             self._record()
         return self.outcome
 

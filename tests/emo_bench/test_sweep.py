@@ -301,6 +301,7 @@ def test_the_sweeps_that_come_with_the_toolkit_can_be_planned(sweep: Sweep) -> N
         (["--actor", "nobody"], "nobody"),
         (["--style", "nothing"], "there is no style 'nothing'"),
         (["--protocol", "nothing"], "there is no protocol 'nothing'"),
+        (["--method", ""], "methods.1: String should have at least 1 character"),
         (["--set", "level"], "'level' is not KEY=VALUE"),
         (["--jobs", "many"], "--jobs many: give a number from 1 to 1000, or auto"),
         (["--jobs", "0"], "--jobs 0: give a number from 1 to 1000, or auto"),

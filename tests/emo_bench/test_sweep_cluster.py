@@ -185,9 +185,14 @@ def test_slurm_gets_one_array_with_the_options(
     assert sorted((tmp_path / "cancelled").read_text().split()) == ["77_0", "77_1", "77_2"]
 
 
-def test_an_option_that_slurm_does_not_have_is_one_line(tmp_path: Path, sbatch: Path) -> None:
-    with pytest.raises(UserError, match=r"--slurm: .*colour"):
-        slurm(tmp_path / "slurm", {"colour": "red"}, minutes=5, threads=1)
+@pytest.mark.parametrize(
+    ("options", "message"), [({"colour": "red"}, r"--slurm: .*colour"), ({"time": "2:00"}, "give whole minutes")]
+)
+def test_a_wrong_option_of_slurm_is_one_line(
+    tmp_path: Path, sbatch: Path, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        slurm(tmp_path / "slurm", options, minutes=5, threads=1)
 
 
 def test_without_slurm_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
