@@ -61,7 +61,8 @@ def _defaults(tasks: Iterable[Task], costs: dict[str, Cost]) -> str:
         cost = costs[task.name]
         if not cost.measured:
             which = f" ({task.profile})" if task.profile else ""
-            said[f"{format_duration(cost.seconds)} for {task.method or task.kind}{which}"] = None
+            what = f"an edit of {task.method}" if task.kind == "edit" else task.method or task.kind
+            said[f"{format_duration(cost.seconds)} for {what}{which}"] = None
     return f"; the others by default: {', '.join(said)}" if said else ""
 
 

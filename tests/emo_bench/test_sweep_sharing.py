@@ -138,6 +138,17 @@ def test_the_example_of_the_page_is_a_sweep(tmp_path: Path) -> None:
     assert {grid.profile for grid in load_sweep(str(file)).grids("smoke")} == {"smoke"}
 
 
+def test_the_sweep_of_the_results_makes_the_published_runs(tmp_path: Path) -> None:
+    """Those of the bundled actors; the filmed man's video is not in the repository."""
+    published = ROOT / "docs" / "results"
+    folders = {path.parent.relative_to(published) for path in published.rglob("run.json")}
+    bundled = {folder.as_posix() for folder in folders if folder.parts[1] != "franck"}
+    sweep = load_sweep("results")
+    plan = SweepPlanner(SweepRequest(sweep.grids(), tmp_path, "cpu", sweep.trivial)).plan()
+    assert {task.name for task in plan.tasks} == bundled
+    assert plan.refused == () and plan.notes == ()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
