@@ -125,6 +125,11 @@ def held_out_smile_captions(smiling: bool) -> list[str]:
     return _photos([f"a person {words}" for words in (HELD_OUT_SMILING if smiling else HELD_OUT_SERIOUS)])
 
 
+def held_out_beard_captions(bearded: bool) -> list[str]:
+    """Return wordings of a man with a beard, or of a man of whom nothing is told, that are held out from training."""
+    return _photos(["a man having a beard", "a man who is bearded"] if bearded else ["a man", "a guy"])
+
+
 def training_words() -> set[str]:
     """Return every word that a training caption can contain, in lower case."""
     from factory.clip.styles import STYLES

@@ -1,8 +1,8 @@
 """Measure a pipeline's edits of held-out people: ``python -m factory.diffusion.measure --out diffusion``.
 
-It writes the model card into the pipeline's folder: the accuracy of the small CLIP on painted edits, PSNR to the
-rendering of each change by the studio, what "leave it as it is" changes, how far landmarks move, also beside
-``styletransfer``, and how both guidances trade off.
+It writes the model card into the pipeline's folder: the accuracy of the small CLIP on painted edits and on attributes,
+the distance to the studio's rendering of each change, what "leave it as it is" changes, how far landmarks move, also
+beside ``styletransfer``, and how both guidances trade off.
 """
 
 from __future__ import annotations
@@ -28,21 +28,16 @@ from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
 from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.card import SHEET_FILE, write_card
-from factory.diffusion.landmarks import distances_px, landmark_finder
+from factory.diffusion.landmarks import landmark_finder
 from factory.diffusion.lineage import read_trainings
-from factory.diffusion.pairs import Edit, edits_of
 from factory.diffusion.pipeline import edited, load_pipeline
 from factory.diffusion.rival import Editor, against_styletransfer, clip_d, told_change
 from factory.diffusion.sheets import edit_sheet, held_out_people
 from factory.diffusion.shots import STYLED
+from factory.diffusion.truth import change_figures, landmark_figures, recognised_figures
 from factory.diffusion.wordings import instruction
 
-KEEPING = (
-    "bronze", "gold", "silver", "marble", "granite", "terracotta", "black-and-white", "comic", "hdr", "airbrush",
-)  # fmt: skip
-"""Styles that keep the drawing, so that landmarks should stay."""
-TEXT_SCALES, IMAGE_SCALES = (1.5, 2.5, 4.0, 7.0), (1.0, 1.3, 1.7, 2.2)
-
+TEXT_SCALES, IMAGE_SCALES = (1.2, 1.8, 2.7, 4.0), (1.0, 1.3, 1.7, 2.2)
 SETTINGS = ("count", "steps", "text_scale", "image_scale")
 
 Pictures = NDArray[np.uint8]
@@ -51,7 +46,8 @@ Pictures = NDArray[np.uint8]
 def measure(
     edit: Editor, vae: Any, bank: Bank, videos: dict[str, Pictures], count: int, seed: int = 0
 ) -> dict[str, Any]:
-    """Return all figures but the trade-off of the guidances; ``count`` pictures for each style and each kind.
+    """Return all figures but the trade-off of the guidances; ``count`` pictures for each style, four times as many
+    for each kind of change.
 
     Raises:
         UserError: the bank has nobody who is held out.
@@ -62,12 +58,14 @@ def measure(
     model = ClipModel(find_clip(PORTRAITS))
     figures: dict[str, Any] = {"styles": style_figures(edit, model, people, seed)}
     figures |= {f"styles, {name}": style_figures(edit, model, heads, seed) for name, heads in videos.items()}
-    figures["changes"] = change_figures(edit, bank, count, seed)
+    figures["changes"] = change_figures(edit, bank, 4 * count, seed)
+    figures["recognised"] = recognised_figures(edit, model, bank, 4 * count, seed)
     figures["left as it is"] = untouched_figures(edit, vae, people)
-    figures["landmarks"] = landmark_figures(edit, people, seed)
     with Landmarker() as landmarker:
+        find = landmark_finder(landmarker)
+        figures["landmarks"] = landmark_figures(edit, bank, find, count, seed)
         names = [name for name in FIXED if find_style(name).face]
-        figures["styletransfer"] = against_styletransfer(edit, model, landmark_finder(landmarker), people, names, seed)
+        figures["styletransfer"] = against_styletransfer(edit, model, find, people, names, seed)
     return figures
 
 
@@ -84,30 +82,6 @@ def style_figures(edit: Editor, model: ClipModel, people: Pictures, seed: int) -
     return asdict(accuracy(np.concatenate(embeddings), style_classes(model), truth))
 
 
-def change_figures(edit: Editor, bank: Bank, count: int, seed: int) -> dict[str, dict[str, float]]:
-    """Return by kind of change the mean PSNR to the studio's rendering of it, of the edit and of doing nothing.
-
-    ``nearer`` is the share of edits that are nearer to the truth than the source is.
-    """
-    rng = np.random.default_rng(seed)
-    figures = {}
-    for kind, several in edits_of(bank, held_out=True).items():
-        if kind in ("style", "none") or not several:
-            continue
-        chosen = [several[int(k)] for k in rng.permutation(len(several))[:count]]
-        truth, sources = (bank.pictures(np.array(numbers)) for numbers in _both(chosen))
-        texts = [instruction(kind, one.value, bank.rows[one.source].sex, rng, held_out=True) for one in chosen]
-        made = edit(sources, texts)
-        by_edit, by_nothing = psnr_db(made, truth), psnr_db(sources, truth)
-        figures[kind] = {
-            "psnr_db": float(by_edit.mean()),
-            "psnr_of_nothing_db": float(by_nothing.mean()),
-            "nearer": float((by_edit > by_nothing).mean()),
-            "count": float(len(chosen)),
-        }
-    return figures
-
-
 def untouched_figures(edit: Editor, vae: Any, people: Pictures) -> dict[str, float]:
     """Return the PSNR to the source after "leave it as it is", beside that of the autoencoder alone."""
     made = edit(people, ["leave it as it is"] * len(people))
@@ -115,24 +89,6 @@ def untouched_figures(edit: Editor, vae: Any, people: Pictures) -> dict[str, flo
         "psnr_db": float(psnr_db(made, people).mean()),
         "psnr_of_autoencoder_db": float(psnr_db(reconstructed(vae, people), people).mean()),
     }
-
-
-def landmark_figures(edit: Editor, people: Pictures, seed: int) -> dict[str, float]:
-    """Return the mean distance of the 68 landmarks between source and edit, in px at 256 px, for styles that keep them.
-
-    Pictures in which MediaPipe finds no face are left out; ``found`` is the share of the others.
-    """
-    rng = np.random.default_rng(seed)
-    distances: list[float] = []
-    tried = 0
-    with Landmarker() as landmarker:
-        find = landmark_finder(landmarker)
-        before = [find(person) for person in people]
-        for style in KEEPING:
-            made = edit(people, [instruction("style", style, "", rng) for _ in people])
-            tried += len(made)
-            distances += distances_px(find, before, made)
-    return {"f_lmd_px": float(np.mean(distances)) if distances else float("nan"), "found": len(distances) / tried}
 
 
 def guidance_figures(
@@ -153,10 +109,6 @@ def guidance_figures(
             row = {"text_scale": text_scale, "image_scale": image_scale, "likeness": likeness}
             rows.append(row | {"clip_d": clip_d(sources, embedded, told)})
     return rows
-
-
-def _both(edits: Sequence[Edit]) -> tuple[list[int], list[int]]:
-    return [one.result for one in edits], [one.source for one in edits]
 
 
 def command_of(given: argparse.Namespace) -> str:
@@ -183,7 +135,9 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m factory.diffusion.measure", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the training, with its bank")
     parser.add_argument("--weights", type=Path, help="folder of the pipeline; default: OUT/portraits-diffusion")
-    parser.add_argument("--count", type=int, default=6, help="people for each style, edits for each kind of change")
+    parser.add_argument(
+        "--count", type=int, default=6, help="people for each style; four times as many edits of each kind of change"
+    )
     parser.add_argument("--steps", type=int, default=20, help="DDIM steps of an edit")
     parser.add_argument("--text-scale", type=float, default=4.0)
     parser.add_argument("--image-scale", type=float, default=1.3)

@@ -90,12 +90,17 @@ def test_the_card_tells_figures_and_trainings(tmp_path: Path) -> None:
     by_class = {"gold": 1.0, "comic": 0.25, "hdr": 0.0}
     styles = {"overall": 0.512, "count": 258, "by_class": by_class}
     apart = {"clip_d": 0.3, "f_lmd_px": 1.5, "styletransfer_f_lmd_px": 2.0, "styletransfer_highest_clip_d": 0.4}
+    change = {"psnr_db": 30.0, "psnr_of_nothing_db": 31.0, "changed_psnr_db": 25.0, "changed_psnr_of_nothing_db": 24.0,
+              "kept_psnr_db": 29.5, "nearer": 0.8, "count": 5.0}  # fmt: skip
+    recognised = {"balanced": 0.75, "of_truth": 0.9, "of_source": 0.1, "by_class": {"none": 0.5}, "count": 12}
+    landmarks = {"f_lmd_px": 1.25, "median_px": 1.1, "of_truth_px": 0.95, "median_of_truth_px": 0.85, "found": 0.9}
     figures = {
         "styles": styles,
         "styles, franck.mp4": styles | {"overall": 0.75},
-        "changes": {"smile": {"psnr_db": 25.0, "psnr_of_nothing_db": 24.0, "nearer": 0.8, "count": 5.0}},
+        "changes": {"smile": change},
+        "recognised": {"beard": recognised},
         "left as it is": {"psnr_db": 31.5, "psnr_of_autoencoder_db": 33.5},
-        "landmarks": {"f_lmd_px": 1.25, "found": 0.9},
+        "landmarks": landmarks,
         "styletransfer": {"cartoon": apart, "batik": apart | {"f_lmd_px": 3.0}},
         "guidance": GUIDED,
         "settings": {"count": 6, "steps": 20, "text_scale": 4.0, "image_scale": 1.3},
@@ -106,7 +111,9 @@ def test_the_card_tells_figures_and_trainings(tmp_path: Path) -> None:
     for told in (
         f"{numbers / 1e6:.1f} M", "autoencoder 2,500 steps of 4, editor 10,500 steps of 8 examples at 0.0003",
         "| held-out people of the studio | 51.2% of 258 | hdr 0%, comic 25%, gold 100% |", "| franck.mp4 | 75.0%",
-        "| smile | 25.0 dB | 24.0 dB | 80% |", "31.5 dB", "1.25 px at 256 px", "in 1 of 2 styles; not in batik",
+        "| smile | 25.0 dB | 24.0 dB | 80% | 29.5 dB |", "| beard | 75% of 12 (none 50%) | 90% | 10% |", "31.5 dB",
+        "1.25 px at 256 px (median 1.10 px)", "0.95 px (median 0.85 px)", "24 edits for each kind", "by more than 16",
+        "in 1 of 2 styles; not in batik",
         "(guidance.png)", "stubble",
     ):  # fmt: skip
         assert told in card, told

@@ -18,7 +18,8 @@ pytest.importorskip("transformers", reason="the text encoder is one of transform
 
 from emo_bench.methods.reference_editors import open_editor
 from factory.clip.painters import FIXED
-from factory.diffusion import controlnet, editor, landmarks, measure, networks, rival
+from factory.diffusion import controlnet, editor, landmarks, measure, networks, rival, truth
+from factory.diffusion.pairs import edits_of
 from factory.diffusion.tokenizer import encode
 
 SMALL_UNET: dict[str, Any] = {
@@ -31,7 +32,10 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
     def distinct(seed: int, size_px: int, turn: int) -> tuple[np.ndarray, list[Any]]:
         rows = drawn(seed, size_px, turn)[1]
         rng = np.random.default_rng(seed)
-        return rng.integers(0, 256, (len(rows), size_px, size_px, 3), dtype=np.uint8), rows
+        pictures = rng.integers(0, 256, (len(rows), size_px, size_px, 3), dtype=np.uint8)
+        # No change alters the top.
+        pictures[:, :8] = pictures[0, :8]
+        return pictures, rows
 
     folder = tmp_path_factory.mktemp("measured")
     make_bank(folder, EditPlan(people=16, size_px=32), render=distinct)
@@ -46,18 +50,75 @@ def test_an_editor_that_knows_the_truth_is_nearer_and_one_that_does_nothing_is_n
         chosen = [0 if is_back else 1 if "red" in text else 2 for is_back, text in zip(back, texts, strict=True)]
         return np.asarray(person[chosen])
 
-    found = measure.change_figures(knows, bank, 8, 0)
+    found = truth.change_figures(knows, bank, 8, 0)
     assert set(found) == {"hair colour", "smile"}
     for figure in found.values():
         assert figure["nearer"] == 1.0 and figure["psnr_db"] > 100 > figure["psnr_of_nothing_db"]
-    idle = measure.change_figures(lambda pictures, texts: pictures, bank, 8, 0)
+    idle = truth.change_figures(lambda pictures, texts: pictures, bank, 8, 0)
     for kind, figure in idle.items():
         assert figure["nearer"] == 0.0 and figure["psnr_db"] == figure["psnr_of_nothing_db"]
-        truth, source = (
+        result, source = (
             bank.pictures(np.array([61, 60])) if kind == "hair colour" else bank.pictures(np.array([62, 60]))
-        )
-        error = ((truth.astype(float) - source) ** 2).mean()
-        assert figure["psnr_db"] == pytest.approx(10 * np.log10(255**2 / error))
+        ).astype(int)
+        error = (result - source) ** 2
+        altered = (abs(result - source) > truth.CHANGED_ABOVE).any(axis=2)
+        assert figure["psnr_db"] == pytest.approx(10 * np.log10(255**2 / error.mean()))
+        assert figure["changed_psnr_db"] == pytest.approx(10 * np.log10(255**2 / error[altered].mean()))
+        assert figure["changed_psnr_db"] == figure["changed_psnr_of_nothing_db"] and figure["kept_psnr_db"] > 100
+
+
+def test_the_psnr_of_a_region_overlooks_the_rest() -> None:
+    black = np.zeros((2, 4, 4, 3), dtype=np.uint8)
+    other = black.copy()
+    other[0, :2] = 51
+    region = np.zeros((2, 4, 4), dtype=bool)
+    region[0, 1:3] = True
+    inside, nowhere = truth.region_psnr_db(other, black, region)
+    # Half of the region differs by a fifth of the range.
+    assert inside == pytest.approx(10 * np.log10(25 / 0.5)) and np.isnan(nowhere)
+
+
+def test_attributes_are_recognised_on_the_truth_and_not_on_sources(bank: Bank) -> None:
+    person = bank.pictures(np.arange(60, 63))
+
+    class Model:
+        """Stands in for CLIP: knows the held-out person's three pictures: grey and serious, red, smiling."""
+
+        def of_frames(self, frames: np.ndarray) -> np.ndarray:
+            return np.stack([[float((one == known).all()) for known in person] for one in frames])
+
+        def of_caption(self, text: str) -> np.ndarray:
+            axis = 1 if "red" in text else 2 if "smil" in text else 0 if "grey" in text or "serious" in text else None
+            return np.zeros(3) + 1e-9 if axis is None else np.eye(3)[axis]
+
+    def knows(pictures: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        back = [any(word in text for word in ("grey", "serious", "away")) for text in texts]
+        return np.asarray(person[[0 if b else 1 if "red" in t else 2 for b, t in zip(back, texts, strict=True)]])
+
+    model: Any = Model()
+    found = truth.recognised_figures(knows, model, bank, 8, 0)
+    assert set(found) == {"hair colour", "smile"}
+    for figure in found.values():
+        assert figure["balanced"] == figure["of_truth"] == 1.0 and figure["of_source"] == 0.0
+    idle = truth.recognised_figures(lambda pictures, texts: pictures, model, bank, 8, 0)
+    assert all(figure["balanced"] == 0.0 and figure["of_truth"] == 1.0 for figure in idle.values())
+
+
+def test_landmarks_of_edits_are_told_beside_those_of_the_studios_paintings(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(picture: np.ndarray) -> np.ndarray:
+        """Stands in for landmarks: the mean colour as a point."""
+        return picture.reshape(-1, 3).mean(axis=0)[None].astype(np.float64)
+
+    styled = edits_of(bank, held_out=True)["style"]
+    monkeypatch.setattr(truth, "KEEPING", tuple(dict.fromkeys(one.value for one in styled)))
+    sources, results = (bank.pictures(np.array([getattr(one, of) for one in styled])) for of in ("source", "result"))
+    apart = [float(np.linalg.norm(find(a) - find(b))) for a, b in zip(sources, results, strict=True)]
+    idle = truth.landmark_figures(lambda pictures, texts: pictures, bank, find, 8, 0)
+    assert idle["f_lmd_px"] == idle["median_px"] == 0.0 and idle["found"] == 1.0
+    assert idle["of_truth_px"] == pytest.approx(np.mean(apart))
+    assert idle["median_of_truth_px"] == pytest.approx(np.median(apart))
 
 
 def test_the_likeness_of_doing_nothing_is_one(bank: Bank) -> None:
