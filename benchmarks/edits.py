@@ -30,7 +30,7 @@ from emo_bench.perceptual import PerceptualDistance
 from emo_bench.pictures.reading import read_picture
 from emo_bench.progress import track_progress
 from emo_bench.runs.finished import is_finished, load_run
-from emo_bench.runs.frame_scoring import run_sources
+from emo_bench.runs.run_sources import run_sources
 from emo_bench.runs.store import RENDER
 from emo_bench.video.lossless import read_lossless
 

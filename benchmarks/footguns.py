@@ -20,7 +20,7 @@ from skimage.metrics import structural_similarity
 from emo_bench.metrics.conventions import Convention
 from emo_bench.metrics.preparing import blended, lay_on, rounded
 from emo_bench.metrics.registry import metric_class
-from emo_bench.runs.frame_scoring import run_sources
+from emo_bench.runs.run_sources import run_sources
 
 FRAMES = 100
 SOFTNESS_PX = 1.5

@@ -20,10 +20,12 @@ from pydantic import (
 
 from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.schema import read_toml_as
+from protocols.driving import Driving
 from protocols.frame_lists import Range, checked_list, first_common, ranges_of
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
+CROSS_REENACTMENT = "cross-reenactment"
 # TOML files in this folder that are not protocols; protocols/ablation.py reads them.
 NO_PROTOCOLS = ("ablation",)
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
@@ -106,13 +108,16 @@ class Scoring(_Model):
 
 
 class Protocol(_Model):
-    """A protocol. Two runs are comparable only if they have the same :meth:`hash` and the same split."""
+    """A protocol. Two runs are comparable only if they have the same :meth:`hash` and the same split.
+
+    ``driving`` says who drives whom; only a protocol of cross-reenactment has it.
+    """
 
     name: Name
     version: int = Field(ge=1)
     title: str
     source: str
-    task: Literal["self-reenactment", "editing"]
+    task: Literal["self-reenactment", "editing", "cross-reenactment"]
     mini: bool
     default_split: Name
     minimum_frames: int = Field(ge=2)
@@ -120,6 +125,7 @@ class Protocol(_Model):
     short_share: float = Field(gt=0.0, lt=1.0)
     splits: dict[Name, SplitRule] = Field(min_length=1)
     scoring: Scoring
+    driving: Driving | None = None
     # The metrics as the file names them; ``scoring`` holds absolute paths.
     _metrics_as_written: tuple[str, ...] | None = PrivateAttr(default=None)
 
@@ -127,12 +133,20 @@ class Protocol(_Model):
     def _splits_fit(self) -> Self:
         if self.default_split not in self.splits:
             raise ValueError(f"default_split {self.default_split!r} is not one of the splits")
+        if (self.task == CROSS_REENACTMENT) != (self.driving is not None):
+            raise ValueError("a protocol of cross-reenactment has the table driving, and no other protocol has it")
         if self.short_below_frames < self.minimum_frames:
             raise ValueError("short_below_frames is below minimum_frames")
         for name, rule in self.splits.items():
             if rule.held_out_frames is not None and rule.held_out_frames >= self.short_below_frames:
                 raise ValueError(f"split {name!r} holds out more than short_below_frames leaves")
         return self
+
+    @model_serializer(mode="wrap")
+    def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``driving`` if there is none: older protocols keep the hash that they had before it was added."""
+        fields: dict[str, Any] = whole(self)
+        return {key: value for key, value in fields.items() if value is not None or key != "driving"}
 
     def hash(self) -> str:
         """Return the SHA-256 of all fields of the file, as canonical JSON; it is the same in every folder."""

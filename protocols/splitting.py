@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from emo_bench.errors import UserError
@@ -18,6 +18,8 @@ from protocols.loader import Protocol, SplitRule
 @dataclass(frozen=True)
 class Split:
     """The divided frames of one capture; every list is ascending, and no frame is in two lists.
+
+    In cross-reenactment ``test`` has frames of the driver's capture, and the other lists those of the subject's.
 
     Attributes:
         name: the name of the rule, e.g. ``tail-500``.
@@ -90,6 +92,47 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
     kept = _evenly(train, rule.train_frames_at_most)
     unused = sorted(set(train) - set(kept))
     return Split(name, tuple(kept), tuple(test), tuple(guard), tuple(unused), tuple(faceless), tuple(flags))
+
+
+def drive_split(
+    protocol: Protocol,
+    own: tuple[int, Iterable[int]],
+    driver: tuple[int, Iterable[int]],
+    names: tuple[str, str],
+    name: str | None = None,
+) -> Split:
+    """Return the training frames of a subject, and as ``test`` the frames of the driver.
+
+    The subject's training frames are those of :func:`split`. The driver's frames are those of the listed pair, or the
+    first held-out frames of the driver by the same rule.
+
+    Args:
+        protocol: a protocol of cross-reenactment.
+        own, driver: number of frames in the capture, and the frames with a face, of both.
+        names: the names of the subject and of the driver.
+        name: the name of the split; None takes the protocol's default.
+
+    Raises:
+        UserError: as for :func:`split`, or the driver's video lacks a listed frame or has no face in it.
+    """
+    assert protocol.driving is not None
+    divided = split(protocol, *own, name)
+    length, valid = driver[0], sorted({int(i) for i in driver[1]})
+    listed, wanted = protocol.driving.frames_of(*names), protocol.driving.frames
+    flags = list(divided.flags)
+    if listed is not None:
+        test = frames_of(ranges_of(listed))
+        lacking = sorted(set(test) - set(valid))
+        if lacking:
+            raise UserError(
+                f"protocol {protocol.name}: frames {format_frames(lacking)[:80]} of driver {names[1]} have no face or "
+                f"do not exist (the video has {length} frames): this actor is not the one that the pair was made for"
+            )
+    else:
+        test = split(protocol, length, valid, name).test[:wanted]
+        if len(test) < wanted:
+            flags.append(f"short driver: {len(test)} frames of {names[1]} drive instead of {wanted}")
+    return replace(divided, test=test, flags=tuple(flags))
 
 
 def _listed(

@@ -50,7 +50,7 @@ class Contestant(NamedTuple):
 def facts(run: FinishedRun) -> dict[str, Any]:
     """The values of ``FACTS`` of a run, in that order."""
     identity = run.manifest["identity"]
-    protocol, split, actor = identity["protocol"], identity["split"], identity["actor"]
+    protocol, split, actor = identity["protocol"], identity["split"], _shown(identity)
     return {
         "smoke": run.manifest["smoke"],
         "protocol": protocol["name"],
@@ -64,6 +64,15 @@ def facts(run: FinishedRun) -> dict[str, Any]:
         # Methods that edit one clip are compared whatever they were fitted on, because a video editor is not fitted.
         "split sha256": held_out_sha256(run) if "style" in identity else split["sha256"],
     }
+
+
+def _shown(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Name and SHA-256 of the actor; of a driven avatar they say who drives it too, as in ``1 driven by 2``."""
+    actor, driver = identity["actor"], identity.get("driver")
+    if driver is None:
+        return {"name": actor["name"], "sha256": actor["sha256"]}
+    both = f"{actor['sha256']} driven by {driver['sha256']}"
+    return {"name": f"{actor['name']} driven by {driver['name']}", "sha256": hashlib.sha256(both.encode()).hexdigest()}
 
 
 def held_out_sha256(run: FinishedRun) -> str:

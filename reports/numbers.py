@@ -19,11 +19,18 @@ LABELS = {
     "lpips": "LPIPS",
     "st-lpips": "ST-LPIPS",
     "flmd": "F-LMD",
+    "flmd_aligned": "F-LMD, aligned",
+    "expression_error": "expression distance",
+    "pose_change_error_deg": "pose distance",
+    "mouth_correlation": "mouth correlation",
+    "gaze_correlation": "gaze correlation",
+    "identity_to_subject": "identity",
     "biq": "BIQ",
     "clip_d": "CLIP-D",
     "clip_dv": "CLIP-D^v",
     "clip_dv_in2n": "CLIP-D^v (in2n)",
     "warping_error": "warping error",
+    "warping_error_own": "warping error",
 }
 UNITLESS = "1"
 SMALL = 0.001

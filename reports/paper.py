@@ -76,8 +76,8 @@ def load_paper_tables() -> dict[str, PaperTable]:
 
 
 def paper_tables_for(groups: Iterable[Group]) -> list[PaperTable]:
-    """The tables that fit the groups: Table 1 for reenactment, Table 2 for edits."""
-    edits = {bool(row.style) for group in groups for row in group.rows}
+    """The tables that fit the groups: Table 1 for self-reenactment, Table 2 for edits, none for driven avatars."""
+    edits = {bool(row.style) for group in groups for row in group.rows if not row.driver}
     tables = load_paper_tables()
     return [tables[name] for edit, name in ((False, "table-1"), (True, "table-2")) if edit in edits]
 

@@ -32,6 +32,7 @@ def command(row: Row) -> str:
         return _shell(words + (["--clip", clip] if clip else []))
     fitted = _base_manifest(row) if row.style and row.kind != VIDEO_EDITOR else manifest
     words = ["run", "--method", _method(fitted, identity), "--actor", identity["actor"]["name"]]
+    words += ["--driver", identity["driver"]["name"]] if "driver" in identity else []
     words += _protocol(fitted["identity"], fitted)
     words += ["--profile", identity["profile"], "--seed", str(identity["seed"])]
     settings = dict(identity["settings"])

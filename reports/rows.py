@@ -85,6 +85,17 @@ class Row:
         return self.subject.style
 
     @property
+    def driver(self) -> str:
+        """The name of the actor who drives the avatar; empty if nobody else does."""
+        return str(self.run.manifest["identity"].get("driver", {}).get("name", ""))
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the scored frames."""
+        manifest = self.run.manifest
+        return float(manifest.get("driver_capture", manifest["capture"])["fps"])
+
+    @property
     def kind(self) -> str:
         """The kind of what made the frames, see :mod:`emo_bench.methods.clip_method`."""
         # Runs of older versions do not say it, and there were no video editors then.

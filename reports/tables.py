@@ -93,6 +93,7 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "split_sha256": identity["split"]["sha256"],
         "actor": identity["actor"]["name"],
         "actor_sha256": identity["actor"]["sha256"],
+        "driver": row.driver,
         "method": identity["method"],
         "kind": row.kind,
         "settings": ",".join(f"{key}={value}" for key, value in sorted(identity["settings"].items())),

@@ -96,11 +96,16 @@ def actor(actor_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "dot"
 
 
-def write_actor(folder: Path, frames: int = ACTOR_FRAMES, faceless: tuple[int, ...] = FACELESS) -> None:
-    """Write video.mp4, track.npz and capture.json of a moving disc whose place follows the head's yaw."""
+def write_actor(
+    folder: Path, frames: int = ACTOR_FRAMES, faceless: tuple[int, ...] = FACELESS, speed: float = 0.21
+) -> None:
+    """Write video.mp4, track.npz and capture.json of a moving disc whose place follows the head's yaw.
+
+    ``speed`` is that of the motion, in radians of its phase a frame.
+    """
     import av
 
-    yaw = 0.5 * np.sin(np.arange(frames) * 0.21)
+    yaw = 0.5 * np.sin(np.arange(frames) * speed)
     with av.open(str(folder / "video.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=ACTOR_FPS, options={"crf": "8"})
         stream.width = stream.height = ACTOR_PX

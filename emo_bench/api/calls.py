@@ -27,6 +27,7 @@ def run(
     method: str | PathLike[str],
     actor: str,
     *,
+    driver: str | None = None,
     protocol: str | PathLike[str] | None = None,
     split: str | None = None,
     profile: str | None = None,
@@ -51,8 +52,10 @@ def run(
     Args:
         method: a name, ``path/to/file.py:Class``, or ``path/to/file.toml``.
         actor: the name of an actor, see ``emo-bench actors list``.
-        protocol: a protocol's name or TOML file; None is ``self_reenactment``, or ``editing`` for a video editor, each
-            in its mini form for profile ``smoke``.
+        driver: the name of the actor who drives the avatar, for a protocol of cross-reenactment; None takes the pairs
+            of the protocol, a run for each.
+        protocol: a protocol's name or TOML file; None is ``self_reenactment``, ``cross_reenactment`` with a driver, or
+            ``editing`` for a video editor, each in its mini form for profile ``smoke``.
         split: one of the protocol's splits; None is the protocol's default.
         profile: one of the method's profiles; None is ``gpu`` on a GPU, else ``cpu``.
         seed: the random seed, 0 or greater.
@@ -98,6 +101,7 @@ def run(
         device=device,
         clip=chosen.clip,
         edits=edits,
+        driver=driver,
     )
     return _finished(make_runs(request, trivial=trivial))
 
@@ -343,8 +347,8 @@ def _finished(made: MadeRuns) -> RunResult:
     written = write_report(made.folders, made.run)
     # The report names the folders as they were given; the result still finds them after a change of the working folder.
     first, *trivial = (open_run(folder.absolute()) for folder in (made.run, *made.trivial))
-    edited = tuple(open_run(folder.absolute()) for folder in made.edits)
-    return RunResult(first.path, first.manifest, first.scores, edited, tuple(trivial), written.absolute())
+    edited, pairs = (tuple(open_run(folder.absolute()) for folder in folders) for folders in (made.edits, made.pairs))
+    return RunResult(first.path, first.manifest, first.scores, edited, tuple(trivial), written.absolute(), pairs)
 
 
 def _edit_requests(

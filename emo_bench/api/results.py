@@ -29,16 +29,18 @@ class RunResult(FinishedRun):
             first of which is this run.
         trivial: the runs of the trivial methods, on the same frames.
         report: the file ``report.md`` that shows all of these.
+        pairs: the runs with the other drivers of a protocol of cross-reenactment, if no driver was named.
     """
 
     edited: tuple[FinishedRun, ...]
     trivial: tuple[FinishedRun, ...]
     report: Path
+    pairs: tuple[FinishedRun, ...] = ()
 
     @property
     def folders(self) -> list[Path]:
-        """The folders of the run, of the trivial methods and of the edits."""
-        return list(dict.fromkeys(run.path for run in (self, *self.trivial, *self.edited)))
+        """The folders of the run, of the other drivers, of the trivial methods and of the edits."""
+        return list(dict.fromkeys(run.path for run in (self, *self.pairs, *self.trivial, *self.edited)))
 
     @property
     def edit(self) -> FinishedRun | None:

@@ -211,8 +211,13 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
         if isinstance(value, dict):
             flat += _flat(value, f"{prefix}{key}.")
         else:
-            flat.append((f"{prefix}{key}", ", ".join(value) if isinstance(value, list) else value))
+            flat.append((f"{prefix}{key}", ", ".join(map(_shown, value)) if isinstance(value, list) else value))
     return flat
+
+
+def _shown(entry: object) -> str:
+    """Return an entry of a list as text; of a table, its values, as in ``1 2 1000-1199`` for a pair."""
+    return " ".join(map(str, entry.values())) if isinstance(entry, dict) else str(entry)
 
 
 def _starred(name: str, default: str) -> str:

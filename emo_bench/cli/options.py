@@ -14,7 +14,8 @@ Actor = Annotated[str | None, typer.Option(help="Name of the actor. Default: 1."
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="Name or TOML file of the protocol. Default: self_reenactment, or self_reenactment-mini for profile smoke."
+        help="Name or TOML file of the protocol. Default: self_reenactment, or with --driver cross_reenactment; for "
+        "profile smoke, its mini form."
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="Split of the protocol. Default: the protocol's default split.")]

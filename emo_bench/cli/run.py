@@ -14,6 +14,7 @@ EXAMPLE = examples(
     "run --method emo-avatar --actor 1 --profile smoke",
     "run --method nearest-frame --actor 2 --seed 1",
     'run --actor 1 --instruction "turn her into a marble statue"',
+    "run --method emo-avatar --actor 1 --driver 2",
     "run --method instruct-pix2pix --style van-gogh --style comic",
 )
 
@@ -24,6 +25,12 @@ def run(
         typer.Option(help="Method: a name, path/to/file.py:Class or path/to/file.toml. Default: emo-avatar."),
     ] = None,
     actor: Actor = None,
+    driver: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACTOR", help="Actor who drives the avatar, for cross-reenactment. Default: the protocol's pairs."
+        ),
+    ] = None,
     protocol: Protocol = None,
     split: Split = None,
     profile: Profile = None,
@@ -71,6 +78,8 @@ def run(
     With --set edit.KEY=VALUE you change a setting of the edit. With --set clip=NAME you choose the CLIP model for the
     edit and for its scores: portraits, ViT-B-32, ViT-L-14, or a folder.
 
+    Under protocol cross_reenactment the avatar is driven by another actor, and the scores need no true picture.
+
     Finished stages are skipped. If the run is interrupted, give the same command again: it continues.
     """
     import emo_bench
@@ -84,6 +93,7 @@ def run(
         made = emo_bench.run(
             method,
             actor,
+            driver=driver,
             protocol=protocol,
             split=split,
             profile=profile,
@@ -101,7 +111,7 @@ def run(
         )
     print(summary([as_given(folder, runs) for folder in made.folders]))
     print(f"report   {as_given(made.report, runs)}")
-    for path in dict.fromkeys(finished.path for finished in (made, *made.edited)):
+    for path in dict.fromkeys(finished.path for finished in (made, *made.pairs, *made.edited)):
         print(f"preview  {as_given(path, runs) / 'preview.mp4'}")
 
 

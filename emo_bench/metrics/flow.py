@@ -109,6 +109,22 @@ class WarpingError(_AlongMotion):
         return mean / PEAK**2
 
 
+class OwnWarpingError(WarpingError):
+    """Warping error along the flow of the frames themselves, whatever the reference shows.
+
+    It is for a reference of another person, whose flow is not that of the frames. A still picture has the best score.
+    """
+
+    info = replace(
+        WarpingError.info, id="warping_error_own", title="Warping error along the frames' own flow",
+        optional_reference=False,
+    )  # fmt: skip
+
+    def score_batch(self, batch: Batch) -> Scores:
+        before = None if batch.before is None else Batch(batch.before.frames)
+        return super().score_batch(Batch(batch.frames, None, batch.indices, batch.region, before))
+
+
 class Flicker(_AlongMotion):
     """Root mean square, over visible pixels and channels, of the error's change along the motion, in 8-bit levels.
 

@@ -58,6 +58,7 @@ _BUILT_IN = {
     "clip_consistency": "emo_bench.metrics.clip:ClipConsistency",
     "clip_text": "emo_bench.metrics.clip:ClipText",
     "warping_error": "emo_bench.metrics.flow:WarpingError",
+    "warping_error_own": "emo_bench.metrics.flow:OwnWarpingError",
     "flicker": "emo_bench.metrics.flow:Flicker",
     "ms_ssim-mouth": "emo_bench.metrics.crops:MouthMSSSIM",
     "ms_ssim-eyes": "emo_bench.metrics.crops:EyesMSSSIM",

@@ -11,15 +11,29 @@ from emo_bench.clip.model import find_clip, missing_clip
 from emo_bench.errors import MethodError, UserError
 from emo_bench.methods.interface import EditStyle
 from emo_bench.metrics.registry import may_use_clip, metric_class
+from emo_bench.runs.pairs import driver_of, split_of
 
 
 @dataclass(frozen=True)
 class AppliedProtocol:
-    """A protocol applied to a capture: its training frames, its held-out frames, and the metrics that score them."""
+    """A protocol applied to a capture: its training frames, its held-out frames, and the metrics that score them.
+
+    Attributes:
+        protocol: the protocol.
+        capture: the capture that a method is fitted on.
+        split: its frames; in cross-reenactment ``test`` has frames of the driver.
+        driver: the capture of the person who drives the avatar; None outside of cross-reenactment.
+    """
 
     protocol: protocols.Protocol
     capture: Capture
     split: protocols.Split
+    driver: Capture | None = None
+
+    @property
+    def recorded(self) -> Capture:
+        """The capture with the frames that the rendered ones are scored against: the driver's if there is one."""
+        return self.driver or self.capture
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -60,16 +74,19 @@ class AppliedProtocol:
             require_readable(find_clip(clip), captions[name])
 
 
-def apply_protocol(protocol: protocols.Protocol, capture: Capture, split: str | None = None) -> AppliedProtocol:
+def apply_protocol(
+    protocol: protocols.Protocol, capture: Capture, split: str | None = None, driver: str | None = None
+) -> AppliedProtocol:
     """Divide the frames of a capture, and check that the protocol's metrics are known.
 
     Args:
         protocol: the protocol.
         capture: the capture.
         split: name of one of the protocol's splits; None takes its default.
+        driver: the name of the actor who drives, for cross-reenactment.
 
     Raises:
-        UserError: there is no such metric or split, or the video is too short.
+        UserError: there is no such metric, split or actor, the video is too short, or a driver is missing.
     """
     for name in protocol.scoring.metrics:
         try:
@@ -78,4 +95,5 @@ def apply_protocol(protocol: protocols.Protocol, capture: Capture, split: str | 
             raise
         except UserError as error:
             raise UserError(f"protocol {protocol.name}: {error}") from error
-    return AppliedProtocol(protocol, capture, protocols.split(protocol, len(capture), capture.valid_indices, split))
+    driving = driver_of(protocol, driver)
+    return AppliedProtocol(protocol, capture, split_of(protocol, capture, driving, split), driving)

@@ -217,7 +217,8 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     import pyarrow
     from pyarrow import parquet
 
-    stages, captured = manifest["stages"], manifest["capture"]["frames"]
+    # A driven avatar is scored on the frames of the driver's video.
+    stages, captured = manifest["stages"], manifest.get("driver_capture", manifest["capture"])["frames"]
     names, frames = list(stages["score"]["records"]), stages["render"]["frames"]
     try:
         # pyarrow must not start threads: a thread that is still alive when the process ends aborts the process.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -20,18 +20,14 @@ from emo_bench.metrics.preparing import Background
 from emo_bench.metrics.registry import may_use_clip, metric_class, scored_class
 from emo_bench.metrics.scoring import AS_FILMED
 from emo_bench.metrics.watched import aggregated, missing_for
-from emo_bench.pictures.reading import FrameU8
 from emo_bench.progress import track_progress
-from emo_bench.runs.checksums import require_unchanged
-from emo_bench.runs.finished import AGAIN, load_run
 from emo_bench.runs.frame_preparation import Surroundings, prepared
 from emo_bench.runs.machine import describe_machine
 from emo_bench.runs.recorded import kept_results_of
+from emo_bench.runs.run_sources import run_sources, subject_of_run
 from emo_bench.runs.settings import ANY_CLIP
-from emo_bench.runs.store import RENDER
 from emo_bench.text.csv_text import csv_text
 from emo_bench.video.frame_source import FrameSource, in_batches, is_on_black, match, open_frames
-from emo_bench.video.lossless import read_lossless
 from emo_bench.video.masks import open_masks
 from emo_bench.video.mattes import colours_of, has_matte, mattes_of, without_alpha
 
@@ -174,9 +170,10 @@ def _region_label(request: ScoreRequest, convention: Convention) -> str:
 
 
 def _settings(request: ScoreRequest, sources: Sequence[FrameSource | None]) -> Settings:
-    """Return the request's settings; the frame rate is that of the first video if the user gives none."""
+    """Return the request's settings, with the subject of a run; without a frame rate, that of the first video."""
     rates = (request.settings.fps, *(source.fps for source in sources if source))
-    return replace(request.settings, fps=next((rate for rate in rates if rate is not None), None))
+    fps = next((rate for rate in rates if rate is not None), None)
+    return replace(request.settings, fps=fps, subject=subject_of_run(request.frames))
 
 
 def _notes(
@@ -339,61 +336,3 @@ def _masks_wanted(request: ScoreRequest, convention: Convention) -> str:
     matte = convention.changes_reference_only * ", or reference pictures with an alpha channel"
     whose = "face" if convention.region == "face" else "person"
     return f"{cause} needs masks of the {whose} in the reference: give --masks{matte}"
-
-
-def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
-    """Return a finished run's rendered frames, recorded frames and, if the convention uses masks, masks.
-
-    Raises:
-        UserError: the run is not finished or damaged, or its actor has changed since.
-    """
-    from emo_bench.actors import load
-
-    finished = load_run(run)
-    require_unchanged(run, finished.manifest, [RENDER])
-    identity = finished.manifest["identity"]
-    capture = load(identity["actor"]["name"])
-    if capture.sha256 != identity["actor"]["sha256"]:
-        raise UserError(
-            f"actor {capture.name} is no longer the one that {run} was made with: add its video again, or run again"
-        )
-    size = int(identity["resolution_px"])
-    _require_size(run, size)
-    test = [int(i) for i in finished.scores.index]
-    face_px = convention.size_px or size
-
-    def masks() -> Iterator[FrameU8]:
-        for i in test:
-            if convention.region == "face":
-                mask = face_mask(capture.track.landmarks68[i] * (face_px / capture.size_px), face_px)
-            else:
-                mask = capture.track.foreground(i, size)
-            yield np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255
-
-    def source(title: str, read: object) -> FrameSource:
-        return FrameSource(f"{title} of {run}", tuple(test), read, False, fps=capture.fps)  # type: ignore[arg-type]
-
-    return [
-        source("frames", lambda: read_lossless(run / RENDER)),
-        source("reference", lambda: capture.frames(test, size=size)),
-        source("masks", masks) if convention.needs_masks else None,
-    ]
-
-
-def _require_size(run: Path, size: int) -> None:
-    """Check the size of the rendered frames: a damaged run.json may name any size."""
-    for frame in read_lossless(run / RENDER, [0]):
-        height, width = frame.shape[:2]
-        if (width, height) != (size, size):
-            raise UserError(
-                f"{run} is damaged: its frames are {width} x {height} px, and run.json says {size} x {size}: {AGAIN}"
-            )
-
-
-def face_mask(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
-    """Return the convex hull ``[S, S]`` bool of 68 landmarks ``[68, 2]`` px; it covers the face from jaw to brows."""
-    from emo_bench.system import opencv as cv2
-
-    mask = np.zeros((size_px, size_px), dtype=np.uint8)
-    hull = cv2.convexHull(np.round(landmarks68_px).astype(np.int32))
-    return np.asarray(cv2.fillConvexPoly(mask, hull, 1) > 0)

@@ -68,6 +68,11 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> runner.MadeRu
     if request.name in methods.known_methods():
         raise UserError(f"{request.name} is the name of a method of this toolkit: give the frames another --name")
     protocol = protocols.load_protocol(request.protocol or DEFAULT_PROTOCOL)
+    if protocol.driving is not None:
+        raise UserError(
+            f"protocol {protocol.name} drives avatars by other actors, and frames made elsewhere cannot be filed under "
+            "it: give --protocol self_reenactment, or make a method of the tool (docs/add-a-command.md)"
+        )
     style = _style(request, protocol)
     applied = apply_protocol(protocol, actors.load(request.actor), request.split)
     if request.clip != ANY_CLIP:

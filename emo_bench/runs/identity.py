@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emo_bench.actors.capture import Capture
 from emo_bench.assets import sha256_of
 from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import AVATAR
@@ -37,6 +38,8 @@ def identity_of_run(plan: Plan) -> dict[str, Any]:
         "resolution_px": plan.method.resolution_px,
     }
     identity = _identity(fit, plan.applied, plan.request.settings, plan.method, plan.style)
+    if plan.applied.driver is not None:
+        identity["driver"] = {"name": plan.applied.driver.name, "sha256": plan.applied.driver.sha256}
     file = methods.method_file(plan.request.method)
     if file is not None and file.suffix == ".py":
         identity["method_file_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -66,8 +69,9 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
         flags.insert(0, SMOKE_FLAG)
     elif applied.protocol.mini:
         flags.insert(0, MINI_FLAG)
-    if plan.method.resolution_px > capture.size_px:
-        flags.append(f"reference frames are enlarged from {capture.size_px} to {plan.method.resolution_px} px")
+    recorded = applied.recorded
+    if plan.method.resolution_px > recorded.size_px:
+        flags.append(f"reference frames are enlarged from {recorded.size_px} to {plan.method.resolution_px} px")
     flags += _told(plan.method)
     return {
         "title": info.title,
@@ -76,7 +80,8 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
         "flags": flags,
         "protocol_title": applied.protocol.title,
         "split": applied.split.as_dict(),
-        "capture": {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px},
+        "capture": _capture(capture),
+        **({"driver_capture": _capture(applied.driver)} if applied.driver else {}),
         "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
         **({"style_title": plan.style.title} if plan.style else {}),
         **_method_place(plan.request.method),
@@ -130,6 +135,10 @@ def _identity(
     if style is not None:
         identity["style"] = {key: value for key, value in dataclasses.asdict(style).items() if key != _STYLE_TITLE}
     return identity
+
+
+def _capture(capture: Capture) -> dict[str, Any]:
+    return {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px}
 
 
 def _told(method: Method) -> list[str]:

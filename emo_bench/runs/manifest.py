@@ -78,7 +78,7 @@ class Style(_Entry):
 
 
 class Identity(_Entry):
-    """Everything that the frames of a run depend on. Only an edit has a ``style``."""
+    """Everything that the frames of a run depend on. An edit has a ``style``, a driven avatar a ``driver``."""
 
     protocol: Protocol
     split: Named
@@ -90,6 +90,7 @@ class Identity(_Entry):
     resolution_px: Annotated[int, Field(ge=1, le=65536)]
     assets: dict[str, Scalar]
     style: Style = _ABSENT
+    driver: Named = _ABSENT
 
 
 class Split(_Entry):
@@ -238,6 +239,8 @@ class Manifest(_Entry):
     protocol_title: Text
     split: Split
     capture: Capture
+    # The driver's, whose frames are rendered and scored.
+    driver_capture: Capture = _ABSENT
     method: MethodFacts = MethodFacts()
     identity: Identity
     stages: Stages

@@ -27,6 +27,7 @@ from protocols.loader import DEFAULT_PROTOCOL
 
 MINI_PROTOCOL = "self_reenactment-mini"
 EDIT_PROTOCOL, MINI_EDIT_PROTOCOL = "editing", "editing-mini"
+CROSS_PROTOCOL, MINI_CROSS_PROTOCOL = "cross_reenactment", "cross_reenactment-mini"
 EDITING = "editing"
 
 
@@ -55,7 +56,7 @@ class RunRequest:
 
     Attributes:
         method: a name, ``path/to/file.py:Class`` or ``path/to/file.toml``.
-        actor, protocol, split, profile, seed: as in ``emo_bench.run``.
+        actor, driver, protocol, split, profile, seed: as in ``emo_bench.run``.
         settings: settings of the method.
         runs_dir: the folder that keeps the runs.
         device: ``cpu`` or ``cuda``.
@@ -76,6 +77,7 @@ class RunRequest:
     cache: Path | None = None
     clip: str = ANY_CLIP
     edits: tuple[EditRequest, ...] = ()
+    driver: str | None = None
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,15 @@ def plan_run(
         applied = _applied_protocol_of(request, profile, edits_clip=is_video_editor(cls))
     protocol = applied.protocol
     if profile == SMOKE_PROFILE and not protocol.mini:
-        raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: leave out --protocol")
+        remedy = f"give --protocol {MINI_CROSS_PROTOCOL}" if protocol.driving else "leave out --protocol"
+        raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: {remedy}")
     if protocol.task == EDITING and style is None:
         raise UserError(
             f"protocol {protocol.name} scores edits, and a run scores the avatar before its edit: leave out "
             "--protocol; the edit of a run is scored under the editing protocol anyway"
         )
-    request = dataclasses.replace(request, actor=applied.capture.name)
+    driver = None if applied.driver is None else applied.driver.name
+    request = dataclasses.replace(request, actor=applied.capture.name, driver=driver)
     if request.clip != ANY_CLIP:
         find_clip(request.clip)
     folders = _Folders(request, cls.info.name, profile, applied)
@@ -305,6 +309,10 @@ def _edit_of(plan: Plan, wanted: EditRequest) -> tuple[EditPlan | None, str]:
     """Return the plan of an edit, and why there is none if the run would make it by default."""
     # The fit has no score that uses CLIP, so the CLIP model was given for the edit.
     required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
+    if plan.applied.driver is not None:
+        if required:
+            raise UserError(f"protocol {plan.applied.protocol.name} scores no edit: leave the edit out")
+        return None, ""
     if not required and "edit" not in plan.cls.info.capabilities:
         return None, ""
     if required and plan.cls.edit is Method.edit:
@@ -323,13 +331,15 @@ def _edit_of(plan: Plan, wanted: EditRequest) -> tuple[EditPlan | None, str]:
 
 def _applied_protocol_of(request: RunRequest, profile: str, *, edits_clip: bool) -> AppliedProtocol:
     mini, full = (MINI_EDIT_PROTOCOL, EDIT_PROTOCOL) if edits_clip else (MINI_PROTOCOL, DEFAULT_PROTOCOL)
+    if request.driver is not None and not edits_clip:
+        mini, full = MINI_CROSS_PROTOCOL, CROSS_PROTOCOL
     protocol = protocols.load_protocol(request.protocol or (mini if profile == SMOKE_PROFILE else full))
     if edits_clip and protocol.task != EDITING:
         raise UserError(
             f"method {request.method} edits recorded videos, and protocol {protocol.name} scores no edit: leave out "
             "--protocol"
         )
-    applied = apply_protocol(protocol, actors.load(request.actor), request.split)
+    applied = apply_protocol(protocol, actors.load(request.actor), request.split, request.driver)
     # A video editor reads no other frames than those of the clip.
     return _as_clip(applied, train=()) if edits_clip else applied
 
@@ -381,6 +391,7 @@ class _Folders:
             protocol=protocol.name,
             split=None if split.name == protocol.default_split else split.name,
             actor=self.request.actor,
+            driver=self.request.driver,
             method=self.method,
             settings={**self.request.settings, **({"style": style} if style else {})},
             profile=self.profile,

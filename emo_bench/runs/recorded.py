@@ -34,4 +34,5 @@ def kept_results_of(frames: Path) -> AbstractContextManager[KeptResults | None]:
     """Return :func:`kept_results` of a run's actor if the folder is a run; for other frames, a context of None."""
     if not (frames / "run.json").is_file():
         return nullcontext()
-    return kept_results(load(load_run(frames).manifest["identity"]["actor"]["name"]))
+    identity = load_run(frames).manifest["identity"]
+    return kept_results(load(identity.get("driver", identity["actor"])["name"]))

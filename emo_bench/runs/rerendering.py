@@ -22,7 +22,8 @@ from emo_bench.runs import stages
 from emo_bench.runs.checksums import PREVIEW, SCORES
 from emo_bench.runs.editing import open_edit, open_method, open_video_editor
 from emo_bench.runs.finished import EDITS
-from emo_bench.runs.rescoring import capture_of
+from emo_bench.runs.pairs import driver_in, load_same, rendered_capture
+from emo_bench.runs.rescoring import protocol_of
 from emo_bench.runs.store import RENDER
 from emo_bench.untrusted.plain_json import plain
 from emo_bench.video.lossless import FrameDigest, read_lossless
@@ -59,7 +60,12 @@ def rerender(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: b
     """
     test = parse_frames(manifest["split"]["test"])
     edits_clip = manifest.get("kind") == VIDEO_EDITOR
-    capture = capture_of(manifest).restricted(test if edits_clip else ())
+    capture = load_same(manifest["identity"]["actor"])
+    driver = driver_in(manifest)
+    if driver is not None:
+        capture = rendered_capture(protocol_of(manifest), capture, driver)
+    else:
+        capture = capture.restricted(test if edits_clip else ())
     with tempfile.TemporaryDirectory(prefix="emo-bench-verify-") as temporary:
         copy = Path(temporary) / "run"
         if edits_clip:

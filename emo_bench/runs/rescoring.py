@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import protocols
-from emo_bench import actors
-from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import SMOKE_PROFILE
 from emo_bench.metrics import Captions, Settings
 from emo_bench.plug_ins.loading import file_and_class
 from emo_bench.progress import track_progress
 from emo_bench.runs import stages
+from emo_bench.runs.pairs import driver_in, load_same, split_of, subject_of
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
 from emo_bench.video.lossless import FrameDigest
@@ -57,47 +56,45 @@ def rescore(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: bo
         UserError: something that the scoring needs is not here, or is not as it was.
     """
     identity = manifest["identity"]
-    capture, protocol = capture_of(manifest), _protocol(manifest, trust)
+    capture, driver, protocol = load_same(identity["actor"]), driver_in(manifest), protocol_of(manifest)
+    _require_trust(protocol, trust)
+    recorded = driver or capture
     style = identity.get("style")
     captions = None if style is None else Captions(style["source_caption"], style["target_caption"])
     clip = (manifest["stages"]["score"].get("inputs") or {}).get("clip") or ANY_CLIP
-    settings = Settings(device=device, clip=clip, captions=captions)
     size_px, test = int(identity["resolution_px"]), parse_frames(manifest["split"]["test"])
     stages.seed_all(int(identity["seed"]))
-    scorer = stages.open_scorer(protocol, settings, size_px, capture)
+    subject = subject_of(capture, parse_frames(manifest["split"]["train"]), size_px)
+    settings = Settings(device=device, clip=clip, captions=captions, subject=subject)
+    scorer = stages.open_scorer(protocol, settings, size_px, recorded)
     digest = FrameDigest()
     with track_progress(len(test), f"{folder}: score again") as advance:
-        for batch, ours, truth in stages.frame_pairs(folder, capture, test, size_px):
+        for batch, ours, truth in stages.frame_pairs(folder, recorded, test, size_px):
             if len(ours) != len(batch):
                 raise UserError(f"{folder / RENDER} has fewer frames than the split has held-out ones")
             for frame in ours:
                 digest.add(frame)
             scorer.add(np.stack(ours), np.stack(truth), batch)
             advance(len(batch))
-    split = protocols.split(protocol, len(capture), capture.valid_indices, identity["split"]["name"])
+    split = split_of(protocol, capture, driver, identity["split"]["name"])
     smoke = identity["profile"] == SMOKE_PROFILE or protocol.mini
     return Rescored(scorer.table(), digest.hexdigest(), format_frames(split.test), smoke)
 
 
-def capture_of(manifest: Mapping[str, Any]) -> Capture:
-    """Return the capture of a run's actor.
+def protocol_of(manifest: Mapping[str, Any]) -> Protocol:
+    """Return the protocol of a run.
 
     Raises:
         UserError: it is not here, or no longer the one that the run was made with.
     """
-    actor = manifest["identity"]["actor"]
-    capture = actors.load(actor["name"])
-    if capture.sha256 != actor["sha256"]:
-        raise UserError(f"actor {actor['name']} on this machine is not the one that the run was made with")
-    return capture
-
-
-def _protocol(manifest: Mapping[str, Any], trust: bool) -> Protocol:
     named = manifest["identity"]["protocol"]
     protocol = protocols.load_protocol(manifest.get("protocol_place") or named["name"])
     if protocol.hash() != named["hash"]:
         raise UserError(f"protocol {named['name']} on this machine is not the one that the run was made with")
+    return protocol
+
+
+def _require_trust(protocol: Protocol, trust: bool) -> None:
     files = [name for name in protocol.scoring.metrics if file_and_class(name) is not None]
     if files and not trust:
         raise UserError(f"scoring again executes {files[0]}; look at that file, and give --trust if you trust it")
-    return protocol

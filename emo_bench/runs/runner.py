@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from emo_bench.runs.clip_edits import plan_clip_edits
 from emo_bench.runs.editing import make_edit
 from emo_bench.runs.identity import facts_of_run, identity_of_run
 from emo_bench.runs.log import log_file
+from emo_bench.runs.pair_requests import requests_of_pairs
 from emo_bench.runs.plan import Plan, RunRequest, plan_run, plan_trivial
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import LOG, RunFolder, lock_folder
@@ -36,16 +37,18 @@ class MadeRuns:
         trivial: the folders of the trivial methods' runs beside it.
         edits: the folders of its edits, in the order of the request. Each edit of a video editor is a run, and the
             first of them is ``run``.
+        pairs: the folders of the runs with the protocol's other drivers; ``trivial`` has those beside them too.
     """
 
     run: Path
     trivial: tuple[Path, ...] = ()
     edits: tuple[Path, ...] = ()
+    pairs: tuple[Path, ...] = ()
 
     @property
     def folders(self) -> list[Path]:
-        """All folders: the run's, the trivial methods' and the edits'."""
-        return list(dict.fromkeys([self.run, *self.trivial, *self.edits]))
+        """All folders: the run's, those of other drivers, the trivial methods' and the edits'."""
+        return list(dict.fromkeys([self.run, *self.pairs, *self.trivial, *self.edits]))
 
 
 def run(
@@ -72,7 +75,8 @@ def make_runs(
 ) -> MadeRuns:
     """Make a run, its edits, and the runs of the trivial methods; finished stages are skipped.
 
-    A video editor has one run for each edit, and no trivial methods beside them.
+    A video editor has one run for each edit, and no trivial methods beside them. A protocol of cross-reenactment has
+    one run for each driver, if the request names none.
 
     The method cannot read held-out frames. If another process is making the runs of the trivial methods, this process
     waits and uses them.
@@ -89,6 +93,10 @@ def make_runs(
     cls = cls or methods.method_class(request.method)
     if is_video_editor(cls):
         return _make_clip_edits(request, cls, wait)
+    pairs = (request,) if applied is not None else requests_of_pairs(request)
+    if len(pairs) > 1:
+        return _make_pairs(pairs, trivial, cls, wait)
+    (request,) = pairs
     plan = plan_run(request, applied=applied, cls=cls, style=style)
     if request.clip != ANY_CLIP and not plan.edits:
         plan.applied.require_clip_scores()
@@ -105,6 +113,15 @@ def make_runs(
         make(other, wait=True)
         made = dataclasses.replace(made, trivial=(*made.trivial, other.folder))
     return made
+
+
+def _make_pairs(requests: Sequence[RunRequest], trivial: bool, cls: type[Method], wait: bool) -> MadeRuns:
+    """Make a run for each driver; all are planned and checked before the first is made."""
+    for request in requests:
+        plan_run(request, cls=cls)
+    made = [make_runs(request, trivial=trivial, cls=cls, wait=wait) for request in requests]
+    beside = tuple(folder for one in made for folder in one.trivial)
+    return MadeRuns(made[0].run, trivial=beside, pairs=tuple(one.run for one in made[1:]))
 
 
 def _make_clip_edits(request: RunRequest, cls: type[Method], wait: bool) -> MadeRuns:
@@ -134,6 +151,7 @@ def make(plan: Plan, *, wait: bool = False) -> None:
         folder = RunFolder.open(plan.folder, identity, facts)
         _note_changes(folder, facts)
         edit = f", edit {plan.style.name}" if plan.style else ""
+        edit += f", driven by {applied.driver.name}" if applied.driver else ""
         name = (
             f"{plan.cls.info.name} on actor {plan.request.actor}{edit}, {applied.protocol.name}, {applied.split.name}"
         )
@@ -145,7 +163,7 @@ def make(plan: Plan, *, wait: bool = False) -> None:
             log.info("note: %s", flag)
         job = stages.Job(
             folder, plan.method, applied.capture, applied.protocol, applied.split, plan.device,
-            style=plan.style, edits_clip=is_video_editor(plan.cls), clip=plan.clip,
+            style=plan.style, edits_clip=is_video_editor(plan.cls), clip=plan.clip, driver=applied.driver,
         )  # fmt: skip
         stages.do_all(job)
 

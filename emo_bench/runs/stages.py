@@ -26,6 +26,7 @@ from emo_bench.progress import track_progress
 from emo_bench.runs.checksums import stamps_of, written_since
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.manifest import STAGES
+from emo_bench.runs.pairs import rendered_capture, subject_of
 from emo_bench.runs.recorded import kept_results
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
@@ -52,6 +53,7 @@ class Job:
         edits_clip: whether the method is a video editor, which fits nothing and reads the frames that it renders.
         clip: the CLIP model of CLIP scores.
         made_from: of an edit, the SHA-256 of the files of the fit that it is made from; None for a run.
+        driver: the capture of the person who drives the avatar; None outside of cross-reenactment.
     """
 
     folder: RunFolder
@@ -65,6 +67,12 @@ class Job:
     edits_clip: bool = False
     clip: str = ANY_CLIP
     made_from: dict[str, str] | None = None
+    driver: Capture | None = None
+
+    @property
+    def recorded(self) -> Capture:
+        """The capture with the frames that the rendered ones are scored against."""
+        return self.driver or self.capture
 
     @property
     def name(self) -> str:
@@ -106,10 +114,14 @@ def render(job: Job) -> None:
     if _done(job, "render", (RENDER,), inputs):
         return
 
+    # The time to transfer the motion is no time of the method.
+    seen = rendered_capture(job.protocol, job.capture, job.driver)
+    if job.edits_clip:
+        seen = job.capture.restricted(job.split.test)
+
     def work() -> dict[str, Any]:
         if not job.fitted:
             job.method.load()
-        seen = job.capture.restricted(job.split.test if job.edits_clip else ())
         frames: Iterator[FrameU8] = iter(job.method.render(seen, list(job.split.test)))
         # A video editor may show the progress of long work before its first frame, and there is one bar at a time.
         first = [next(frames)] if job.edits_clip else []
@@ -135,9 +147,10 @@ def score(job: Job) -> None:
     def work() -> dict[str, Any]:
         style = job.style
         captions = None if style is None else Captions(style.source_caption, style.target_caption)
-        settings = Settings(device=job.device, clip=job.clip, captions=captions)
-        with kept_results(job.capture) as kept:
-            scorer = open_scorer(job.protocol, settings, job.method.resolution_px, job.capture, kept)
+        subject = subject_of(job.capture, job.split.train, job.method.resolution_px)
+        settings = Settings(device=job.device, clip=job.clip, captions=captions, subject=subject)
+        with kept_results(job.recorded) as kept:
+            scorer = open_scorer(job.protocol, settings, job.method.resolution_px, job.recorded, kept)
             digest, equal = _score_frames(job, scorer)
         if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
             raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
@@ -161,14 +174,15 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
     digest, equal = FrameDigest(), 0
     smoke = "   SMOKE: not a result" if job.folder.manifest["smoke"] else ""
     style = f", {job.style.name}" if job.style else ""
-    title = f"{job.method.info.title}{style}   actor {job.capture.name}   {job.protocol.name} {job.split.name}{smoke}"
+    actor = f"actor {job.capture.name}" + (f" driven by {job.driver.name}" if job.driver else "")
+    title = f"{job.method.info.title}{style}   {actor}   {job.protocol.name} {job.split.name}{smoke}"
     gain = EDIT_GAIN if job.style else DIFFERENCE_GAIN
     with (
-        PreviewWriter(path / PREVIEW, title, job.capture.fps, gain) as preview,
+        PreviewWriter(path / PREVIEW, title, job.recorded.fps, gain) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,
         ThreadPoolExecutor(1, "preview") as beside,
     ):
-        for batch, ours, truth in frame_pairs(path, job.capture, test, job.method.resolution_px):
+        for batch, ours, truth in frame_pairs(path, job.recorded, test, job.method.resolution_px):
             drawn = beside.submit(_draw, preview, truth, ours)
             for mine, source in zip(ours, truth, strict=True):
                 digest.add(mine)

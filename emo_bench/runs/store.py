@@ -33,9 +33,10 @@ log = logging.getLogger("emo_bench")
 
 @dataclass(frozen=True)
 class RunPlace:
-    """The place of a run: ``<protocol>[@split]/<actor>/<method>[+variant]/<profile>-s<seed>``.
+    """The place of a run: ``<protocol>[@split]/<actor>[/by-<driver>]/<method>[+variant]/<profile>-s<seed>``.
 
-    The split is in the path if it is not the protocol's default, the variant if settings were given.
+    The split is in the path if it is not the protocol's default, the driver if there is one, the variant if settings
+    were given.
     """
 
     protocol: str
@@ -45,13 +46,15 @@ class RunPlace:
     settings: Mapping[str, str]
     profile: str
     seed: int
+    driver: str | None = None
 
     def folder(self, runs_dir: Path) -> Path:
         """Return the run's folder below ``runs_dir``."""
         protocol = f"{self.protocol}@{self.split}" if self.split else self.protocol
         variant = variant_name(self.settings)
         method = f"{self.method}+{variant}" if variant else self.method
-        return runs_dir / protocol / self.actor / method / f"{self.profile}-s{self.seed}"
+        subject = Path(self.actor) if self.driver is None else Path(self.actor) / f"by-{self.driver}"
+        return runs_dir / protocol / subject / method / f"{self.profile}-s{self.seed}"
 
 
 def variant_name(settings: Mapping[str, str]) -> str:

@@ -18,7 +18,8 @@ def run_task(plan: Plan, request: RunRequest) -> Task:
     # The profile is chosen once: a machine that does the task may have another default.
     request = dataclasses.replace(request, profile=plan.profile)
     seed = f", seed {request.seed}" if request.seed else ""
-    title = f"{_method_title(plan)} on actor {plan.request.actor}{_style_title(plan)}{seed}"
+    driven = f" driven by {plan.request.driver}" if plan.request.driver else ""
+    title = f"{_method_title(plan)} on actor {plan.request.actor}{driven}{_style_title(plan)}{seed}"
     return Task(
         name=_name(plan, request),
         title=title,

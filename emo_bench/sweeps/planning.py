@@ -133,14 +133,14 @@ class _OfActor:
     refused: list[Refused] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faces: dict[FaceFinding, list[str] | None] = field(default_factory=dict)
-    applied: dict[tuple[str | None, str | None, bool], AppliedProtocol] = field(default_factory=dict)
+    applied: dict[tuple[str | None, str | None, str | None, bool], AppliedProtocol] = field(default_factory=dict)
     trivial_planned: set[tuple[object, ...]] = field(default_factory=set)
 
     def add(self, combination: Combination) -> None:
         """Plan a run with its edits, or the edits of a video editor."""
         request = combination.request
         title = " ".join([request.method, *(f"{key}={value}" for key, value in request.settings.items())])
-        title = f"{title} on actor {request.actor}"
+        title = f"{title} on actor {request.actor}" + (f" driven by {request.driver}" if request.driver else "")
         try:
             if is_video_editor(combination.cls):
                 self._add_clip_edits(combination)
@@ -171,7 +171,7 @@ class _OfActor:
     def _add_avatar(self, combination: Combination, title: str) -> None:
         cls, request = combination.cls, combination.request
         # Most of the time of a plan is that of the capture and the split.
-        key = (request.protocol, request.split, request.profile == SMOKE_PROFILE)
+        key = (request.protocol, request.driver, request.split, request.profile == SMOKE_PROFILE)
         plan = plan_run(request, applied=self.applied.get(key), cls=cls)
         self.applied[key] = plan.applied
         edits = combination.edits
@@ -195,7 +195,7 @@ class _OfActor:
 
     def _add_trivial(self, plan: Plan, request: RunRequest) -> None:
         size_px = plan.method.resolution_px
-        same = (request.protocol, request.split, plan.profile, request.seed, size_px)
+        same = (request.protocol, request.driver, request.split, plan.profile, request.seed, size_px)
         if same in self.trivial_planned:
             return
         self.trivial_planned.add(same)
@@ -242,8 +242,10 @@ def _faces_of_run(plan: Plan, request: RunRequest) -> FaceFinding | None:
 
 
 def _faces_of(protocol: str, applied: AppliedProtocol, size_px: int, device: str | None) -> FaceFinding | None:
-    """Return the faces that a run is scored on; None if no metric finds faces or nothing is kept."""
+    """Return the faces that a run is scored on; None if no metric finds faces, nothing is kept, or others drive."""
     capture = applied.capture
+    if applied.driver is not None:
+        return None
     if not kept_folders(capture) or not face_metrics(applied, Settings(device=chosen_device(device))):
         return None
     return FaceFinding(capture.name, protocol, applied.split.name, size_px, device)

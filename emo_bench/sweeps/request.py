@@ -13,11 +13,13 @@ from emo_bench.errors import UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import is_video_editor
 from emo_bench.methods.interface import Method
+from emo_bench.runs.pair_requests import requests_of_pairs
 from emo_bench.runs.plan import EDITING, EditRequest, RunRequest
 from emo_bench.runs.settings import sorted_settings
 from emo_bench.runs.styles import named_style
 from emo_bench.video.reading import VideoInfo, probe_video
 from protocols import load_protocol
+from protocols.loader import CROSS_REENACTMENT
 from protocols.sweeps import Grid
 
 
@@ -89,6 +91,10 @@ class Names:
                 )  # fmt: skip
                 styles = [self._styles[name] for name in grid.styles]
                 edits = (EditRequest(style, chosen.edit, clip=chosen.clip, options=("--style",)) for style in styles)
+                if self._tasks.get(protocol or "") == CROSS_REENACTMENT:
+                    # Edits are made of the fits of other protocols.
+                    yield from (Combination(cls, one, ()) for one in requests_of_pairs(request))
+                    continue
                 yield Combination(cls, request, tuple(edits))
 
     def _protocols(self, grid: Grid, cls: type[Method]) -> list[str | None]:

@@ -72,10 +72,10 @@ def angle_chart(rows: Sequence[Row], metric: str, angles: dict[str, Floats], axi
 
 
 def head_angles(row: Row) -> dict[str, Floats] | None:
-    """Yaw and pitch ``[T]`` in degrees of every frame of the row's actor; None if that actor is not here."""
+    """Yaw and pitch ``[T]`` in degrees of every frame of the actor who drives the row; None if it is not here."""
     from emo_bench import actors
 
-    actor = row.identity["actor"]
+    actor, manifest = row.identity.get("driver", row.identity["actor"]), row.run.manifest
     try:
         capture = actors.load(actor["name"])
         if capture.sha256 != actor["sha256"]:
@@ -83,7 +83,7 @@ def head_angles(row: Row) -> dict[str, Floats] | None:
     except UserError:
         return None
     degrees = capture.track.yaw_pitch_deg().astype(np.float64)
-    if row.run.manifest["capture"]["frames"] != len(degrees):
+    if manifest.get("driver_capture", manifest["capture"])["frames"] != len(degrees):
         return None
     return {axis: degrees[:, i] for i, axis in enumerate(ANGLES)}
 

@@ -66,6 +66,7 @@ def _row(row: Row, ranks: dict[str, int | None]) -> dict[str, Any]:
     fit, render, machine = stages["fit"], stages["render"], stages["fit"]["machine"]
     return {
         "actor": identity["actor"]["name"],
+        "driver": row.driver or None,
         "style": row.style or None,
         "method": identity["method"],
         "title": row.title,
@@ -165,6 +166,7 @@ def _spread(rows: Sequence[Row]) -> dict[str, Any]:
     first = rows[0]
     return {
         "actor": first.identity["actor"]["name"],
+        "driver": first.driver or None,
         "style": first.style or None,
         "title": first.title,
         "profile": first.identity["profile"],

@@ -120,7 +120,7 @@ def _rows_with_clips(groups: Sequence[Group]) -> list[Row]:
 
 
 def _clip(row: Row, name: str, panel_px: int) -> dict[str, Any]:
-    fps = float(row.run.manifest["capture"]["fps"])
+    fps = row.fps
     webm = encode_webm(read_panels(row.run, panel_px), fps)
     return {
         "id": name,

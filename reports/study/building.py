@@ -194,7 +194,7 @@ def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip,
     with track_progress(len(rows), "clips") as advance:
         for row in rows:
             advance()
-            fps = float(row.run.manifest["capture"]["fps"])
+            fps = row.fps
             first, last = _segment(row, round(request.seconds * fps), request.seed)
             try:
                 webm = encode_webm(read_panels(row.run, PANEL_PX, first, last + 1), fps, QUALITY)

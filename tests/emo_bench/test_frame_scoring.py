@@ -20,7 +20,8 @@ from emo_bench.metrics.comparability import difference
 from emo_bench.metrics.conventions import CONVENTIONS, find_convention
 from emo_bench.metrics.preparing import lay_on, resized
 from emo_bench.metrics.registry import metric_class
-from emo_bench.runs.frame_scoring import ScoreRequest, face_mask, long_form, score_request, write_scores
+from emo_bench.runs.frame_scoring import ScoreRequest, long_form, score_request, write_scores
+from emo_bench.runs.run_sources import face_mask
 from emo_bench.video.lossless import write_lossless
 
 RNG = np.random.default_rng(5)

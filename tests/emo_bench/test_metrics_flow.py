@@ -117,6 +117,19 @@ def test_flow_is_the_references_and_the_record_says_so() -> None:
     assert same.attrs["records"]["warping_error"]["backend"]["detail"].endswith("flow of the reference")
 
 
+def test_the_own_warping_error_does_not_see_the_reference() -> None:
+    """A reference that shows something else, such as a driver, changes nothing, in any batches."""
+    frames = alternating(panning(), 5)
+    expected = score(frames, metrics=("warping_error",))["warping_error"].to_numpy()
+    scorer = Scorer(("warping_error_own",))
+    for start in (0, 2, 5):
+        rows = slice(start, {0: 2, 2: 5, 5: 6}[start])
+        scorer.add(frames[rows], panning()[::-1][rows])
+    np.testing.assert_array_equal(scorer.table()["warping_error_own"].to_numpy(), expected)
+    (record,) = scorer.records()
+    assert record.conditions == {"flow": "of the frames"} and record.reference_sha256 is None
+
+
 def test_region_counts_its_own_pixels_alone() -> None:
     frames = panning().copy()
     flickering = alternating(frames, 6)

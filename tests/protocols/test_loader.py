@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emo_bench.actors import load
 from emo_bench.errors import UserError
 from emo_bench.metrics import list_metrics
-from protocols import Protocol, list_protocols, load_protocol
+from protocols import Protocol, drive_split, list_protocols, load_protocol, split
 from protocols.loader import FOLDER
+from protocols.splitting import parse_frames
 
 # Published numbers point at these: a change of a protocol needs a new version, not a new hash for an old one.
 HASHES = {
+    ("cross_reenactment", 1): "7decc76c14238fe545d0a9dd180aec874251282d3de5263e23af5e1feddca000",
+    ("cross_reenactment-mini", 1): "090949874f877e37222f95917a2ee3ab9aa9cf5769ea3ea43dd61b958a1790d5",
     ("editing", 1): "e169e6c214878113aae3016f00cc196d85c75339936ba05d152622a5c47aad22",
     ("editing-mini", 1): "270eb238696f758acc6b8e0d82fbb1e4b6f5157aabea7753312c7a5e766c8b49",
     ("self_reenactment", 1): "7eeb50fabbc5c9febba9deea12437ec76840566af6755d7028289fc5b09e2290",
@@ -128,3 +132,54 @@ def test_broken_toml_is_one_clear_line(tmp_path: Path) -> None:
     file.write_text("name = ")
     with pytest.raises(UserError, match=r"mine\.toml cannot be read as TOML"):
         load_protocol(str(file))
+
+
+def test_pairs_of_the_toolkit_are_complete_and_go_both_ways() -> None:
+    for name in ("cross_reenactment", "cross_reenactment-mini"):
+        driving = load_protocol(name).driving
+        assert driving is not None and driving.transfer == "relative"
+        pairs = {(pair.subject, pair.driver) for pair in driving.pairs}
+        assert pairs == {(driver, subject) for subject, driver in pairs}
+        assert all(len(driving.drivers_of(actor)) == 2 for actor in "1234")
+        assert {len(parse_frames(pair.frames)) for pair in driving.pairs} == {driving.frames}
+
+
+@pytest.mark.parametrize("name", ["cross_reenactment", "cross_reenactment-mini"])
+def test_pairs_of_the_toolkit_are_frames_that_no_fit_saw(name: str) -> None:
+    """A pair's frames are the first held-out ones of its driver, so that another driver is treated alike."""
+    protocol = load_protocol(name)
+    assert protocol.driving is not None
+    unlisted = protocol.model_copy(update={"driving": protocol.driving.model_copy(update={"pairs": ()})})
+    for pair in protocol.driving.pairs:
+        own, driver = ((len(capture), capture.valid_indices) for capture in map(load, (pair.subject, pair.driver)))
+        names = (pair.subject, pair.driver)
+        listed, ruled = (drive_split(one, own, driver, names) for one in (protocol, unlisted))
+        assert listed == ruled
+        assert listed.train == split(load_protocol(name.replace("cross", "self")), *own).train
+
+
+@pytest.mark.parametrize("field", ["transfer", "frames", "pairs"])
+def test_the_hash_sees_who_drives(field: str) -> None:
+    protocol = load_protocol("cross_reenactment")
+    assert protocol.driving is not None
+    other = {"transfer": "absolute", "frames": 100, "pairs": protocol.driving.pairs[1:]}[field]
+    changed = protocol.model_copy(update={"driving": protocol.driving.model_copy(update={field: other})})
+    assert changed.hash() != protocol.hash()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda fields: fields.pop("driving"), "has the table driving, and no other protocol has it"),
+        (lambda fields: fields.update(task="editing"), "has the table driving, and no other protocol has it"),
+        (lambda fields: fields["driving"].update(transfer="copied"), "transfer"),
+        (lambda fields: fields["driving"]["pairs"][0].update(driver="1"), "a pair is two people"),
+        (lambda fields: fields["driving"]["pairs"].append(fields["driving"]["pairs"][0]), "is listed twice"),
+        (lambda fields: fields["driving"]["pairs"][0].update(frames=["9-3"]), "ends before it begins"),
+    ],
+)
+def test_wrong_driving_is_refused(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    fields = raw("cross_reenactment")
+    change(fields)
+    with pytest.raises(ValueError, match=message):
+        Protocol(**fields)
