@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,14 @@ from emo_bench.actors.capture import resize_area
 from emo_bench.actors.names import check_name
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Method
+from emo_bench.metrics import Scorer, Settings
 from emo_bench.progress import track_progress
+from emo_bench.runs.pairs import subject_of
+from emo_bench.runs.plan import CROSS_PROTOCOL
+from emo_bench.runs.stages import SCORE_BATCH, open_scorer
 from emo_bench.runs.transfer import driven_capture
 from emo_bench.video.writing import H264, write_video
+from protocols import load_protocol
 
 SHOWN_PX = 256
 
@@ -43,7 +48,23 @@ def load_driver(by: str) -> Capture:
     return load(name)
 
 
-def render_driven(method: Method, own: Capture, driver: Capture, frames: int | None, path: Path) -> int:
+def driven_scorer(method: Method, own: Capture, train: Sequence[int], driver: Capture) -> Scorer:
+    """Return a scorer of driven frames against the driver's, with the metrics of protocol ``cross_reenactment``.
+
+    Args:
+        method: a fitted method or a finished edit.
+        own: the capture that it was fitted on.
+        train: its training frames.
+        driver: the capture of the driving person.
+    """
+    size_px = method.resolution_px
+    settings = Settings(device=method.workspace.device, subject=subject_of(own, train, size_px))
+    return open_scorer(load_protocol(CROSS_PROTOCOL), settings, size_px, driver)
+
+
+def render_driven(
+    method: Method, own: Capture, driver: Capture, frames: int | None, path: Path, scorer: Scorer | None = None
+) -> int:
     """Render an avatar driven by another person to an H.264 MP4, beside the driver; return the number of frames.
 
     Args:
@@ -52,6 +73,7 @@ def render_driven(method: Method, own: Capture, driver: Capture, frames: int | N
         driver: the capture of the driving person.
         frames: the greatest number of frames, from the start; None takes all frames with a face.
         path: the video file; it is written whole or not at all.
+        scorer: gets the rendered frames and those of the driver, if it is given.
 
     Raises:
         UserError: the driver has no frame with a face.
@@ -63,8 +85,16 @@ def render_driven(method: Method, own: Capture, driver: Capture, frames: int | N
     recorded = driver.frames(indices, size=SHOWN_PX)
 
     def pictures() -> Iterator[np.ndarray]:
+        waiting: list[np.ndarray] = []
         with track_progress(len(indices), f"drive by {driver.name}") as advance:
-            for theirs, ours in zip(recorded, rendered, strict=True):
+            for i, (theirs, ours) in enumerate(zip(recorded, rendered, strict=True), start=1):
+                waiting.append(ours)
+                if len(waiting) == SCORE_BATCH or i == len(indices):
+                    numbers = indices[i - len(waiting) : i]
+                    if scorer is not None:
+                        truth = driver.frames(numbers, size=method.resolution_px)
+                        scorer.add(np.stack(waiting), np.stack(list(truth)), numbers)
+                    waiting.clear()
                 advance()
                 yield np.concatenate([theirs, resize_area(ours, SHOWN_PX)], axis=1)
 

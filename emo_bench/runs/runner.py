@@ -17,6 +17,7 @@ from emo_bench.runs import stages
 from emo_bench.runs.applied_protocol import AppliedProtocol
 from emo_bench.runs.clip_edits import plan_clip_edits
 from emo_bench.runs.editing import make_edit
+from emo_bench.runs.fit_reuse import places_of_fits
 from emo_bench.runs.identity import facts_of_run, identity_of_run
 from emo_bench.runs.log import log_file
 from emo_bench.runs.pair_requests import requests_of_pairs
@@ -161,9 +162,11 @@ def make(plan: Plan, *, wait: bool = False) -> None:
             log.info("edit: will be left out: %s", plan.no_edit)
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
+        fits = places_of_fits(plan.folder, plan.request.runs_dir, plan.request.actor) if applied.driver else ()
         job = stages.Job(
             folder, plan.method, applied.capture, applied.protocol, applied.split, plan.device,
             style=plan.style, edits_clip=is_video_editor(plan.cls), clip=plan.clip, driver=applied.driver,
+            fits=fits,
         )  # fmt: skip
         stages.do_all(job)
 

@@ -24,6 +24,7 @@ from emo_bench.metrics.registry import metric_class
 from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
 from emo_bench.runs.checksums import stamps_of, written_since
+from emo_bench.runs.fit_reuse import take_fit
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.manifest import STAGES
 from emo_bench.runs.pairs import rendered_capture, subject_of
@@ -54,6 +55,7 @@ class Job:
         clip: the CLIP model of CLIP scores.
         made_from: of an edit, the SHA-256 of the files of the fit that it is made from; None for a run.
         driver: the capture of the person who drives the avatar; None outside of cross-reenactment.
+        fits: folders of other runs that may hold the same fit, which is then copied.
     """
 
     folder: RunFolder
@@ -68,6 +70,7 @@ class Job:
     clip: str = ANY_CLIP
     made_from: dict[str, str] | None = None
     driver: Capture | None = None
+    fits: tuple[Path, ...] = ()
 
     @property
     def recorded(self) -> Capture:
@@ -95,7 +98,7 @@ def fit(job: Job) -> None:
             inputs = None
         else:
             log.warning("fit: the run was fitted again since %s was made from it: it is made again", job.folder.path)
-    if _done(job, "fit", job.method.fit_files, inputs):
+    if _done(job, "fit", job.method.fit_files, inputs) or take_fit(job.folder, job.fits, job.method.fit_files):
         return
 
     def work() -> dict[str, Any]:

@@ -207,3 +207,28 @@ def test_a_pair_of_another_video_is_refused(request_: RunRequest, tmp_path: Path
 def test_frames_made_elsewhere_are_not_filed_under_it(request_: RunRequest, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="frames made elsewhere cannot be filed under it"):
         file_frames(GivenRequest(tmp_path, "mine", "dot", request_.protocol))
+
+
+def test_a_subject_is_fitted_once_for_all_its_drivers(request_: RunRequest, self_protocol: str) -> None:
+    """The fit of self-reenactment is copied, with its cost; the frames are those of a fit of its own."""
+    alone = make(request_, runs_dir=request_.runs_dir.with_name("alone"))
+    own = make(request_, driver=None, protocol=self_protocol)
+    driven = make(request_)
+    fits = [read_manifest(folder)["stages"]["fit"] for folder in (alone, own, driven)]
+    assert "copied_from" not in fits[0] and fits[2]["copied_from"] == own.as_posix()
+    assert fits[2]["files"] == fits[1]["files"] and fits[2]["seconds"] == fits[1]["seconds"]
+    np.testing.assert_array_equal(frames_of(driven), frames_of(alone))
+    assert verify(driven, Verification(render=True, device="cpu")).holds
+
+
+@pytest.mark.parametrize("other", ["damaged", "other frames"])
+def test_another_fit_is_not_taken(request_: RunRequest, self_protocol: str, other: str) -> None:
+    if other == "other frames":
+        file = Path(self_protocol)
+        text = file.read_text(encoding="utf-8").replace("train_frames_at_most = 30", "train_frames_at_most = 29")
+        file.write_text(text, encoding="utf-8")
+    own = make(request_, driver=None, protocol=self_protocol)
+    if other == "damaged":
+        checkpoint = own / "checkpoint.safetensors"
+        checkpoint.write_bytes(checkpoint.read_bytes() + b" ")
+    assert "copied_from" not in read_manifest(make(request_))["stages"]["fit"]
