@@ -94,11 +94,7 @@ def pipeline_folder(model: str) -> Path | None:
         model: a path; or a name in the asset folders, or the name of an asset that comes with the toolkit. A name is
             taken as a folder of the working directory only if it is nothing else.
     """
-    places = [*(folder / model for folder in paths.asset_folders()), paths.home() / "assets" / model]
-    if any(asset.name == model and asset.bundled for asset in assets.list_assets()):
-        bundled = assets.locate(model)
-        places += [bundled.path] if bundled else []
-    return _folder(model, "model_index.json", places)
+    return _folder(model, "model_index.json", _places(model))
 
 
 def required_pipeline(method: str, model: str) -> Path:
@@ -123,11 +119,19 @@ def controlnet_folder(name: str, pipeline: Path) -> Path | None:
     """Return the folder of a diffusers ControlNet, or None if it is not here.
 
     Args:
-        name: a path, or a name in the pipeline's folder or in the asset folders, as in :func:`pipeline_folder`.
+        name: a path, or a name in the pipeline's folder or among the assets, as in :func:`pipeline_folder`.
         pipeline: the pipeline's folder; its folder ``controlnet`` is taken too.
     """
-    folders = [pipeline, *paths.asset_folders(), paths.home() / "assets"]
-    return _folder(name, "config.json", [*(folder / name for folder in folders), pipeline / "controlnet"])
+    return _folder(name, "config.json", [pipeline / name, *_places(name), pipeline / "controlnet"])
+
+
+def _places(name: str) -> list[Path]:
+    """Return where a named folder may be: in the asset folders, or with the toolkit."""
+    places = [*(folder / name for folder in paths.asset_folders()), paths.home() / "assets" / name]
+    if any(asset.name == name and asset.bundled for asset in assets.list_assets()):
+        bundled = assets.locate(name)
+        places += [bundled.path] if bundled else []
+    return places
 
 
 def pipeline_sha256(folder: Path) -> str:

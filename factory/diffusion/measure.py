@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emo_bench.clip.model import PORTRAITS, ClipModel, find_clip
 from emo_bench.errors import UserError
+from emo_bench.methods.pix2pix_models import PORTRAITS_SETTINGS
 from emo_bench.progress import track_progress
 from emo_bench.system.endings import exit_code
 from emo_bench.tracking.landmarks import Landmarker
@@ -138,9 +139,10 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--count", type=int, default=6, help="people for each style; four times as many edits of each kind of change"
     )
-    parser.add_argument("--steps", type=int, default=20, help="DDIM steps of an edit")
-    parser.add_argument("--text-scale", type=float, default=4.0)
-    parser.add_argument("--image-scale", type=float, default=1.3)
+    usual = PORTRAITS_SETTINGS
+    parser.add_argument("--steps", type=int, default=usual.steps, help="DDIM steps of an edit")
+    parser.add_argument("--text-scale", type=float, default=usual.text_scale)
+    parser.add_argument("--image-scale", type=float, default=usual.image_scale)
     parser.add_argument("--guidance", action="store_true", help="measure the trade-off of both guidances too")
     parser.add_argument("--video", type=Path, nargs="*", default=[], help="videos of real people to measure on")
     return parser

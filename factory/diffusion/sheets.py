@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.files import replacing
+from emo_bench.methods.pix2pix_models import PORTRAITS_SETTINGS
 from factory.clip.evaluation import aligned_video_heads
 from factory.diffusion.autoencoder import reconstructed
 from factory.diffusion.bank import Bank
@@ -62,8 +63,8 @@ def edit_sheet(
     pipeline: Any,
     people: Pictures,
     texts: Sequence[str] = INSTRUCTIONS,
-    scales: tuple[float, float] = (4.0, 1.3),
-    steps: int = 20,
+    scales: tuple[float, float] = (PORTRAITS_SETTINGS.text_scale, PORTRAITS_SETTINGS.image_scale),
+    steps: int = PORTRAITS_SETTINGS.steps,
 ) -> None:
     """Write one row per person: the source and its edit by each text; ``scales`` are those of text and image."""
     rows = []
