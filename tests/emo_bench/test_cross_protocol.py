@@ -6,23 +6,33 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 import emo_bench
 from emo_bench import actors
+from emo_bench.cli import main
 from emo_bench.errors import UserError
+from emo_bench.metrics import score
 from emo_bench.metrics.metric import NO_BACKEND
 from emo_bench.metrics.subject_identity import NO_SUBJECT
 from emo_bench.runs import runner
+from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.given_frames import GivenRequest, file_frames
 from emo_bench.runs.manifest import read_manifest
 from emo_bench.runs.plan import EditRequest, RunRequest, plan_run
 from emo_bench.runs.styles import named_style
+from emo_bench.runs.transfer import driven_capture
 from emo_bench.runs.verification import Verification, verify
+from emo_bench.sweeps.planning import SweepPlanner
+from emo_bench.sweeps.request import SweepRequest
+from emo_bench.sweeps.task import Making, task_from_json, task_to_json
 from emo_bench.video.lossless import read_lossless
+from protocols import load_protocol
 from protocols.splitting import parse_frames
+from protocols.sweeps import Grid
 from reports.ground import differing_values
 from reports.numbers import group_title
 from reports.paper import paper_tables_for
@@ -232,3 +242,44 @@ def test_another_fit_is_not_taken(request_: RunRequest, self_protocol: str, othe
         checkpoint = own / "checkpoint.safetensors"
         checkpoint.write_bytes(checkpoint.read_bytes() + b" ")
     assert "copied_from" not in read_manifest(make(request_))["stages"]["fit"]
+
+
+def test_drive_scores_the_frames_that_it_shows(
+    request_: RunRequest, self_protocol: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scores are those of the same frames scored alone; the actor's own training frames are named."""
+    folder = make(request_, driver=None, protocol=self_protocol)
+    with pytest.raises(SystemExit) as ended:
+        main(["drive", str(folder), "--by", "dash", "--frames", "20", "--score", "--device", "cpu"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert "fitted on" not in printed and f"scores   {folder / 'driven-by-dash-scores'}" in printed
+    written = pandas.read_parquet(folder / "driven-by-dash-scores" / "scores.parquet")
+    assert list(written.columns) == list(load_protocol("cross_reenactment").scoring.metrics)
+    method, _ = open_method(folder, "cpu")
+    method.load()
+    own, driver = actors.load("dot"), actors.load("dash")
+    numbers = [int(i) for i in driver.valid_indices[:20]]
+    assert list(written.index.astype(int)) == numbers and 5 not in numbers
+    rendered = np.stack(list(method.render(driven_capture(own, driver), numbers)))
+    alone = score(rendered, metrics=("warping_error_own",))["warping_error_own"].to_numpy()
+    np.testing.assert_array_equal(written["warping_error_own"], alone)
+    assert f"warping_error_own      {np.nanmean(alone):.4f}" in printed
+
+    with pytest.raises(SystemExit):
+        main(["drive", str(folder), "--by", "dot", "--frames", "40", "--score", "--device", "cpu"])
+    seen = set(parse_frames(read_manifest(folder)["split"]["train"])) & set(own.valid_indices[:40].tolist())
+    assert f"note: the avatar was fitted on {len(seen)} of these frames" in capsys.readouterr().out
+
+
+def test_a_sweep_makes_a_run_for_each_pair(request_: RunRequest) -> None:
+    grid = Grid(methods=("nearest-frame",), actors=("dot",), protocols=(str(request_.protocol),), profile="smoke")
+    plan = SweepPlanner(SweepRequest((grid,), request_.runs_dir, "cpu")).plan()
+    assert [task.name for task in plan.tasks] == [
+        f"cross/dot/by-{by}/nearest-frame/smoke-s0" for by in ("dash", "dusk")
+    ]
+    make(request_)
+    again = SweepPlanner(SweepRequest((grid,), request_.runs_dir, "cpu")).plan()
+    assert [task.name for task in again.done] == [plan.tasks[0].name]
+    work = task_from_json(task_to_json(plan.tasks[1])).work
+    assert isinstance(work, Making) and work.request.driver == "dusk"
