@@ -1,5 +1,5 @@
-"""Sessions: tests, gate, fuzz, lint, types, demo, gallery, prior, clip, diffusion. Each builds its own environment with
-the versions of constraints.txt.
+"""Sessions: tests, gate, fuzz, slurm, lint, types, demo, gallery, prior, clip, diffusion. Each builds its own
+environment with the versions of constraints.txt.
 """
 
 import os
@@ -61,6 +61,15 @@ def fuzz(session: nox.Session) -> None:
     """
     session.install("-e", ".[offline,clip,dev]", *CONSTRAINTS)
     session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """Run a sweep on a real one-node Slurm, kill a job, and compare with the same sweep on this machine; it needs
+    Debian's packages slurm-wlm and munge (docs/sweep.md).
+    """
+    session.install("-e", ".[offline,cluster]", *CONSTRAINTS)
+    session.run("python", "-m", "tests.slurm", *session.posargs)
 
 
 @nox.session

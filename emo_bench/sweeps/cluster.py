@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emo_bench.errors import UserError
 from emo_bench.sweeps.executor import Ended, Executor
 from emo_bench.sweeps.local_processes import LocalProcesses
+from emo_bench.sweeps.slurm_queue import SlurmQueue
 from emo_bench.sweeps.task import Task, task_from_json, task_to_json
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ class Cluster(Executor):
     Args:
         jobs: the submitit executor; its folder and the folder of runs must be seen by all nodes.
         threads: threads of each task.
+        queue: the queue of Slurm; None if ``jobs`` knows itself whether a job has ended.
     """
 
     capacity = CAPACITY
 
-    def __init__(self, jobs: submitit.Executor, *, threads: int = 1) -> None:
-        self._jobs, self._threads = jobs, threads
+    def __init__(self, jobs: submitit.Executor, *, threads: int = 1, queue: SlurmQueue | None = None) -> None:
+        self._jobs, self._threads, self._queue = jobs, threads, queue
         self._new: list[tuple[Task, Path | None]] = []
         self._running: dict[str, submitit.Job[Ended]] = {}
 
@@ -52,9 +54,11 @@ class Cluster(Executor):
         self._send()
         give_up = time.monotonic() + timeout_s
         while True:
-            over = [name for name, job in self._running.items() if job.done()]
+            over = self._over()
             if over or time.monotonic() > give_up:
-                return [_ended(name, self._running.pop(name)) for name in over]
+                for one in over:
+                    del self._running[one.name]
+                return over
             time.sleep(min(POLL_S, max(timeout_s, 0.0)))
 
     def close(self) -> None:
@@ -62,6 +66,18 @@ class Cluster(Executor):
         for job in self._running.values():
             job.cancel(check=False)
         self._running.clear()
+
+    def _over(self) -> list[Ended]:
+        if self._queue is None:
+            return [_ended(name, job) for name, job in self._running.items() if job.done()]
+        over, waiting = [], {}
+        for name, job in self._running.items():
+            if job.paths.result_pickle.exists():
+                over.append(_ended(name, job))
+            else:
+                waiting[name] = job
+        ended = self._queue.ended([job.job_id for job in waiting.values()])
+        return over + [_lost(name, job, ended[job.job_id]) for name, job in waiting.items() if job.job_id in ended]
 
     def _send(self) -> None:
         if not self._new:
@@ -138,13 +154,16 @@ def slurm(folder: Path, options: Mapping[str, Any], *, minutes: int, threads: in
         jobs.update_parameters(**{**defaults, **options})
     except ValueError as error:
         raise UserError(f"--slurm: {' '.join(str(error).split())}") from error
-    return Cluster(jobs, threads=threads)
+    return Cluster(jobs, threads=threads, queue=SlurmQueue())
 
 
 def _ended(name: str, job: submitit.Job[Ended]) -> Ended:
     """Return how the task of a job that is over ended."""
-    failed = job.exception()
-    if failed is None:
-        ended: Ended = job.result()
-        return ended
-    return Ended(name, f"job {job.job_id} was ended by the cluster ({job.state}); its output: {job.paths.stderr}")
+    if job.exception() is not None:
+        return _lost(name, job, job.state)
+    ended: Ended = job.result()
+    return ended
+
+
+def _lost(name: str, job: submitit.Job[Ended], state: str) -> Ended:
+    return Ended(name, f"job {job.job_id} ended without a result ({state}); its output: {job.paths.stderr}")

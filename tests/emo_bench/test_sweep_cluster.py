@@ -18,6 +18,7 @@ from emo_bench.sweeps.engine import Result, run_tasks
 from emo_bench.sweeps.in_process import InProcess
 from emo_bench.sweeps.planning import SweepPlanner
 from emo_bench.sweeps.request import SweepRequest
+from emo_bench.sweeps.slurm_queue import SlurmQueue
 from protocols.sweeps import Grid
 
 submitit = pytest.importorskip("submitit")
@@ -157,7 +158,7 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, script in (
         ("sbatch", f'cp "$1" {kept}; echo Submitted batch job 77'),
         ("srun", "true"),
-        ("sacct", "true"),
+        ("squeue", f"cat {tmp_path / 'queue'}"),
         ("scancel", f"echo $1 >> {tmp_path / 'cancelled'}"),
     ):
         file = folder / name
@@ -183,6 +184,34 @@ def test_slurm_gets_one_array_with_the_options(
         assert f"#SBATCH {line}\n" in text
     cluster.close()
     assert sorted((tmp_path / "cancelled").read_text().split()) == ["77_0", "77_1", "77_2"]
+
+
+def test_a_job_that_slurm_ended_without_a_result_is_a_failure(
+    planned: Callable[..., SweepPlanner], tmp_path: Path, sbatch: Path
+) -> None:
+    now = [0.0]
+    jobs = submitit.SlurmExecutor(tmp_path / "slurm")
+    cluster = Cluster(jobs, queue=SlurmQueue(lambda: now[0]))
+    tasks = planned(tmp_path / "runs", "1", "2", "3").plan().tasks
+    for task in tasks:
+        cluster.submit(task, None)
+    queue = tmp_path / "queue"
+
+    def told(at_s: float, states: str) -> dict[str, str | None]:
+        now[0] = at_s
+        queue.write_text(states)
+        return {ended.name: ended.reason for ended in cluster.ended(0.0)}
+
+    assert told(0, "77_0 PENDING\n77_1 RUNNING\n77_2 RUNNING\n") == {}
+    assert told(20, "77_0 PENDING\n77_1 OUT_OF_MEMORY\n77_2 NODE_FAIL\n") == {}, "the result may be on its way"
+    assert told(70, "77_0 PENDING\n77_1 OUT_OF_MEMORY\n77_2 PENDING\n") == {}
+    lost = told(90, "77_0 RUNNING\n77_1 OUT_OF_MEMORY\n77_2 RUNNING\n")
+    assert list(lost) == [tasks[1].name] and "job 77_1 ended without a result (OUT_OF_MEMORY)" in str(lost)
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    assert told(300, "") == {}, "Slurm does not answer: nobody knows"
+    (tmp_path / "bin" / "squeue").write_text(f"#!/bin/sh\ncat {queue}\n")
+    assert told(400, "") == {}
+    assert set(told(500, "")) == {tasks[0].name, tasks[2].name}, "they left the queue without a result"
 
 
 @pytest.mark.parametrize(
