@@ -163,6 +163,8 @@ class _OfActor:
         return SweepPlan((*finding, *tasks), tuple(self.done), tuple(self.refused), tuple(self.notes))
 
     def _add_clip_edits(self, combination: Combination) -> None:
+        if not combination.edits:
+            raise UserError("it edits videos and does nothing else: give a style")
         request = dataclasses.replace(combination.request, edits=combination.edits)
         for wanted, plan in zip(combination.edits, plan_clip_edits(request, combination.cls), strict=True):
             task = run_task(plan, dataclasses.replace(request, edits=(wanted,)))

@@ -212,6 +212,47 @@ def test_what_cannot_run_here_is_in_the_plan_and_the_rest_runs(sweep: Sweep) -> 
     assert (sweep.runs / "quick" / "dot" / "mean-frame+resolution_px=32" / "smoke-s0" / "run.json").is_file()
 
 
+EDITOR = """
+from emo_bench.methods.interface import MethodInfo, VideoEditor
+
+class Painter(VideoEditor):
+    info = MethodInfo("painter", "Painter", "", "MIT", frozenset({"edit"}), (), "a test")
+    resolution_px = 64
+
+    @classmethod
+    def profiles(cls):
+        return ("smoke",)
+
+    def edit(self, clip, style):
+        for frame in clip.frames:
+            yield 255 - frame
+"""
+
+
+def test_each_style_of_a_video_editor_is_a_run_under_the_editing_protocol(sweep: Sweep) -> None:
+    (sweep.folder / "painter.py").write_text(EDITOR)
+    both = ("--method", f"{sweep.folder / 'painter.py'}:Painter", "--method", "mean-frame")
+    code, out, _ = sweep(*both, "--style", "comic", "--style", "older", "--dry-run")
+    assert code == 0
+    shown = [line.split("  ")[1].strip() for line in out.splitlines() if line.startswith("to do")]
+    assert shown == [
+        "flat on actor dot",
+        "edit comic of flat on actor dot",
+        "edit older of flat on actor dot",
+        "painter on actor dot, edit comic",
+        "painter on actor dot, edit older",
+        "mean-frame on actor dot",
+    ]
+    assert "note: mean-frame cannot edit what it fitted: it makes no edit" in out
+    words = ("sweep", *both[:2], "--actor", "dot", *sweep.common)
+    assert call(*words, "--style", "comic")[0] == 0
+    made = sweep.runs / "editing-mini" / "dot" / "painter+style=comic" / "smoke-s0"
+    assert read_manifest(made)["kind"] == "video editor"
+    code, out, _ = call(*words, "--dry-run")
+    (refused,) = [line for line in out.splitlines() if line.startswith("cannot run")]
+    assert "painter" in refused and refused.endswith("it edits videos and does nothing else: give a style")
+
+
 def test_processes_make_the_same_runs_and_a_killed_one_fails_alone(sweep: Sweep) -> None:
     levels = ("--set", "level=killed", "--set", "level=30", "--set", "level=bad")
     code, out, err = sweep(*levels, "--jobs", "2")
