@@ -19,6 +19,7 @@ from emo_bench import assets
 from emo_bench.assets import location
 from emo_bench.errors import UserError
 from emo_bench.methods.diffusion_pipelines import pipeline_folder
+from emo_bench.methods.pix2pix_models import PORTRAITS_SETTINGS
 from emo_bench.methods.reference_editors import open_editor
 from tests.emo_bench.tiny_pipelines import save_tiny_pipeline
 
@@ -65,7 +66,7 @@ def test_without_the_users_own_the_bundled_weights_edit_with_their_own_numbers(b
     editor = open_editor("instruct-pix2pix", {})
     assert list(editor.weights()) == ["portraits-diffusion"]
     assert pipeline_folder("portraits-diffusion") == portraits
-    assert numbers(editor)["steps"] == 20 and numbers(editor)["size_px"] == 128
+    assert numbers(editor) == dataclasses.asdict(PORTRAITS_SETTINGS) != PAPER
     assert editor.weights() == open_editor("instruct-pix2pix", {"model": "portraits-diffusion"}).weights()
     assert editor.can_update
 
