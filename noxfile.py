@@ -1,5 +1,6 @@
-"""Sessions: tests, gate, fuzz, slurm, lint, types, demo, gallery, prior, clip, diffusion. Each builds its own
-environment with the versions of constraints.txt.
+"""Sessions: tests, gate, fuzz, faults, slurm, lint, types, demo, gallery, prior, clip, diffusion.
+
+Each builds its own environment with the versions of constraints.txt.
 """
 
 import os
@@ -70,6 +71,13 @@ def slurm(session: nox.Session) -> None:
     """
     session.install("-e", ".[offline,cluster]", *CONSTRAINTS)
     session.run("python", "-m", "tests.slurm", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kill a smoke run 50 times at random moments of every stage; ``-- --kills 10 --seed 2`` (docs/reliability.md)."""
+    session.install("-e", ".[offline,clip,dev]", *CONSTRAINTS)
+    session.run("python", "-m", "tests.faults", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session
