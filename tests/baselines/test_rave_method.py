@@ -14,6 +14,7 @@ from baselines.rave.method import FOLDER, Rave
 from emo_bench.cli import main
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Clip, EditStyle, Workspace
+from emo_bench.methods.pix2pix_models import PORTRAITS_SETTINGS
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.verification import Verification, verify
 from emo_bench.video.lossless import read_lossless
@@ -78,7 +79,11 @@ def test_run_json_names_the_weights_and_what_replaces_the_controlnet(model: str,
     structure = "source" if model == "portraits-diffusion" else "noise"
     assert described["config"]["structure"] == structure
     if structure == "source":
-        assert (described["config"]["source_scale"], described["config"]["text_scale"]) == (1.3, 4.0)
+        usual = PORTRAITS_SETTINGS
+        assert (described["config"]["source_scale"], described["config"]["text_scale"]) == (
+            usual.image_scale,
+            usual.text_scale,
+        )
     assert any("the paper has a ControlNet" in flag for flag in described["flags"])
     assert any(f"the weights {model}" in flag for flag in described["flags"]) == (model == "portraits-diffusion")
 
