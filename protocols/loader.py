@@ -28,6 +28,8 @@ DEFAULT_PROTOCOL = "self_reenactment"
 CROSS_REENACTMENT = "cross-reenactment"
 # TOML files in this folder that are not protocols; protocols/ablation.py reads them.
 NO_PROTOCOLS = ("ablation",)
+# The fields of a split by head pose.
+POSE_FIELDS = ("within_yaw_deg", "within_pitch_deg", "margin_deg")
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
@@ -42,19 +44,26 @@ class SplitRule(_Model):
     """The rule that divides frames into training and held-out frames.
 
     Attributes:
-        kind: ``tail`` holds out the last frames, ``random`` draws them uniformly by ``seed``, ``frames`` lists them.
-        held_out_frames: number of held-out frames; for ``tail`` and ``random``.
+        kind: ``tail`` holds out the last frames, ``random`` draws them uniformly by ``seed``, ``pose`` takes those in
+            which the head is turned far, ``frames`` lists them.
+        held_out_frames: number of held-out frames; not for ``frames``. A ``pose`` split may find fewer.
         guard_frames: a training frame is further than this from every held-out one.
         seed: the random seed; for ``random``.
         train_frames_at_most: keep this many of the training frames, evenly spaced; None keeps all. Not for ``frames``.
+        within_yaw_deg, within_pitch_deg: training frames have a yaw and a pitch at most so far from their medians; for
+            ``pose``.
+        margin_deg: held-out frames exceed one of the two by more than this; for ``pose``.
         train, held_out: the frame numbers, as :func:`protocols.frame_lists.format_frames` writes them; for ``frames``.
     """
 
-    kind: Literal["tail", "random", "frames"]
+    kind: Literal["tail", "random", "pose", "frames"]
     held_out_frames: int | None = Field(default=None, ge=1)
     guard_frames: int = Field(ge=0)
     seed: int | None = Field(default=None, ge=0)
     train_frames_at_most: int | None = Field(default=None, ge=1)
+    within_yaw_deg: float | None = Field(default=None, gt=0, lt=90)
+    within_pitch_deg: float | None = Field(default=None, gt=0, lt=90)
+    margin_deg: float | None = Field(default=None, ge=0, lt=90)
     train: FrameList | None = None
     held_out: FrameList | None = None
 
@@ -62,6 +71,9 @@ class SplitRule(_Model):
     def _fields_go_with_kind(self) -> Self:
         if (self.kind == "random") != (self.seed is not None):
             raise ValueError("a random split has a seed, any other has none")
+        for field in POSE_FIELDS:
+            if (self.kind == "pose") != (getattr(self, field) is not None):
+                raise ValueError(f"a pose split has {', '.join(POSE_FIELDS)}, any other has none of them")
         if self.kind != "frames":
             if self.held_out_frames is None:
                 raise ValueError(f"a {self.kind} split says how many frames it holds out: give held_out_frames")
@@ -89,9 +101,10 @@ class SplitRule(_Model):
 
     @model_serializer(mode="wrap")
     def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out empty lists: splits without lists keep the hash that they had before lists were added."""
+        """Leave out fields that were added later and are empty, so that older splits keep the hash that they had."""
         fields: dict[str, Any] = whole(self)
-        return {key: value for key, value in fields.items() if value is not None or key not in ("train", "held_out")}
+        later = ("train", "held_out", *POSE_FIELDS)
+        return {key: value for key, value in fields.items() if value is not None or key not in later}
 
 
 class Scoring(_Model):

@@ -6,6 +6,7 @@ import bisect
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 from emo_bench.errors import UserError
@@ -13,6 +14,9 @@ from protocols.frame_lists import format_frames as format_frames
 from protocols.frame_lists import frames_of, ranges_of
 from protocols.frame_lists import parse_frames as parse_frames
 from protocols.loader import Protocol, SplitRule
+
+# A split by pose needs so many frames in which the head is turned far.
+LEAST_BEYOND = 20
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Split:
         name: the name of the rule, e.g. ``tail-500``.
         train, test: frames that a method is fitted on, and frames that it is scored on.
         guard: frames that are not used for training because a held-out frame is near.
-        unused: frames that are not used for training because the rule limits their number or does not list them.
+        unused: frames that are not used because the rule limits their number, does not list them, or leaves out poses.
         faceless: frames without a face, in no other list.
         flags: what a reader must know, e.g. that the capture was too short for the rule.
     """
@@ -50,7 +54,13 @@ class Split:
         return plain | {"flags": list(self.flags), "sha256": self.digest()}
 
 
-def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int], name: str | None = None) -> Split:
+def split(
+    protocol: Protocol,
+    capture_length: int,
+    valid_indices: Iterable[int],
+    name: str | None = None,
+    yaw_pitch_deg: Sequence[Sequence[float]] | None = None,
+) -> Split:
     """Divide a capture's frames.
 
     Args:
@@ -58,6 +68,7 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
         capture_length: number of frames in the capture.
         valid_indices: its frames with a face; only these are used for training or held out.
         name: the name of the split; None takes the protocol's default.
+        yaw_pitch_deg: yaw and pitch of the head in every frame, ``[T, 2]`` degrees; only a split by pose needs them.
 
     Raises:
         UserError: no such split, too few frames with a face, or the split lists frames that the capture does not have.
@@ -75,6 +86,8 @@ def split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int],
     no_face = [f"{len(faceless)} of {capture_length} frames have no face and are left out"] if faceless else []
     if rule.kind == "frames":
         return _listed(protocol, name, rule, capture_length, valid, no_face)
+    if rule.kind == "pose":
+        return _by_pose(protocol, name, rule, capture_length, valid, yaw_pitch_deg, no_face)
     assert rule.held_out_frames is not None
     flags = []
     held_out = rule.held_out_frames
@@ -163,6 +176,43 @@ def _listed(
     unused = sorted(seen.difference(train, test, guard))
     hidden = sorted(set(range(length)) - seen)
     return Split(name, train, test, tuple(guard), tuple(unused), tuple(hidden), tuple(flags))
+
+
+def _by_pose(
+    protocol: Protocol,
+    name: str,
+    rule: SplitRule,
+    length: int,
+    valid: Sequence[int],
+    yaw_pitch_deg: Sequence[Sequence[float]] | None,
+    no_face: list[str],
+) -> Split:
+    """Train on the frames in which the head is turned little, and hold out those in which it is turned far."""
+    assert rule.within_yaw_deg is not None and rule.within_pitch_deg is not None
+    assert rule.margin_deg is not None and rule.held_out_frames is not None
+    if yaw_pitch_deg is None:
+        raise UserError(f"split {name} of protocol {protocol.name} divides by head pose, and here none is known")
+    excess = dict.fromkeys(valid, -1.0)
+    for axis, within in enumerate((rule.within_yaw_deg, rule.within_pitch_deg)):
+        angles = [float(yaw_pitch_deg[i][axis]) for i in valid]
+        middle = median(angles)
+        excess = {i: max(excess[i], abs(angle - middle) - within) for i, angle in zip(valid, angles, strict=True)}
+    beyond = [i for i in valid if excess[i] > rule.margin_deg]
+    if len(beyond) < LEAST_BEYOND:
+        raise UserError(
+            f"the head turns more than {rule.within_yaw_deg:g} degrees to a side or {rule.within_pitch_deg:g} up or "
+            f"down in only {len(beyond)} frames of the video; split {name} needs {LEAST_BEYOND}: use another video"
+        )
+    test = _evenly(beyond, rule.held_out_frames)
+    train, guard = _guarded([i for i in valid if excess[i] <= 0], test, rule.guard_frames)
+    if not train:
+        raise UserError(f"split {name} leaves no frame to train on: use a longer video or another split")
+    kept = _evenly(train, rule.train_frames_at_most)
+    few = f"few turned heads: {len(test)} frames held out instead of {rule.held_out_frames}"
+    flags = [*([few] if len(test) < rule.held_out_frames else []), *no_face]
+    unused = sorted(set(valid).difference(kept, test, guard))
+    faceless = sorted(set(range(length)) - set(valid))
+    return Split(name, tuple(kept), tuple(test), tuple(guard), tuple(unused), tuple(faceless), tuple(flags))
 
 
 def _held_out(rule: SplitRule, valid: list[int], count: int) -> list[int]:

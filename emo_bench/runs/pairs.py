@@ -48,7 +48,8 @@ def split_of(
         raise UserError(f"a run of protocol {protocol.name} {'has no' if driver else 'needs a'} driver")
     own = len(capture), capture.valid_indices
     if driver is None:
-        return protocols.split(protocol, *own, name)
+        angles = capture.track.yaw_pitch_deg().tolist() if protocol.rule(name)[1].kind == "pose" else None
+        return protocols.split(protocol, *own, name, angles)
     theirs = len(driver), driver.valid_indices
     return protocols.drive_split(protocol, own, theirs, (capture.name, driver.name), name)
 

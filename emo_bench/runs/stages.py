@@ -179,7 +179,7 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
     style = f", {job.style.name}" if job.style else ""
     actor = f"actor {job.capture.name}" + (f" driven by {job.driver.name}" if job.driver else "")
     title = f"{job.method.info.title}{style}   {actor}   {job.protocol.name} {job.split.name}{smoke}"
-    gain = EDIT_GAIN if job.style else DIFFERENCE_GAIN
+    gain = EDIT_GAIN if job.style or job.driver else DIFFERENCE_GAIN
     with (
         PreviewWriter(path / PREVIEW, title, job.recorded.fps, gain) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DIFFERENCE_GAIN = 4.0
 EDIT_GAIN = 0.5
-"""An edit is meant to differ: nothing of the difference is cut off."""
+"""An edit and another person are meant to differ: nothing of the difference is cut off."""
 # As large as with x264's default preset, in half of the time.
 FAST_H264 = replace(H264, options={**H264.options, "preset": "veryfast"})
 PANEL_PX = 256

@@ -18,6 +18,7 @@ from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.manifest import read_manifest, write_manifest
 from emo_bench.runs.plan import RunRequest
+from emo_bench.runs.verification import Verification, verify
 from emo_bench.system.devices import chosen_device
 from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
 from protocols.splitting import parse_frames
@@ -374,3 +375,19 @@ def test_the_manifest_is_plain_json(request_: dict[str, Any]) -> None:
         raise AssertionError(constant)
 
     json.loads((make(request_) / "run.json").read_text(), parse_constant=refuse)
+
+
+def test_a_split_by_pose_trains_on_heads_that_are_turned_little(request_: dict[str, Any]) -> None:
+    file = Path(request_["protocol"])
+    text = file.read_text(encoding="utf-8").replace('default_split = "tail-12"', 'default_split = "pose-30"')
+    rule = 'kind = "pose"\nheld_out_frames = 30\nguard_frames = 0\n'
+    rule += "within_yaw_deg = 15\nwithin_pitch_deg = 5\nmargin_deg = 4\n"
+    text = text.replace("[splits.random-12]", f"[splits.pose-30]\n{rule}[splits.random-12]")
+    file.write_text(text, encoding="utf-8")
+    folder = make(request_)
+    yaw = np.abs(actors.load("dot").track.yaw_pitch_deg()[:, 0])
+    run = load_run(folder)
+    train = np.array(parse_frames(run.manifest["split"]["train"]))
+    assert yaw[train].max() < 16 and yaw[run.scores.index].min() > 18 and len(run.scores) == 30
+    states = {check.what: check.state for check in verify(folder, Verification(device="cpu")).checks}
+    assert states["split"] == states["psnr"] == "same"

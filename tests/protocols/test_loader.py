@@ -22,6 +22,7 @@ HASHES = {
     ("cross_reenactment-mini", 1): "090949874f877e37222f95917a2ee3ab9aa9cf5769ea3ea43dd61b958a1790d5",
     ("editing", 1): "e169e6c214878113aae3016f00cc196d85c75339936ba05d152622a5c47aad22",
     ("editing-mini", 1): "270eb238696f758acc6b8e0d82fbb1e4b6f5157aabea7753312c7a5e766c8b49",
+    ("extrapolation", 1): "ddc4d897d6342e810e1e22b6642c1cb23f2c07c6eda9781f8f44ae24a5db5d25",
     ("self_reenactment", 1): "7eeb50fabbc5c9febba9deea12437ec76840566af6755d7028289fc5b09e2290",
     ("self_reenactment-mini", 1): "abecff632a63f38fba9607c244d38aaea5027b004f80d66e7372edc6b59a4c0b",
 }
@@ -95,6 +96,8 @@ def test_every_metric_of_a_protocol_exists(protocol: Protocol) -> None:
         (("short_share",), 1.5, "short_share"),
         (("splits", "tail-500", "seed"), 3, "seed"),
         (("splits", "random-500", "seed"), None, "seed"),
+        (("splits", "random-500", "margin_deg"), 2.0, "a pose split has within_yaw_deg, within_pitch_deg, margin_deg"),
+        (("splits", "tail-500", "kind"), "pose", "a pose split has within_yaw_deg, within_pitch_deg, margin_deg"),
         (("splits", "tail-500", "held_out_frames"), 1250, "short_below_frames"),
         (("scoring", "metrics"), [], "metrics"),
     ],
