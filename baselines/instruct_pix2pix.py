@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from baselines.clip_sizes import clip_px
+from emo_bench.methods.diffusion_memory import DESCRIPTION, Memory
 from emo_bench.methods.diffusion_pipelines import required_pipeline
 from emo_bench.methods.interface import (
     GPU_PROFILE,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 EDITOR = "instruct-pix2pix"
 # Settings that go to the editor; those that are left out take the values that suit the weights.
-OF_EDITOR = ("model", "steps", "text_scale", "image_scale", "size_px")
+OF_EDITOR = ("model", "steps", "text_scale", "image_scale", "size_px", "memory")
 SMOKE_STEPS = 4
 
 
@@ -42,6 +43,7 @@ class Pix2PixSettings(MethodSettings):
         steps: denoising steps.
         text_scale, image_scale: how strongly instruction and frame guide.
         size_px: side of the picture that the network edits.
+        memory: what saves memory (:mod:`emo_bench.methods.diffusion_memory`); None: what the machine asks for.
         fresh_noise: whether each frame gets noise of its own; otherwise all frames get the same.
         batch: frames that are edited together.
         resolution_px: side of the frames.
@@ -52,6 +54,7 @@ class Pix2PixSettings(MethodSettings):
     text_scale: float | None = Field(None, ge=0, le=100)
     image_scale: float | None = Field(None, ge=0, le=100)
     size_px: int | None = Field(None, ge=8, le=4096)
+    memory: Memory | None = Field(None, description=DESCRIPTION)
     fresh_noise: bool = False
     batch: BatchSize = 5
     resolution_px: int = Field(128, ge=32, le=1024)
@@ -85,7 +88,7 @@ class InstructPix2Pix(VideoEditor):
         given = {name: value for name in OF_EDITOR if (value := getattr(self._settings, name)) is not None}
         editor = open_editor(EDITOR, given, workspace.device)
         assert isinstance(editor, InstructPix2PixEditor)
-        self._editor = editor
+        self._editor, self._memory = editor, editor.memory()
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
@@ -110,7 +113,8 @@ class InstructPix2Pix(VideoEditor):
         """Return the resolved settings, and the weights."""
         own = self._settings.model_dump(mode="json", exclude=set(OF_EDITOR))
         how = "fresh for each frame" if self._settings.fresh_noise else "the same for all frames"
-        return {"config": {**self._editor.resolved(), **own, "noise": how}, "assets": self._editor.weights()}
+        config = {**self._editor.resolved(), **own, "noise": how}
+        return {"config": config, "assets": self._editor.weights(), "memory": self._memory}
 
     def _seed(self, position: int) -> int:
         """Return the seed of a frame's noise."""

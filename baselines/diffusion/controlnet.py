@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from baselines.diffusion.networks import Control, load_part
+from baselines.diffusion.networks import Control, Networks, load_part
 from emo_bench.errors import UserError
+from emo_bench.methods.diffusion_memory import Memory
 from emo_bench.system import opencv as cv2
 
 
-def load_control(folder: Path, device: str) -> Any:
-    """Load a ControlNet from its folder.
+def load_control(folder: Path, networks: Networks, memory: Memory) -> Any:
+    """Load a ControlNet from its folder; it computes where the networks do, and together with the U-Net.
 
     Raises:
         UserError: the folder holds none.
@@ -24,11 +25,14 @@ def load_control(folder: Path, device: str) -> Any:
     import diffusers
 
     try:
-        return load_part(diffusers.ControlNetModel, folder, device)
+        control = load_part(diffusers.ControlNetModel, folder, str(networks.device), memory)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} is no ControlNet: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
+    if networks.turns is not None:
+        networks.turns.join(control, networks.unet)
+    return control
 
 
 def edges_of(frame_u8: NDArray[np.uint8], thresholds: tuple[float, float]) -> NDArray[np.uint8]:
@@ -52,9 +56,9 @@ def control_by(network: Any, hints: Tensor, scale: float) -> Control:
             several times one after the other.
         scale: weight of what it adds.
     """
-    shown = hints.to(network.device, network.dtype) / 255
 
     def added(seen: Tensor, timestep: int, text: Tensor) -> tuple[list[Tensor], Tensor]:
+        shown = hints.to(seen) / 255
         encoder, middle = network(
             seen,
             timestep,

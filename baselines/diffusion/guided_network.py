@@ -15,6 +15,7 @@ from baselines.diffusion.controlnet import control_by, hints_of, load_control
 from baselines.diffusion.guidance import guided, rescaled
 from baselines.diffusion.networks import Networks
 from baselines.diffusion.structure import CONTROLNET, SOURCE, Kind, Structure
+from emo_bench.methods.diffusion_memory import Memory
 from emo_bench.methods.interface import EditStyle
 
 
@@ -68,7 +69,9 @@ class GuidanceSettings(Protocol):
         """Higher threshold of Canny's edges."""
 
 
-def open_guidance(structure: Structure, settings: GuidanceSettings, style: EditStyle, device: str) -> Guidance:
+def open_guidance(
+    structure: Structure, settings: GuidanceSettings, style: EditStyle, networks: Networks, memory: Memory
+) -> Guidance:
     """Return how a style guides the edit; a ControlNet is loaded.
 
     Raises:
@@ -81,7 +84,7 @@ def open_guidance(structure: Structure, settings: GuidanceSettings, style: EditS
         structure.text_scale,
         structure.source_scale,
         settings.guidance_rescale,
-        None if structure.control is None else load_control(structure.control, device),
+        None if structure.control is None else load_control(structure.control, networks, memory),
         settings.control_scale,
         (settings.edges_low, settings.edges_high),
     )

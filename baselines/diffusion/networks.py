@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +18,11 @@ from torch import Tensor
 
 from baselines.diffusion.ddim import require_kind
 from emo_bench.errors import UserError
+from emo_bench.methods.diffusion_memory import Memory, is_half, is_offloaded, save_decoding_memory
 from emo_bench.methods.diffusion_pipelines import loading_quietly
-from emo_bench.system.devices import on_gpu
+
+if TYPE_CHECKING:
+    from baselines.diffusion.gpu_turns import GpuTurns
 
 Control = Callable[[Tensor, int, Tensor], tuple[list[Tensor], Tensor]]
 """What a ControlNet adds to the U-Net, from the U-Net's own input, timestep and text: to its encoder and its middle."""
@@ -34,11 +37,12 @@ class Networks:
     text_encoder: Any
     tokenizer: Any
     scheduler: Any
+    turns: GpuTurns | None = None
 
     @property
     def device(self) -> torch.device:
-        """The device of the U-Net."""
-        return next(self.unet.parameters()).device
+        """The device on which the networks compute."""
+        return next(self.unet.parameters()).device if self.turns is None else self.turns.device
 
     @property
     def prediction(self) -> str:
@@ -126,10 +130,10 @@ class Networks:
         return self.vae.config.get("shift_factor") or 0.0
 
 
-def load_networks(folder: Path, device: str) -> Networks:
+def load_networks(folder: Path, device: str, memory: Memory = "full") -> Networks:
     """Load the networks of a pipeline from its folder; nothing is downloaded.
 
-    On a GPU they compute in float16, because bfloat16 is too coarse for a step backwards.
+    Half precision is float16, because bfloat16 is too coarse for a step backwards.
 
     Raises:
         UserError: diffusers is not installed, the folder holds no such pipeline, or its U-Net takes other channels than
@@ -151,12 +155,18 @@ def load_networks(folder: Path, device: str) -> Networks:
     for name, kind in parts.items():
         try:
             has_weights = name not in {"tokenizer", "scheduler"}
-            loaded[name] = load_part(kind, folder / name, device if has_weights else None)
+            loaded[name] = load_part(kind, folder / name, device if has_weights else None, memory)
         except (OSError, ValueError) as error:
             raise UserError(f"{folder} is no pipeline of Stable Diffusion: {name}: {_first_line(error)}") from error
     for name in ("unet", "vae"):
         loaded[name].to(memory_format=torch.channels_last)
-    networks = Networks(**loaded)
+    save_decoding_memory(loaded["vae"], memory)
+    turns = None
+    if is_offloaded(memory):
+        from baselines.diffusion.gpu_turns import GpuTurns
+
+        turns = GpuTurns(device, [[loaded["text_encoder"]], [loaded["unet"]], [loaded["vae"]]])
+    networks = Networks(**loaded, turns=turns)
     require_kind(networks.scheduler.config.prediction_type)
     taken, latent = networks.unet.config.in_channels, networks.vae.config.latent_channels
     if taken not in {latent, 2 * latent}:
@@ -167,8 +177,10 @@ def load_networks(folder: Path, device: str) -> Networks:
     return networks
 
 
-def load_part(kind: Any, folder: Path, device: str | None) -> Any:
+def load_part(kind: Any, folder: Path, device: str | None, memory: Memory = "full") -> Any:
     """Load a part of a pipeline, ready to compute; ``device`` is None for a part without weights.
+
+    A part that takes turns on the GPU stays in main memory.
 
     Raises:
         OSError, ValueError: the folder holds no such part.
@@ -177,9 +189,9 @@ def load_part(kind: Any, folder: Path, device: str | None) -> Any:
         if device is None:
             # Such a part would keep the type as an unknown setting.
             return kind.from_pretrained(str(folder), local_files_only=True)
-        dtype = torch.float16 if on_gpu(device) else torch.float32
+        dtype = torch.float16 if is_half(memory, device) else torch.float32
         part = kind.from_pretrained(str(folder), local_files_only=True, torch_dtype=dtype)
-    return part.to(device).requires_grad_(False).eval()
+    return part.to("cpu" if is_offloaded(memory) else device).requires_grad_(False).eval()
 
 
 def batches(count: int, size: int) -> list[slice]:

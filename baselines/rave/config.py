@@ -8,6 +8,7 @@ from pydantic import Field
 
 from baselines.clip_sizes import SIZES_PX
 from baselines.diffusion.structure import Kind
+from emo_bench.methods.diffusion_memory import DESCRIPTION, Memory
 from emo_bench.methods.interface import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE
 from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL, suited_settings
 from emo_bench.methods.settings import BatchSize, MethodSettings
@@ -37,6 +38,7 @@ class RaveConfig(MethodSettings):
     source_scale: float | None = Field(None, ge=0, le=100, description="None: that of the model; for structure source")
     guidance_rescale: float = Field(1.0, ge=0, le=1, description="against too strong colours; published: 0")
     negative_text: str = Field("", description="what the frames shall not show")
+    memory: Memory | None = Field(None, description=DESCRIPTION)
     batch: BatchSize = Field(1, description="grids that go through the network at once; published: 4")
 
     @property

@@ -11,6 +11,7 @@ from baselines.clip_sizes import clip_px
 from baselines.diffusion.structure import PAPER_CONTROLNET, choose_structure
 from baselines.rave.config import PAPER_MODEL, PROFILES, RaveConfig
 from emo_bench.files import remove_tree
+from emo_bench.methods.diffusion_memory import chosen_memory
 from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
@@ -45,6 +46,7 @@ class Rave(VideoEditor):
         config = resolve(RaveConfig, chosen, workspace.settings, name=self.info.name)
         self._config, self.resolution_px = config, config.resolution_px
         self._weights = required_pipeline(self.info.name, config.model)
+        self._memory = chosen_memory(config.memory, workspace.device, self._weights)
         self._structure = choose_structure(self.info.name, config, self._weights)
 
     @classmethod
@@ -64,9 +66,9 @@ class Rave(VideoEditor):
         from baselines.rave.editing import edited_latents
 
         config, device, folder = self._config, self.workspace.device, self.workspace.folder / FOLDER
-        networks = load_networks(self._weights, device)
+        networks = load_networks(self._weights, device, self._memory)
         log.info("rave: structure by %s", self._structure.kind)
-        predict = GuidedNetwork(networks, open_guidance(self._structure, config, style, device))
+        predict = GuidedNetwork(networks, open_guidance(self._structure, config, style, networks, self._memory))
         frames = resized_frames(clip.frames, config.network_px)
         edited = edited_latents(predict, frames, config, self.workspace.seed, folder)
         for picture in networks.decoded(edited, config.batch * config.grid_side**2):
@@ -83,7 +85,7 @@ class Rave(VideoEditor):
             **self._structure.described(),
         }
         used = {name: pipeline_sha256(self._weights), **self._structure.weights()}
-        return {"config": config, "assets": used, "flags": self._flags(name)}
+        return {"config": config, "assets": used, "memory": self._memory, "flags": self._flags(name)}
 
     def _flags(self, model: str) -> list[str]:
         flags = self._structure.flags(self.info.title)

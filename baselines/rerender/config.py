@@ -8,6 +8,7 @@ from pydantic import Field
 
 from baselines.clip_sizes import SIZES_PX
 from baselines.diffusion.structure import Kind
+from emo_bench.methods.diffusion_memory import DESCRIPTION, Memory
 from emo_bench.methods.interface import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE
 from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL
 from emo_bench.methods.settings import MethodSettings
@@ -49,6 +50,7 @@ class RerenderConfig(MethodSettings):
     fuse_until: float = _share(0.8, "share at which they end; published: 0.8")
     fuse_weight: float = _share(0.5, "weight of these pixels; published: 0.5")
     colour_from: float = _share(0.8, "share from which the colours are the first key frame's; published: 0.8")
+    memory: Memory | None = Field(None, description=DESCRIPTION)
     patch_rounds: int = Field(2, ge=0, le=100, description="rounds of PatchMatch; published (EbSynth): 6")
 
 

@@ -12,6 +12,7 @@ from baselines.diffusion.structure import NOISE, PAPER_CONTROLNET, choose_struct
 from baselines.rerender.config import PAPER_MODEL, PROFILES, RerenderConfig
 from emo_bench import assets
 from emo_bench.files import remove_tree
+from emo_bench.methods.diffusion_memory import chosen_memory
 from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
@@ -49,6 +50,7 @@ class Rerender(VideoEditor):
         config = resolve(RerenderConfig, chosen, workspace.settings, name=self.info.name)
         self._config, self.resolution_px = config, config.resolution_px
         self._weights = required_pipeline(self.info.name, config.model)
+        self._memory = chosen_memory(config.memory, workspace.device, self._weights)
         self._structure = choose_structure(self.info.name, config, self._weights)
         self._size_px = config.size_px or suited_settings(config.model).size_px
         self._strength = config.strength or (NOISE_STRENGTH if self._structure.kind == NOISE else 1.0)
@@ -72,11 +74,11 @@ class Rerender(VideoEditor):
         from baselines.rerender.key_frames import key_positions, painted_key_frames
 
         config, device, folder = self._config, self.workspace.device, self.workspace.folder / FOLDER
-        networks, finder = load_networks(self._weights, device), open_flow(device)
+        networks, finder = load_networks(self._weights, device, self._memory), open_flow(device)
         log.info("rerender: structure by %s, flow by %s", self._structure.kind, finder.name)
         recorded = resized_frames(clip.frames, self._size_px)
         keys = key_positions(len(recorded), config.interval)
-        guidance = open_guidance(self._structure, config, style, device)
+        guidance = open_guidance(self._structure, config, style, networks, self._memory)
         edited = painted_key_frames(
             networks, recorded[keys], guidance, finder, config, self._strength, self.workspace.seed, folder
         )
@@ -113,7 +115,7 @@ class Rerender(VideoEditor):
         used = {config["model"]: pipeline_sha256(self._weights), **self._structure.weights()}
         if flow is not None:
             used["raft-large"] = flow.sha256
-        return {"config": config, "assets": used, "flags": self._flags(config)}
+        return {"config": config, "assets": used, "memory": self._memory, "flags": self._flags(config)}
 
     def _flags(self, config: dict[str, Any]) -> list[str]:
         flags = [f"Rerender-A-Video finds flow with {config['flow']}; the paper has GMFlow"]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from emo_bench.methods.diffusion_memory import DESCRIPTION, Memory
 from emo_bench.methods.interface import GPU_PROFILE, PAPER_PROFILE, SMOKE_PROFILE
 from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL, suited_settings
 from emo_bench.methods.settings import BatchSize, MethodSettings
@@ -28,6 +29,10 @@ class TokenFlowConfig(MethodSettings):
     guidance_rescale: float = Field(1.0, ge=0, le=1, description="against too strong colours; published: 0")
     negative_text: str = Field("", description="published: ugly, blurry, low res, unrealistic, unaesthetic")
     batch: BatchSize = Field(8, description="frames that go through the network at once; published: 8")
+    window: int | None = Field(
+        None, ge=1, le=1_000_000, description="frames that are edited together; None: as memory allows; published: all"
+    )
+    memory: Memory | None = Field(None, description=DESCRIPTION)
     attention_share: float = Field(0.5, ge=0, le=1, description="steps with injected attention; published: 0.5")
     features_share: float = Field(0.8, ge=0, le=1, description="steps with injected features; published: 0.8")
 

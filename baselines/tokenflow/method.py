@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from baselines.clip_sizes import clip_px
 from baselines.tokenflow.config import PAPER_MODEL, PROFILES, TokenFlowConfig
+from baselines.tokenflow.window import frames_that_fit
 from emo_bench.errors import UserError
 from emo_bench.files import remove_tree
+from emo_bench.methods.diffusion_memory import chosen_memory, is_half
 from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.settings import resolve
+from emo_bench.system.device_memory import memory_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +44,14 @@ class TokenFlow(VideoEditor):
         self._config = resolve(TokenFlowConfig, chosen, workspace.settings, name=self.info.name)
         self.resolution_px = self._config.resolution_px
         self._weights = required_pipeline(self.info.name, self._config.model)
+        self._memory = chosen_memory(self._config.memory, workspace.device, self._weights)
+        self.window_frames = self._config.window or frames_that_fit(
+            self._weights,
+            self._config.network_px,
+            self._config.batch,
+            half=is_half(self._memory, workspace.device),
+            memory_bytes=memory_bytes(workspace.device),
+        )
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
@@ -58,7 +69,7 @@ class TokenFlow(VideoEditor):
         from baselines.tokenflow.editing import Captions, edited_latents
 
         config, folder = self._config, self.workspace.folder / FOLDER
-        networks = load_networks(self._weights, self.workspace.device)
+        networks = load_networks(self._weights, self.workspace.device, self._memory)
         if config.source == "clip" and not networks.takes_pictures:
             raise UserError(f"tokenflow: --set source=clip: the network of {config.model} takes no source picture")
         latents = networks.encoded(resized_frames(clip.frames, config.network_px), config.batch)
@@ -74,6 +85,7 @@ class TokenFlow(VideoEditor):
         described: dict[str, object] = {
             "config": {**self._config.model_dump(mode="json"), "model": name, "size_px": self._config.network_px},
             "assets": {name: pipeline_sha256(self._weights)},
+            "memory": self._memory,
         }
         if name == PAPER_MODEL:
             return described

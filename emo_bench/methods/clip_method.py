@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from emo_bench.errors import UserError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from emo_bench.actors.capture import Capture
 
+# The folder with finished windows of a clip.
+WINDOWS = "windows"
 # The kinds of what makes frames, as run.json and the tables name them.
 AVATAR, VIDEO_EDITOR, GIVEN_FRAMES = "avatar", "video editor", "given frames"
 HOW = {
@@ -58,6 +61,7 @@ class ClipMethod(Method):
         # A class may not call super().__init__.
         self._editor.workspace = getattr(self._editor, "workspace", workspace)
         self._style = style
+        self._window_flags: list[str] = []
         # Whoever builds a method checks its size.
         self.resolution_px = getattr(self._editor, "resolution_px", 0)
 
@@ -91,8 +95,40 @@ class ClipMethod(Method):
             raise UserError(f"method {self.info.name} edits videos, and no edit is given")
         frames = np.stack(list(capture.frames(list(indices), size=self.resolution_px)))
         frames.setflags(write=False)
-        return self._editor.edit(Clip(frames, float(capture.fps)), self._style)
+        most = getattr(self._editor, "window_frames", None)
+        if most is None or len(frames) <= most:
+            return self._editor.edit(Clip(frames, float(capture.fps)), self._style)
+        return self._in_windows(frames, float(capture.fps), self._style, most)
+
+    def _in_windows(
+        self, frames: NDArray[np.uint8], fps: float, style: EditStyle, most: int
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Edit each window as a clip of its own; finished windows are kept until the last frame was taken."""
+        import numpy as np
+
+        from emo_bench.methods.kept_frames import edit_in_batches
+
+        windows = -(-len(frames) // most)
+        self._window_flags = [
+            f"{self.info.title} edits the {len(frames)} frames in {windows} windows, because memory holds the edit of "
+            f"{most} at most; nothing keeps the windows alike"
+        ]
+
+        def edited(part: NDArray[np.uint8], first: int) -> NDArray[np.uint8]:
+            return np.stack(list(self._editor.edit(Clip(part, fps), style)))
+
+        folder = self._editor.workspace.folder / WINDOWS
+        folder.mkdir(exist_ok=True)
+        kept = edit_in_batches(frames, edited, folder, -(-len(frames) // windows))
+        # All windows are edited before the first frame is taken, because an editor shows its progress in each.
+        yield from list(islice(kept, len(frames)))
+        assert next(kept, None) is None
+        folder.rmdir()
 
     def describe(self) -> dict[str, object]:
-        """Return the editor's description."""
-        return self._editor.describe()
+        """Return the editor's description; after an edit in windows, it says so."""
+        described = self._editor.describe()
+        if not self._window_flags:
+            return described
+        flags = described.get("flags", [])
+        return {**described, "flags": [*(flags if isinstance(flags, list) else []), *self._window_flags]}

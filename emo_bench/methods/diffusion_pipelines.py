@@ -16,6 +16,7 @@ from typing import Any
 from emo_bench import assets, paths
 from emo_bench.assets.checksums import digest
 from emo_bench.errors import UserError, shortened
+from emo_bench.methods.diffusion_memory import Memory, is_half, is_offloaded, save_decoding_memory
 
 # A pipeline needs all of these arguments to edit a picture by an instruction and with a seed.
 NEEDED = ("prompt", "image", "generator")
@@ -149,8 +150,10 @@ def folder_remedy(model: str, setting: str = "the style's editor_settings.model"
     )
 
 
-def load_pipeline(name: str, folder: Path, device: str) -> Any:
+def load_pipeline(name: str, folder: Path, device: str, memory: Memory) -> Any:
     """Load a pipeline of the class ``name`` from its folder, on the device; nothing is downloaded.
+
+    Half precision is bfloat16.
 
     Raises:
         UserError: there is no such pipeline, or the folder does not hold one.
@@ -158,13 +161,18 @@ def load_pipeline(name: str, folder: Path, device: str) -> Any:
     import torch
 
     pipeline: Any = editing_pipeline(name)
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    dtype = torch.bfloat16 if is_half(memory, device) else torch.float32
     try:
         with loading_quietly():
             loaded = pipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no {name}: {str(error).splitlines()[0]}") from error
     loaded.set_progress_bar_config(disable=True)
+    if hasattr(loaded, "vae"):
+        save_decoding_memory(loaded.vae, memory)
+    if is_offloaded(memory):
+        loaded.enable_model_cpu_offload(device=device)
+        return loaded
     return loaded.to(device)
 
 

@@ -216,7 +216,7 @@ class Method(ABC):
         Two keys are part of the run's identity: ``config`` (the resolved configuration) and ``assets`` (SHA-256 by
         name). The fit must not change them, and another value makes another run. ``stage_seconds``, after the fit,
         gives the time of its parts. ``flags`` is a list of sentences that a reader of the scores must know; reports
-        show them as notes.
+        show them as notes. What a video editor knows only after its edit may be added to them then.
         """
         return {}
 
@@ -244,6 +244,9 @@ class VideoEditor(ABC):
 
     info: ClassVar[MethodInfo]
     resolution_px: int
+    window_frames: int | None = None
+    """The most frames of which memory can hold an edit; None for any number. A longer clip comes in windows:
+    :meth:`edit` is called for each, as if it were the whole clip, and the report says so."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace

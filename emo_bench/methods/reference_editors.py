@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import UserError, unknown_name
+from emo_bench.methods.diffusion_memory import Memory, chosen_memory
 from emo_bench.methods.diffusion_pipelines import (
     editing_pipeline,
     folder_remedy,
@@ -159,6 +160,7 @@ class DiffusersSettings(EditorSettings):
         steps: denoising steps; None takes the pipeline's default.
         text_scale, image_scale: how strongly instruction and picture guide; None takes the pipeline's defaults.
         size_px: side of the picture that the pipeline edits.
+        memory: what saves memory (:mod:`emo_bench.methods.diffusion_memory`); None: what the machine asks for.
     """
 
     model: str
@@ -167,6 +169,7 @@ class DiffusersSettings(EditorSettings):
     text_scale: float | None = None
     image_scale: float | None = None
     size_px: int = Field(512, ge=8)
+    memory: Memory | None = None
 
 
 class InstructPix2PixSettings(EditorSettings):
@@ -182,6 +185,7 @@ class InstructPix2PixSettings(EditorSettings):
     text_scale: float | None = None
     image_scale: float | None = None
     size_px: int | None = Field(None, ge=8)
+    memory: Memory | None = None
 
     def completed(self) -> DiffusersSettings:
         """Return the settings with a value for each that is left out."""
@@ -212,7 +216,15 @@ class DiffusersEditor(ReferenceEditor):
         return {folder.resolve().name: pipeline_sha256(folder)}
 
     def resolved(self) -> dict[str, Any]:
-        return dict(self.settings.model_dump(mode="json", exclude={"model"}, exclude_none=True))
+        return dict(self.settings.model_dump(mode="json", exclude={"model", "memory"}, exclude_none=True))
+
+    def memory(self) -> Memory:
+        """Return what the editor does to save memory.
+
+        Raises:
+            UserError: the settings ask for what this device cannot do, or the weights are not here.
+        """
+        return chosen_memory(self.settings.memory, self.device, self._folder())
 
     def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
         import torch
@@ -258,7 +270,7 @@ class DiffusersEditor(ReferenceEditor):
     def _loaded(self) -> Any:
         """Return the pipeline, which is loaded once and kept."""
         if self._kept is None:
-            self._kept = load_pipeline(self.settings.pipeline, self._folder(), self.device)
+            self._kept = load_pipeline(self.settings.pipeline, self._folder(), self.device, self.memory())
         return self._kept
 
 

@@ -72,7 +72,7 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
     recorded = applied.recorded
     if plan.method.resolution_px > recorded.size_px:
         flags.append(f"reference frames are enlarged from {recorded.size_px} to {plan.method.resolution_px} px")
-    flags += _told(plan.method)
+    flags += told_by(plan.method)
     return {
         "title": info.title,
         "kind": plan.kind,
@@ -96,7 +96,7 @@ def facts_of_edit(plan: EditPlan, manifest: Mapping[str, Any]) -> dict[str, Any]
         **{key: manifest[key] for key in ("title", "smoke", "capture", "method")},
         "kind": AVATAR,
         "style_title": plan.style.title,
-        "flags": list(dict.fromkeys([*manifest["flags"], *applied.split.flags, *_told(plan.method)])),
+        "flags": list(dict.fromkeys([*manifest["flags"], *applied.split.flags, *told_by(plan.method)])),
         "protocol_title": applied.protocol.title,
         "split": applied.split.as_dict(),
     }
@@ -141,7 +141,7 @@ def _capture(capture: Capture) -> dict[str, Any]:
     return {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px}
 
 
-def _told(method: Method) -> list[str]:
+def told_by(method: Method) -> list[str]:
     """Return what the method says that a reader of the scores must know."""
     return [str(flag) for flag in method.describe().get("flags", [])]  # type: ignore[attr-defined]
 

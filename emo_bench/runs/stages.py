@@ -25,6 +25,7 @@ from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
 from emo_bench.runs.checksums import stamps_of, written_since
 from emo_bench.runs.fit_reuse import take_fit
+from emo_bench.runs.identity import told_by
 from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.manifest import STAGES
 from emo_bench.runs.pairs import rendered_capture, subject_of
@@ -136,6 +137,11 @@ def render(job: Job) -> None:
                     yield frame
 
             count, sha256 = write_lossless(job.folder.path / RENDER, counted())
+        if job.edits_clip:
+            # Whether the clip went in windows is known now.
+            for flag in told_by(job.method):
+                if flag not in job.folder.manifest["flags"]:
+                    _flag(job, flag)
         return {"frames": count, "frames_sha256": sha256}
 
     _stage(job, "render", work, inputs, (RENDER,))

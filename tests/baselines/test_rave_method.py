@@ -111,6 +111,7 @@ def test_the_command_edits_scores_and_verifies(actor: str, model: str, protocol_
     (folder,) = (path.parent for path in (tmp_path / "runs").rglob("run.json"))
     run = load_run(folder)
     assert run.manifest["identity"]["config"]["model"] == model
+    assert run.manifest["described"]["memory"] == "full"
     assert len(list(read_lossless(folder / "render.mkv"))) == len(run.scores) == 12
     assert not (folder / FOLDER).exists()
     states = {check.what: check.state for check in verify(folder, Verification(render=True)).checks}
