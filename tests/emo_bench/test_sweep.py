@@ -269,7 +269,8 @@ def test_processes_make_the_same_runs_and_a_killed_one_fails_alone(sweep: Sweep)
     assert read_manifest(sweep.of("+level=30"))["stages"]["render"]["frames_sha256"] == in_processes
 
 
-def test_a_terminated_sweep_ends_its_processes_and_continues(sweep: Sweep) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_terminated_sweep_ends_its_processes_and_continues(sweep: Sweep, number: int, code: int) -> None:
     words = sweep.words("--no-trivial", "--set", "level=slow", "--set", "level=5", "--jobs", "2")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (sweep.folder / "err.txt").open("w") as err:
@@ -277,9 +278,9 @@ def test_a_terminated_sweep_ends_its_processes_and_continues(sweep: Sweep) -> No
     wait_until(lambda: "fit slow 0" in sweep.trace and (sweep.of("+level=5") / "frames.parquet").exists())
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 143
-    _, alive = psutil.wait_procs(children, timeout=10)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == code
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     (sweep.folder / "mended").touch()
     code, out, _ = call(*words)
