@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = examples(
     "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by 2",
-    "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by 2 --frames 200 --score",
+    "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by 2 --score",
     "drive runs/self_reenactment/1/emo-avatar/cpu-s0 --by interview.mp4",
 )
 
