@@ -151,9 +151,10 @@ def sparkline(values: NDArray[np.float64], width: int = SPARK_WIDTH) -> str:
 def _title(manifest: dict[str, Any]) -> str:
     identity = manifest["identity"]
     style = f", {identity['style']['name']}" if "style" in identity else ""
+    driver = f" driven by {identity['driver']['name']}" if "driver" in identity else ""
     return (
         f"[bold]{unmarked(manifest['title'])}[/] on actor "
-        f"[bold]{unmarked(identity['actor']['name'])}{unmarked(style)}[/]"
+        f"[bold]{unmarked(identity['actor']['name'])}{unmarked(driver)}{unmarked(style)}[/]"
     )
 
 

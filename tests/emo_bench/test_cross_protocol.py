@@ -135,12 +135,17 @@ def test_an_actor_in_no_pair_drives_by_its_first_held_out_frames(request_: RunRe
     assert load_run(folder).scores.index.tolist() == list(range(138, 146))
 
 
-def test_without_a_driver_each_pair_of_the_subject_is_a_run(request_: RunRequest) -> None:
+def test_without_a_driver_each_pair_of_the_subject_is_a_run(
+    request_: RunRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = emo_bench.run(
         "nearest-frame", "dot", protocol=request_.protocol, profile="smoke", runs=request_.runs_dir, device="cpu",
         trivial=False, skip_edit=True,
     )  # fmt: skip
     assert [run.manifest["identity"]["driver"]["name"] for run in (made, *made.pairs)] == ["dash", "dusk"]
+    with pytest.raises(SystemExit):
+        main(["show", str(made.pairs[0].path)])
+    assert "on actor dot driven by dusk" in capsys.readouterr().out
     assert len(made.pairs[0].scores) == 6 and made.folders == [made.path, made.pairs[0].path]
     text = made.report.read_text()
     assert "dot driven by dash" in text and "dot driven by dusk" in text
