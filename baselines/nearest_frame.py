@@ -16,6 +16,8 @@ from emo_bench.progress import track_progress
 from emo_bench.video.lossless import read_lossless, write_lossless
 
 FRAMES, CHECKPOINT = "train_frames.mkv", "checkpoint.safetensors"
+# Fits of older versions lack it, and are made again.
+MOTION = "train_motion.safetensors"
 # If the spread of a coefficient over the training frames is smaller, it is noise of the tracker.
 LEAST_SPREAD = 1e-3
 # Head poses and expressions of frames.
@@ -31,7 +33,7 @@ class NearestFrame(Method):
     expressions, because another person's track may drive it.
     """
 
-    fit_files = (CHECKPOINT, FRAMES)
+    fit_files = (CHECKPOINT, FRAMES, MOTION)
     info: ClassVar[MethodInfo] = MethodInfo(
         name="nearest-frame",
         title="Nearest frame",
@@ -66,44 +68,34 @@ class NearestFrame(Method):
             write_lossless(folder / FRAMES, frames())
         rows = np.asarray(train, dtype=np.int64)
         pose, expression = motion(capture.track)
-        write_bytes(folder / CHECKPOINT, save({"train": rows, "pose": pose[rows], "expression": expression[rows]}))
+        write_bytes(folder / MOTION, save({"pose": pose[rows], "expression": expression[rows]}))
+        write_bytes(folder / CHECKPOINT, save({"train": rows}))
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the nearest training frame for each index."""
-        rows = nearest_rows(self._known(capture), motion(capture.track), indices)
+        rows = nearest_rows(self._known(), motion(capture.track), indices)
         yield from read_lossless(self.workspace.folder / FRAMES, rows)
 
     def load(self) -> None:
         """Check the files; UserError if they are missing."""
-        self._array("train", np.int64, (None,))
+        self._known()
 
     def describe(self) -> dict[str, object]:
         """Describe the resolution."""
         return {"config": {"resolution_px": self.resolution_px}}
 
-    def _known(self, capture: Capture) -> Motion:
-        """Return head poses and expressions of the training frames.
+    def _known(self) -> Motion:
+        """Return head poses and expressions of the training frames; UserError if the files are missing or damaged."""
+        train = self._array("train", np.int64, (None,), CHECKPOINT)
+        known = self._array("pose", np.float64, (None, 6)), self._array("expression", np.float32, (None, 52))
+        if not len(train) or {len(part) for part in known} != {len(train)}:
+            raise UserError(f"{self.workspace.folder / MOTION} is of another fit: remove its folder and run again")
+        return known
 
-        Raises:
-            UserError: the checkpoint is of another capture, or damaged.
-        """
-        from emo_bench.methods.training.fitted import has_array
-
-        train = self._array("train", np.int64, (None,))
-        if has_array(self.workspace.folder, "pose"):
-            known = self._array("pose", np.float64, (None, 6)), self._array("expression", np.float32, (None, 52))
-            if len(train) and {len(part) for part in known} == {len(train)}:
-                return known
-        # An older version stored the numbers alone.
-        elif len(train) and train.min() >= 0 and train.max() < len(capture):
-            pose, expression = motion(capture.track)
-            return pose[train], expression[train]
-        raise UserError(f"{self.workspace.folder / CHECKPOINT} is of another capture: remove its folder and run again")
-
-    def _array(self, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
+    def _array(self, name: str, dtype: type, shape: tuple[int | None, ...], file: str = MOTION) -> np.ndarray:
         from emo_bench.methods.training.fitted import load_array
 
-        return load_array(self.workspace.folder, name, np.dtype(dtype), shape)
+        return load_array(self.workspace.folder, name, np.dtype(dtype), shape, file)
 
 
 def nearest_rows(train: Motion, track: Motion, indices: Sequence[int]) -> np.ndarray:

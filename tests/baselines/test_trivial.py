@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from baselines.mean_frame import MeanFrame
-from baselines.nearest_frame import CHECKPOINT, NearestFrame, motion, nearest_rows
+from baselines.nearest_frame import CHECKPOINT, MOTION, NearestFrame, motion, nearest_rows
 from emo_bench import actors
 from emo_bench.actors.track import POSES
 from emo_bench.errors import UserError
@@ -59,16 +59,17 @@ def test_another_persons_track_drives_it(actor: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(rendered, np.stack(list(capture.frames(order))))
 
 
-def test_a_fit_of_an_older_version_still_renders(actor: str, tmp_path: Path) -> None:
+def test_a_fit_without_its_motion_is_refused(actor: str, tmp_path: Path) -> None:
+    """An older version stored the numbers of the frames alone; another person's track would give them other poses."""
     capture = actors.load(actor)
     method = NearestFrame(workspace(tmp_path))
     method.fit(capture.restricted(TRAIN), TRAIN)
-    now = np.stack(list(method.render(capture.restricted(()), [130, 140])))
-    (tmp_path / CHECKPOINT).write_bytes(save({"train": np.asarray(TRAIN, np.int64)}))
-    np.testing.assert_array_equal(np.stack(list(method.render(capture.restricted(()), [130, 140]))), now)
-    (tmp_path / CHECKPOINT).write_bytes(save({"train": np.asarray([400], np.int64)}))
-    with pytest.raises(UserError, match="is of another capture"):
+    (tmp_path / CHECKPOINT).write_bytes(save({"train": np.asarray(TRAIN[:-1], np.int64)}))
+    with pytest.raises(UserError, match="is of another fit"):
         next(method.render(capture.restricted(()), [130]))
+    (tmp_path / MOTION).unlink()
+    with pytest.raises(UserError, match=r"train_motion\.safetensors is missing"):
+        method.load()
 
 
 def test_nearest_is_by_standardised_pose_and_expression(actor: str) -> None:

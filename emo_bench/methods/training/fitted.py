@@ -68,25 +68,15 @@ def load_checkpoint(folder: Path, config_json: str, required: Iterable[str] = ()
     return tensors
 
 
-def has_array(folder: Path, name: str) -> bool:
-    """Whether a checkpoint holds an array of this name.
-
-    Raises:
-        UserError: there is no checkpoint, or it cannot be read.
-    """
-    path = folder / CHECKPOINT
-    if not path.exists():
-        raise UserError(f"{path} is missing: run the fit first")
-    return name in read_safetensors(path, AVATAR, REMEDY)[0]
-
-
-def load_array(folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Read one array of a checkpoint, with this type and shape (None: any length).
+def load_array(
+    folder: Path, name: str, dtype: np.dtype, shape: tuple[int | None, ...], file: str = CHECKPOINT
+) -> np.ndarray:
+    """Read one array of a checkpoint, or of another safetensors file, with this type and shape (None: any length).
 
     Raises:
         UserError: there is no checkpoint, or it holds something else.
     """
-    path = folder / CHECKPOINT
+    path = folder / file
     if not path.exists():
         raise UserError(f"{path} is missing: run the fit first")
     tensors, _ = read_safetensors(path, AVATAR, REMEDY)
