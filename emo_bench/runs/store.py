@@ -220,9 +220,9 @@ def _held_lock(path: Path, wait: bool) -> Iterator[None]:
 def _sign(file: TextIO) -> None:
     """Write into the lock file who holds it. Only messages use that: the lock itself ends with the process."""
     with suppress(OSError):
-        file.truncate(0)
-        file.write(f"{os.getpid()} {socket.gethostname()}\n")
-        file.flush()
+        os.ftruncate(file.fileno(), 0)
+        # Not through the file's buffer: what a full disk does not take would be written again, and fail, at the end.
+        os.write(file.fileno(), f"{os.getpid()} {socket.gethostname()}\n".encode())
 
 
 def _holder(file: TextIO) -> str:

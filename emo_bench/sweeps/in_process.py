@@ -11,12 +11,16 @@ from emo_bench.runs.log import log_file
 from emo_bench.sweeps.executor import Ended, Executor
 from emo_bench.sweeps.task import Task
 from emo_bench.sweeps.work import do_task, reason_of
+from emo_bench.system.endings import machine_failure
 
 log = logging.getLogger("emo_bench")
 
 
 class InProcess(Executor):
-    """Does one task after the other. The log of a task has what this toolkit logs, and the traceback of a failure."""
+    """Does one task after the other.
+
+    The log of a task has what this toolkit logs, and the traceback of a failure that no line explains.
+    """
 
     capacity = 1
     shows_progress = True
@@ -39,6 +43,7 @@ class InProcess(Executor):
                 do_task(task)
             except Exception as error:
                 reason = reason_of(error)
-                log.error("%s failed: %s", task.title, reason, exc_info=None if isinstance(error, UserError) else error)
+                explained = isinstance(error, UserError) or machine_failure(error) is not None
+                log.error("%s failed: %s", task.title, reason, exc_info=None if explained else error)
                 return Ended(task.name, reason, error)
         return Ended(task.name)
