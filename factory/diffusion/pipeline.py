@@ -36,6 +36,15 @@ def save_pipeline(folder: Path, vae: Any, networks: Networks) -> None:
     config = folder / "text_encoder" / "config.json"
     named = {key: value for key, value in json.loads(config.read_text(encoding="utf-8")).items() if "dtype" not in key}
     write_json(config, named | {"dtype": "float32", "torch_dtype": "float32"})
+    forget_origin(folder)
+
+
+def forget_origin(folder: Path) -> None:
+    """Remove from configurations the path that a network was loaded from: it says where the training ran."""
+    for config in folder.glob("*/config.json"):
+        told = json.loads(config.read_text(encoding="utf-8"))
+        if told.pop("_name_or_path", None) is not None:
+            write_json(config, told)
 
 
 def load_networks(folder: Path) -> tuple[Any, Networks]:

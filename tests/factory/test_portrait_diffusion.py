@@ -232,6 +232,9 @@ def test_diffusers_loads_the_folder_and_computes_what_was_trained(
     assert {one.dtype for network in (again.unet, again.text) for one in network.parameters()} == {torch.float32}
     for name, value in again.unet.state_dict().items():
         assert torch.equal(value, before[name].half().float()), name
+    save_pipeline(tmp_path / "again", vae, again)
+    told = [config.read_text(encoding="utf-8") for config in (tmp_path / "again").rglob("*.json")]
+    assert len(told) > 5 and not any(str(tmp_path) in text for text in told), "no path of the training's machine"
 
 
 def test_the_family_is_small_enough_to_ship() -> None:

@@ -52,7 +52,7 @@ def test_a_folder_that_tells_no_training_is_refused_before_it_is_measured(
     assert f"{tmp_path} does not tell its trainings" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("weights", [None, "factory/diffusion/start"])
+@pytest.mark.parametrize("weights", [None, "emo_avatar/weights/portraits-diffusion"])
 def test_the_cards_command_is_the_measurements(weights: str | None) -> None:
     words = ["--out", "diffusion", "--count", "8", "--text-scale", "3.5", "--guidance", "--video", "a.mp4", "b.mp4"]
     given = measure.command_line().parse_args([*words, *(["--weights", weights] if weights else [])])
