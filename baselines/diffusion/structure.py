@@ -97,6 +97,9 @@ class Structure:
 def choose_structure(method: str, settings: StructureSettings, pipeline: Path) -> Structure:
     """Return what keeps the structure: what the settings ask for, or the first of the three that is on this machine.
 
+    A network that sees the recorded frame goes first, unless a ControlNet is named: the bundled one paints from text
+    and edges much worse than it edits a frame.
+
     Args:
         method: the name of the method, for messages.
         settings: the settings.
@@ -108,7 +111,8 @@ def choose_structure(method: str, settings: StructureSettings, pipeline: Path) -
     control = _find_controlnet(method, settings, pipeline)
     kind = settings.structure
     if kind is None:
-        kind = CONTROLNET if control is not None else SOURCE if sees_source(pipeline) else NOISE
+        named = settings.controlnet is not None
+        kind = SOURCE if sees_source(pipeline) and not named else CONTROLNET if control is not None else NOISE
     if kind == SOURCE and not sees_source(pipeline):
         raise UserError(
             f"{method}: --set structure=source: the network of {settings.model} does not see a source picture; "

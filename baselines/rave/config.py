@@ -25,7 +25,7 @@ class RaveConfig(MethodSettings):
     grid_side: int = Field(3, ge=1, le=16, description="frames on each side of a grid; published: 3")
     shuffle: bool = Field(True, description="whether frames are shuffled before each step; published: true")
     structure: Kind | None = Field(
-        None, description="what keeps the structure; None: the first of the three that is here; published: controlnet"
+        None, description="what keeps the structure; None: source if the network sees one; published: controlnet"
     )
     controlnet: str | None = Field(None, description="name or folder; None: that of the model; published: depth")
     control_scale: float = Field(1.0, ge=0, le=2, description="published: 1.0")

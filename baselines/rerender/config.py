@@ -30,7 +30,7 @@ class RerenderConfig(MethodSettings):
     model: str = Field(PORTRAITS_MODEL, description="published: stable-diffusion-1.5")
     size_px: int | None = Field(None, ge=16, le=2048, description="side that the network edits; None: the model's")
     structure: Kind | None = Field(
-        None, description="what keeps the structure; None: the first of the three that is here; published: controlnet"
+        None, description="what keeps the structure; None: source if the network sees one; published: controlnet"
     )
     controlnet: str | None = Field(None, description="name or folder; None: that of the model")
     control_scale: float = Field(0.7, ge=0, le=2, description="published for portraits: 0.7")

@@ -100,11 +100,15 @@ def test_a_controlnet_that_is_here_is_used_and_named(model: str, tmp_path: Path)
     name = "portraits-controlnet-canny" if model == "portraits-diffusion" else "controlnet-canny"
     without = next(iter(opened(tmp_path / "without", model, structure="noise").edit(clip_of(1), STYLE)))
     save_tiny_controlnet(str(tmp_path / "assets" / model), tmp_path / "assets" / name)
-    editor = opened(tmp_path / "run", model, control_scale="2", strength="0.75")
+    # A network that sees the source does without a ControlNet, unless one is named.
+    named = {"controlnet": name} if model == "portraits-diffusion" else {}
+    editor = opened(tmp_path / "run", model, control_scale="2", strength="0.75", **named)
     described: Any = editor.describe()
     assert described["config"]["structure"] == "controlnet" and described["config"]["controlnet"] == name
     assert set(described["assets"]) == {model, name}
     assert not [flag for flag in described["flags"] if "ControlNet" in flag]
+    unnamed: Any = opened(tmp_path / "unnamed", model).describe()
+    assert unnamed["config"]["structure"] == ("source" if named else "controlnet")
     assert not np.array_equal(next(iter(editor.edit(clip_of(1), STYLE))), without)
 
 
