@@ -165,7 +165,18 @@ def _rival(figures: Mapping[str, Mapping[str, float]]) -> str:
 def _guidance(rows: Sequence[Mapping[str, float]] | None) -> str:
     if not rows:
         return ""
+    clip_d = [_mean_at(rows, "text_scale", end, "clip_d") for end in (min, max)]
+    likeness = [_mean_at(rows, "image_scale", end, "likeness") for end in (min, max)]
     return (
-        "- Both guidances: CLIP-D rises with the text scale, the source's likeness with the image scale "
-        f"(marble; {len(rows)} pairs of scales).\n\n![CLIP-D against the likeness of the source]({CHART_FILE})\n"
+        f"- Both guidances (marble; {len(rows)} pairs of scales; means over the other scale): from the least to the "
+        f"greatest text scale CLIP-D goes from {clip_d[0]:.3f} to {clip_d[1]:.3f}; from the least to the greatest image "
+        f"scale the source's likeness goes from {likeness[0]:.3f} to {likeness[1]:.3f}.\n\n"
+        f"![CLIP-D against the likeness of the source]({CHART_FILE})\n"
     )
+
+
+def _mean_at(rows: Sequence[Mapping[str, float]], scale: str, end: Any, axis: str) -> float:
+    """Return the mean of an axis over the rows with the least or the greatest value of a scale."""
+    at = end(row[scale] for row in rows)
+    chosen = [row[axis] for row in rows if row[scale] == at]
+    return sum(chosen) / len(chosen)

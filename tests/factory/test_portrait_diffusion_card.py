@@ -115,6 +115,7 @@ def test_the_card_tells_figures_and_trainings(tmp_path: Path) -> None:
         "1.25 px at 256 px (median 1.10 px)", "0.95 px (median 0.85 px)", "24 edits for each kind", "by more than 16",
         "in 1 of 2 styles; not in batik",
         "(guidance.png)", "stubble",
+        "CLIP-D goes from 0.100 to 0.400", "likeness goes from 0.600 to 0.700",
     ):  # fmt: skip
         assert told in card, told
     assert (tmp_path / "guidance.png").is_file() and (tmp_path / "figures.json").is_file()
