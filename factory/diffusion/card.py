@@ -169,8 +169,8 @@ def _guidance(rows: Sequence[Mapping[str, float]] | None) -> str:
     likeness = [_mean_at(rows, "image_scale", end, "likeness") for end in (min, max)]
     return (
         f"- Both guidances (marble; {len(rows)} pairs of scales; means over the other scale): from the least to the "
-        f"greatest text scale CLIP-D goes from {clip_d[0]:.3f} to {clip_d[1]:.3f}; from the least to the greatest image "
-        f"scale the source's likeness goes from {likeness[0]:.3f} to {likeness[1]:.3f}.\n\n"
+        f"greatest text scale CLIP-D goes from {clip_d[0]:.3f} to {clip_d[1]:.3f}; from the least to the greatest "
+        f"image scale the source's likeness goes from {likeness[0]:.3f} to {likeness[1]:.3f}.\n\n"
         f"![CLIP-D against the likeness of the source]({CHART_FILE})\n"
     )
 
