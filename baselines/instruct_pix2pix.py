@@ -51,8 +51,9 @@ class Pix2PixSettings(MethodSettings):
 
     model: str | None = None
     steps: int | None = Field(None, ge=1, le=1000)
-    text_scale: float | None = Field(None, ge=0, le=100)
-    image_scale: float | None = Field(None, ge=0, le=100)
+    # Below 1 diffusers leaves both guidances out, whatever the other scale says.
+    text_scale: float | None = Field(None, ge=1, le=100)
+    image_scale: float | None = Field(None, ge=1, le=100)
     size_px: int | None = Field(None, ge=8, le=4096)
     memory: Memory | None = Field(None, description=DESCRIPTION)
     fresh_noise: bool = False
@@ -114,7 +115,12 @@ class InstructPix2Pix(VideoEditor):
         own = self._settings.model_dump(mode="json", exclude=set(OF_EDITOR))
         how = "fresh for each frame" if self._settings.fresh_noise else "the same for all frames"
         config = {**self._editor.resolved(), **own, "noise": how}
-        return {"config": config, "assets": self._editor.weights(), "memory": self._memory}
+        described: dict[str, object] = {"config": config, "assets": self._editor.weights(), "memory": self._memory}
+        (name,) = self._editor.weights()
+        if name == PAPER_MODEL:
+            return described
+        flag = f"Ip2p edits with the weights {name} at {config['size_px']} px; the paper has InstructPix2Pix's own"
+        return {**described, "flags": [flag]}
 
     def _seed(self, position: int) -> int:
         """Return the seed of a frame's noise."""

@@ -166,8 +166,8 @@ class DiffusersSettings(EditorSettings):
     model: str
     pipeline: str
     steps: int | None = Field(None, ge=1)
-    text_scale: float | None = None
-    image_scale: float | None = None
+    text_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    image_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
     size_px: int = Field(512, ge=8)
     memory: Memory | None = None
 
@@ -182,8 +182,9 @@ class InstructPix2PixSettings(EditorSettings):
     model: str | None = None
     pipeline: str = INSTRUCT_PIX2PIX
     steps: int | None = Field(None, ge=1)
-    text_scale: float | None = None
-    image_scale: float | None = None
+    # Below 1 diffusers leaves both guidances out, whatever the other scale says.
+    text_scale: float | None = Field(None, ge=1, le=100, allow_inf_nan=False)
+    image_scale: float | None = Field(None, ge=1, le=100, allow_inf_nan=False)
     size_px: int | None = Field(None, ge=8)
     memory: Memory | None = None
 

@@ -70,6 +70,11 @@ def test_equal_frames_give_equal_frames_also_in_the_smaller_last_batch(build: An
     assert np.abs(found.astype(int) - found[0]).max() <= 1
 
 
+def test_weights_that_are_not_the_papers_are_told(build: Any) -> None:
+    (flag,) = build().describe()["flags"]
+    assert "Ip2p edits with the weights tiny at 16 px" in flag
+
+
 def test_fresh_noise_differs_from_frame_to_frame_and_not_from_run_to_run(build: Any) -> None:
     first = edited(build(fresh_noise="true", batch=2), still(4))
     assert len({frame.tobytes() for frame in first}) == 4
@@ -126,17 +131,17 @@ def test_the_command_edits_scores_and_verifies(
     assert set(states.values()) == {"same"}
 
 
-@pytest.mark.parametrize("profile", ["cpu", "paper"])
+@pytest.mark.parametrize(("profile", "settings"), [("cpu", {"model": "instruct-pix2pix"}), ("paper", {})])
 def test_missing_weights_are_one_line_before_any_work(
-    actor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str
+    actor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, settings: dict[str, str]
 ) -> None:
     pytest.importorskip("diffusers")
     monkeypatch.setenv("EMO_BENCH_ASSETS", str(tmp_path))
-    monkeypatch.setattr("emo_bench.methods.pix2pix_models.pipeline_folder", lambda model: None)
+    runs = tmp_path / "runs"
     with pytest.raises(UserError, match="emo-bench assets fetch instruct-pix2pix") as caught:
-        emo_bench.run("instruct-pix2pix", actor, profile=profile, runs=tmp_path / "runs", device="cpu")
+        emo_bench.run("instruct-pix2pix", actor, profile=profile, runs=runs, device="cpu", settings=settings)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "runs").exists()
+    assert not runs.exists()
 
 
 def test_frame_style_is_the_style_transfer_of_each_frame(tmp_path: Path) -> None:
