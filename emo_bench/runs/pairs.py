@@ -28,7 +28,7 @@ def driver_of(protocol: protocols.Protocol, name: str | None) -> Capture | None:
     if protocol.task != CROSS_REENACTMENT:
         if name is not None:
             raise UserError(
-                f"protocol {protocol.name} has no driver: leave out --driver, or --protocol cross_reenactment"
+                f"protocol {protocol.name} has no driver: leave out --driver, or add --protocol cross_reenactment"
             )
         return None
     if name is None:

@@ -83,7 +83,8 @@ def _style_of_instruction(instruction: str, prompt: str | None, source_prompt: s
         if found is None:
             raise UserError(
                 f"there are no known captions for the instruction {shortened(repr(words), 80)}: add what the video "
-                'shows before and after, such as --source-prompt "a photo of a man" --prompt "a photo of a sad man"'
+                'shows before and after, such as --source-prompt "a photo of a man" --prompt "a photo of a sad man"; '
+                'one change in English such as "make her hair red" needs none (docs/editing.md has the kinds)'
             )
         before, after = found.before, found.after
     described = EditStyle("", before, after, words, INSTRUCTION_EDITOR)
