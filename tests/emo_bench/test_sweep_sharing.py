@@ -34,9 +34,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def own_home(actor_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the actor's home, so that what a test keeps there is its own."""
-    home = tmp_path / "home"
-    shutil.copytree(actor_home, home)
+    """A home with a copy of the actor, without what other tests keep beside it, in files or in memory."""
+    home, capture = tmp_path / "home", Path("captures", "dot")
+    (home / capture).mkdir(parents=True)
+    for name in ("video.mp4", "track.npz", "capture.json"):
+        shutil.copyfile(actor_home / capture / name, home / capture / name)
+    detectors.open_detector.cache_clear()
     monkeypatch.setenv("EMO_BENCH_HOME", str(home))
     monkeypatch.setenv("EMO_BENCH_OFFLINE", "1")
     return home

@@ -76,7 +76,7 @@ def test_the_list_is_part_of_the_hash_and_the_way_it_is_written_is_not(tmp_path:
         (LISTED + "seed = 4", r"a random split has a seed"),
         (LISTED.replace('"frames"', '"tail"'), r"splits\.mine: .*give held_out_frames"),
         (LISTED.replace('"frames"', '"tail"') + "held_out_frames = 4", r"a tail split lists no frames"),
-        (LISTED.replace('"frames"', '"list"'), r"splits\.mine\.kind: Input should be 'tail', 'random', 'pose' or 'frames'"),
+        (LISTED.replace('"frames"', '"list"'), r"mine\.kind: Input should be 'tail', 'random', 'pose' or 'frames'"),
     ],
 )  # fmt: skip
 def test_a_wrong_list_is_one_line(text: str, said: str, tmp_path: Path) -> None:
