@@ -63,7 +63,7 @@ class SweepFile(_Model):
     """The content of a sweep file.
 
     Attributes:
-        version: of the format.
+        version: the version of the format.
         title: what the sweep makes, in one line.
         profile: the profile of the grids that name none; None is the default of the machine.
         trivial: whether ``mean-frame`` and ``nearest-frame`` run beside each avatar.

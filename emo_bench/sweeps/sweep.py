@@ -126,7 +126,7 @@ class Sweep:
             for result in run_tasks(tasks, executor, logs=logs, watch=_SweepWatch(self, self._planner, progress)):
                 progress.ended(result)
                 self._note(result, logs)
-                # Of ten thousand runs the record has some megabytes.
+                # The record of ten thousand runs has some megabytes.
                 if time.monotonic() - recorded > RECORD_S:
                     self._record()
                     recorded = time.monotonic()

@@ -65,7 +65,7 @@ class Task:
         title: what people read.
         kind: what is made.
         work: the work.
-        method, profile: of the run that is made; empty for other tasks.
+        method, profile: the method and profile of the run; empty for other tasks.
         folder: the folder of the run or of the edit; None if the task makes no run.
         after: names of the tasks that must be done before this one begins.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.methods.reference_editors import recoloured
+from emo_bench.pictures.palettes import recoloured
 from factory.clip.style_transfer import Heads, fixed_style
 from factory.clip.textures import stone_noise
 

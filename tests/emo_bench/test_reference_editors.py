@@ -24,8 +24,8 @@ from emo_bench.methods.reference_editors import (
     InstructPix2PixEditor,
     InstructPix2PixSettings,
     open_editor,
-    recoloured,
 )
+from emo_bench.pictures.palettes import recoloured
 from tests.emo_bench.tiny_pipelines import save_tiny_pipeline
 
 
