@@ -167,6 +167,8 @@ def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
     request = SweepRequest(
         chosen.grids(how.profile), how.runs, how.device, how.trivial, videos, folder.absolute() / CACHE
     )
+    # A wrong --jobs is told before the plan, which takes seconds.
+    _jobs(how, ())
     planner, plan = _planned(request, at_once=how.jobs is not None or how.slurm is not None)
     estimates, failures = Estimates(how.runs), Failures(folder)
     divided = divide(plan, failures, retry_failed=how.retry_failed)

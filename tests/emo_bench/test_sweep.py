@@ -363,3 +363,9 @@ def test_mistakes_are_one_line(sweep: Sweep, options: list[str], message: str, m
     assert code == 2
     assert message in err.splitlines()[-1]
     assert not sweep.runs.exists()
+
+
+def test_a_wrong_number_of_processes_is_told_before_the_plan(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emo_bench.cli.sweep._planned", lambda *_, **__: pytest.fail("it was planned"))
+    code, _, err = sweep("--jobs", "0")
+    assert code == 2 and "--jobs 0: give a number" in err
