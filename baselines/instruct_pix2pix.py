@@ -10,7 +10,7 @@ from pydantic import Field
 
 from baselines.clip_sizes import clip_px
 from emo_bench.methods.diffusion_memory import DESCRIPTION, Memory
-from emo_bench.methods.diffusion_pipelines import required_pipeline
+from emo_bench.methods.diffusion_pipelines import other_weights, required_pipeline
 from emo_bench.methods.interface import (
     GPU_PROFILE,
     PAPER_PROFILE,
@@ -119,7 +119,7 @@ class InstructPix2Pix(VideoEditor):
         (name,) = self._editor.weights()
         if name == PAPER_MODEL:
             return described
-        flag = f"Ip2p edits with the weights {name} at {config['size_px']} px; the paper has InstructPix2Pix's own"
+        flag = other_weights(self.info.title, name, config["size_px"], "InstructPix2Pix's own")
         return {**described, "flags": [flag]}
 
     def _seed(self, position: int) -> int:

@@ -12,7 +12,7 @@ from baselines.diffusion.structure import PAPER_CONTROLNET, choose_structure
 from baselines.rave.config import PAPER_MODEL, PROFILES, RaveConfig
 from emo_bench.files import remove_tree
 from emo_bench.methods.diffusion_memory import chosen_memory
-from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
+from emo_bench.methods.diffusion_pipelines import other_weights, pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.settings import resolve
@@ -90,8 +90,5 @@ class Rave(VideoEditor):
     def _flags(self, model: str) -> list[str]:
         flags = self._structure.flags(self.info.title)
         if model != PAPER_MODEL:
-            flags.append(
-                f"RAVE edits with the weights {model} at {self._config.network_px} px; "
-                "the paper has Stable Diffusion 1.5"
-            )
+            flags.append(other_weights(self.info.title, model, self._config.network_px, "Stable Diffusion 1.5"))
         return flags

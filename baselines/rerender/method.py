@@ -13,7 +13,7 @@ from baselines.rerender.config import PAPER_MODEL, PROFILES, RerenderConfig
 from emo_bench import assets
 from emo_bench.files import remove_tree
 from emo_bench.methods.diffusion_memory import chosen_memory
-from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
+from emo_bench.methods.diffusion_pipelines import other_weights, pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.kept_frames import edit_in_batches
@@ -120,8 +120,5 @@ class Rerender(VideoEditor):
     def _flags(self, config: dict[str, Any]) -> list[str]:
         flags = [f"Rerender-A-Video finds flow with {config['flow']}; the paper has GMFlow"]
         if config["model"] != PAPER_MODEL:
-            flags.append(
-                f"Rerender-A-Video edits with the weights {config['model']} at {self._size_px} px; "
-                "the paper has Stable Diffusion 1.5"
-            )
+            flags.append(other_weights(self.info.title, config["model"], self._size_px, "Stable Diffusion 1.5"))
         return flags + self._structure.flags(self.info.title)

@@ -12,7 +12,7 @@ from baselines.tokenflow.window import frames_that_fit
 from emo_bench.errors import UserError
 from emo_bench.files import remove_tree
 from emo_bench.methods.diffusion_memory import chosen_memory, is_half
-from emo_bench.methods.diffusion_pipelines import pipeline_sha256, required_pipeline
+from emo_bench.methods.diffusion_pipelines import other_weights, pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
 from emo_bench.methods.settings import resolve
@@ -89,7 +89,5 @@ class TokenFlow(VideoEditor):
         }
         if name == PAPER_MODEL:
             return described
-        flag = (
-            f"TokenFlow edits with the weights {name} at {self._config.network_px} px; the paper has Stable Diffusion"
-        )
+        flag = other_weights(self.info.title, name, self._config.network_px, "Stable Diffusion")
         return {**described, "flags": [flag]}

@@ -159,6 +159,7 @@ def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
     from emo_bench.runs.store import lock_folder
     from emo_bench.sweeps.estimates import Estimates
     from emo_bench.sweeps.failures import Failures
+    from emo_bench.sweeps.jobs import require_jobs
     from emo_bench.sweeps.request import SweepRequest
     from emo_bench.sweeps.sweep import CACHE, Sweep, divide, sweep_folder
 
@@ -167,8 +168,9 @@ def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
     request = SweepRequest(
         chosen.grids(how.profile), how.runs, how.device, how.trivial, videos, folder.absolute() / CACHE
     )
-    # A wrong --jobs is told before the plan, which takes seconds.
-    _jobs(how, ())
+    if how.jobs is not None:
+        # Before the plan, which takes seconds.
+        require_jobs(how.jobs, how.device)
     planner, plan = _planned(request, at_once=how.jobs is not None or how.slurm is not None)
     estimates, failures = Estimates(how.runs), Failures(folder)
     divided = divide(plan, failures, retry_failed=how.retry_failed)

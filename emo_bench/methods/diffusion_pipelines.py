@@ -116,6 +116,18 @@ def required_pipeline(method: str, model: str) -> Path:
     return folder
 
 
+def other_weights(title: str, model: str, size_px: int, of_paper: str) -> str:
+    """Return the note on a video editor whose weights are not those of its paper.
+
+    Args:
+        title: the title of the video editor.
+        model: the name of the weights.
+        size_px: side of the pictures that the network edits.
+        of_paper: what the paper has.
+    """
+    return f"{title} edits with the weights {model} at {size_px} px; the paper has {of_paper}"
+
+
 def controlnet_folder(name: str, pipeline: Path) -> Path | None:
     """Return the folder of a diffusers ControlNet, or None if it is not here.
 

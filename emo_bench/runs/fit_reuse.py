@@ -25,7 +25,7 @@ log = logging.getLogger("emo_bench")
 
 def places_of_fits(folder: Path, runs_dir: Path, actor: str) -> tuple[Path, ...]:
     """Return the folders of runs below ``runs_dir`` that may hold the fit of the run in ``folder``, sorted."""
-    tail = [glob.escape(part) for part in (*folder.parts[-2:],)]
+    tail = [glob.escape(part) for part in folder.parts[-2:]]
     found: set[Path] = set()
     for between in ((), ("by-*",)):
         found.update(runs_dir.glob("/".join(("*", glob.escape(actor), *between, *tail, MANIFEST))))

@@ -28,6 +28,12 @@ MOST_FRAMES = 10_000_000
 LARGEST = 1e100
 
 
+def shown_actor(identity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return name and SHA-256 of the actor whose recorded frames a run is scored on: the driver, if there is one."""
+    shown: Mapping[str, Any] = identity.get("driver", identity["actor"])
+    return shown
+
+
 def _frame_list(text: str) -> str:
     """Check a list such as ``3-5,9``: ascending, so that it cannot name more numbers than a capture can have frames."""
     before = -1

@@ -11,6 +11,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.actors.kept_folders import kept_folders
 from emo_bench.metrics.kept import KeptResults
 from emo_bench.runs.finished import load_run
+from emo_bench.runs.manifest import shown_actor
 
 
 @contextmanager
@@ -34,5 +35,4 @@ def kept_results_of(frames: Path) -> AbstractContextManager[KeptResults | None]:
     """Return :func:`kept_results` of a run's actor if the folder is a run; for other frames, a context of None."""
     if not (frames / "run.json").is_file():
         return nullcontext()
-    identity = load_run(frames).manifest["identity"]
-    return kept_results(load(identity.get("driver", identity["actor"])["name"]))
+    return kept_results(load(shown_actor(load_run(frames).manifest["identity"])["name"]))

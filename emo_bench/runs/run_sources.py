@@ -14,7 +14,7 @@ from emo_bench.metrics.conventions import Convention
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import AGAIN, load_run
-from emo_bench.runs.manifest import MANIFEST, read_manifest
+from emo_bench.runs.manifest import MANIFEST, read_manifest, shown_actor
 from emo_bench.runs.pairs import load_same, subject_of
 from emo_bench.runs.store import RENDER
 from emo_bench.video.frame_source import FrameSource
@@ -40,8 +40,7 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
     finished = load_run(run)
     require_unchanged(run, finished.manifest, [RENDER])
     identity = finished.manifest["identity"]
-    # The frames of a driven avatar are those of the driver.
-    shown = identity.get("driver", identity["actor"])
+    shown = shown_actor(identity)
     capture = load(shown["name"])
     if capture.sha256 != shown["sha256"]:
         raise UserError(

@@ -6,12 +6,10 @@ import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from emo_bench.errors import UserError
 from emo_bench.runs.log import log_file
 from emo_bench.sweeps.executor import Ended, Executor
 from emo_bench.sweeps.task import Task
-from emo_bench.sweeps.work import do_task, reason_of
-from emo_bench.system.endings import machine_failure
+from emo_bench.sweeps.work import do_task, explained, reason_of
 
 log = logging.getLogger("emo_bench")
 
@@ -43,7 +41,6 @@ class InProcess(Executor):
                 do_task(task)
             except Exception as error:
                 reason = reason_of(error)
-                explained = isinstance(error, UserError) or machine_failure(error) is not None
-                log.error("%s failed: %s", task.title, reason, exc_info=None if explained else error)
+                log.error("%s failed: %s", task.title, reason, exc_info=error if explained(error) is None else None)
                 return Ended(task.name, reason, error)
         return Ended(task.name)

@@ -41,16 +41,25 @@ def chosen_jobs(asked: str, device: str | None, memory_mib: float | None = None)
     Raises:
         UserError: it is no number from 1 to 1000, or a GPU was named by its number.
     """
-    if asked != AUTO and not (asked.isascii() and asked.isdecimal() and 1 <= int(asked[:5]) <= 1000):
-        raise UserError(f"--jobs {asked}: give a number from 1 to 1000, or {AUTO}")
-    if device is not None and ":" in device:
-        raise UserError(f"--device {device}: each process of --jobs takes a GPU of its own; give --device cuda")
+    require_jobs(asked, device)
     gpus = visible_gpus() if on_gpu(chosen_device(device)) else ()
     if asked != AUTO:
         return Jobs(int(asked), gpus, "as asked")
     if gpus:
         return Jobs(len(gpus), gpus, "one for each GPU")
     return _by_cores_and_memory(memory_mib or USUAL_MEMORY_MIB)
+
+
+def require_jobs(asked: str, device: str | None) -> None:
+    """Check ``--jobs`` and ``--device``, without a look at the machine.
+
+    Raises:
+        UserError: as :func:`chosen_jobs`.
+    """
+    if asked != AUTO and not (asked.isascii() and asked.isdecimal() and 1 <= int(asked[:5]) <= 1000):
+        raise UserError(f"--jobs {asked}: give a number from 1 to 1000, or {AUTO}")
+    if device is not None and ":" in device:
+        raise UserError(f"--device {device}: each process of --jobs takes a GPU of its own; give --device cuda")
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -50,10 +50,16 @@ def face_metrics(applied: AppliedProtocol, settings: Settings) -> list[str]:
 
 def reason_of(error: BaseException) -> str:
     """Return why a task failed, in one line."""
+    line = explained(error)
+    return one_line(f"{type(error).__name__}: {error} (the log has the traceback)") if line is None else line
+
+
+def explained(error: BaseException) -> str | None:
+    """Return a failure that the user or the machine caused, in one line; None for a fault of the program."""
     if isinstance(error, UserError):
         return str(error)
     line = machine_failure(error) if isinstance(error, Exception) else None
-    return one_line(line or f"{type(error).__name__}: {error} (the log has the traceback)")
+    return None if line is None else one_line(line)
 
 
 def _track(work: Tracking) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.runs.checksums import require_unchanged
-from emo_bench.runs.manifest import LARGEST
+from emo_bench.runs.manifest import LARGEST, shown_actor
 from emo_bench.untrusted.regular_file import read_regular
 from reports.figures.charts import Axes, Series, line_chart
 from reports.numbers import heading
@@ -75,7 +75,7 @@ def head_angles(row: Row) -> dict[str, Floats] | None:
     """Yaw and pitch ``[T]`` in degrees of every frame of the actor who drives the row; None if it is not here."""
     from emo_bench import actors
 
-    actor, manifest = row.identity.get("driver", row.identity["actor"]), row.run.manifest
+    actor, manifest = shown_actor(row.identity), row.run.manifest
     try:
         capture = actors.load(actor["name"])
         if capture.sha256 != actor["sha256"]:

@@ -76,10 +76,15 @@ def planned(actor: str, tmp_path: Path, protocol_file: str) -> Callable[..., Swe
     return plan
 
 
-def on_cluster(tmp_path: Path, planner: SweepPlanner) -> dict[str, Result]:
-    jobs = submitit.LocalExecutor(tmp_path / "jobs")
+def local_cluster(folder: Path) -> Cluster:
+    """A cluster whose jobs are processes of submitit on this machine."""
+    jobs = submitit.LocalExecutor(folder / "jobs")
     jobs.update_parameters(timeout_min=5)
-    results = run_tasks(planner.plan().tasks, Cluster(jobs), logs=tmp_path / "logs")
+    return Cluster(jobs)
+
+
+def on_cluster(tmp_path: Path, planner: SweepPlanner) -> dict[str, Result]:
+    results = run_tasks(planner.plan().tasks, local_cluster(tmp_path), logs=tmp_path / "logs")
     return {result.task.title.partition(" on ")[0]: result for result in results}
 
 
@@ -107,9 +112,7 @@ def test_a_preempted_job_is_requeued_and_continues_from_the_checkpoint(
     planned: Callable[..., SweepPlanner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAIT", "1")
-    jobs = submitit.LocalExecutor(tmp_path / "jobs")
-    jobs.update_parameters(timeout_min=5)
-    cluster = Cluster(jobs)
+    cluster = local_cluster(tmp_path)
     (task,) = planned(tmp_path / "runs", "50").plan().tasks
     log = tmp_path / "task.log"
     cluster.submit(task, log)
@@ -137,9 +140,7 @@ def test_a_sweep_that_ends_cancels_its_jobs(
     planned: Callable[..., SweepPlanner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAIT", "1")
-    jobs = submitit.LocalExecutor(tmp_path / "jobs")
-    jobs.update_parameters(timeout_min=5)
-    cluster = Cluster(jobs)
+    cluster = local_cluster(tmp_path)
     (task,) = planned(tmp_path / "runs", "50").plan().tasks
     cluster.submit(task, None)
     cluster.ended(0.0)
