@@ -30,6 +30,8 @@ CROSS_REENACTMENT = "cross-reenactment"
 NO_PROTOCOLS = ("ablation",)
 # The fields of a split by head pose.
 POSE_FIELDS = ("within_yaw_deg", "within_pitch_deg", "margin_deg")
+# The fields of a split by expression.
+EXPRESSION_FIELDS = ("coefficient", "within", "margin")
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
@@ -45,18 +47,22 @@ class SplitRule(_Model):
 
     Attributes:
         kind: ``tail`` holds out the last frames, ``random`` draws them uniformly by ``seed``, ``pose`` takes those in
-            which the head is turned far, ``frames`` lists them.
-        held_out_frames: number of held-out frames; not for ``frames``. A ``pose`` split may find fewer.
+            which the head is turned far, ``expression`` those in which a coefficient is high, ``frames`` lists them.
+        held_out_frames: number of held-out frames; not for ``frames``. A ``pose`` or ``expression`` split may find
+            fewer.
         guard_frames: a training frame is further than this from every held-out one.
         seed: the random seed; for ``random``.
         train_frames_at_most: keep this many of the training frames, evenly spaced; None keeps all. Not for ``frames``.
         within_yaw_deg, within_pitch_deg: training frames have a yaw and a pitch at most so far from their medians; for
             ``pose``.
         margin_deg: held-out frames exceed one of the two by more than this; for ``pose``.
+        coefficient: the name of one of the track's 52 expression coefficients; for ``expression``.
+        within: training frames have at most this value of the coefficient, which is in [0, 1]; for ``expression``.
+        margin: held-out frames exceed it by more than this; for ``expression``.
         train, held_out: the frame numbers, as :func:`protocols.frame_lists.format_frames` writes them; for ``frames``.
     """
 
-    kind: Literal["tail", "random", "pose", "frames"]
+    kind: Literal["tail", "random", "pose", "expression", "frames"]
     held_out_frames: int | None = Field(default=None, ge=1)
     guard_frames: int = Field(ge=0)
     seed: int | None = Field(default=None, ge=0)
@@ -64,6 +70,9 @@ class SplitRule(_Model):
     within_yaw_deg: float | None = Field(default=None, gt=0, lt=90)
     within_pitch_deg: float | None = Field(default=None, gt=0, lt=90)
     margin_deg: float | None = Field(default=None, ge=0, lt=90)
+    coefficient: str | None = Field(default=None, min_length=1, max_length=60)
+    within: float | None = Field(default=None, ge=0, lt=1)
+    margin: float | None = Field(default=None, ge=0, lt=1)
     train: FrameList | None = None
     held_out: FrameList | None = None
 
@@ -71,14 +80,15 @@ class SplitRule(_Model):
     def _fields_go_with_kind(self) -> Self:
         if (self.kind == "random") != (self.seed is not None):
             raise ValueError("a random split has a seed, any other has none")
-        for field in POSE_FIELDS:
-            if (self.kind == "pose") != (getattr(self, field) is not None):
-                raise ValueError(f"a pose split has {', '.join(POSE_FIELDS)}, any other has none of them")
+        for kind, names in (("pose", POSE_FIELDS), ("expression", EXPRESSION_FIELDS)):
+            if any((self.kind == kind) != (getattr(self, field) is not None) for field in names):
+                article = "an" if kind == "expression" else "a"
+                raise ValueError(f"{article} {kind} split has {', '.join(names)}, any other has none of them")
         if self.kind != "frames":
             if self.held_out_frames is None:
-                raise ValueError(f"a {self.kind} split says how many frames it holds out: give held_out_frames")
+                raise ValueError(f"a split of kind {self.kind} says how many frames it holds out: give held_out_frames")
             if self.train is not None or self.held_out is not None:
-                raise ValueError(f"a {self.kind} split lists no frames: leave out train and held_out")
+                raise ValueError(f"a split of kind {self.kind} lists no frames: leave out train and held_out")
             return self
         if self.held_out_frames is not None or self.train_frames_at_most is not None:
             raise ValueError("a split that lists its frames has no held_out_frames and no train_frames_at_most")
@@ -103,7 +113,7 @@ class SplitRule(_Model):
     def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out fields that were added later and are empty, so that older splits keep the hash that they had."""
         fields: dict[str, Any] = whole(self)
-        later = ("train", "held_out", *POSE_FIELDS)
+        later = ("train", "held_out", *POSE_FIELDS, *EXPRESSION_FIELDS)
         return {key: value for key, value in fields.items() if value is not None or key not in later}
 
 

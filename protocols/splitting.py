@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
@@ -15,7 +15,7 @@ from protocols.frame_lists import frames_of, ranges_of
 from protocols.frame_lists import parse_frames as parse_frames
 from protocols.loader import Protocol, SplitRule
 
-# A split by pose needs so many frames in which the head is turned far.
+# A split by pose or expression needs so many frames beyond what training sees.
 LEAST_BEYOND = 20
 
 
@@ -29,7 +29,8 @@ class Split:
         name: the name of the rule, e.g. ``tail-500``.
         train, test: frames that a method is fitted on, and frames that it is scored on.
         guard: frames that are not used for training because a held-out frame is near.
-        unused: frames that are not used because the rule limits their number, does not list them, or leaves out poses.
+        unused: frames that are not used because the rule limits their number, does not list them, or leaves out poses
+            or expressions.
         faceless: frames without a face, in no other list.
         flags: what a reader must know, e.g. that the capture was too short for the rule.
     """
@@ -60,6 +61,7 @@ def split(
     valid_indices: Iterable[int],
     name: str | None = None,
     yaw_pitch_deg: Sequence[Sequence[float]] | None = None,
+    coefficient: Sequence[float] | None = None,
 ) -> Split:
     """Divide a capture's frames.
 
@@ -69,6 +71,8 @@ def split(
         valid_indices: its frames with a face; only these are used for training or held out.
         name: the name of the split; None takes the protocol's default.
         yaw_pitch_deg: yaw and pitch of the head in every frame, ``[T, 2]`` degrees; only a split by pose needs them.
+        coefficient: the expression coefficient that the rule names, in every frame, ``[T]`` in [0, 1]; only a split by
+            expression needs it.
 
     Raises:
         UserError: no such split, too few frames with a face, or the split lists frames that the capture does not have.
@@ -87,7 +91,11 @@ def split(
     if rule.kind == "frames":
         return _listed(protocol, name, rule, capture_length, valid, no_face)
     if rule.kind == "pose":
-        return _by_pose(protocol, name, rule, capture_length, valid, yaw_pitch_deg, no_face)
+        beyond = _beyond_pose(protocol, name, rule, valid, yaw_pitch_deg)
+        return _extrapolated(name, rule, capture_length, beyond, no_face)
+    if rule.kind == "expression":
+        beyond = _beyond_expression(protocol, name, rule, valid, coefficient)
+        return _extrapolated(name, rule, capture_length, beyond, no_face)
     assert rule.held_out_frames is not None
     flags = []
     held_out = rule.held_out_frames
@@ -178,18 +186,32 @@ def _listed(
     return Split(name, train, test, tuple(guard), tuple(unused), tuple(hidden), tuple(flags))
 
 
-def _by_pose(
+@dataclass(frozen=True)
+class _Beyond:
+    """How far each frame lies beyond what training may see.
+
+    Attributes:
+        excess: for each frame with a face, its distance beyond the bound; 0 or less for a frame that may train.
+        margin: a frame that exceeds the bound by more than this may be held out.
+        what: what the held-out frames show, for the reader, e.g. "turned heads".
+        too_few: the message if hardly any frame may be held out, with ``{count}`` for their number.
+    """
+
+    excess: Mapping[int, float]
+    margin: float
+    what: str
+    too_few: str
+
+
+def _beyond_pose(
     protocol: Protocol,
     name: str,
     rule: SplitRule,
-    length: int,
     valid: Sequence[int],
     yaw_pitch_deg: Sequence[Sequence[float]] | None,
-    no_face: list[str],
-) -> Split:
-    """Train on the frames in which the head is turned little, and hold out those in which it is turned far."""
-    assert rule.within_yaw_deg is not None and rule.within_pitch_deg is not None
-    assert rule.margin_deg is not None and rule.held_out_frames is not None
+) -> _Beyond:
+    """Return how far the head is turned beyond the rule's range of yaw and pitch around their medians, in degrees."""
+    assert rule.within_yaw_deg is not None and rule.within_pitch_deg is not None and rule.margin_deg is not None
     if yaw_pitch_deg is None:
         raise UserError(f"split {name} of protocol {protocol.name} divides by head pose, and here none is known")
     excess = dict.fromkeys(valid, -1.0)
@@ -197,18 +219,42 @@ def _by_pose(
         angles = [float(yaw_pitch_deg[i][axis]) for i in valid]
         middle = median(angles)
         excess = {i: max(excess[i], abs(angle - middle) - within) for i, angle in zip(valid, angles, strict=True)}
-    beyond = [i for i in valid if excess[i] > rule.margin_deg]
-    if len(beyond) < LEAST_BEYOND:
+    too_few = (
+        f"the head turns more than {rule.within_yaw_deg:g} degrees to a side or {rule.within_pitch_deg:g} up or "
+        f"down in only {{count}} frames of the video"
+    )
+    return _Beyond(excess, rule.margin_deg, "turned heads", too_few)
+
+
+def _beyond_expression(
+    protocol: Protocol, name: str, rule: SplitRule, valid: Sequence[int], coefficient: Sequence[float] | None
+) -> _Beyond:
+    """Return by how much the rule's expression coefficient exceeds what training may see."""
+    assert rule.within is not None and rule.margin is not None
+    if coefficient is None:
         raise UserError(
-            f"the head turns more than {rule.within_yaw_deg:g} degrees to a side or {rule.within_pitch_deg:g} up or "
-            f"down in only {len(beyond)} frames of the video; split {name} needs {LEAST_BEYOND}: use another video"
+            f"split {name} of protocol {protocol.name} divides by {rule.coefficient}, and here it is not known"
         )
-    test = _evenly(beyond, rule.held_out_frames)
-    train, guard = _guarded([i for i in valid if excess[i] <= 0], test, rule.guard_frames)
+    excess = {i: float(coefficient[i]) - rule.within for i in valid}
+    bound = rule.within + rule.margin
+    too_few = f"{rule.coefficient} is above {bound:g} in only {{count}} frames of the video"
+    return _Beyond(excess, rule.margin, f"frames with {rule.coefficient} above {bound:g}", too_few)
+
+
+def _extrapolated(name: str, rule: SplitRule, length: int, beyond: _Beyond, no_face: list[str]) -> Split:
+    """Train on the frames within the bound, and hold out those that lie far beyond it."""
+    assert rule.held_out_frames is not None
+    valid = list(beyond.excess)
+    far = [i for i in valid if beyond.excess[i] > beyond.margin]
+    if len(far) < LEAST_BEYOND:
+        said = beyond.too_few.format(count=len(far))
+        raise UserError(f"{said}; split {name} needs {LEAST_BEYOND}: use another video")
+    test = _evenly(far, rule.held_out_frames)
+    train, guard = _guarded([i for i in valid if beyond.excess[i] <= 0], test, rule.guard_frames)
     if not train:
         raise UserError(f"split {name} leaves no frame to train on: use a longer video or another split")
     kept = _evenly(train, rule.train_frames_at_most)
-    few = f"few turned heads: {len(test)} frames held out instead of {rule.held_out_frames}"
+    few = f"few {beyond.what}: {len(test)} frames held out instead of {rule.held_out_frames}"
     flags = [*([few] if len(test) < rule.held_out_frames else []), *no_face]
     unused = sorted(set(valid).difference(kept, test, guard))
     faceless = sorted(set(range(length)) - set(valid))

@@ -13,6 +13,8 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Subject
 from emo_bench.runs.transfer import driven_capture
+from emo_bench.text.closest import closest
+from emo_bench.tracking.head_rig import EXPRESSIONS
 from protocols.loader import CROSS_REENACTMENT
 
 # Frames of the subject with which the identity of the rendered frames is compared.
@@ -48,10 +50,25 @@ def split_of(
         raise UserError(f"a run of protocol {protocol.name} {'has no' if driver else 'needs a'} driver")
     own = len(capture), capture.valid_indices
     if driver is None:
-        angles = capture.track.yaw_pitch_deg().tolist() if protocol.rule(name)[1].kind == "pose" else None
-        return protocols.split(protocol, *own, name, angles)
+        rule = protocol.rule(name)[1]
+        angles = capture.track.yaw_pitch_deg().tolist() if rule.kind == "pose" else None
+        coefficient = None if rule.coefficient is None else _coefficient(protocol, capture, rule.coefficient)
+        return protocols.split(protocol, *own, name, angles, coefficient)
     theirs = len(driver), driver.valid_indices
     return protocols.drive_split(protocol, own, theirs, (capture.name, driver.name), name)
+
+
+def _coefficient(protocol: protocols.Protocol, capture: Capture, name: str) -> list[float]:
+    """Return an expression coefficient of the track in every frame.
+
+    Raises:
+        UserError: the track has no coefficient of that name.
+    """
+    if name not in EXPRESSIONS:
+        near = closest(name, EXPRESSIONS)
+        guess = f": did you mean {near}?" if near else ""
+        raise UserError(f"protocol {protocol.name}: {name!r} is none of ARKit's 52 expression coefficients{guess}")
+    return [float(value) for value in capture.track.expression[:, EXPRESSIONS.index(name)]]
 
 
 def rendered_capture(protocol: protocols.Protocol, capture: Capture, driver: Capture | None) -> Capture:

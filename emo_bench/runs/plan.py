@@ -181,8 +181,7 @@ def plan_run(
         applied = _applied_protocol_of(request, profile, edits_clip=is_video_editor(cls))
     protocol = applied.protocol
     if profile == SMOKE_PROFILE and not protocol.mini:
-        remedy = f"give --protocol {MINI_CROSS_PROTOCOL}" if protocol.driving else "leave out --protocol"
-        raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: {remedy}")
+        raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: {_remedy_of_smoke(protocol)}")
     if protocol.task == EDITING and style is None:
         raise UserError(
             f"protocol {protocol.name} scores edits, and a run scores the avatar before its edit: leave out "
@@ -369,6 +368,13 @@ def _as_clip(applied: AppliedProtocol, train: tuple[int, ...]) -> AppliedProtoco
 def _edit_folder(run: Path, style: str, settings: Mapping[str, str]) -> Path:
     variant = variant_name(settings)
     return run / EDITS / (f"{style}+{variant}" if variant else style)
+
+
+def _remedy_of_smoke(protocol: protocols.Protocol) -> str:
+    """Return what to type so that profile smoke gets the mini protocol beside this one."""
+    mini = f"{protocol.name}-mini"
+    known = {other.name for other in protocols.list_protocols()} - {MINI_PROTOCOL}
+    return f"give --protocol {mini}" if mini in known else "leave out --protocol"
 
 
 def _is_smoke(profile: str, protocol: protocols.Protocol) -> bool:

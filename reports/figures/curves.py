@@ -1,4 +1,4 @@
-"""The charts of a report: scores by frame and by head angle, and losses by step."""
+"""The charts of a report: scores by frame, by head angle and by opening of the mouth, and losses by step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +23,28 @@ from reports.numbers import heading
 from reports.rows import Row
 
 TONES = 6
-BIN_DEG, FRAMES_IN_BIN = 5.0, 5
+FRAMES_IN_BIN = 5
 LOSS_POINTS = 160
 LOSSES = "train.csv"
 LOSSES_LIMIT_BYTES = 2**29
-ANGLES = ("yaw", "pitch")
+JAW_OPEN = "jawOpen"
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What scores are drawn against: the label of the axis, and the width of a bin in its unit."""
+
+    label: str
+    bin: float
+
+
+MOTIONS = {
+    "yaw": Motion("head yaw, degrees", 5.0),
+    "pitch": Motion("head pitch, degrees", 5.0),
+    "mouth": Motion("opening of the mouth (jawOpen of the track)", 0.05),
+}
 
 log = logging.getLogger("emo_bench")
 
@@ -52,28 +68,32 @@ def frame_chart(rows: Sequence[Row], metric: str) -> Markup:
     return line_chart(series, axes)
 
 
-def angle_chart(rows: Sequence[Row], metric: str, angles: dict[str, Floats], axis: str) -> Markup:
-    """A chart of means and quartiles in bins of ``BIN_DEG`` degrees with at least ``FRAMES_IN_BIN`` scored frames.
+def motion_chart(rows: Sequence[Row], metric: str, tracked: dict[str, Floats], name: str) -> Markup:
+    """A chart of means and quartiles in bins of head angle or mouth opening with at least ``FRAMES_IN_BIN`` frames.
 
     Args:
         rows: the rows of one subject.
         metric: its id.
-        angles: :func:`head_angles` of the subject.
-        axis: ``yaw`` or ``pitch``.
+        tracked: :func:`tracked_motion` of the subject.
+        name: one of ``MOTIONS``.
     """
-    series = []
+    motion, series = MOTIONS[name], []
     for row, (tone, dash) in zip(rows, strokes(rows), strict=True):
-        degrees = angles[axis][row.run.scores.index.to_numpy()]
-        centers, means, low, high = _binned(degrees, row.scores(metric))
+        values = tracked[name][row.run.scores.index.to_numpy()]
+        centers, means, low, high = _binned(values, row.scores(metric), motion.bin)
         series.append(Series(label(row, rows), centers, means, tone, band=(low, high), dash=dash))
-    named = f"head {axis}, degrees"
-    axes = Axes(named, heading(rows[0].cells[metric]), classes="by-angle", markers=True, data={"metric": metric})
+    data = {"metric": metric, "motion": name}
+    axes = Axes(motion.label, heading(rows[0].cells[metric]), classes="by-motion", markers=True, data=data)
     return line_chart(series, axes)
 
 
-def head_angles(row: Row) -> dict[str, Floats] | None:
-    """Yaw and pitch ``[T]`` in degrees of every frame of the actor who drives the row; None if it is not here."""
+def tracked_motion(row: Row) -> dict[str, Floats] | None:
+    """What ``MOTIONS`` names, in every frame of the actor who drives the row, each ``[T]``; None if it is not here.
+
+    Yaw and pitch are in degrees, the opening of the mouth is a coefficient in [0, 1].
+    """
     from emo_bench import actors
+    from emo_bench.tracking.head_rig import EXPRESSIONS
 
     actor, manifest = shown_actor(row.identity), row.run.manifest
     try:
@@ -82,10 +102,11 @@ def head_angles(row: Row) -> dict[str, Floats] | None:
             return None
     except UserError:
         return None
-    degrees = capture.track.yaw_pitch_deg().astype(np.float64)
-    if manifest.get("driver_capture", manifest["capture"])["frames"] != len(degrees):
+    yaw, pitch = capture.track.yaw_pitch_deg().astype(np.float64).T
+    if manifest.get("driver_capture", manifest["capture"])["frames"] != len(yaw):
         return None
-    return {axis: degrees[:, i] for i, axis in enumerate(ANGLES)}
+    mouth = capture.track.expression[:, EXPRESSIONS.index(JAW_OPEN)].astype(np.float64)
+    return {"yaw": yaw, "pitch": pitch, "mouth": mouth}
 
 
 def loss_charts(row: Row) -> list[Markup]:
@@ -120,19 +141,19 @@ def label(row: Row, rows: Sequence[Row]) -> str:
     return f"{row.title}, {row.identity['profile']}, seed {row.identity['seed']}" if alike else row.title
 
 
-def _binned(degrees: Floats, scores: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Bin centres, means and quartiles; NaN for a bin with too few frames."""
-    finite = np.isfinite(degrees) & np.isfinite(scores)
+def _binned(motion: Floats, scores: Floats, width: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Centres of bins of this width, means and quartiles; NaN for a bin with too few frames."""
+    finite = np.isfinite(motion) & np.isfinite(scores)
     if not finite.any():
         return (np.empty(0),) * 4
-    bins = np.floor(degrees[finite] / BIN_DEG).astype(int)
+    bins = np.floor(motion[finite] / width).astype(int)
     numbers = np.arange(bins.min(), bins.max() + 1)
     values = np.full((3, len(numbers)), np.nan)
     for i, number in enumerate(numbers):
         inside = scores[finite][bins == number]
         if len(inside) >= FRAMES_IN_BIN:
             values[:, i] = inside.mean(), *np.quantile(inside, [0.25, 0.75])
-    return (numbers + 0.5) * BIN_DEG, values[0], values[1], values[2]
+    return (numbers + 0.5) * width, values[0], values[1], values[2]
 
 
 def read_losses(path: Path) -> tuple[list[str], Floats]:

@@ -14,7 +14,7 @@ from emo_bench.progress import track_progress
 from emo_bench.runs.store import PREVIEW
 from emo_bench.text.plain_text import printable
 from reports.figures.clips import DEFAULT_PANEL_PX, encode_webm, read_panels
-from reports.figures.curves import ANGLES, angle_chart, frame_chart, head_angles, label, loss_charts, strokes
+from reports.figures.curves import MOTIONS, frame_chart, label, loss_charts, motion_chart, strokes, tracked_motion
 from reports.figures.lineup import Lineup
 from reports.numbers import duration, gib, group_title, number, percent, span
 from reports.ranking import Group
@@ -131,7 +131,7 @@ def _clip(row: Row, name: str, panel_px: int) -> dict[str, Any]:
 
 
 def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) -> dict[str, Any]:
-    angles = head_angles(rows[0])
+    tracked = tracked_motion(rows[0])
     metrics = [m for m in rows[0].cells if any(row.cells[m].interval.n for row in rows)]
     return {
         "id": name,
@@ -143,12 +143,12 @@ def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) 
         "clips": [
             {"id": clips[row.run.path]["id"], "label": label(row, rows)} for row in rows if row.run.path in clips
         ],
-        "angles_here": angles is not None,
+        "motion_here": tracked is not None,
         "charts": [
             {
                 "metric": metric,
                 "frame": frame_chart(rows, metric),
-                "angle": [angle_chart(rows, metric, angles, axis) for axis in ANGLES] if angles else [],
+                "motion": [motion_chart(rows, metric, tracked, name) for name in MOTIONS] if tracked else [],
             }
             for metric in metrics
         ],

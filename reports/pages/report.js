@@ -260,7 +260,7 @@ class Chart {
 
 function setUpSubject(article) {
   const frameCharts = all(article, ".chart.by-frame").map((root) => new Chart(root));
-  all(article, ".chart.by-angle").forEach((root) => new Chart(root));
+  all(article, ".chart.by-motion").forEach((root) => new Chart(root));
   const root = article.querySelector(".player");
   const player = root && new Player(root, (frame) => frameCharts.forEach((chart) => chart.mark(frame)));
   frameCharts.forEach((chart) => chart.plot.addEventListener("click", (event) => player?.seekFrame(chart.xAt(event))));

@@ -23,6 +23,9 @@ HASHES = {
     ("editing", 1): "e169e6c214878113aae3016f00cc196d85c75339936ba05d152622a5c47aad22",
     ("editing-mini", 1): "270eb238696f758acc6b8e0d82fbb1e4b6f5157aabea7753312c7a5e766c8b49",
     ("extrapolation", 1): "ddc4d897d6342e810e1e22b6642c1cb23f2c07c6eda9781f8f44ae24a5db5d25",
+    ("extrapolation-mini", 1): "f2557b768ee0abfa3f782b66940c749ab6110820b3e0716e8cbc86e5a73a4168",
+    ("extrapolation_expression", 1): "ffaf05069808db953486fac4cd97a09946572c9b59e122d2d0d83a3653274754",
+    ("extrapolation_expression-mini", 1): "7577ed79d248b848a3c53f1afc4ecbc87f467377e7bf00be4ecffdc3bbdfb8ac",
     ("self_reenactment", 1): "7eeb50fabbc5c9febba9deea12437ec76840566af6755d7028289fc5b09e2290",
     ("self_reenactment-mini", 1): "abecff632a63f38fba9607c244d38aaea5027b004f80d66e7372edc6b59a4c0b",
 }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun
 from reports.figures.charts import HEIGHT, ROOM, WIDTH, Axes, Series, line_chart, nice_ticks
-from reports.figures.curves import _binned, frame_chart, loss_charts, read_losses, strokes
+from reports.figures.curves import MOTIONS, _binned, frame_chart, loss_charts, read_losses, strokes
 from reports.rows import Row
 from tests.reports.test_comparison import MANIFEST, run
 
@@ -69,10 +69,18 @@ def test_labels_cannot_break_the_page() -> None:
 def test_bins_hold_means_and_quartiles() -> None:
     degrees = np.concatenate([np.full(8, 1.0), np.full(4, 7.0), np.full(6, -3.0)])
     scores = np.concatenate([np.arange(8.0), np.arange(4.0), np.array([2.0, 2, 2, 2, 2, np.nan])])
-    centres, means, low, high = _binned(degrees, scores)
+    centres, means, low, high = _binned(degrees, scores, 5.0)
     assert centres.tolist() == [-2.5, 2.5, 7.5]
     np.testing.assert_allclose(means, [2.0, 3.5, np.nan])
     np.testing.assert_allclose([low[1], high[1]], np.percentile(np.arange(8.0), [25, 75]))
+
+
+def test_bins_of_mouth_opening_are_narrow() -> None:
+    """Openings 0.01 to 0.09 in bins of 0.05: the error of an open mouth is twice that of a shut one."""
+    opening = np.repeat([0.01, 0.03, 0.06, 0.09], 3)
+    centres, means, _, _ = _binned(opening, np.repeat([1.0, 1.0, 2.0, 2.0], 3), MOTIONS["mouth"].bin)
+    np.testing.assert_allclose(centres, [0.025, 0.075])
+    assert means.tolist() == [1.0, 2.0]
 
 
 def test_trivial_methods_are_grey_and_told_apart() -> None:
