@@ -7,9 +7,11 @@ of its current rendering, guided by the recorded frame. Edited and recorded fram
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from emo_avatar.config import EmoAvatarConfig
@@ -18,6 +20,7 @@ from emo_avatar.edit_stage import EditFrames
 from emo_avatar.render_stage import Perceptual
 from emo_avatar.renderer import AvatarRenderer
 from emo_avatar.skip_training import SkipTraining
+from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8
 
 Update = Callable[[Tensor, int, int], Tensor]
 """Edits a rendering ``[1, 3, R, R]`` in [-1, 1] of the frame at a position, with a seed; the same shape and range."""
@@ -34,6 +37,10 @@ class DatasetUpdateStage(SkipTraining):
         config, fit_config: the configurations of the edit and of the fit.
         perceptual: distance of two batches in [-1, 1], ``[B]``.
         seed: the run's seed; the random numbers of a step depend only on it and the step's number.
+
+    Attributes:
+        data: the frames that are trained on, as ``recorded``.
+        updates: how often each of them was replaced, ``[F]``.
     """
 
     def __init__(
@@ -49,7 +56,7 @@ class DatasetUpdateStage(SkipTraining):
     ) -> None:
         super().__init__(avatar, config, fit_config)
         self.data = recorded.clone()
-        self.edited = np.zeros(len(recorded), dtype=bool)
+        self.updates = np.zeros(len(recorded), dtype=np.int64)
         self._frames, self._update = frames, update
         self._perceptual, self._seed = perceptual, seed
 
@@ -80,4 +87,39 @@ class DatasetUpdateStage(SkipTraining):
         row = torch.tensor([position], device=self.data.device)
         rendering = self.render(self._frames.encoding.rows(row)).clamp(-1.0, 1.0)
         self.data[position] = self._update(rendering, position, self._seed + self.step)[0]
-        self.edited[position] = True
+        self.updates[position] += 1
+
+    def summary(self) -> str:
+        """Say how often the frames were replaced."""
+        return (
+            f"{int(self.updates.sum())} edits in {self.step} steps; each of the {len(self.updates)} frames was "
+            f"replaced {_count(self.updates)} times"
+        )
+
+    def shown_data(self, count: int) -> list[NDArray[np.uint8]]:
+        """Return evenly spaced frames as they are trained on now, at most ``count``, uint8 ``[R, R, 3]``."""
+        rows = evenly_spaced(range(len(self.data)), count).tolist()
+        return list(to_frames_u8(self.data[rows]))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on: an edit of this kind may take hours."""
+        return {
+            "step": self.step,
+            "skips": self.avatar.fusion.state_dict(),
+            "optimizer": self.optimizer_state(),
+            "data": self.data,
+            "updates": torch.from_numpy(self.updates),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Return to a saved state."""
+        self.step = int(state["step"])
+        self.avatar.fusion.load_state_dict(state["skips"])
+        self.restore_optimizer(state["optimizer"])
+        self.data = state["data"].to(self.data.device)
+        self.updates = state["updates"].numpy()
+
+
+def _count(numbers: NDArray[np.int64]) -> str:
+    least, most = int(numbers.min()), int(numbers.max())
+    return str(least) if least == most else f"{least} or {most}" if most == least + 1 else f"{least} to {most}"

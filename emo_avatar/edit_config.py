@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from emo_bench.errors import UserError, shortened
 from emo_bench.methods.settings import LearningRate, LossWeight, MethodSettings, Share, StepCount, resolve
 
+DATASET_UPDATE = "dataset-update"
+
 
 class EditConfig(MethodSettings):
     """The configuration of an edit (paper 3.3). Defaults are the ``recommended`` preset of the ``cpu`` profile.
@@ -95,12 +97,23 @@ _LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False, "structure_w
 # Patches are looked at in every second step, so that the strokes cost no time.
 _STROKES: dict[str, Any] = {"moved_weight": 10.0, "stroke_weight": 10.0, "patch_every_steps": 2}
 
+# Instruct-NeRF2NeRF has a budget of its own: it edits one frame in ten steps. The steps are so many that every frame of
+# the pool, which is one more than `frame_pool`, is replaced three times. `paper` has the steps of its release.
+_UPDATES: dict[str, dict[str, Any]] = {
+    "smoke": {"steps": 42, "update_every_steps": 2},
+    "cpu": {"steps": 1000},
+    "gpu": {"steps": 2000},
+    "paper": {"steps": 15_000},
+}
+
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL, "strokes": _STROKES}
 
 
 def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) -> EditConfig:
     """Return the configuration of an edit: a preset replaces values of the profile, the user's settings replace both.
+
+    With ``supervision=dataset-update`` the profile has other steps, see ``_UPDATES``.
 
     Args:
         profile: ``smoke``, ``cpu``, ``gpu`` or ``paper``.
@@ -115,5 +128,6 @@ def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) 
     preset = values.pop("preset", preset)
     if preset not in PRESETS:
         raise UserError(f"--set edit.preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
-    chosen: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
+    updates = _UPDATES[profile] if values.get("supervision") == DATASET_UPDATE else {}
+    chosen: dict[str, Any] = {**PROFILES[profile], **updates, **PRESETS[preset]}
     return resolve(EditConfig, chosen, values, name="emo-avatar", prefix="edit.")

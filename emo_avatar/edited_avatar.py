@@ -17,7 +17,7 @@ from emo_avatar.clip_encoder import ClipEncoder
 from emo_avatar.config import INFO, PROFILES, EmoAvatarConfig
 from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.driving import DrivingSignals, landmarks_px, rendered
-from emo_avatar.edit_config import EditConfig, resolve_edit_config
+from emo_avatar.edit_config import DATASET_UPDATE, EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.patch_discriminator import PatchDiscriminator
 from emo_avatar.prior import sha256_of
@@ -30,7 +30,7 @@ from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
 from emo_bench.methods.reference_editors import open_editor
 from emo_bench.methods.training.fitted import CHECKPOINT, REMEDY, save_tensors
 from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8, to_unit_range
-from emo_bench.methods.training.loop import run_steps
+from emo_bench.methods.training.loop import run_steps, run_training
 from emo_bench.methods.training.state_file import load_state
 from emo_bench.perceptual import perceptual_loss
 from emo_bench.untrusted.refusal import reading
@@ -39,6 +39,7 @@ from emo_bench.video.sheets import save_sheet
 
 ENCODE_BATCH = 8
 SHEET_FRAMES = 8
+UPDATE_STATE, UPDATE_CHECKPOINT_STEPS = "update.pt", 50
 SHOWN_SETTINGS = ("steps", "text_scale", "image_scale", "size_px")
 
 log = logging.getLogger("emo_bench")
@@ -59,9 +60,10 @@ class FittedAvatar(Protocol):
 class EditedAvatar(Method):
     """The edit of a fitted avatar by one reference picture (paper 3.3).
 
-    An edit takes a minute in ``cpu`` and five in ``paper``, so an interrupted edit starts again. Files in the
-    workspace: ``source.png`` and ``reference.png`` (the frame and its edit), ``checkpoint.safetensors`` (the edited
-    skip connections), ``train.csv`` (losses), ``train.png`` (reference; frames before; frames after).
+    An edit takes a minute in ``cpu`` and five in ``paper``, so an interrupted edit starts again. By dataset update it
+    takes many times as long, and continues. Files in the workspace: ``source.png`` and ``reference.png`` (the frame and
+    its edit), ``checkpoint.safetensors`` (the edited skip connections), ``train.csv`` (losses), ``train.png``
+    (reference; frames before; frames after), ``dataset.png`` (by dataset update: frames as they were trained on last).
 
     Args:
         workspace: the workspace of the edit; settings are fields of :class:`EditConfig`, or ``preset``.
@@ -81,7 +83,7 @@ class EditedAvatar(Method):
         self.resolution_px = base.resolution_px
         self.config: EditConfig = resolve_edit_config(workspace.profile, base.config.preset, workspace.settings)
         self._editor = open_editor(style.editor, style.editor_settings, workspace.device)
-        if self.config.supervision == "dataset-update" and not self._editor.can_update:
+        if self.config.supervision == DATASET_UPDATE and not self._editor.can_update:
             raise UserError(
                 f"editor {style.editor} edits a picture once: edit.supervision=dataset-update goes with a style whose "
                 "editor is instruct-pix2pix with its own pipeline"
@@ -114,11 +116,20 @@ class EditedAvatar(Method):
         avatar = copy.deepcopy(base)
         stage = self._stage(avatar, EditFrames.of(avatar, batches), reference, capture, indices)
         clock.lap("preparation")
-        run_steps(stage, folder, self.config.steps, f"emo-avatar: edit, {self.style.name}", shown=("l1",))
+        label, shown = f"emo-avatar: edit, {self.style.name}", ("l1",)
+        if isinstance(stage, EditStage):
+            run_steps(stage, folder, self.config.steps, label, shown=shown)
+        else:
+            run_training(
+                stage, folder, self.config.steps, UPDATE_CHECKPOINT_STEPS, label, state_name=UPDATE_STATE, shown=shown
+            )
+            log.info("dataset update: %s", stage.summary())
+            save_sheet(folder / "dataset.png", [stage.shown_data(SHEET_FRAMES)])
         clock.lap("training")
         self._avatar = avatar.eval()
         _save_skips(avatar, folder / CHECKPOINT)
         self._save_sheet(base, signals, reference, others)
+        (folder / UPDATE_STATE).unlink(missing_ok=True)
         clock.lap("saving")
         log.info("edit of frame %d: %s", reference_frame, clock)
 

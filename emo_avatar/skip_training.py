@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -60,6 +62,14 @@ class SkipTraining:
         set_rates(self._optimizer, self._peaks, self._rate_share())
         self._optimizer.step()
         return values
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """Return the state of the optimiser."""
+        return self._optimizer.state_dict()
+
+    def restore_optimizer(self, state: dict[str, Any]) -> None:
+        """Return the optimiser to a saved state."""
+        self._optimizer.load_state_dict(state)
 
     def autocast(self) -> torch.autocast:
         """Use bfloat16 if the fit used it."""

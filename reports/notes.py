@@ -1,22 +1,23 @@
-"""The notes below a table: what is n/a and why, what is not ranked, on which frames, what has no interval."""
+"""The notes below a table: what is n/a and why, what is not ranked and why, on which frames, what has no interval."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from emo_bench.methods.clip_method import AVATAR, HOW
 from reports.ground import is_measured
+from reports.judges import judge_notes
 from reports.numbers import metric_label, percent
 from reports.ranking import Group, common_frames, few_scores, obstacle
-from reports.rows import Row
+from reports.rows import Row, row_names
 
 
 def score_notes(group: Group) -> list[str]:
     """What a reader of the scores and the ranks of a table should know, one sentence each."""
-    return [*kind_notes(group), *absent_notes(group.rows), *rank_notes(group)]
+    return [*kind_notes(group), *absent_notes(group.rows), *rank_notes(group), *judge_notes(group)]
 
 
 def kind_notes(group: Group) -> list[str]:
@@ -41,7 +42,7 @@ def old_records_note(group: Group) -> list[str]:
 def absent_notes(rows: Sequence[Row]) -> list[str]:
     """Why scores are n/a, one sentence for each metric and reason."""
     found: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    names = _names(rows)
+    names = row_names(rows)
     for row in rows:
         for metric, cell in row.cells.items():
             if cell.reason:
@@ -64,7 +65,7 @@ def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
     gap = obstacle(rows, metric)
     if gap is not None:
         return [f"{about}: not ranked, because {gap}."]
-    each, names = [[row] for row in rows], _names(rows)
+    each, names = [[row] for row in rows], row_names(rows)
     few, common = few_scores(each, metric), common_frames(each, metric)
     why = rows[0].cells[metric].record.get("undefined", "")
     notes = [
@@ -86,7 +87,7 @@ def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
 
 def interval_notes(rows: Sequence[Row]) -> list[str]:
     """Why means have no interval, one sentence for each row and reason; metrics without a score are left out."""
-    notes, titles = [], _names(rows)
+    notes, titles = [], row_names(rows)
     for row in rows:
         metrics: dict[str, list[str]] = {}
         for metric, cell in row.cells.items():
@@ -95,17 +96,6 @@ def interval_notes(rows: Sequence[Row]) -> list[str]:
         about = f"Actor {row.subject_title}, {titles[row]}"
         notes += [f"{about}: no interval for {', '.join(names)}, because {why}." for why, names in metrics.items()]
     return notes
-
-
-def _names(rows: Sequence[Row]) -> dict[Row, str]:
-    """Each row's title, with the profile and the seed if another row of the subject has the same title."""
-    alike = Counter((row.title, row.subject) for row in rows)
-    return {
-        row: f"{row.title} ({row.identity['profile']}, seed {row.seed})"
-        if alike[row.title, row.subject] > 1
-        else row.title
-        for row in rows
-    }
 
 
 def _listed(subjects: dict[str, list[str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -211,6 +212,17 @@ def repeats(rows: Iterable[Row]) -> dict[Contestant, dict[Subject, tuple[Row, ..
     return {
         contestant: {subject: tuple(sorted(own, key=lambda row: row.seed)) for subject, own in by_subject.items()}
         for contestant, by_subject in found.items()
+    }
+
+
+def row_names(rows: Sequence[Row]) -> dict[Row, str]:
+    """Each row's title, with the profile and the seed if another row of the subject has the same title."""
+    alike = Counter((row.title, row.subject) for row in rows)
+    return {
+        row: f"{row.title} ({row.identity['profile']}, seed {row.seed})"
+        if alike[row.title, row.subject] > 1
+        else row.title
+        for row in rows
     }
 
 

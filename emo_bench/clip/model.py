@@ -37,8 +37,9 @@ class Weights:
     architecture: str
 
 
-PORTRAITS = "portraits"
-PORTRAITS_ASSET = "clip-portraits"
+PORTRAITS, JUDGE = "portraits", "judge"
+# Models of this project: assets that are folders.
+FOLDERS = {PORTRAITS: "clip-portraits", JUDGE: "clip-judge"}
 
 # OpenAI trained the weights with the fast approximation of GELU; open_clip uses it only in configs with this suffix.
 MODELS = {
@@ -88,7 +89,7 @@ def missing_clip(name: str = "auto") -> str | None:
     """
     if importlib.util.find_spec("open_clip") is None:
         return "needs open_clip; run: pip install open_clip_torch"
-    if name not in ("auto", PORTRAITS, *MODELS):
+    if name not in ("auto", *FOLDERS, *MODELS):
         _checked_folder(_folder(name))
         return None
     wanted = [asset for _, asset in _choice(name)]
@@ -101,10 +102,11 @@ def missing_clip(name: str = "auto") -> str | None:
 
 
 def find_clip(name: str = "auto") -> ClipSource:
-    """Find a model: "ViT-L-14", "ViT-B-32", "portraits", a folder, or "auto", the first of these names on this machine.
+    """Find a model: "ViT-L-14", "ViT-B-32", "portraits", "judge", a folder, or "auto".
 
-    "portraits" is the small CLIP that this project trained. A folder holds ``open_clip_config.json`` (open_clip's
-    format: model_cfg, preprocess_cfg) and ``open_clip_model.safetensors``.
+    "auto" is the first of the first three that is on this machine. "portraits" is the small CLIP that this project
+    trained, and "judge" its second one, see :mod:`emo_bench.clip.judge`. A folder holds ``open_clip_config.json``
+    (open_clip's format: model_cfg, preprocess_cfg) and ``open_clip_model.safetensors``.
 
     Raises:
         UserError: the model is not on this machine; one line with the remedy.
@@ -112,12 +114,12 @@ def find_clip(name: str = "auto") -> ClipSource:
     lacking = missing_clip(name)
     if lacking:
         raise UserError(f"CLIP {lacking}")
-    if name not in ("auto", PORTRAITS, *MODELS):
+    if name not in ("auto", *FOLDERS, *MODELS):
         return _source_of_folder(_folder(name), _folder(name).name)
     known, asset = next((known, asset) for known, asset in _choice(name) if assets.locate(asset))
     found = assets.require(asset)
-    if known == PORTRAITS:
-        return _source_of_folder(found.path, PORTRAITS)
+    if known in FOLDERS:
+        return _source_of_folder(found.path, known)
     return ClipSource(known, MODELS[known].architecture, found.path, found.sha256)
 
 
@@ -158,7 +160,7 @@ def load_towers(source: ClipSource, device: str) -> Towers:
     )
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=3)
 def load_clip(source: ClipSource, device: str) -> ClipModel:
     """Load the model once per process and device."""
     return ClipModel(source, device)
@@ -221,18 +223,18 @@ class ClipModel:
 
 def _choice(name: str) -> list[tuple[str, str]]:
     """Return names of models and their assets, in the order of the search."""
-    known = {known: weights.asset for known, weights in MODELS.items()} | {PORTRAITS: PORTRAITS_ASSET}
-    return list(known.items()) if name == "auto" else [(name, known[name])]
+    known = {known: weights.asset for known, weights in MODELS.items()} | FOLDERS
+    return [(known_name, known[known_name]) for known_name in ((*MODELS, PORTRAITS) if name == "auto" else (name,))]
 
 
 def _folder(name: str) -> Path:
     if not name.strip():
         raise UserError(
-            f"the name of the CLIP model is empty: give {', '.join(('auto', *MODELS, PORTRAITS))}, or a folder"
+            f"the name of the CLIP model is empty: give {', '.join(('auto', *MODELS, *FOLDERS))}, or a folder"
         )
     folder = Path(name).expanduser().resolve()
     if not folder.is_dir():
-        known = ", ".join(("auto", *MODELS, PORTRAITS))
+        known = ", ".join(("auto", *MODELS, *FOLDERS))
         raise UserError(f"unknown CLIP model {name!r}; known: {known}, or a folder")
     return folder
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.clip.captions import require_readable
-from emo_bench.clip.model import ClipModel, Embeddings, find_clip, load_clip, missing_clip
+from emo_bench.clip.model import ClipModel, ClipSource, Embeddings, find_clip, load_clip, missing_clip
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Batch, Captions, FramesU8, Settings, Side
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
@@ -24,16 +24,26 @@ def _info(name: str, title: str, **others: Any) -> MetricInfo:
     return MetricInfo(name, "1", title, "higher", "1", value_range="[0, 1]", **others)
 
 
-class _ClipMetric(Metric):
+class ClipMetric(Metric):
     """A metric that scores batches with the CLIP model shared by all metrics of a scoring."""
 
     @classmethod
     def missing(cls) -> str | None:
-        return missing_clip()
+        return cls.missing_model("auto")
+
+    @classmethod
+    def missing_model(cls, clip: str) -> str | None:
+        """Return why there is no model if the user chose ``clip``; None if there is one."""
+        return missing_clip(clip)
+
+    @classmethod
+    def find_model(cls, clip: str) -> ClipSource:
+        """Return the model if the user chose ``clip``."""
+        return find_clip(clip)
 
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
-        lacking = missing_clip(settings.clip)
+        lacking = cls.missing_model(settings.clip)
         wanting = [OPTIONS[name] for name in cls.info.captions if not getattr(settings.captions, name, "")]
         if lacking is None and wanting:
             return f"needs the captions of the edit: give {' and '.join(wanting)}"
@@ -41,14 +51,14 @@ class _ClipMetric(Metric):
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        source = find_clip(settings.clip)
+        source = cls.find_model(settings.clip)
         for name in cls.info.captions if settings.captions else ():
             require_readable(source, getattr(settings.captions, name))
         return cls(settings.device, load_clip(source, settings.device), settings.captions)
 
     def __init__(self, device: str = "cpu", model: ClipModel | None = None, captions: Captions | None = None) -> None:
         super().__init__(device)
-        self._model = model or load_clip(find_clip(), device)
+        self._model = model or load_clip(self.find_model("auto"), device)
         self._given_captions = captions
         source = self._model.source
         self.backend = Backend(f"clip-{source.name.lower()}", source.sha256, self._model.detail)
@@ -90,7 +100,7 @@ class _ClipMetric(Metric):
         return np.concatenate([first, embeddings[:-1]])
 
 
-class ClipDirection(_ClipMetric):
+class ClipDirection(ClipMetric):
     """CLIP-D: cos(C(frame) - C(reference), T(target) - T(source)), each embedding is normalised to length 1 first.
 
     From Gal et al. 2022, computed as in instruct-pix2pix's ``metrics/clip_similarity.py``. NaN if the frame is
@@ -112,7 +122,7 @@ class ClipDirection(_ClipMetric):
         return cosines(edits, np.broadcast_to(wanted, edits.shape))
 
 
-class ClipDirectionOverTime(_ClipMetric):
+class ClipDirectionOverTime(ClipMetric):
     """CLIP-D^v, stability of the edit: cos(C(e_i-1) - C(o_i-1), C(e_i) - C(o_i)) at frame i.
 
     This interpretation agrees with Emo-Avatar's tables (unedited video has 0.004 there). NaN at the first frame and if
@@ -134,7 +144,7 @@ class ClipDirectionOverTime(_ClipMetric):
         return cosines(np.concatenate([earlier, edits[:-1]]), edits)
 
 
-class ClipDirectionOverTimeIN2N(_ClipMetric):
+class ClipDirectionOverTimeIN2N(ClipMetric):
     """CLIP-D^v, whether the edited video moves as the original: cos(C(o_i) - C(o_i-1), C(e_i) - C(e_i-1)) at frame i.
 
     This is the interpretation of Instruct-NeRF2NeRF (its issue 28). Unedited video scores 1. NaN at the first frame and
@@ -152,7 +162,7 @@ class ClipDirectionOverTimeIN2N(_ClipMetric):
         return cosines(self._steps(batch, "reference"), self._steps(batch, "frames"))
 
 
-class ClipImage(_ClipMetric):
+class ClipImage(ClipMetric):
     """CLIP-I: cos(C(frame), C(reference)), how much of the source an edited frame keeps; 1 if unedited.
 
     The `sim_image` of instruct-pix2pix's ``metrics/clip_similarity.py``, there with ViT-L/14.
@@ -164,7 +174,7 @@ class ClipImage(_ClipMetric):
         return cosines(self._embeddings(batch, "frames"), self._embeddings(batch, "reference"))
 
 
-class ClipConsistency(_ClipMetric):
+class ClipConsistency(ClipMetric):
     """Cosine of the embeddings of each frame and the previous frame; NaN at the first frame."""
 
     info = _info(
@@ -180,7 +190,7 @@ class ClipConsistency(_ClipMetric):
         return cosines(self._preceding(batch, embeddings, "frames"), embeddings)
 
 
-class ClipText(_ClipMetric):
+class ClipText(ClipMetric):
     """Cosine of a frame's embedding and the target caption's; not multiplied by 100 or 2.5, not clipped at 0."""
 
     info = _info(

@@ -57,6 +57,8 @@ _BUILT_IN = {
     "clip_dv_in2n": "emo_bench.metrics.clip:ClipDirectionOverTimeIN2N",
     "clip_consistency": "emo_bench.metrics.clip:ClipConsistency",
     "clip_text": "emo_bench.metrics.clip:ClipText",
+    "clip_d-judge": "emo_bench.metrics.judged:JudgedDirection",
+    "clip_dv-judge": "emo_bench.metrics.judged:JudgedDirectionOverTime",
     "warping_error": "emo_bench.metrics.flow:WarpingError",
     "warping_error_own": "emo_bench.metrics.flow:OwnWarpingError",
     "flicker": "emo_bench.metrics.flow:Flicker",

@@ -17,6 +17,7 @@ from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import VIDEO_EDITOR, is_video_editor
 from emo_bench.methods.interface import GIVEN_PROFILE, EditStyle, Method, Workspace
 from emo_bench.methods.watched import WatchedMethod, build_watched
+from emo_bench.metrics.judged import JUDGED
 from emo_bench.runs import stages
 from emo_bench.runs.checksums import fit_files, fitted_from, other_base, require_unchanged
 from emo_bench.runs.finished import EDITS, is_finished
@@ -29,6 +30,7 @@ from emo_bench.system.devices import chosen_device
 from protocols.splitting import parse_frames
 
 SAME_CLIP = "CLIP scores are by the CLIP that the edit was trained with"
+SAME_JUDGE = "the judge is the CLIP that the edit was trained with, so it is not independent"
 
 log = logging.getLogger("emo_bench")
 
@@ -225,6 +227,8 @@ def _flag_same_clip(folder: RunFolder) -> None:
     """Add a note to the run if the same CLIP model trained the edit and scored it."""
     trained = {sha256 for name, sha256 in folder.manifest["identity"]["assets"].items() if name.startswith("clip ")}
     records = folder.manifest["stages"]["score"]["records"]
-    scored = {record["backend"]["sha256"] for name, record in records.items() if name.startswith("clip_")}
-    if trained & scored and SAME_CLIP not in folder.manifest["flags"]:
-        folder.note(flags=[*folder.manifest["flags"], SAME_CLIP])
+    for sentence, judged in ((SAME_CLIP, False), (SAME_JUDGE, True)):
+        names = [name for name in records if name.startswith("clip_") and name.endswith(JUDGED) == judged]
+        scored = {records[name]["backend"]["sha256"] for name in names}
+        if trained & scored and sentence not in folder.manifest["flags"]:
+            folder.note(flags=[*folder.manifest["flags"], sentence])

@@ -3,6 +3,9 @@
 ``heads.npy`` is a bank of ``python -m factory.studio.supply``. There are three stages; each is done once and continues
 after an interruption: painting heads in all styles (``OUT/styled.npy``), training (``OUT/state.pt``, ``OUT/log.csv``)
 and measurement, which writes the model card next to the weights.
+
+``--judge`` trains the second CLIP, which only scores (docs/metrics.md): its captions have other words. Give it another
+seed, and a bank of other people (``python -m factory.studio.supply --seed 1``).
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from emo_bench.system.endings import exit_code
 from factory.clip.card import write_card
 from factory.clip.evaluation import evaluate
 from factory.clip.styled_bank import StyledPlan, make_styled_bank, open_styled_bank
-from factory.clip.training import ClipConfig, read_facts, train
+from factory.clip.training import MODEL_NAMES, ClipConfig, read_facts, train
+from factory.clip.wordings import FIRST, JUDGE
 
 STAGES = ("styles", "train", "evaluate")
 PROGRAM = "python -m factory.clip"
@@ -33,7 +37,8 @@ def _arguments() -> argparse.ArgumentParser:
     plan, config = StyledPlan(Path()), ClipConfig()
     parser.add_argument("--heads", type=Path, required=True, help="bank of heads, .npy with its .parquet")
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
-    parser.add_argument("--weights", type=Path, help="folder of the model and its card; default: OUT/clip-portraits")
+    parser.add_argument("--weights", type=Path, help="folder of the model and its card; default: in OUT")
+    parser.add_argument("--judge", action="store_true", help="train the CLIP that judges what the first one trained")
     parser.add_argument("--stage", choices=STAGES, action="append", help="only this stage; may be repeated")
     parser.add_argument("--size", type=int, default=plan.size_px, help="side of the styled heads in px")
     parser.add_argument("--styles-per-head", type=int, default=plan.styles_per_head)
@@ -63,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace, command: str) -> None:
     device, stages = chosen_device(given.device), given.stage or STAGES
     styled = given.out / "styled.npy"
-    weights = given.weights or given.out / "clip-portraits"
+    wordings = JUDGE.name if given.judge else FIRST.name
+    weights = given.weights or given.out / MODEL_NAMES[wordings]
     if "styles" in stages and not styled.exists():
         plan = StyledPlan(given.heads, given.size, given.styles_per_head, given.styles_per_held_out, given.seed)
         make_styled_bank(styled, plan, given.processes)
@@ -75,12 +81,14 @@ def _run(given: argparse.Namespace, command: str) -> None:
             batch=given.batch,
             learning_rate=given.learning_rate,
             seed=given.seed,
+            wordings=wordings,
             warmup_steps=min(ClipConfig().warmup_steps, given.steps // 10),
         )
         train(bank, given.out, config, device, weights=weights)
     if "evaluate" in stages:
-        figures = evaluate(weights, bank, given.video, given.frames)
-        write_card(weights, figures, bank, read_facts(given.out) | {"heads": given.heads.name}, command)
+        facts = read_facts(given.out)
+        figures = evaluate(weights, bank, given.video, given.frames, ClipConfig(**facts["config"]).words)
+        write_card(weights, figures, bank, facts | {"heads": given.heads.name}, command)
         for name, one in figures.items():
             print(f"{name}: {one.overall:.1%} of {one.count}, balanced {one.balanced:.1%}")
 

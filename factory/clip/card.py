@@ -17,15 +17,24 @@ from factory.clip.styled_bank import StyledBank
 from factory.clip.styles import NAMES, STYLES
 from factory.clip.towers import MODEL
 from factory.clip.training import ClipConfig
+from factory.clip.wordings import FIRST, JUDGE
 
 CARD_FILE, FIGURES_FILE, SHEET_FILE = "MODEL_CARD.md", "figures.json", "styles.jpg"
 SHEET_HEADS, SHEET_COLUMNS, SHEET_CELL_PX = 3, 4, 64
 
-CARD = """# clip-portraits
-
-A small CLIP of portraits, styles and attributes, trained from scratch by `python -m factory.clip`. It is
+PURPOSES = {
+    FIRST.name: """It is
 what edits and CLIP metrics look through where OpenAI's weights are not at hand. Its numbers are its own: they are
-never ranked against those of another CLIP.
+never ranked against those of another CLIP.""",
+    JUDGE.name: """It is the
+judge: it scores edits beside another CLIP and trains none. Its captions are made of other words than those of
+clip-portraits, so that no caption is in the training of both (`factory/clip/wordings.py`). Its numbers are its own:
+they are never ranked against those of another CLIP.""",
+}
+
+CARD = """# {name}
+
+A small CLIP of portraits, styles and attributes, trained from scratch by `python -m factory.clip`. {purpose}
 
 | | |
 |---|---|
@@ -33,8 +42,8 @@ never ranked against those of another CLIP.
 pooling, {image_px} px; text: {layers} layers of width {width} on open_clip's tokenizer; \
 {embed_dim} numbers an embedding |
 | training | {steps:,} steps of {batch} pictures, then {refine_steps:,} whose photos are pairs of one person, smiling \
-and serious; {minutes:.0f} minutes, open_clip's `ClipLoss`, AdamW, cosine learning rates from {rate:g} and \
-{refine_rate:g}; {photo_share:.0%} of a batch are photos |
+and serious; {minutes:.0f} minutes, seed {seed}, open_clip's `ClipLoss`, AdamW, cosine learning rates from \
+{rate:g} and {refine_rate:g}; {photo_share:.0%} of a batch are photos |
 | data | {source}, from `{heads}` |
 | loads as | `open_clip` model `local-dir:` this folder; `--set clip=PATH` |
 | licence | weights Apache-2.0 |
@@ -85,6 +94,9 @@ def write_card(
     text = MODEL["text_cfg"]
     (folder / CARD_FILE).write_text(
         CARD.format(
+            name=config.model_name,
+            purpose=PURPOSES[config.wordings],
+            seed=config.seed,
             parameters=training["parameters"] / 1e6,
             megabytes=(folder / WEIGHTS_FILE).stat().st_size / 1e6,
             image_px=MODEL["vision_cfg"]["image_size"],
@@ -111,7 +123,7 @@ def write_card(
                 for name in weakest
             ),
             names=", ".join(NAMES),
-            words=len(training_words()),
+            words=len(training_words(config.words)),
         ),
         encoding="utf-8",
     )

@@ -18,6 +18,7 @@ from factory.clip import captions
 from factory.clip.painters import paint
 from factory.clip.styled_bank import StyledBank
 from factory.clip.styles import NAMES, PHOTO
+from factory.clip.wordings import FIRST, Wordings
 
 SEXES = ("female", "male")
 Rows = NDArray[np.float64]
@@ -42,11 +43,13 @@ class Accuracy:
     confused: dict[str, str] = field(default_factory=dict)
 
 
-def evaluate(folder: Path, bank: StyledBank, videos: Sequence[Path], frames_per_video: int) -> dict[str, Any]:
+def evaluate(
+    folder: Path, bank: StyledBank, videos: Sequence[Path], frames_per_video: int, words: Wordings = FIRST
+) -> dict[str, Any]:
     """Measure the model in ``folder``: styles and attributes on the bank's held-out heads, styles on videos.
 
-    Every caption has a wording that is held out from training. Attributes are measured on held-out photos. Faces in
-    videos are found by MediaPipe, aligned like the bank and painted in every style.
+    Every caption has a wording that is held out from the training, whose words are ``words``. Attributes are measured
+    on held-out photos. Faces in videos are found by MediaPipe, aligned like the bank and painted in every style.
     """
     model = ClipModel(find_clip(str(folder)))
     held_out = np.flatnonzero(bank.held_out)
@@ -60,21 +63,21 @@ def evaluate(folder: Path, bank: StyledBank, videos: Sequence[Path], frames_per_
     haired = np.array([one.hair_style != "bald" for one in seen], dtype=bool)
     colours = [one.hair_colour for one in seen]
     figures: dict[str, Any] = {
-        "style": accuracy(embeddings, style_classes(model), [NAMES[i] for i in style]),
+        "style": accuracy(embeddings, style_classes(model, words), [NAMES[i] for i in style]),
         "sex": accuracy(
             photo_embeddings,
-            {sex: classifier(model, captions.held_out_sex_captions(sex)) for sex in SEXES},
+            {sex: classifier(model, captions.held_out_sex_captions(sex, words)) for sex in SEXES},
             [one.sex for one in seen],
         ),
         "hair colour": accuracy(
             photo_embeddings[haired],
-            {one: classifier(model, captions.held_out_hair_captions(one)) for one in captions.COLOURS},
+            {one: classifier(model, captions.held_out_hair_captions(one, words)) for one in captions.COLOURS},
             [colour for colour, has in zip(colours, haired, strict=True) if has],
         ),
         "smile": accuracy(
             photo_embeddings,
             {
-                word: classifier(model, captions.held_out_smile_captions(smiling))
+                word: classifier(model, captions.held_out_smile_captions(smiling, words))
                 for word, smiling in (("smiling", True), ("not smiling", False))
             },
             ["smiling" if one.smiling else "not smiling" for one in seen],
@@ -82,13 +85,13 @@ def evaluate(folder: Path, bank: StyledBank, videos: Sequence[Path], frames_per_
     }
     for video in videos:
         heads = aligned_video_heads(video, frames_per_video, bank.images_u8.shape[1])
-        figures[f"style, {video.name}"] = video_style_accuracy(model, heads)
+        figures[f"style, {video.name}"] = video_style_accuracy(model, heads, words)
     return figures
 
 
-def style_classes(model: ClipModel) -> dict[str, Rows]:
+def style_classes(model: ClipModel, words: Wordings = FIRST) -> dict[str, Rows]:
     """Return one unit vector per style, from wordings that are held out from training."""
-    return {name: classifier(model, captions.held_out_style_captions(name)) for name in NAMES}
+    return {name: classifier(model, captions.held_out_style_captions(name, words)) for name in NAMES}
 
 
 def classifier(model: ClipModel, wordings: Sequence[str]) -> Rows:
@@ -120,7 +123,7 @@ def accuracy(embeddings: Rows, classes: dict[str, Rows], truth: Sequence[str]) -
     return Accuracy(overall, float(np.mean(list(by_class.values()))), len(truth), by_class, confused)
 
 
-def video_style_accuracy(model: ClipModel, heads: NDArray[np.uint8]) -> Accuracy:
+def video_style_accuracy(model: ClipModel, heads: NDArray[np.uint8], words: Wordings = FIRST) -> Accuracy:
     """Measure the accuracy over all styles on aligned heads uint8 ``[N, S, S, 3]``, each painted in every style."""
     embeddings, truth = [], []
     with track_progress(len(NAMES), "portrait clip: styles on a video") as advance:
@@ -128,7 +131,7 @@ def video_style_accuracy(model: ClipModel, heads: NDArray[np.uint8]) -> Accuracy
             embeddings.append(model.of_frames(paint(name, heads, range(len(heads)), 0)))
             truth += [name] * len(heads)
             advance()
-    return accuracy(np.concatenate(embeddings), style_classes(model), truth)
+    return accuracy(np.concatenate(embeddings), style_classes(model, words), truth)
 
 
 def aligned_video_heads(video: Path, count: int, size_px: int) -> NDArray[np.uint8]:

@@ -25,10 +25,12 @@ from factory.clip.captions import caption, training_words
 from factory.clip.styled_bank import StyledBank
 from factory.clip.styles import NAMES, PHOTO, STYLES
 from factory.clip.towers import DEVIATION, MEAN, MODEL, new_model, require_open_clip, save_model, tokenizer_of_portraits
+from factory.clip.wordings import ALL, FIRST, JUDGE, Wordings
 
 COLUMNS = ("step", "seconds", "images_per_s", "loss", "accuracy", "pair_accuracy", "scale", "rate")
 FACTS_FILE = "facts.json"
 LARGEST_SCALE = math.log(100.0)
+MODEL_NAMES = {FIRST.name: "clip-portraits", JUDGE.name: "clip-judge"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class ClipConfig:
         weight_decay: weight decay of matrices, not of embeddings, gains and biases.
         autocast: whether the image tower computes in bfloat16.
         seed: seed of all random choices.
+        wordings: name of the words of its captions, ``first`` or ``judge`` (:mod:`factory.clip.wordings`).
     """
 
     steps: int = 3000
@@ -61,6 +64,17 @@ class ClipConfig:
     weight_decay: float = 0.05
     autocast: bool = True
     seed: int = 0
+    wordings: str = FIRST.name
+
+    @property
+    def words(self) -> Wordings:
+        """The words of its captions."""
+        return ALL[self.wordings]
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model that it trains."""
+        return MODEL_NAMES[self.wordings]
 
     @property
     def all_steps(self) -> int:
@@ -81,7 +95,7 @@ class ClipState:
 
 def new_state(config: ClipConfig, device: str = "cpu") -> ClipState:
     """Create the state of a new training."""
-    model = new_model(config.seed, training_words()).to(device).train()
+    model = new_model(config.seed, training_words(config.words)).to(device).train()
     model.visual.to(memory_format=torch.channels_last)  # type: ignore[union-attr]
     return ClipState(config, model, _optimizer(model, config))
 
@@ -100,8 +114,8 @@ def train(
     """Start or continue training in the folder ``out`` up to the last step or to step ``until``.
 
     Writes ``state.pt``, ``log.csv``, ``captions.txt`` (samples of the training captions) and, at the end,
-    ``facts.json`` and the model in the folder ``weights``, by default ``OUT/clip-portraits``. Raises UserError if
-    ``out`` holds the training of another config or the loss is no longer finite.
+    ``facts.json`` and the model in the folder ``weights``, by default ``OUT/clip-portraits`` or ``OUT/clip-judge``.
+    Raises UserError if ``out`` holds the training of another config or the loss is no longer finite.
     """
     out.mkdir(parents=True, exist_ok=True)
     state = load_state(out / "state.pt", config, device)
@@ -125,7 +139,7 @@ def train(
             saved = time.monotonic()
     save_state(out / "state.pt", state)
     if state.step >= config.all_steps:
-        save_model(weights or out / "clip-portraits", state.model)
+        save_model(weights or out / config.model_name, state.model)
         parameters = sum(p.numel() for p in state.model.parameters())
         facts = {"config": asdict(config), "seconds": state.seconds, "parameters": parameters}
         (out / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
@@ -146,7 +160,7 @@ def batch_of(bank: StyledBank, config: ClipConfig, step: int) -> tuple[Tensor, T
     photos = bank.smile_pairs(count // 2, rng) if refining else rng.choice(bank.photos, count)
     rows = np.concatenate([photos, rng.choice(bank.styled, config.batch - len(photos))])
     captions = [
-        caption(STYLES[bank.style[row]], bank.attributes[row], rng, tell_smile=refining and k < len(photos))
+        caption(STYLES[bank.style[row]], bank.attributes[row], rng, refining and k < len(photos), config.words)
         for k, row in enumerate(rows)
     ]
     order = np.argsort(rows, kind="stable")

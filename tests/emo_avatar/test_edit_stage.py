@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from emo_avatar.config import EmoAvatarConfig
 from emo_avatar.dataset_update import DatasetUpdateStage
-from emo_avatar.edit_config import EditConfig, resolve_edit_config
+from emo_avatar.edit_config import PROFILES, EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
 from emo_avatar.edited_avatar import EditedAvatar
 from emo_avatar.patch_discriminator import PatchDiscriminator
@@ -23,6 +23,7 @@ from emo_avatar.renderer import AvatarRenderer, DrivingBatch
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Workspace
+from emo_bench.methods.training.state_file import load_state, save_state
 
 SIZE = 32
 FIT = EmoAvatarConfig(
@@ -330,7 +331,8 @@ def test_dataset_update_edits_one_frame_after_the_other() -> None:
         assert set(editing.run_step()) == {"l1", "perceptual", "anchor"}
     assert [position for position, _ in asked] == [0, 1, 2]
     assert len({seed for _, seed in asked}) == 3, "each edit has its own noise"
-    assert editing.edited.tolist() == [True, True, True, False]
+    assert editing.updates.tolist() == [1, 1, 1, 0]
+    assert editing.summary() == "3 edits in 5 steps; each of the 4 frames was replaced 0 or 1 times"
     assert [float(picture.mean()) for picture in editing.data] == pytest.approx([0.0, 0.1, 0.2, 0.0])
 
 
@@ -355,3 +357,27 @@ def test_dataset_update_is_the_same_for_the_same_seed() -> None:
     runs = [updating(), updating()]
     values = [[editing.run_step() for _ in range(6)] for editing in runs]
     assert values[0] == values[1]
+
+
+def test_dataset_update_continues_from_its_state_with_the_same_bits(tmp_path: Path) -> None:
+    whole, first, second = updating(steps=8), updating(steps=8), updating(steps=8)
+    ran = [whole.run_step() for _ in range(8)]
+    begun = [first.run_step() for _ in range(5)]
+    save_state(tmp_path / "update.pt", first.state())
+    state = load_state(tmp_path / "update.pt")
+    assert state is not None
+    second.restore(state)
+    assert [*begun, *(second.run_step() for _ in range(3))] == ran
+    assert torch.equal(second.data, whole.data) and second.updates.tolist() == whole.updates.tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_dataset_update_replaces_every_frame_of_the_pool_three_times(profile: str) -> None:
+    """Instruct-NeRF2NeRF trains until the frames agree; with fewer edits most of its targets stay unedited."""
+    config = resolve_edit_config(profile, "recommended", {"supervision": "dataset-update"})
+    edits = -(-config.steps // config.update_every_steps)
+    assert edits >= 3 * (config.frame_pool + 1)
+    usual = resolve_edit_config(profile, "recommended", {})
+    assert config.steps > usual.steps and config.frame_pool == usual.frame_pool
+    own = resolve_edit_config(profile, "recommended", {"supervision": "dataset-update", "steps": "12"})
+    assert own.steps == 12

@@ -110,7 +110,8 @@ def test_a_run_makes_both_halves_and_one_report(call: Any, tmp_path: Path) -> No
     assert {"run.json", "frames.parquet", "render.mkv", "preview.mp4", "log.txt"} <= {p.name for p in edit.iterdir()}
     finished = load_run(edit)
     assert list(finished.scores.columns) == [
-        "flmd", "biq", "sd", "clip_d", "clip_dv", "clip_dv_in2n", "warping_error", "flicker",
+        "flmd", "biq", "sd", "clip_d", "clip_d-judge", "clip_dv", "clip_dv-judge", "clip_dv_in2n",
+        "warping_error", "flicker", "identity_similarity",
     ]  # fmt: skip
     assert all((frame == 200).all() for frame in read_lossless(edit / "render.mkv"))
     assert all((frame == 90).all() for frame in read_lossless(base / "render.mkv"))
@@ -119,7 +120,7 @@ def test_a_run_makes_both_halves_and_one_report(call: Any, tmp_path: Path) -> No
     assert parse_frames(finished.manifest["split"]["train"]) == trained
     report = (base / "report.md").read_text()
     assert "## SMOKE, not a result: self_reenactment-mini v1" in report
-    assert "## SMOKE, not a result: editing-mini v1" in report
+    assert "## SMOKE, not a result: editing-mini v2" in report
     assert "| dot, bronze-statue | Grey |" in report
     assert ", Table 1" in report and ", Table 2" in report
     assert "editing-mini" in out and str(edit / "preview.mp4") in out

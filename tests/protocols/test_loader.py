@@ -20,8 +20,8 @@ from protocols.splitting import parse_frames
 HASHES = {
     ("cross_reenactment", 1): "7decc76c14238fe545d0a9dd180aec874251282d3de5263e23af5e1feddca000",
     ("cross_reenactment-mini", 1): "090949874f877e37222f95917a2ee3ab9aa9cf5769ea3ea43dd61b958a1790d5",
-    ("editing", 1): "e169e6c214878113aae3016f00cc196d85c75339936ba05d152622a5c47aad22",
-    ("editing-mini", 1): "270eb238696f758acc6b8e0d82fbb1e4b6f5157aabea7753312c7a5e766c8b49",
+    ("editing", 2): "5d0120c44499bd406698bb880bbd761f74efe7572f305e14756e83862521f0f0",
+    ("editing-mini", 2): "c61e4ed8eb6384218aff35693bb6925251a521397b39019c44530ce5123e6337",
     ("extrapolation", 1): "ddc4d897d6342e810e1e22b6642c1cb23f2c07c6eda9781f8f44ae24a5db5d25",
     ("extrapolation-mini", 1): "f2557b768ee0abfa3f782b66940c749ab6110820b3e0716e8cbc86e5a73a4168",
     ("extrapolation_expression", 1): "ffaf05069808db953486fac4cd97a09946572c9b59e122d2d0d83a3653274754",
