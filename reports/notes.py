@@ -59,6 +59,7 @@ def rank_notes(group: Group) -> list[str]:
 
 
 def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
+    rows = [row for row in rows if not row.unedited]
     if len(rows) < 2 or not is_measured(rows[0].cells[metric].record):
         return []
     about = f"Actor {rows[0].subject_title}, {metric_label(metric)}"

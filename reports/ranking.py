@@ -92,7 +92,7 @@ class Group:
             metric
             for metric in self.metrics
             if is_measured(self.rows[0].cells[metric].record)
-            and any(np.isnan(row.scores(metric)[1:]).any() for row in self.rows)
+            and any(np.isnan(row.scores(metric)[1:]).any() for row in self.rows if not row.unedited)
         ]
 
     @cached_property
@@ -150,18 +150,21 @@ def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
 def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
     """Ranks from 1 by position, for the rows of one subject, on the frames for which all ranked rows have a score.
 
-    Each run is a row of its own, also if another row is a repeat of it with another seed. Equal means share a rank and
-    the next rank follows without a gap. A row that lacks scores is not ranked, see :func:`few_scores`, so that it does
-    not take frames from the others. Empty if there is only one row, or if the scores cannot be ranked, see
-    :func:`obstacle`.
+    Rows that edit nothing have no rank. Each run is a row of its own, also if another row is a repeat of it with
+    another seed. Equal means share a rank and the next rank follows without a gap. A row that lacks scores is not
+    ranked, see :func:`few_scores`, so that it does not take frames from the others. Empty if there is only one row, or
+    if the scores cannot be ranked, see :func:`obstacle`.
 
     Raises:
         UserError: the rows' scores are of different kinds.
     """
-    if len(rows) < 2 or obstacle(rows, metric) is not None:
+    places = [i for i, row in enumerate(rows) if not row.unedited]
+    compared = [rows[i] for i in places]
+    if len(compared) < 2 or obstacle(compared, metric) is not None:
         return {}
-    means = _common_means([[row] for row in rows], metric)
-    return _ranks(means, rows[0].cells[metric].record["direction"])
+    means = _common_means([[row] for row in compared], metric)
+    ranks = _ranks(means, compared[0].cells[metric].record["direction"])
+    return {places[i]: rank for i, rank in ranks.items()}
 
 
 def obstacle(rows: Sequence[Row], metric: str) -> str | None:
@@ -200,13 +203,18 @@ def common_frames(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[
 
 def _rank_averages(contestants: Sequence[Sequence[Sequence[Row]]], metric: str) -> dict[int, int]:
     """Ranks as :func:`rank_rows`, by the mean over subjects. A contestant without a rank on one subject has none."""
+    places = [i for i, repeated in enumerate(contestants) if not repeated[0][0].unedited]
+    contestants = [contestants[i] for i in places]
     by_subject = [[row for own in repeated for row in own] for repeated in zip(*contestants, strict=True)]
     if any(obstacle(rows, metric) is not None for rows in by_subject):
         return {}
     per_subject = [_common_means(repeated, metric) for repeated in zip(*contestants, strict=True)]
     ranked = [i for i in range(len(contestants)) if all(i in means for means in per_subject)]
     averages = {i: float(np.mean([means[i] for means in per_subject])) for i in ranked}
-    return _ranks(averages, contestants[0][0][0].cells[metric].record["direction"]) if len(ranked) > 1 else {}
+    if len(ranked) < 2:
+        return {}
+    ranks = _ranks(averages, contestants[0][0][0].cells[metric].record["direction"])
+    return {places[i]: rank for i, rank in ranks.items()}
 
 
 def _common_means(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int, float]:
@@ -244,7 +252,7 @@ def _ranks(means: dict[int, float], direction: str) -> dict[int, int]:
 
 def _place(row: Row) -> tuple[Any, ...]:
     """Order of the rows of a table."""
-    return row.trivial, row.run.manifest["title"], row.title, row.identity["profile"], row.seed
+    return row.trivial, row.unedited, row.run.manifest["title"], row.title, row.identity["profile"], row.seed
 
 
 def _natural(subject: Subject) -> tuple[Any, ...]:

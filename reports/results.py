@@ -1,7 +1,8 @@
 """Publish results: copy scores and manifests of finished runs without their pictures, and write a page of tables.
 
 ``python -m reports.results RUNS --out DIR`` takes the runs below RUNS into DIR, beside those that are there. DIR is
-read by ``emo-bench report`` and ``emo-bench compare`` as any folder of runs.
+read by ``emo-bench report`` and ``emo-bench compare`` as any folder of runs. ``--figures`` also draws the line-ups of
+edits, as the paper's figure 5: the same six frames of every method, and above them the recorded ones.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from emo_bench.runs.finished import find_runs, open_runs
 from emo_bench.runs.manifest import write_manifest
 from emo_bench.runs.store import SCORES
 from emo_bench.system.endings import exit_code
+from reports.figures.lineup import line_up_all
 from reports.markdown import code, escaped, pipe_table
 from reports.numbers import duration, gib, group_title, heading, metric_label, number, times
 from reports.pages.writing import group_notes, kind_cell
-from reports.ranking import Group
+from reports.ranking import Group, group_rows
 from reports.rows import Row
 from reports.tables import read_groups
 
 PAGE = "README.md"
+# The paper's figure 5 has six frames of each method.
+FIGURE, FIGURE_COLUMNS = "figure-5-", 6
 # No score is bold: methods had different time and frames, so that a winner of a column is not the better method.
 INTRODUCTION = (
     "Scores are means over held-out frames. No score is marked as the best, because the methods did not have equal",
@@ -40,13 +44,18 @@ INTRODUCTION = (
 )
 
 
-def publish_results(runs: Path, out: Path) -> Path:
+def publish_results(runs: Path, out: Path, *, figures: bool = False) -> Path:
     """Copy ``run.json`` and ``frames.parquet`` of each finished run below ``runs`` into ``out``. Returns the page.
 
     The copy of ``run.json`` does not have the paths of a method's own file and of a protocol's.
 
     A run keeps its path below ``runs`` and replaces an older run of the same path. The page has tables of all runs in
     ``out``.
+
+    Args:
+        runs: the folder of finished runs.
+        out: the folder of results.
+        figures: also draw a line-up of each subject that several edits show; the page shows all that are in ``out``.
 
     Raises:
         UserError: no run is finished, or one is damaged.
@@ -62,15 +71,24 @@ def publish_results(runs: Path, out: Path) -> Path:
         said = {key: value for key, value in run.manifest.items() if key not in PRIVATE}
         left_out = sorted(recorded(run.manifest).keys() - {SCORES})
         write_manifest(target, {**said, "left_out": left_out})
+    if figures:
+        _draw_figures(group_rows(opened.finished), out)
     groups, absent = read_groups(find_runs([out]))
     if absent.damaged:
         raise UserError(next(iter(absent.damaged.values())))
-    write_bytes(out / PAGE, results_page(groups).encode())
+    drawn = sorted(path.name for path in out.glob(f"{FIGURE}*.jpg"))
+    write_bytes(out / PAGE, results_page(groups, drawn).encode())
     return out / PAGE
 
 
-def results_page(groups: Sequence[Group]) -> str:
-    """The page of a folder of results, with one section for each table."""
+def _draw_figures(groups: Sequence[Group], out: Path) -> None:
+    edits = [group for group in groups if group.kinds and not group.rows[0].run.manifest["smoke"]]
+    for lineup in line_up_all(edits, FIGURE_COLUMNS):
+        write_bytes(out / f"{FIGURE}{lineup.words}.jpg", lineup.jpeg)
+
+
+def results_page(groups: Sequence[Group], figures: Sequence[str] = ()) -> str:
+    """The page of a folder of results, with one section for each table, and the figures that lie beside it."""
     blocks = ["# Results", "", *INTRODUCTION]
     for group in groups:
         protocol = group.rows[0].identity["protocol"]
@@ -88,6 +106,11 @@ def results_page(groups: Sequence[Group]) -> str:
             "",
             *(f"- {escaped(note)}" for note in group_notes(group)),
         ]
+    if figures:
+        blocks += ["", "## Figure 5", "", "The same six frames of every method, and above them the recorded ones."]
+        for name in figures:
+            title = name.removeprefix(FIGURE).removesuffix(".jpg")
+            blocks += ["", f"![Edits of actor {title}]({name})"]
     return "\n".join(blocks) + "\n"
 
 
@@ -173,8 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reports.results", description=__doc__)
     parser.add_argument("runs", type=Path, help="folder with finished runs")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--figures", action="store_true", help="also draw the line-ups of edits (figure 5)")
     given = parser.parse_args(arguments)
-    return exit_code(lambda: publish_results(given.runs, given.out))
+    return exit_code(lambda: publish_results(given.runs, given.out, figures=given.figures))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.methods.clip_method import AVATAR, GIVEN_FRAMES, VIDEO_EDITOR
 from emo_bench.methods.interface import GIVEN_PROFILE
+from emo_bench.methods.registry import UNEDITED
 from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
 from emo_bench.runs.checksums import NO_CHECKSUMS, missing_checksums
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
@@ -79,6 +80,11 @@ class Row:
     def trivial(self) -> bool:
         """Whether the method is a trivial one."""
         return is_trivial(self.run)
+
+    @property
+    def unedited(self) -> bool:
+        """Whether the frames are the recorded ones, as a row of a table of edits; such a row is not ranked."""
+        return bool(self.identity["method"] == UNEDITED)
 
     @property
     def style(self) -> str:

@@ -126,9 +126,20 @@ class ClipMethod(Method):
         folder.rmdir()
 
     def describe(self) -> dict[str, object]:
-        """Return the editor's description; after an edit in windows, it says so."""
+        """Return the editor's description, and what it does with the style; after an edit in windows, it says so."""
         described = self._editor.describe()
-        if not self._window_flags:
+        told = [*self._style_flags(), *self._window_flags]
+        if not told:
             return described
         flags = described.get("flags", [])
-        return {**described, "flags": [*(flags if isinstance(flags, list) else []), *self._window_flags]}
+        return {**described, "flags": [*(flags if isinstance(flags, list) else []), *told]}
+
+    def _style_flags(self) -> list[str]:
+        """Return a sentence if the style has settings that the editor does not use."""
+        style = self._style
+        if style is None or not style.editor_settings or self.editor.reads_editor_settings:
+            return []
+        return [
+            f"{self.info.title} edits by captions or instruction: it does not use the settings of the style's editor "
+            f"{style.editor}, which make the reference of an avatar's edit"
+        ]

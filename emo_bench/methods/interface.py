@@ -247,6 +247,8 @@ class VideoEditor(ABC):
     window_frames: int | None = None
     """The most frames of which memory can hold an edit; None for any number. A longer clip comes in windows:
     :meth:`edit` is called for each, as if it were the whole clip, and the report says so."""
+    reads_editor_settings: ClassVar[bool] = False
+    """Whether :meth:`edit` uses ``editor`` and ``editor_settings`` of a style; if not, the report says so."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -281,7 +283,8 @@ class VideoEditor(ABC):
         Args:
             clip: the clip.
             style: the edit. ``instruction`` and the two captions are for editors of video; ``editor`` and
-                ``editor_settings`` say how the reference picture of an avatar's edit is made.
+                ``editor_settings`` say how the reference picture of an avatar's edit is made. An editor that uses these
+                sets ``reads_editor_settings``.
         """
 
     def describe(self) -> dict[str, object]:

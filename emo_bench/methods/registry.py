@@ -15,6 +15,8 @@ from emo_bench.plug_ins.loading import Kind, file_and_class, load_class
 ENTRY_POINT_GROUP = "emo_bench.methods"
 # The trivial methods; every report shows them.
 TRIVIAL = ("mean-frame", "nearest-frame")
+# The recorded frames as a row of a table of edits; it is not ranked, because it edits nothing.
+UNEDITED = "recorded"
 _AVATARS = {
     "emo-avatar": "emo_avatar.method:EmoAvatar",
     "mean-frame": "baselines.mean_frame:MeanFrame",
@@ -30,6 +32,7 @@ _VIDEO_EDITORS = {
     "tokenflow": "baselines.tokenflow.method:TokenFlow",
     "rerender": "baselines.rerender.method:Rerender",
     "rave": "baselines.rave.method:Rave",
+    UNEDITED: "baselines.recorded:Recorded",
 }
 _KIND = Kind(
     "method",

@@ -25,36 +25,47 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Lineup:
-    """The figure of one subject: the numbers of its table and subject, both from 1, and its file's name and bytes."""
+    """The figure of one subject.
+
+    Attributes:
+        table, subject: the numbers of its table and of its subject in the table, both from 1.
+        title: what it shows, in one line.
+        words: the actor, and the style of an edit, as part of a file's name.
+        name: its file's name.
+        jpeg: its file's bytes.
+    """
 
     table: int
     subject: int
     title: str
+    words: str
     name: str
     jpeg: bytes
 
 
-def line_up_all(groups: Sequence[Group]) -> list[Lineup]:
+def line_up_all(groups: Sequence[Group], columns: int = COLUMNS) -> list[Lineup]:
     """Draw a figure of each subject that two or more methods rendered. The run folders must have the frames.
 
-    Trivial methods are left out, because they show other frames of the same recording. If a video is damaged, its
+    Each has the same ``columns`` frames of every method, and above them the recorded ones.
+
+    Trivial methods are left out, because they show other frames of the same recording, and so are the recorded frames
+    as a row of edits. If a video is damaged, its
     figure is left out with a warning.
     """
     found = []
     for table, group in enumerate(groups, start=1):
         for subject, rows in enumerate(group.subjects, start=1):
-            shown = [row for row in rows if not row.trivial and _has_frames(row)]
+            shown = [row for row in rows if not (row.trivial or row.unedited) and _has_frames(row)]
             if len(shown) < 2:
                 continue
             title = f"Actor {shown[0].subject_title}: {group_title(group)}"
-            words = "-".join(filter(None, (shown[0].subject.actor, shown[0].style)))
-            name = f"lineup-{table}-{file_name(words)}.jpg"
+            words = file_name("-".join(filter(None, (shown[0].subject.actor, shown[0].style))))
             try:
-                jpeg = encode_jpeg(draw_strips(*line_up(shown)), JPEG_QUALITY)
+                jpeg = encode_jpeg(draw_strips(*line_up(shown, columns)), JPEG_QUALITY)
             except UserError as error:
                 log.warning("%s: the line-up of actor %s is left out", error, shown[0].subject_title)
                 continue
-            found.append(Lineup(table, subject, title, name, jpeg))
+            found.append(Lineup(table, subject, title, words, f"lineup-{table}-{words}.jpg", jpeg))
     return found
 
 

@@ -330,7 +330,9 @@ def test_a_file_of_grids(sweep: Sweep) -> None:
 
 
 def test_the_sweeps_that_come_with_the_toolkit_can_be_planned(sweep: Sweep) -> None:
-    assert {line.split()[0] for line in call("sweep", "--list")[1].splitlines()[1:]} == {"results", "smoke"}
+    assert {line.split()[0] for line in call("sweep", "--list")[1].splitlines()[1:]} == {
+        "patch-loss", "results", "smoke", "table-2", "table-2-filmed",
+    }  # fmt: skip
     code, out, err = call("sweep", "smoke", "--dry-run", "--runs", str(sweep.runs))
     assert code == 0, err
     assert "8 to do" in out

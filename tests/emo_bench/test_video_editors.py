@@ -93,6 +93,9 @@ class Interrupted(Own):
             return 255 - frames
         yield from edit_in_batches(clip.frames, inverted, self.workspace.folder, batch=5)
 
+class Reads(Own):
+    reads_editor_settings = True
+
 class Slow(Own):
     def edit(self, clip, style):
         import time
@@ -170,6 +173,25 @@ def test_the_example_of_the_page_edits_the_recorded_clip(run: Any, recorded: np.
     assert made.manifest["identity"]["style"]["target_caption"] == "a bronze statue of a person"
     assert made.trivial == () and [edit.path for edit in made.edited] == [made.path]
     assert list(made.scores.index) == list(TEST)
+
+
+def test_a_style_whose_settings_the_editor_does_not_use_is_told(run: Any) -> None:
+    """bronze-statue has a palette of style transfer, and an editor that reads the words alone makes another bronze."""
+    told = "does not use the settings of the style's editor styletransfer"
+    made = run(style="bronze-statue")
+    assert any(told in flag for flag in made.manifest["flags"])
+    assert told in (made.path / "report.md").read_text()
+    assert not any(told in flag for flag in run(style="smiling").manifest["flags"]), "this style has no settings"
+    assert not any(told in flag for flag in run("Reads", style="bronze-statue").manifest["flags"])
+
+
+def test_the_recorded_frames_are_a_method(actor: str, editing: str, recorded: np.ndarray, tmp_path: Path) -> None:
+    made = emo_bench.run(
+        "recorded", actor, protocol=editing, profile="smoke", style="smiling", runs=tmp_path / "runs", device="cpu",
+        settings={"resolution_px": 128},
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.stack(list(read_lossless(made.path / "render.mkv"))), recorded)
+    assert made.manifest["kind"] == "video editor" and Row(load_run(made.path)).unedited
 
 
 def test_each_style_is_a_run_and_a_style_given_twice_is_refused(run: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from emo_bench.runs.finished import FinishedRun
 from reports.notes import rank_notes
 from reports.numbers import number
 from reports.pages.writing import _cell_text, average_table
-from reports.ranking import Group, best_rows, group_rows
+from reports.ranking import Group, best_rows, group_rows, rank_rows
 from reports.rows import Row
 
 RECORD = {
@@ -110,6 +110,22 @@ def test_best_is_on_the_frames_that_all_have() -> None:
     rows = [Row(run(hard)), Row(run(partial))]
     assert rows[1].cells["psnr"].interval.mean > rows[0].cells["psnr"].interval.mean
     assert best_rows(rows, "psnr") == {0}
+
+
+def test_the_recorded_frames_are_a_row_without_a_rank() -> None:
+    """They would win every distance to the recorded frames, and lack the scores of an edit."""
+    style = {"identity.style": {"name": "clay"}}
+    nothing = np.full(40, np.nan)
+    rows = [
+        Row(run(np.full(40, score), {**style, "identity.method": method}))
+        for method, score in (("recorded", 99.0), ("a", 20.0), ("b", 30.0))
+    ]
+    assert rank_rows(rows, "psnr") == {1: 2, 2: 1}
+    assert best_rows(rows, "psnr") == {2}
+    without = [Row(run(nothing, {**style, "identity.method": "recorded"})), *rows[1:]]
+    assert rank_rows(without, "psnr") == {1: 2, 2: 1}
+    group = Group(tuple(without))
+    assert rank_notes(group) == [] and group.incomplete == []
 
 
 def test_a_row_with_few_scores_is_not_ranked_and_takes_no_frames() -> None:

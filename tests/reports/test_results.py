@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas
 import pytest
+from PIL import Image
 
 from emo_bench.errors import UserError
 from emo_bench.runs.checksums import seal_of
 from emo_bench.runs.finished import find_runs, load_run
 from emo_bench.runs.manifest import MANIFEST, read_manifest
 from emo_bench.runs.store import RunFolder
+from emo_bench.video.strips import LABEL_PX, TILE_PX
 from protocols import load_protocol
 from reports.results import frames_fitted, main, publish_results, results_page
 from reports.tables import LeftOut, read_groups
@@ -102,3 +105,26 @@ def test_the_page_says_on_how_many_frames_each_method_trained() -> None:
     assert trained["insta", "1"] == trained["insta", "franck"] == 300
     assert (trained["emo-avatar", "1"], trained["emo-avatar", "franck"]) == (975, 1200)
     assert trained["mean-frame", "franck"] == 4275
+
+
+def test_edits_are_lined_up_as_in_figure_5(runs: Path, tmp_path: Path, derived: Callable[..., Path]) -> None:
+    """Two edits of one actor and one that shows the recorded frames: the last one is the row above, and not twice."""
+    style = {
+        "name": "clay", "source_caption": "a disc", "target_caption": "a disc in clay", "instruction": "",
+        "editor": "file", "editor_settings": {},
+    }  # fmt: skip
+    whole = [path for path in find_runs([runs]) if "resolution" not in path.as_posix()]
+    for number, method in enumerate(("one", "other", "recorded")):
+        derived(
+            whole[number % 2], tmp_path / "edits" / "quick" / "dot" / method / "cpu-s0",
+            lambda identity, method=method: identity.update(method=method, style=style),
+        )  # fmt: skip
+    for path in (tmp_path / "edits").rglob(MANIFEST):
+        RunFolder(path.parent, read_manifest(path.parent)).note(smoke=False)
+    out = tmp_path / "results"
+    page = publish_results(tmp_path / "edits", out, figures=True).read_text()
+    assert "![Edits of actor dot-clay](figure-5-dot-clay.jpg)" in page
+    with Image.open(out / "figure-5-dot-clay.jpg") as picture:
+        columns, rows = (picture.width - LABEL_PX) / TILE_PX, picture.height / TILE_PX
+    assert columns == 6 and 3 < rows < 4, "the recorded frames and two methods"
+    assert "figure-5-dot-clay.jpg" in publish_results(tmp_path / "edits", out).read_text(), "a later page keeps it"
