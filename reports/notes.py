@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emo_bench.methods.clip_method import AVATAR, HOW
+from protocols import list_protocols
 from reports.ground import is_measured
 from reports.judges import judge_notes
 from reports.numbers import metric_label, percent
@@ -36,6 +37,18 @@ def old_records_note(group: Group) -> list[str]:
     return [
         "These runs were scored by an older version, whose records do not name the reference and the frames; newer "
         "runs stand in another table. To score their frames again, give their emo-bench run commands again."
+    ]
+
+
+def old_protocol_note(group: Group) -> list[str]:
+    """Say that the runs of a table are of an older version of a protocol, if the protocol is one of the toolkit."""
+    named = group.rows[0].identity["protocol"]
+    today = {protocol.name: protocol.version for protocol in list_protocols()}.get(named["name"])
+    if today is None or named["version"] >= today:
+        return []
+    return [
+        f"These runs are of version {named['version']} of the protocol; today's is version {today}, and its runs stand "
+        "in another table."
     ]
 
 

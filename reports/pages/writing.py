@@ -16,7 +16,7 @@ from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import printable
 from reports.figures.lineup import Lineup
 from reports.markdown import Markdown, code, errata, escaped, image, link, mean_text, pipe_table, published_table
-from reports.notes import interval_notes, old_records_note, score_notes
+from reports.notes import interval_notes, old_protocol_note, old_records_note, score_notes
 from reports.numbers import bracket, gib, group_title, heading, number, percent, share_heading, times
 from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
@@ -219,7 +219,7 @@ def _cell_text(cell: Cell, best: bool, frames: int) -> Markdown:
 
 def group_notes(group: Group) -> list[str]:
     """The notes below a table: what is n/a or not ranked, flags of the runs, interrupted fits, machines."""
-    notes: dict[str, None] = dict.fromkeys([*score_notes(group), *old_records_note(group)])
+    notes: dict[str, None] = dict.fromkeys([*score_notes(group), *old_records_note(group), *old_protocol_note(group)])
     for row in group.rows:
         for flag in row.run.manifest["flags"]:
             notes[f"Actor {row.subject.actor}: {flag}."] = None
