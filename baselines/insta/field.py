@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baselines.gpu_packages import tiny_cuda_nn
 from baselines.insta.config import HashGridKind, InstaConfig
-from baselines.insta.gpu_packages import tiny_cuda_nn
 from baselines.insta.hash_grid import HashGrid
 from emo_bench.errors import UserError
 from emo_bench.tracking.head_rig import EXPRESSIONS

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baselines.gpu_packages import nerfacc
 from baselines.hull import outer_extents
 from baselines.insta.config import PROFILES, InstaConfig
 from baselines.insta.field import resolved_hash_grid
 from baselines.insta.fitting import InstaFit
-from baselines.insta.gpu_packages import nerfacc
 from baselines.insta.rays import TrainingRays
 from baselines.insta.renderer import InstaAvatar
 from baselines.insta.shell import canonical_vertices

@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from baselines.insta.gpu_packages import nerfacc
+from baselines.gpu_packages import nerfacc
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baselines.camera import Camera
 from baselines.point_avatar.cloud import PointCloud
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
-from baselines.point_avatar.renderer import Camera, Drawing, PointAvatarModel
+from baselines.point_avatar.renderer import Drawing, PointAvatarModel
 from baselines.point_avatar.rig_surface import FrameDrive, RigSurface, frame_drive
 from emo_bench.actors.capture import Capture
-from emo_bench.actors.track import Track
 from emo_bench.errors import UserError
 from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.frames import evenly_spaced
@@ -49,12 +49,6 @@ class TrainingPictures:
         picture = torch.from_numpy(self._frames[row].astype(np.float32) / 255.0).to(self._device)
         mask = torch.from_numpy(self._masks[row].astype(np.float32)).to(self._device)
         return picture, mask, frame_drive(load_head_rig(), self._track, self.indices[row], self._device)
-
-
-def camera_at(track: Track, size_px: int) -> Camera:
-    """Return a track's camera at another size."""
-    scale = size_px / track.size_px
-    return Camera(track.focal_px * scale, (track.center_px[0] * scale, track.center_px[1] * scale))
 
 
 class PointAvatarFit:

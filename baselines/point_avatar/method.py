@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baselines.camera import camera_at
 from baselines.hull import outer_extents
 from baselines.plate import clean_plate
 from baselines.point_avatar.cloud import first_cloud
@@ -17,7 +18,6 @@ from baselines.point_avatar.config import PROFILES, PointAvatarConfig
 from baselines.point_avatar.fitting import (
     PointAvatarFit,
     TrainingPictures,
-    camera_at,
     colour_points,
     fit_distance_to_rig,
     restore_model,

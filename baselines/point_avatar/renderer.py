@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baselines.camera import Camera
 from baselines.point_avatar.cloud import PointCloud
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import CanonicalNetwork, Deformer, Residuals, Shading
@@ -16,14 +17,6 @@ from baselines.point_avatar.splatting import Splatted, composite, rasterise
 from emo_bench.tracking.head_rig import HeadRig, project
 
 LEAST_RADIUS_PX = 0.8
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera at the method's resolution, in pixels."""
-
-    focal_px: float
-    center_px: tuple[float, float]
 
 
 @dataclass(frozen=True)

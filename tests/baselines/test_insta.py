@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from baselines import gpu_packages
 from baselines.hull import face_vertices, outer_extents, vertex_normals
-from baselines.insta import gpu_packages
 from baselines.insta.canonical import CanonicalMap
 from baselines.insta.field import resolved_hash_grid, spherical_harmonics
 from baselines.insta.hash_grid import HashGrid

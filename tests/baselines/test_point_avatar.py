@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines.camera import camera_at
 from baselines.point_avatar.cloud import PointCloud, first_cloud, first_radius
 from baselines.point_avatar.config import PROFILES, PointAvatarConfig
-from baselines.point_avatar.fitting import PointAvatarFit, TrainingPictures, camera_at, colour_points
+from baselines.point_avatar.fitting import PointAvatarFit, TrainingPictures, colour_points
 from baselines.point_avatar.method import PointAvatar
 from baselines.point_avatar.networks import CanonicalNetwork, Deformer
 from baselines.point_avatar.renderer import PointAvatarModel

@@ -285,10 +285,14 @@ def _pretend_warp(patch: pytest.MonkeyPatch) -> None:
         return result
 
     def launched(kernel: Any, dim: Any, inputs: Any = (), outputs: Any = (), device: Any = None, **kwargs: Any) -> None:
-        for value in (*inputs, *outputs):
+        gradients = (*kwargs.get("adj_inputs", ()), *kwargs.get("adj_outputs", ()))
+        for value in (*inputs, *outputs, *gradients):
             if isinstance(value, array) and places[id(value)] != isinstance(device, _WarpGpu):
                 raise RuntimeError(f"{kernel.key}: an array is not on the device {device} of the launch")
-        launch(kernel, dim=dim, inputs=list(inputs), outputs=list(outputs), device=on(device), **kwargs)
+        # Warp compares the types of gradients with its array.
+        with pytest.MonkeyPatch.context() as own:
+            own.setattr(wp, "array", array)
+            launch(kernel, dim=dim, inputs=list(inputs), outputs=list(outputs), device=on(device), **kwargs)
 
     for name, value in {"device_from_torch": device_from_torch, "from_torch": shared, "launch": launched}.items():
         patch.setattr(wp, name, value)

@@ -1,4 +1,4 @@
-"""CUDA packages that INSTA uses if they are installed and work: tiny-cuda-nn and nerfacc."""
+"""CUDA packages that baselines use if they are installed and work: tiny-cuda-nn, nerfacc and gsplat."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from types import ModuleType
 
 log = logging.getLogger("emo_bench")
 
-# From this version on, densities give a tuple of weights, transmittance and opacity.
-LEAST_NERFACC = (0, 5)
+# nerfacc: from this version on, densities give a tuple of weights, transmittance and opacity. gsplat: from this version
+# on, an ellipse ends where the Gaussian is fainter than one of 255 levels.
+LEAST_VERSIONS = {"nerfacc": (0, 5), "gsplat": (1, 5)}
 
 
 def tiny_cuda_nn() -> ModuleType | None:
@@ -24,6 +25,11 @@ def nerfacc() -> ModuleType | None:
     return _loaded("nerfacc")
 
 
+def gsplat() -> ModuleType | None:
+    """Return the module ``gsplat``, or None if it is not installed, is too old or does not load (which is logged)."""
+    return _loaded("gsplat")
+
+
 @cache
 def _loaded(name: str) -> ModuleType | None:
     if importlib.util.find_spec(name) is None:
@@ -33,8 +39,10 @@ def _loaded(name: str) -> ModuleType | None:
     except Exception as error:  # noqa: BLE001  built for another GPU or PyTorch, they raise anything
         log.warning("%s is installed but does not load, so it is not used: %s", name, error)
         return None
-    if name == "nerfacc" and _version(module) < LEAST_NERFACC:
-        log.warning("nerfacc %s is older than 0.5, so it is not used", getattr(module, "__version__", "?"))
+    least = LEAST_VERSIONS.get(name, (0,))
+    if _version(module) < least:
+        needed = ".".join(map(str, least))
+        log.warning("%s %s is older than %s, so it is not used", name, getattr(module, "__version__", "?"), needed)
         return None
     return module
 
