@@ -12,7 +12,7 @@ from emo_bench.methods.seeds import GREATEST
 
 app = group("Build and score user studies of edits.")
 
-BUILD = examples("study build", "study build runs --out study")
+BUILD = examples("study build", "study build runs --method emo-avatar --method rave --method tokenflow")
 SCORE = examples("study score answers/ --study study")
 Folder = Path("study")
 
@@ -28,6 +28,10 @@ def build(
         int, typer.Option(min=0, max=GREATEST, help="Random seed for the choice of segments and attention checks.")
     ] = 0,
     title: Annotated[str, typer.Option(help="Title of the page.")] = "Edited portrait videos",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Show only the edits of this method; it may be a glob. May be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build a page for participants from finished edits.
@@ -41,7 +45,8 @@ def build(
     from emo_bench.runs.finished import find_runs
     from reports.study.building import KEY, PAGE, StudyRequest, build_study
 
-    key = build_study(find_runs(all_runs(runs, "using every finished edit")), out, StudyRequest(seconds, seed, title))
+    request = StudyRequest(seconds, seed, title, tuple(method or ()))
+    key = build_study(find_runs(all_runs(runs, "using every finished edit")), out, request)
     if as_json:
         print_json({"page": out / PAGE, "key": out / KEY, "study": key.model_dump(mode="json")})
         return

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,11 +113,18 @@ class StudyRequest:
         seconds: length of each clip. The clips of one subject show the same frames for all methods.
         seed: chooses these frames and the checks.
         title: title of the page.
+        methods: globs of the names of methods that are shown; empty shows all but the recorded frames.
     """
 
     seconds: float = 3.0
     seed: int = 0
     title: str = "Edited portrait videos"
+    methods: tuple[str, ...] = ()
+
+    def shows(self, row: Row) -> bool:
+        """Whether the study shows an edit."""
+        name = row.identity["method"]
+        return any(fnmatchcase(name, glob) for glob in self.methods) if self.methods else not row.unedited
 
 
 def build_study(folders: Sequence[Path], out: Path, request: StudyRequest) -> StudyKey:
@@ -128,12 +136,19 @@ def build_study(folders: Sequence[Path], out: Path, request: StudyRequest) -> St
         request: how to build the study.
 
     Raises:
-        UserError: there is no finished edit, or ``out`` has another study.
+        UserError: there is no finished edit, or none of a method that is asked for, or ``out`` has another study.
     """
     opened = open_runs(folders)
     rows = [row for row in map(Row, opened.finished) if row.style]
     if not rows:
         raise UserError("no finished edit among the runs: make one with emo-bench run --style STYLE")
+    for glob in request.methods:
+        if not any(fnmatchcase(row.identity["method"], glob) for row in rows):
+            there = ", ".join(sorted({row.identity["method"] for row in rows}))
+            raise UserError(f"no finished edit of a method like {glob!r}; there are edits of {there}")
+    rows = [row for row in rows if request.shows(row)]
+    if not rows:
+        raise UserError("the only finished edits show the recorded frames: make another with emo-bench run")
     rng = np.random.default_rng(request.seed)
     clips, videos, lost = _clips(rows, request)
     lost += [f"left out: {reason}" for reason in opened.damaged.values()]

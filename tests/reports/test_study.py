@@ -68,6 +68,26 @@ def test_methods_on_other_subjects_are_noted(edits_dir: Path, tmp_path: Path) ->
     )
 
 
+def test_a_study_shows_the_methods_that_are_named(edits_dir: Path, tmp_path: Path) -> None:
+    folders = find_runs([edits_dir])
+    key = build_study(folders, tmp_path / "one", StudyRequest(seconds=0.4, methods=("near*",)))
+    assert {clip.method for clip in key.clips} == {"Nearest frame"}
+    with pytest.raises(UserError, match="no finished edit of a method like 'rave'; there are edits of mean-frame, nea"):
+        build_study(folders, tmp_path / "none", StudyRequest(methods=("near*", "rave")))
+
+
+def test_recorded_frames_beside_themselves_are_shown_only_if_they_are_named(
+    edits_dir: Path, derived: Callable[..., Path], tmp_path: Path
+) -> None:
+    folders = find_runs([edits_dir])
+    folders.append(derived(folders[0], tmp_path / "recorded", lambda identity: identity.update(method="recorded")))
+    assert len(build_study(folders, tmp_path / "all", StudyRequest(seconds=0.4)).clips) == len(folders) - 1
+    named = build_study(folders, tmp_path / "named", StudyRequest(seconds=0.4, methods=("recorded",)))
+    assert len(named.clips) == 1
+    with pytest.raises(UserError, match="the only finished edits show the recorded frames"):
+        build_study(folders[-1:], tmp_path / "only", StudyRequest(seconds=0.4))
+
+
 def test_the_command_counts_one_attention_check(
     edits_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
