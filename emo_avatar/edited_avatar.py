@@ -39,7 +39,7 @@ from emo_bench.video.sheets import save_sheet
 
 ENCODE_BATCH = 8
 SHEET_FRAMES = 8
-UPDATE_STATE, UPDATE_CHECKPOINT_STEPS = "update.pt", 50
+UPDATE_CHECKPOINT_STEPS = 50
 SHOWN_SETTINGS = ("steps", "text_scale", "image_scale", "size_px")
 
 log = logging.getLogger("emo_bench")
@@ -120,8 +120,10 @@ class EditedAvatar(Method):
         if isinstance(stage, EditStage):
             run_steps(stage, folder, self.config.steps, label, shown=shown)
         else:
+            # A state is of one fit: after another fit the edit begins anew.
+            state = f"update-{sha256_of(self.base.workspace.folder / CHECKPOINT)[:12]}.pt"
             run_training(
-                stage, folder, self.config.steps, UPDATE_CHECKPOINT_STEPS, label, state_name=UPDATE_STATE, shown=shown
+                stage, folder, self.config.steps, UPDATE_CHECKPOINT_STEPS, label, state_name=state, shown=shown
             )
             log.info("dataset update: %s", stage.summary())
             save_sheet(folder / "dataset.png", [stage.shown_data(SHEET_FRAMES)])
@@ -129,7 +131,8 @@ class EditedAvatar(Method):
         self._avatar = avatar.eval()
         _save_skips(avatar, folder / CHECKPOINT)
         self._save_sheet(base, signals, reference, others)
-        (folder / UPDATE_STATE).unlink(missing_ok=True)
+        for path in folder.glob("update-*.pt"):
+            path.unlink()
         clock.lap("saving")
         log.info("edit of frame %d: %s", reference_frame, clock)
 

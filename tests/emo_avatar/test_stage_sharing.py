@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from emo_avatar.checkpoints import save_stylegan2
+from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.actors import load
 from emo_bench.errors import UserError
@@ -152,9 +153,43 @@ def test_an_edit_by_dataset_update_goes_through_the_method(
     assert redness[1] > redness[0] + 40
     with Image.open(tmp_path / "reference.png") as picture:
         assert (np.asarray(picture)[:, :64] == (255, 0, 0)).all()
+    with Image.open(tmp_path / "dataset.png") as picture:
+        assert (np.asarray(picture)[:8, :8] == (255, 0, 0)).all(), "the frames as they were trained on last"
+    assert not list(tmp_path.glob("update-*.pt"))
     again = base.edit(style, workspace)
     again.load()
     np.testing.assert_array_equal(next(iter(again.render(capture.restricted(()), [100]))), after)
+
+
+def test_an_interrupted_edit_by_dataset_update_continues(
+    request_of, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """It takes many times as long as another edit: the killed one has the frames of one that was not."""
+    monkeypatch.setitem(EDITORS, "red", RedEditor)
+    monkeypatch.setattr("emo_avatar.edited_avatar.UPDATE_CHECKPOINT_STEPS", 3)
+    base, _ = open_method(runner.run(request_of("shared", {}), trivial=False)[0], "cpu")
+    capture, train = load("1"), list(range(0, 80, 10))
+    style = EditStyle("red", "a photo", "a red photo", "paint it red", "red")
+    settings = {"supervision": "dataset-update", "steps": "8", "frame_pool": "4", "update_every_steps": "2"}
+    edits = [base.edit(style, Workspace(tmp_path / name, "smoke", 0, "cpu", settings)) for name in ("whole", "killed")]
+    for edit in edits:
+        edit.workspace.folder.mkdir()
+    edits[0].fit(capture.restricted(train), train)
+    step, taken = DatasetUpdateStage.run_step, []
+
+    def killed(stage: DatasetUpdateStage) -> dict[str, float]:
+        taken.append(stage.step)
+        if len(taken) == 6:
+            raise KeyboardInterrupt
+        return step(stage)
+
+    monkeypatch.setattr(DatasetUpdateStage, "run_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        edits[1].fit(capture.restricted(train), train)
+    edits[1].fit(capture.restricted(train), train)
+    assert taken == [0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7], "it continues from the state of step 3"
+    one, other = ((edit.workspace.folder / "checkpoint.safetensors").read_bytes() for edit in edits)
+    assert one == other
 
 
 def test_dataset_update_needs_an_editor_that_can(request_of, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
