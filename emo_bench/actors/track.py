@@ -10,7 +10,7 @@ import numpy as np
 
 from emo_bench.actors.track_file import VERSION, read_track_arrays
 from emo_bench.errors import UserError
-from emo_bench.tracking.head_rig import Head, head_poses, load_head_rig, pose_head, shift_torso
+from emo_bench.tracking.head_rig import EXPRESSIONS, Head, head_poses, load_head_rig, pose_head, shift_torso
 from emo_bench.tracking.landmarks import landmarks68_of
 
 # Landmarks are stored as 16-bit integers with this many steps per picture width: 1/64 px at 256 px.
@@ -87,6 +87,10 @@ class Track:
         x, y, z = -self.head_pose[:, :3, 2].T
         angles = np.stack((np.arctan2(x, -z), np.arctan2(-y, np.hypot(x, z))), axis=1)
         return np.rad2deg(angles).astype(np.float32)
+
+    def coefficient(self, name: str) -> np.ndarray:
+        """Return an expression coefficient in every frame, ``[T]`` float32 in [0, 1]; the name is ARKit's."""
+        return self.expression[:, EXPRESSIONS.index(name)]
 
     def vertices(self, i: int) -> np.ndarray:
         """Compute the vertices of the posed rig in frame ``i``: ``[V, 3]`` float32 metres, camera space.

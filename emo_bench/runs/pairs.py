@@ -68,7 +68,7 @@ def _coefficient(protocol: protocols.Protocol, capture: Capture, name: str) -> l
         near = closest(name, EXPRESSIONS)
         guess = f": did you mean {near}?" if near else ""
         raise UserError(f"protocol {protocol.name}: {name!r} is none of ARKit's 52 expression coefficients{guess}")
-    return [float(value) for value in capture.track.expression[:, EXPRESSIONS.index(name)]]
+    return [float(value) for value in capture.track.coefficient(name)]
 
 
 def rendered_capture(protocol: protocols.Protocol, capture: Capture, driver: Capture | None) -> Capture:

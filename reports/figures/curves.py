@@ -93,7 +93,6 @@ def tracked_motion(row: Row) -> dict[str, Floats] | None:
     Yaw and pitch are in degrees, the opening of the mouth is a coefficient in [0, 1].
     """
     from emo_bench import actors
-    from emo_bench.tracking.head_rig import EXPRESSIONS
 
     actor, manifest = shown_actor(row.identity), row.run.manifest
     try:
@@ -105,7 +104,7 @@ def tracked_motion(row: Row) -> dict[str, Floats] | None:
     yaw, pitch = capture.track.yaw_pitch_deg().astype(np.float64).T
     if manifest.get("driver_capture", manifest["capture"])["frames"] != len(yaw):
         return None
-    mouth = capture.track.expression[:, EXPRESSIONS.index(JAW_OPEN)].astype(np.float64)
+    mouth = capture.track.coefficient(JAW_OPEN).astype(np.float64)
     return {"yaw": yaw, "pitch": pitch, "mouth": mouth}
 
 
