@@ -82,7 +82,9 @@ def published_table(table: PaperTable) -> list[str]:
         [method, *(Markdown(value if mark is None else f"{value} [{mark}]") for value, mark in values)]
         for method, values in table.marked_rows
     ]
-    return pipe_table(["method", *(f"{m.label} {ARROWS[m.direction]}" for m in table.metrics)], rows)
+    named = [(f"{metric.label} {ARROWS[metric.direction]}", mark) for metric, mark in table.marked_columns]
+    heads = [text if mark is None else Markdown(f"{escaped(text)} [{mark}]") for text, mark in named]
+    return pipe_table(["method", *heads], rows)
 
 
 def errata(table: PaperTable) -> list[Markdown]:

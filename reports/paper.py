@@ -21,11 +21,15 @@ class _Model(BaseModel):
 
 
 class PaperMetric(_Model):
-    """A column: ``id`` is the toolkit's metric of the same kind, ``label`` is the paper's heading."""
+    """A column: ``id`` is the toolkit's metric of the same kind, ``label`` is the paper's heading.
+
+    ``flag`` names an entry of the table's errata that is about the heading.
+    """
 
     id: str
     label: str
     direction: Literal["higher", "lower"]
+    flag: str = ""
 
 
 class PaperRow(_Model):
@@ -44,6 +48,12 @@ class PaperTable(_Model):
     metrics: tuple[PaperMetric, ...]
     rows: tuple[PaperRow, ...]
     errata: dict[str, str] = {}
+
+    @property
+    def marked_columns(self) -> list[tuple[PaperMetric, int | None]]:
+        """Each column with the number of the erratum about its heading, from 1."""
+        numbers = {name: number for number, name in enumerate(self.errata, start=1)}
+        return [(metric, numbers.get(metric.flag)) for metric in self.metrics]
 
     @property
     def marked_rows(self) -> list[tuple[str, list[tuple[str, int | None]]]]:
@@ -65,6 +75,11 @@ class PaperTable(_Model):
                 raise ValueError(f"{self.id}, {row.method}: {len(row.values)} values")
             if not row.flags.keys() <= columns or not set(row.flags.values()) <= self.errata.keys():
                 raise ValueError(f"{self.id}, {row.method}: a flag names no column or no erratum")
+        marked = {flag for row in self.rows for flag in row.flags.values()} | {m.flag for m in self.metrics} - {""}
+        if marked != self.errata.keys():
+            raise ValueError(
+                f"{self.id}: errata without a mark, or marks without an erratum: {marked ^ set(self.errata)}"
+            )
         return self
 
 

@@ -72,6 +72,8 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
     recorded = applied.recorded
     if plan.method.resolution_px > recorded.size_px:
         flags.append(f"reference frames are enlarged from {recorded.size_px} to {plan.method.resolution_px} px")
+    if applied.driver is not None and applied.driver.sha256 == capture.sha256:
+        flags.append("the actor drives its own avatar: nothing is transferred, and the scores are self-reenactment")
     flags += told_by(plan.method)
     return {
         "title": info.title,

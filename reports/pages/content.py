@@ -186,7 +186,7 @@ def _published(table: PaperTable) -> dict[str, Any]:
         "what": table.title,
         "edit": table.id == "table-2",
         "metrics": [
-            {"id": m.id, "label": m.label, "arrow": ARROWS[m.direction], "direction": m.direction}
+            {"id": m.id, "label": m.label, "arrow": ARROWS[m.direction], "direction": m.direction, "flag": m.flag}
             for m in table.metrics
         ],
         "rows": [{"method": row.method, "values": list(row.values), "flags": row.flags} for row in table.rows],

@@ -87,14 +87,22 @@ def _average_table(group: Group, position: int) -> str:
     return _float(lines, caption, f"tab:emo-bench-{position}-mean")
 
 
+def _marked(text: str, mark: int | None) -> str:
+    if mark is None:
+        return escape(text)
+    # Two dollars in a row would begin a displayed formula.
+    between = "{}" if escape(text).endswith("$") else ""
+    return f"{escape(text)}{between}$^{{{mark}}}$"
+
+
 def _paper_table(table: PaperTable) -> str:
     """A published table as printed, without ranks; a superscript refers to the errata in the caption."""
     lines = [r"\begin{tabular}{l" + "r" * len(table.metrics) + "}", r"\toprule"]
-    lines += [_line(["Method", *(escape(f"{m.label} {ARROWS[m.direction]}") for m in table.metrics)])]
+    heads = [(f"{m.label} {ARROWS[m.direction]}", mark) for m, mark in table.marked_columns]
+    lines += [_line(["Method", *(_marked(text, mark) for text, mark in heads)])]
     lines.append(r"\midrule")
     for method, values in table.marked_rows:
-        cells = [escape(value) if mark is None else f"{escape(value)}$^{{{mark}}}$" for value, mark in values]
-        lines.append(_line([escape(method), *cells]))
+        lines.append(_line([escape(method), *(_marked(value, mark) for value, mark in values)]))
     lines += [r"\bottomrule", r"\end{tabular}"]
     notes = " ".join(f"[{n}] {text}" for n, text in enumerate(table.errata.values(), start=1))
     about = "as published. It was measured on other videos and is not ranked with our scores."

@@ -128,6 +128,9 @@ def test_who_drives_itself_reproduces_self_reenactment(request_: RunRequest, sel
     assert list(ours.index) == list(theirs.index[:8]) == list(range(138, 146))
     np.testing.assert_array_equal(ours.to_numpy(), theirs.loc[ours.index].to_numpy())
     np.testing.assert_array_equal(frames_of(cross), frames_of(own)[:8])
+    said = "the actor drives its own avatar: nothing is transferred, and the scores are self-reenactment"
+    assert said in read_manifest(cross)["flags"] and said not in read_manifest(own)["flags"]
+    assert said not in read_manifest(make(request_, method=method))["flags"], "another actor drives"
 
 
 def test_an_actor_in_no_pair_drives_by_its_first_held_out_frames(request_: RunRequest) -> None:

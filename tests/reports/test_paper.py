@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from reports import load_paper_tables
+from reports.markdown import published_table
+from reports.pages.latex import _paper_table
 from reports.paper import PaperMetric, PaperRow, PaperTable
 
 
@@ -45,3 +47,23 @@ def test_a_flag_without_an_erratum_is_refused() -> None:
     row = PaperRow(method="x", values=("1",), flags={"psnr": "why"})
     with pytest.raises(ValidationError, match="no erratum"):
         PaperTable(id="t", title="", metrics=(metric,), rows=(row,))
+
+
+def test_an_erratum_without_a_mark_is_refused() -> None:
+    """A reader looks for the mark of every line below the table."""
+    metric = PaperMetric(id="psnr", label="PSNR", direction="higher")
+    row = PaperRow(method="x", values=("1",))
+    with pytest.raises(ValidationError, match=r"errata without a mark, or marks without an erratum: \{'why'\}"):
+        PaperTable(id="t", title="", metrics=(metric,), rows=(row,), errata={"why": "because"})
+    with pytest.raises(ValidationError, match="errata without a mark"):
+        PaperTable(id="t", title="", metrics=(metric.model_copy(update={"flag": "why"}),), rows=(row,))
+
+
+@pytest.mark.parametrize("name", ["table-1", "table-2", "table-3", "table-4"])
+def test_every_line_of_the_errata_has_its_mark_in_the_table(name: str) -> None:
+    table = load_paper_tables()[name]
+    lines = "\n".join(published_table(table))
+    latex = _paper_table(table).split(r"\bottomrule")[0]
+    for number in range(1, len(table.errata) + 1):
+        assert f"[{number}]" in lines and f"$^{{{number}}}$" in latex
+    assert f"[{len(table.errata) + 1}]" not in lines
