@@ -25,6 +25,7 @@ class Compositing(StrEnum):
 
 
 FAN, CLIP_L, ARCFACE = "face-alignment-2dfan4", "clip-vit-l-14", "arcface-onnx"
+DECA = "which the evaluator declares without computing it, and DiffusionAvatars measures by DECA"
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,7 @@ CONVENTIONS: tuple[Convention, ...] = (
             "akd, csim, aed and apd are scored with this machine's detectors; notes say what stands for what.",
             "Frames whose reference is completely black or grey (level 128) are left out there; leave them out first.",
             "A video without a face has the csim and akd -1 there, and no score here.",
+            "For tasks without a true frame it also has the cosine of mean embeddings of two sets of frames.",
         ),
         (
             "psnr-batch16",
@@ -240,8 +242,82 @@ CONVENTIONS: tuple[Convention, ...] = (
         stands_for={
             "flmd-native": "akd, the mean distance of PIPNet's 98 landmarks in boxes of FaceBoxes",
             "identity_similarity": "csim, the cosine of insightface's embeddings of the first face that it finds",
-            "expression_error": "aed, which the published evaluator declares without computing it",
-            "pose_error_deg": "apd, which the published evaluator declares without computing it",
+            "expression_error": f"aed, {DECA}",
+            "pose_error_deg": f"apd, {DECA}",
+        },
+    ),
+    Convention(
+        "gagavatar",
+        "xg-chu/GAGAvatar issues 36 and 43, by its author; the same in LAM (its issues 11 and 43) and in FlexAvatar's "
+        "scripts/compute_metrics.py",
+        (
+            "CSIM compares the frame with its true frame, and in cross-reenactment with the source picture "
+            "(csim_to_subject, which takes 20 training frames in its place). Its ArcFace is MICA's.",
+            "AED is the mean over 64 expression coefficients of Deep3DFaceRecon, APD that over three angles in "
+            "radians, both L1. Its author shows torch's l1_loss, which is a mean, and remembers a sum.",
+            "AKD is the mean distance of insightface's 68 landmarks in frames of 512 px, in FlexAvatar with their "
+            "depth; insightface's five points also cut out the face for both networks.",
+            "A pair without a face counts as 0 in all of these there; here it has no score.",
+        ),
+        ("csim", "csim_to_subject", "aed_deep3d", "apd_deep3d", "flmd-native", "expression_error", "apd_mediapipe"),
+        stands_for={
+            "csim": "CSIM, the cosine with MICA's ArcFace",
+            "csim_to_subject": "CSIM in cross-reenactment, the cosine with the source picture",
+            "flmd-native": "AKD, the mean distance of insightface's 68 landmarks at 512 px",
+            "expression_error": "AED, if the network of aed_deep3d is not here",
+            "apd_mediapipe": "APD, if the network of apd_deep3d is not here",
+        },
+    ),
+    Convention(
+        "otavatar",
+        "theEricMa/OTAvatar issues 11 and 27, by its author",
+        (
+            "CSIM is the cosine with the ArcFace of its identity loss; its source is one picture.",
+            "AED is the mean L1 over 64 expression coefficients of Deep3DFaceRecon. Its APD takes rotation and "
+            "translation together (issue 11); apd_deep3d takes the three angles alone, as its followers do.",
+            "AKD is L1 over the coordinates of 68 landmarks of face-alignment.",
+        ),
+        ("csim", "csim_to_subject", "aed_deep3d", "apd_deep3d", "akd-l1"),
+        backends={"akd-l1": FAN},
+        stands_for={
+            "csim": "CSIM, the cosine with the ArcFace of OTAvatar's identity loss",
+            "csim_to_subject": "CSIM in cross-reenactment, the cosine with the source picture",
+            "apd_deep3d": "APD, which takes the translation too",
+        },
+    ),
+    Convention(
+        "pirenderer",
+        "Ren et al. 2021, arXiv 2109.08379; RenYurui/PIRender has no code of its evaluation, only of the coefficients "
+        "(scripts/face_recon_images.py)",
+        (
+            "AED and APD are mean distances of the expression and pose coefficients of Deep3DFaceRecon. L1 and the "
+            "three angles are those of MrTornado24/Next3D cal_3dmm_distance.py, which follows the names; its "
+            "evaluation.py takes a root of mean squares instead.",
+            "In cross-identity reenactment the reference is the driver. It has no CSIM; the LPIPS is AlexNet's.",
+        ),
+        ("lpips", "aed_deep3d", "apd_deep3d", "expression_error", "apd_mediapipe"),
+        stands_for={
+            "expression_error": "AED, if the network of aed_deep3d is not here",
+            "apd_mediapipe": "APD, if the network of apd_deep3d is not here",
+        },
+    ),
+    Convention(
+        "liveportrait",
+        "Guo et al. 2024, arXiv 2407.03168, appendix; KwaiVGI/LivePortrait has no code of its evaluation, and its "
+        "issue 448 is not answered",
+        (
+            "CSIM is a cosine with an ArcFace that is not named, in cross-reenactment with the source picture.",
+            "AED and APD are mean L1 distances of SMIRK's parameters: expression, eyelids and jaw; the head's pose. "
+            "SMIRK's weights are not loaded here: MediaPipe's coefficients and angles stand for them.",
+            "Its error of the gaze's angle needs another network and is not scored; gaze_correlation is another "
+            "quantity.",
+        ),
+        ("csim", "csim_to_subject", "expression_error", "apd_mediapipe"),
+        stands_for={
+            "csim": "CSIM, the cosine with an ArcFace that the paper does not name",
+            "csim_to_subject": "CSIM in cross-reenactment, the cosine with the source picture",
+            "expression_error": "AED by SMIRK",
+            "apd_mediapipe": "APD by SMIRK",
         },
     ),
     Convention(

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Hashable, Mapping
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ ARCFACE_POINTS = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
 ARCFACE_PX = 112
+# Two embeddings of dlib's network that are nearer than this are of the same person (King, dlib's documentation).
+SAME_PERSON = 0.6
+# The package that runs each embedder, and the distribution that brings it; the first embedder on this machine is used.
+PACKAGES = {ARCFACE: ("onnxruntime", "onnxruntime"), DLIB: ("dlib", "dlib-bin")}
 
 Embedding = NDArray[np.float64]
 _HERE = sys.modules[__name__]
@@ -49,10 +53,13 @@ class IdentitySimilarity(Metric):
 
     finds_faces = True
     info = MetricInfo("identity_similarity", "1", "Cosine of face embeddings", "higher", "1", undefined=NO_FACE)
+    # The embedder that the metric is defined by; None is the first one on this machine.
+    network: ClassVar[str | None] = None
 
     @classmethod
     def missing(cls) -> str | None:
-        return missing_detector() or (None if _embedder_name() else _remedy()) or cv2.missing()
+        here = _is_here(cls.network) if cls.network else _embedder_name() is not None
+        return missing_detector() or (None if here else _remedy(cls.network or DLIB)) or cv2.missing()
 
     @classmethod
     def missing_for(cls, settings: Settings) -> str | None:
@@ -70,7 +77,7 @@ class IdentitySimilarity(Metric):
         if isinstance(detector, str):
             detector = open_detector(detector_name(detector), device)
         self._finder = detector
-        self._embedder = embedder or _open_embedder(_embedder_name() or DLIB)
+        self._embedder = embedder or _open_embedder(self.network or _embedder_name() or DLIB)
         self._memory = _memory(self._embedder, detector)
         own = self._embedder.backend
         self.backend = Backend(own.name, own.sha256, f"{own.detail}, faces by {detector.backend.name}")
@@ -81,7 +88,11 @@ class IdentitySimilarity(Metric):
 
     def score_batch(self, batch: Batch) -> Scores:
         pairs = zip(self._embeddings(batch, "frames"), self._embeddings(batch, "reference"), strict=True)
-        return np.array([np.nan if x is None or y is None else cosine(x, y) for x, y in pairs], float)
+        return np.array([np.nan if x is None or y is None else self.compared(x, y) for x, y in pairs], float)
+
+    def compared(self, mine: Embedding, theirs: Embedding) -> float:
+        """Return what two embeddings have in common: their cosine, or what a subclass measures."""
+        return cosine(mine, theirs)
 
     def _embeddings(self, batch: Batch, side: Side) -> list[Embedding | None]:
         faces = self._finder.faces(batch, side)
@@ -91,6 +102,26 @@ class IdentitySimilarity(Metric):
             return None if face is None else self._embedder.embed(frame, face.landmarks68)
 
         return self._memory.recall(batch, side, embedded)
+
+
+class CSIM(IdentitySimilarity):
+    """CSIM: the cosine of ArcFace's embeddings of frame and reference, never of another network's."""
+
+    info = MetricInfo("csim", "1", "CSIM: cosine of ArcFace embeddings", "higher", "1", undefined=NO_FACE)
+    network = ARCFACE
+
+
+class IdentityDistance(IdentitySimilarity):
+    """Euclidean distance of dlib's face embeddings of frame and reference, 0 and up.
+
+    dlib's network was trained for this distance, and says "the same person" below `SAME_PERSON`.
+    """
+
+    info = MetricInfo("identity_distance", "1", "Distance of face embeddings", "lower", "1", undefined=NO_FACE)
+    network = DLIB
+
+    def compared(self, mine: Embedding, theirs: Embedding) -> float:
+        return distance(mine, theirs)
 
 
 class ArcFace:
@@ -151,6 +182,11 @@ def cosine(mine: Embedding, theirs: Embedding) -> float:
     return float(mine @ theirs / (np.linalg.norm(mine) * np.linalg.norm(theirs)))
 
 
+def distance(mine: Embedding, theirs: Embedding) -> float:
+    """Return the Euclidean distance of two embeddings."""
+    return float(np.linalg.norm(mine - theirs))
+
+
 @functools.cache
 def _memory(embedder: Embedder, finder: FaceFinder) -> FrameMemory[Embedding]:
     if finder.keeping is None or not isinstance(embedder, ArcFace | DlibResNet):
@@ -168,11 +204,17 @@ def _open_embedder(name: str) -> Embedder:
 
 def _embedder_name() -> str | None:
     """Return the first embedder whose package can be imported and whose weights are on this machine."""
-    for name, package in ((ARCFACE, "onnxruntime"), (DLIB, "dlib")):
-        if importlib.util.find_spec(package) is not None and assets.locate(name) is not None:
-            return name
-    return None
+    return next((name for name in PACKAGES if _is_here(name)), None)
 
 
-def _remedy() -> str:
-    return f"needs asset {DLIB} and package dlib-bin; run: {assets.find_asset(DLIB).remedy()} dlib-bin"
+def _is_here(embedder: str) -> bool:
+    return importlib.util.find_spec(PACKAGES[embedder][0]) is not None and assets.locate(embedder) is not None
+
+
+def _remedy(embedder: str) -> str:
+    if embedder == DLIB:
+        return f"needs asset {DLIB} and package dlib-bin; run: {assets.find_asset(DLIB).remedy()} dlib-bin"
+    ways = [] if assets.locate(embedder) else [assets.find_asset(embedder).remedy()]
+    package, distribution = PACKAGES[embedder]
+    ways += [] if importlib.util.find_spec(package) else [f"pip install {distribution}"]
+    return f"needs asset {embedder} and package {distribution}; run: {' and '.join(ways)}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emo_bench import __version__
 from emo_bench.metrics.batch import Batch, Settings
 from emo_bench.metrics.borders import FRAMES_AT_ONCE, batches
-from emo_bench.metrics.detectors import NO_FACE, box_detector, missing_box_detector
+from emo_bench.metrics.detectors import NO_FACE, Landmarks68, box_detector, missing_box_detector
 from emo_bench.metrics.flmd import ALL_POINTS, LIPS, LandmarkDistance
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.metrics.perceptual import LPIPS, LPIPSVGG
@@ -155,6 +155,19 @@ class OneBoxFLMD(LandmarkDistance):
     def score_batch(self, batch: Batch) -> Scores:
         pairs = self._finder.pairs_in_one_box(batch)
         return np.array([np.nan if pair is None else self._of_pair(*pair, 1.0) for pair in pairs], dtype=np.float64)
+
+
+class CoordinateDistance(LandmarkDistance):
+    """Mean of |difference| over x and y of the 68 landmarks, in pixels of the frames' own size.
+
+    That is the AKD of OTAvatar and of the evaluation code of Monkey-Net and FOMM (AliaksandrSiarohin/pose-evaluation),
+    with face-alignment's landmarks. It lies between 1 / sqrt(2) and 1 / 2 of the mean distance of the points.
+    """
+
+    info = MetricInfo("akd-l1", "1", "AKD: 68 landmarks, by coordinate", "lower", "px", undefined=NO_FACE)
+
+    def _of_pair(self, mine: Landmarks68, theirs: Landmarks68, scale: float) -> float:
+        return float(np.abs(mine.astype(np.float64) - theirs).mean())
 
 
 class NativeLMD(LandmarkDistance):

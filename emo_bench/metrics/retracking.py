@@ -49,6 +49,25 @@ class ExpressionError(_Retracking):
         return float(np.abs(mine.expression.astype(np.float64) - theirs.expression).mean())
 
 
+class HeadAngles(_Retracking):
+    """Mean of |difference| over the three rotations of the head around x, y and z, in radians.
+
+    This is the formula of the literature's average pose distance (APD), with MediaPipe's head matrix instead of the
+    angles that Deep3DFaceRecon regresses; the head turns around x first, then y, then z, as there.
+    """
+
+    info = MetricInfo("apd_mediapipe", "1", "APD: three head angles", "lower", "radians", undefined=NO_FACE)
+
+    def _of_pair(self, mine: Face, theirs: Face) -> float:
+        from scipy.spatial.transform import Rotation
+
+        assert mine.matrix is not None and theirs.matrix is not None
+        matrices = np.stack([mine.matrix, theirs.matrix])[:, :3, :3].astype(np.float64)
+        turned = np.subtract(*Rotation.from_matrix(matrices).as_euler("xyz"))
+        # A full turn is no difference.
+        return float(np.abs((turned + np.pi) % (2 * np.pi) - np.pi).mean())
+
+
 class PoseError(_Retracking):
     """Angle in degrees, 0 to 180, of the rotation from the reference's head pose to the frame's.
 

@@ -1,13 +1,14 @@
 """Identity of an avatar: the similarity of its frames to recorded frames of its subject, whoever drives it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
 from emo_bench.metrics.batch import Batch, FramesU8, Settings, Subject
 from emo_bench.metrics.detectors import FaceFinder
-from emo_bench.metrics.identity import Embedder, Embedding, IdentitySimilarity, cosine
+from emo_bench.metrics.identity import ARCFACE, DLIB, Embedder, Embedding, IdentitySimilarity, distance
 from emo_bench.metrics.metric import MetricInfo, Scores
 
 NO_SUBJECT = "needs recorded frames of the avatar's person, which a run has: score the folder of a run"
@@ -66,4 +67,26 @@ class SubjectIdentity(IdentitySimilarity):
     def _similarity(self, mine: Embedding | None) -> float:
         if mine is None or not self._known:
             return float("nan")
-        return float(np.mean([cosine(mine, theirs) for theirs in self._known]))
+        return float(np.mean([self.compared(mine, theirs) for theirs in self._known]))
+
+
+class SubjectCSIM(SubjectIdentity):
+    """CSIM with the subject's recorded frames: as `SubjectIdentity`, by ArcFace and never by another network."""
+
+    info = replace(SubjectIdentity.info, id="csim_to_subject", title="CSIM with the subject's recorded frames")
+    network = ARCFACE
+
+
+class SubjectDistance(SubjectIdentity):
+    """Mean Euclidean distance of dlib's embeddings of a frame and of recorded frames of the subject, 0 and up."""
+
+    info = replace(
+        SubjectIdentity.info,
+        id="identity_distance_to_subject",
+        title="Distance of face embeddings to the subject's recorded frames",
+        direction="lower",
+    )
+    network = DLIB
+
+    def compared(self, mine: Embedding, theirs: Embedding) -> float:
+        return distance(mine, theirs)

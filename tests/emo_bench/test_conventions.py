@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from emo_bench.cli.app import app
 from emo_bench.clip.model import find_clip, load_clip
-from emo_bench.metrics import Captions, Settings, detectors, flmd, perceptual, score
+from emo_bench.metrics import Captions, Settings, deep3d, detectors, flmd, identity, perceptual, score
 from emo_bench.metrics.comparability import difference
 from emo_bench.metrics.conventions import CONVENTIONS, find_convention
 from emo_bench.metrics.detectors import Face, FaceFinder
@@ -402,6 +402,41 @@ def test_visage_says_what_stands_for_its_landmarks_and_embeddings(
     assert any(note.startswith("flmd-native: stands for akd") and note.endswith("by Blobs") for note in notes)
     named = find_convention("visage").stands_for
     assert [what.partition(",")[0] for what in named.values()] == ["akd", "csim", "aed", "apd"]
+
+
+def test_akd_by_coordinate_is_half_to_all_of_the_distance(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OTAvatar's and FOMM's AKD is the mean over x and y: 68 points that all move by (3, 4) px move by 3.5."""
+    points = np.random.default_rng(0).uniform(20, 80, (68, 2)).astype(np.float32)
+
+    class Moved:
+        def detect(self, frame_u8: Pictures) -> Face:
+            return Face(points + np.float32([3, 4]) * bool((frame_u8[0, 0] == 255).all()))
+
+    monkeypatch.setattr(flmd, "missing_detector", lambda asked="auto": None)
+    monkeypatch.setattr(flmd, "detector_name", lambda asked="auto": "moved")
+    monkeypatch.setattr(flmd, "open_detector", lambda name, device: FaceFinder(Moved()))
+    table = scored(folders, "otavatar", ("akd-l1", "flmd-native"))
+    np.testing.assert_allclose(table["akd-l1"], 3.5, rtol=1e-5)
+    np.testing.assert_allclose(table["flmd-native"], 5.0, rtol=1e-5)
+    assert any(note.startswith("akd-l1: otavatar uses face-alignment") for note in table.attrs["notes"])
+
+
+@pytest.mark.parametrize("name", ["gagavatar", "otavatar", "pirenderer", "liveportrait"])
+def test_reenactment_metrics_without_their_weights_say_what_to_do(
+    name: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exact metrics are n/a with the command that brings their weights; what stands for them says so."""
+    monkeypatch.setattr(identity, "_is_here", lambda embedder: False)
+    monkeypatch.setattr(deep3d.assets, "lacking", lambda asset: f"needs asset {asset}; run: emo-bench assets add")
+    convention = find_convention(name)
+    exact = [metric for metric in ("csim", "aed_deep3d", "apd_deep3d") if metric in convention.metrics]
+    records = scored(folders, name, tuple(exact)).attrs["records"]
+    for metric in exact:
+        assert records[metric]["backend"]["name"] == "n/a"
+        assert "run: emo-bench assets" in records[metric]["backend"]["detail"], metric
+    assert exact and set(convention.stands_for) <= set(convention.metrics)
 
 
 def test_instruct_pix2pix_has_both_similarities_on_squeezed_frames(folders: dict[str, Path]) -> None:

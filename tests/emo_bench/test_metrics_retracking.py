@@ -17,9 +17,18 @@ from emo_bench.actors import load
 from emo_bench.metrics import Scorer, identity, score
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import Face, FaceFinder, missing_detector, open_detector
-from emo_bench.metrics.identity import ARCFACE_POINTS, ArcFace, DlibResNet, IdentitySimilarity, arcface_crop
+from emo_bench.metrics.identity import (
+    ARCFACE_POINTS,
+    CSIM,
+    SAME_PERSON,
+    ArcFace,
+    DlibResNet,
+    IdentityDistance,
+    IdentitySimilarity,
+    arcface_crop,
+)
 from emo_bench.metrics.metric import Backend
-from emo_bench.metrics.retracking import ExpressionError, PoseError
+from emo_bench.metrics.retracking import ExpressionError, HeadAngles, PoseError
 
 pytestmark = pytest.mark.skipif(missing_detector("mediapipe") is not None, reason="no face_landmarker.task here")
 needs_dlib = pytest.mark.skipif(
@@ -59,6 +68,25 @@ def test_expression_error_is_the_mean_over_52() -> None:
     mine[[3, 7]] = (0.25, 1.0)
     faces = [Face(NO_LANDMARKS, x, None) for x in (mine, np.zeros(52, np.float32))]
     assert ExpressionError()._of_pair(faces[0], faces[1]) == pytest.approx(1.25 / 52)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-0.6, 0.6), min_size=6, max_size=6))
+def test_apd_is_the_mean_of_three_angles_in_radians(angles: list[float]) -> None:
+    """The rotations are put together as Deep3DFaceRecon does, by hand: around x first, then y, then z."""
+
+    def turned(x: float, y: float, z: float) -> np.ndarray:
+        around_x = [[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]]
+        around_y = [[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]]
+        around_z = [[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]]
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.array(around_z) @ around_y @ around_x
+        return matrix.astype(np.float32)
+
+    mine, theirs = angles[:3], angles[3:]
+    faces = [Face(NO_LANDMARKS, None, turned(*side)) for side in (mine, theirs)]
+    assert HeadAngles()._of_pair(*faces) == pytest.approx(np.abs(np.subtract(mine, theirs)).mean(), abs=1e-5)
+    assert HeadAngles()._of_pair(faces[0], faces[0]) == 0
 
 
 def test_real_frames_agree_with_the_actors_own_track() -> None:
@@ -194,6 +222,34 @@ def test_arcface_onnx_is_fed_as_it_was_trained(tmp_path: Path, monkeypatch: pyte
     five = ARCFACE_POINTS + (40, 30) + 0.5
     landmarks[36:42], landmarks[42:48], landmarks[[30, 48, 54]] = five[0], five[1], five[2:]
     np.testing.assert_allclose(ArcFace().embed(frame, landmarks), [1.0, -1.0, -0.6], atol=1e-4)
+
+
+def test_distance_is_euclidean_and_belongs_to_dlib() -> None:
+    pixel = FirstPixel()
+    metric = IdentityDistance(detector=FaceFinder(pixel), embedder=pixel)
+    frames = np.full((2, 8, 8, 3), 9, np.uint8)
+    reference = frames.copy()
+    frames[0, 0, 0], reference[0, 0, 0] = (10, 20, 30), (13, 24, 30)
+    assert metric.score(frames, reference).tolist() == [5.0, 0.0]
+    assert IdentityDistance.info.direction == "lower" and IdentityDistance.network == identity.DLIB
+
+
+def test_csim_is_arcface_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """identity_similarity takes the embedder that is here; CSIM does not call another network's cosine CSIM."""
+    monkeypatch.setattr(identity, "_is_here", lambda name: name == identity.DLIB)
+    assert CSIM.missing() is not None and "emo-bench assets fetch arcface-onnx" in str(CSIM.missing())
+    assert IdentityDistance.missing() is None and IdentitySimilarity.missing() is None
+    monkeypatch.setattr(identity, "_is_here", lambda name: name == identity.ARCFACE)
+    assert CSIM.missing() is None and "pip install face_recognition_models dlib-bin" in str(IdentityDistance.missing())
+
+
+@needs_dlib
+def test_dlib_knows_one_person_in_two_pictures_by_the_published_threshold() -> None:
+    """Frames of one bundled actor lie below 0.6, whatever the pose; the actors 1 and 2 lie above."""
+    one, other = actor("1", 100, 900), actor("2", 100, 900)
+    metric = IdentityDistance(detector=open_detector("mediapipe", "cpu"))
+    assert metric.backend.name == "dlib-resnet"
+    assert metric.score(one, one[::-1].copy()).max() < SAME_PERSON < metric.score(one, other).min()
 
 
 def test_without_an_embedder_identity_is_undefined_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from emo_bench.metrics.batch import Batch, Subject
 from emo_bench.metrics.detectors import Face, FaceFinder
 from emo_bench.metrics.identity import Embedding
 from emo_bench.metrics.metric import Backend
-from emo_bench.metrics.subject_identity import SubjectIdentity
+from emo_bench.metrics.subject_identity import SubjectDistance, SubjectIdentity
 
 
 class AnyFace:
@@ -50,6 +50,13 @@ def test_it_is_the_mean_over_the_subjects_frames_that_show_a_face() -> None:
     found = scores(people(RED, GREEN), people(RED, BOTH, NOBODY))
     np.testing.assert_allclose(found, [(1 + np.sqrt(0.5)) / 2, np.sqrt(0.5) / 2])
     assert np.isnan(scores(people(RED), people(NOBODY))).all()
+
+
+def test_distance_to_the_subject_is_the_mean_over_its_frames() -> None:
+    metric = SubjectDistance("cpu", FaceFinder(AnyFace()), ByColour(), Subject(lambda: people(RED, BOTH)))
+    found = metric.score_batch(Batch(people(RED, NOBODY), None))
+    assert found[0] == pytest.approx(np.hypot(150, 50) / 2) and np.isnan(found[1])
+    assert metric.info.direction == "lower"
 
 
 def test_frames_without_a_run_have_no_subject() -> None:
