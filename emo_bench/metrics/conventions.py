@@ -25,6 +25,8 @@ class Compositing(StrEnum):
 
 
 FAN, CLIP_L, ARCFACE = "face-alignment-2dfan4", "clip-vit-l-14", "arcface-onnx"
+# What is computed of identity, expression and head pose without weights of others.
+WITHOUT_WEIGHTS = ("identity_distance_to_subject", "expression_error", "apd_mediapipe")
 DECA = "which the evaluator declares without computing it, and DiffusionAvatars measures by DECA"
 
 
@@ -259,10 +261,11 @@ CONVENTIONS: tuple[Convention, ...] = (
             "depth; insightface's five points also cut out the face for both networks.",
             "A pair without a face counts as 0 in all of these there; here it has no score.",
         ),
-        ("csim", "csim_to_subject", "aed_deep3d", "apd_deep3d", "flmd-native", "expression_error", "apd_mediapipe"),
+        ("csim", "csim_to_subject", "aed_deep3d", "apd_deep3d", "flmd-native", *WITHOUT_WEIGHTS),
         stands_for={
             "csim": "CSIM, the cosine with MICA's ArcFace",
             "csim_to_subject": "CSIM in cross-reenactment, the cosine with the source picture",
+            "identity_distance_to_subject": "CSIM, if ArcFace is not here",
             "flmd-native": "AKD, the mean distance of insightface's 68 landmarks at 512 px",
             "expression_error": "AED, if the network of aed_deep3d is not here",
             "apd_mediapipe": "APD, if the network of apd_deep3d is not here",
@@ -277,12 +280,15 @@ CONVENTIONS: tuple[Convention, ...] = (
             "translation together (issue 11); apd_deep3d takes the three angles alone, as its followers do.",
             "AKD is L1 over the coordinates of 68 landmarks of face-alignment.",
         ),
-        ("csim", "csim_to_subject", "aed_deep3d", "apd_deep3d", "akd-l1"),
+        ("csim", "csim_to_subject", "aed_deep3d", "apd_deep3d", "akd-l1", *WITHOUT_WEIGHTS),
         backends={"akd-l1": FAN},
         stands_for={
             "csim": "CSIM, the cosine with the ArcFace of OTAvatar's identity loss",
             "csim_to_subject": "CSIM in cross-reenactment, the cosine with the source picture",
             "apd_deep3d": "APD, which takes the translation too",
+            "identity_distance_to_subject": "CSIM, if ArcFace is not here",
+            "expression_error": "AED, if the network of aed_deep3d is not here",
+            "apd_mediapipe": "APD, if the network of apd_deep3d is not here",
         },
     ),
     Convention(
@@ -307,17 +313,17 @@ CONVENTIONS: tuple[Convention, ...] = (
         "issue 448 is not answered",
         (
             "CSIM is a cosine with an ArcFace that is not named, in cross-reenactment with the source picture.",
-            "AED and APD are mean L1 distances of SMIRK's parameters: expression, eyelids and jaw; the head's pose. "
-            "SMIRK's weights are not loaded here: MediaPipe's coefficients and angles stand for them.",
+            "AED and APD are mean L1 distances of SMIRK's parameters: expression, eyelids and jaw; head rotation.",
             "Its error of the gaze's angle needs another network and is not scored; gaze_correlation is another "
             "quantity.",
         ),
-        ("csim", "csim_to_subject", "expression_error", "apd_mediapipe"),
+        ("csim", "csim_to_subject", "aed_smirk", "apd_smirk", *WITHOUT_WEIGHTS),
         stands_for={
             "csim": "CSIM, the cosine with an ArcFace that the paper does not name",
             "csim_to_subject": "CSIM in cross-reenactment, the cosine with the source picture",
-            "expression_error": "AED by SMIRK",
-            "apd_mediapipe": "APD by SMIRK",
+            "identity_distance_to_subject": "CSIM, if ArcFace is not here",
+            "expression_error": "AED, if SMIRK's weights are not here",
+            "apd_mediapipe": "APD, if SMIRK's weights are not here",
         },
     ),
     Convention(

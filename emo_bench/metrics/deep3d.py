@@ -7,22 +7,18 @@ expression coefficients and three angles need no face model. The user brings the
 
 from __future__ import annotations
 
-import functools
 import io
-from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench import assets
-from emo_bench.metrics.batch import Batch, Settings, Side
-from emo_bench.metrics.detectors import NO_FACE, FaceFinder, Landmarks68, missing_detector
-from emo_bench.metrics.flmd import FaceMetric
-from emo_bench.metrics.memory import FrameMemory
-from emo_bench.metrics.metric import Backend, MetricInfo, Scores
+from emo_bench.metrics.detectors import NO_FACE, Face, Landmarks68
+from emo_bench.metrics.metric import Backend, MetricInfo
+from emo_bench.metrics.regressed import Coefficients, ExpressionDistance, Floats, PoseDistance
 from emo_bench.untrusted.refusal import Unreadable, reading
 from emo_bench.untrusted.regular_file import read_regular
 
@@ -36,15 +32,6 @@ STANDARD_FACE_BYTES = 10**6
 INPUT_PX, PX_PER_UNIT = 224, 102.0
 # Names and sizes of the coefficients, in the order of the network's last layers.
 COEFFICIENTS = {"identity": 80, "expression": 64, "texture": 80, "angles": 3, "light": 27, "shift": 2, "depth": 1}
-
-Floats = NDArray[np.float64]
-
-
-class Coefficients(NamedTuple):
-    """Of one face: ``expression`` ``[64]``, and the rotations ``angles_rad`` ``[3]`` around x, y and z in radians."""
-
-    expression: Floats
-    angles_rad: Floats
 
 
 class Deep3D:
@@ -63,11 +50,11 @@ class Deep3D:
         self._device = device
         self.backend = Backend(ASSET, folder.sha256, f"torch {torch.__version__}")
 
-    def coefficients(self, frame_u8: NDArray[np.uint8], landmarks: Landmarks68) -> Coefficients:
-        """Return the coefficients of the face with these landmarks in a frame ``[H, W, 3]`` RGB."""
+    def coefficients(self, frame_u8: NDArray[np.uint8], face: Face) -> Coefficients:
+        """Return 64 expression coefficients, and the rotations around x, y and z, of a face in ``[H, W, 3]`` RGB."""
         import torch
 
-        crop = aligned(frame_u8, landmarks, self._standard)
+        crop = aligned(frame_u8, face.landmarks68, self._standard)
         image = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255.0
         with torch.inference_mode():
             found = self._network(image)[0].double().cpu().numpy()
@@ -144,71 +131,15 @@ def _standard_face(path: Path) -> Floats:
     return points
 
 
-@functools.cache
-def _opened(device: str) -> Deep3D:
-    return Deep3D(device)
-
-
-@functools.cache
-def _memory(network: Deep3D, finder: FaceFinder) -> FrameMemory[Coefficients]:
-    """One memory for all metrics of a network and a detector, so that a frame passes the network once."""
-    return FrameMemory()
-
-
-class _Deep3DDistance(FaceMetric):
-    """Mean absolute difference of coefficients that the network gives for frame and reference, NaN without a face."""
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return missing_detector() or assets.lacking(ASSET)
-
-    @classmethod
-    def missing_for(cls, settings: Settings) -> str | None:
-        """Return that the weights are not here, or what the scoring's landmark detector lacks."""
-        return cls.missing() or missing_detector(settings.detector)
-
-    def __init__(self, device: str = "cpu", detector: str = "auto") -> None:
-        super().__init__(device, detector)
-        self._network = _opened(device)
-        self._memory = _memory(self._network, self._finder)
-        own = self._network.backend
-        self.backend = Backend(own.name, own.sha256, f"{own.detail}, faces by {self._finder.backend.name}")
-
-    def conditions(self) -> Mapping[str, str]:
-        faces = self._finder.backend
-        return {"faces": f"{faces.name}, SHA-256 {faces.sha256}" if faces.sha256 else faces.name}
-
-    def score_batch(self, batch: Batch) -> Scores:
-        pairs = zip(self._of_side(batch, "frames"), self._of_side(batch, "reference"), strict=True)
-        return np.array([np.nan if x is None or y is None else self._between(x, y) for x, y in pairs], np.float64)
-
-    def _of_side(self, batch: Batch, side: Side) -> list[Coefficients | None]:
-        faces = self._finder.faces(batch, side)
-
-        def regressed(frame: NDArray[np.uint8], i: int) -> Coefficients | None:
-            face = faces[i]
-            return None if face is None else self._network.coefficients(frame, face.landmarks68)
-
-        return self._memory.recall(batch, side, regressed)
-
-    @abstractmethod
-    def _between(self, mine: Coefficients, theirs: Coefficients) -> float:
-        """Return the score of a frame."""
-
-
-class Deep3DExpression(_Deep3DDistance):
+class Deep3DExpression(ExpressionDistance):
     """AED of GAGAvatar, LAM, OTAvatar and others: the mean of |difference| over 64 expression coefficients."""
 
     info = MetricInfo("aed_deep3d", "1", "AED: 64 expression coefficients", "lower", "1", undefined=NO_FACE)
-
-    def _between(self, mine: Coefficients, theirs: Coefficients) -> float:
-        return float(np.abs(mine.expression - theirs.expression).mean())
+    asset, network = ASSET, Deep3D
 
 
-class Deep3DPose(_Deep3DDistance):
+class Deep3DPose(PoseDistance):
     """APD of GAGAvatar, LAM and others: the mean of |difference| over the head's three angles, in radians."""
 
     info = MetricInfo("apd_deep3d", "1", "APD: three head angles", "lower", "radians", undefined=NO_FACE)
-
-    def _between(self, mine: Coefficients, theirs: Coefficients) -> float:
-        return float(np.abs(mine.angles_rad - theirs.angles_rad).mean())
+    asset, network = ASSET, Deep3D

@@ -37,11 +37,13 @@ class Face:
         landmarks68: ``[68, 2]`` float32 px in iBUG's order.
         expression: ``[52]`` float32 in [0, 1]; only MediaPipe gives it, others None.
         matrix: ``[4, 4]`` float32 head pose; only MediaPipe gives it, others None.
+        box: left, top, right and bottom of MediaPipe's 478 points, ``[4]`` float32 px; others None.
     """
 
     landmarks68: Landmarks68
     expression: NDArray[np.float32] | None = None
     matrix: NDArray[np.float32] | None = None
+    box: NDArray[np.float32] | None = None
 
 
 class Detector(Protocol):
@@ -106,13 +108,16 @@ class FaceFinder:
         found = self._detector.detect(frame)
         if found is None:
             return None
-        return Face(found.landmarks68, getattr(found, "expression", None), getattr(found, "matrix", None))
+        box = getattr(found, "box", None)
+        corners = None if box is None else np.array(box, np.float32)
+        return Face(found.landmarks68, getattr(found, "expression", None), getattr(found, "matrix", None), corners)
 
 
 FACE_FIELDS: Mapping[str, tuple[str, tuple[int | None, ...]]] = {
     "landmarks68": ("f4", (68, 2)),
     "expression": ("f4", (52,)),
     "matrix": ("f4", (4, 4)),
+    "box": ("f4", (4,)),
 }
 
 

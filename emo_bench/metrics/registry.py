@@ -54,6 +54,8 @@ _BUILT_IN = {
     "identity_distance_to_subject": "emo_bench.metrics.subject_identity:SubjectDistance",
     "aed_deep3d": "emo_bench.metrics.deep3d:Deep3DExpression",
     "apd_deep3d": "emo_bench.metrics.deep3d:Deep3DPose",
+    "aed_smirk": "emo_bench.metrics.smirk:SmirkExpression",
+    "apd_smirk": "emo_bench.metrics.smirk:SmirkPose",
     "apd_mediapipe": "emo_bench.metrics.retracking:HeadAngles",
     "brisque": "emo_bench.metrics.brisque:BRISQUE",
     "biq": "emo_bench.metrics.brisque:BIQ",

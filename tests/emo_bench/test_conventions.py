@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from emo_bench.cli.app import app
 from emo_bench.clip.model import find_clip, load_clip
-from emo_bench.metrics import Captions, Settings, deep3d, detectors, flmd, identity, perceptual, score
+from emo_bench.metrics import Captions, Settings, detectors, flmd, identity, perceptual, regressed, score
 from emo_bench.metrics.comparability import difference
 from emo_bench.metrics.conventions import CONVENTIONS, find_convention
 from emo_bench.metrics.detectors import Face, FaceFinder
@@ -429,9 +429,9 @@ def test_reenactment_metrics_without_their_weights_say_what_to_do(
 ) -> None:
     """The exact metrics are n/a with the command that brings their weights; what stands for them says so."""
     monkeypatch.setattr(identity, "_is_here", lambda embedder: False)
-    monkeypatch.setattr(deep3d.assets, "lacking", lambda asset: f"needs asset {asset}; run: emo-bench assets add")
+    monkeypatch.setattr(regressed.assets, "lacking", lambda asset: f"needs asset {asset}; run: emo-bench assets add")
     convention = find_convention(name)
-    exact = [metric for metric in ("csim", "aed_deep3d", "apd_deep3d") if metric in convention.metrics]
+    exact = [metric for metric in ("csim", "aed_deep3d", "apd_deep3d", "aed_smirk") if metric in convention.metrics]
     records = scored(folders, name, tuple(exact)).attrs["records"]
     for metric in exact:
         assert records[metric]["backend"]["name"] == "n/a"

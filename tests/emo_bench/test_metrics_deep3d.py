@@ -17,7 +17,7 @@ from torchvision.models import resnet50
 
 from emo_bench import assets
 from emo_bench.errors import UserError
-from emo_bench.metrics import deep3d, flmd, score
+from emo_bench.metrics import deep3d, flmd, regressed, score
 from emo_bench.metrics.deep3d import COEFFICIENTS, Deep3D, aligned
 from emo_bench.metrics.detectors import Face, FaceFinder
 
@@ -71,9 +71,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.n
     torch.save({"net_recon": state, "opt_00": {"state": {}, "param_groups": []}}, folder / "epoch_20.pth")
     savemat(folder / "similarity_Lm3D_all.mat", {"lm": FACE})
     monkeypatch.setenv("EMO_BENCH_ASSETS", str(tmp_path))
-    deep3d._opened.cache_clear()
+    regressed.opened.cache_clear()
     yield network
-    deep3d._opened.cache_clear()
+    regressed.opened.cache_clear()
 
 
 def test_coefficients_are_those_of_the_published_layers(weights: torch.nn.Module) -> None:
@@ -82,10 +82,10 @@ def test_coefficients_are_those_of_the_published_layers(weights: torch.nn.Module
     image = torch.from_numpy(aligned(frame, landmarks, FIVE).astype(np.float32) / 255).permute(2, 0, 1)[None]
     with torch.no_grad():
         expected = weights(image)[0].numpy()
-    found = Deep3D().coefficients(frame, landmarks)
+    found = Deep3D().coefficients(frame, Face(landmarks))
     # sicxu/Deep3DFaceRecon_pytorch models/bfm.py: expression 80 to 143, angles 224 to 226.
     np.testing.assert_allclose(found.expression, expected[80:144], atol=1e-5)
-    np.testing.assert_allclose(found.angles_rad, expected[224:227], atol=1e-5)
+    np.testing.assert_allclose(found.pose_rad, expected[224:227], atol=1e-5)
 
 
 class Sees:
@@ -97,7 +97,7 @@ class Sees:
 
 def test_aed_and_apd_are_mean_absolute_differences(weights: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     finder = FaceFinder(Sees())
-    for module in (deep3d, flmd):
+    for module in (regressed, flmd):
         monkeypatch.setattr(module, "missing_detector", lambda asked="auto": None)
     monkeypatch.setattr(flmd, "detector_name", lambda asked="auto": "sees")
     monkeypatch.setattr(flmd, "open_detector", lambda name, device: finder)
@@ -106,7 +106,7 @@ def test_aed_and_apd_are_mean_absolute_differences(weights: torch.nn.Module, mon
     table = score(frames, reference, metrics=("aed_deep3d", "apd_deep3d"))
     network = Deep3D()
     for metric, part in (("aed_deep3d", 0), ("apd_deep3d", 1)):
-        sides = [network.coefficients(f[0], Sees().detect(f[0]).landmarks68)[part] for f in (frames, reference)]
+        sides = [network.coefficients(f[0], Sees().detect(f[0]))[part] for f in (frames, reference)]
         assert table[metric][0] == pytest.approx(np.abs(sides[0] - sides[1]).mean(), rel=1e-6)
         assert table[metric][1] == 0 and np.isnan(table[metric][2])
         record = table.attrs["records"][metric]
@@ -115,7 +115,7 @@ def test_aed_and_apd_are_mean_absolute_differences(weights: torch.nn.Module, mon
 
 def test_without_the_weights_the_scores_say_where_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deep3d.assets, "locate", lambda name: None)
-    monkeypatch.setattr(deep3d, "missing_detector", lambda asked="auto": None)
+    monkeypatch.setattr(regressed, "missing_detector", lambda asked="auto": None)
     frames = np.zeros((1, 64, 64, 3), np.uint8)
     record = score(frames, frames, metrics=("aed_deep3d",)).attrs["records"]["aed_deep3d"]
     assert record["backend"]["name"] == "n/a"
