@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from emo_avatar.prior import SMALL, default_prior
-from emo_bench.errors import UserError, shortened
+from emo_bench.errors import SettingError, UserError, shortened
 from emo_bench.methods.interface import GPU_PROFILE, MethodInfo, gpu_resolution_px
 from emo_bench.methods.settings import (
     BatchSize,
@@ -214,13 +214,14 @@ def resolve_config(profile: str, settings: Mapping[str, str], capture_px: int | 
         capture_px: side of the capture's frames, which profile ``gpu`` renders at.
 
     Raises:
-        UserError: an unknown profile, preset or field, or a value that does not fit.
+        UserError: an unknown profile.
+        SettingError: an unknown preset or field, or a value that does not fit.
     """
     if profile not in PROFILES:
         raise UserError(f"emo-avatar has no profile '{profile}': choose one of {', '.join(PROFILES)}")
     preset = settings.get("preset", "recommended")
     if preset not in PRESETS:
-        raise UserError(f"emo-avatar: --set preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
+        raise SettingError(f"emo-avatar: --set preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
     values: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
     if profile == GPU_PROFILE:
         values |= _gpu_sizes(gpu_resolution_px(capture_px, settings.get("resolution_px")))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from emo_bench.errors import UserError, shortened
+from emo_bench.errors import SettingError, shortened
 from emo_bench.methods.settings import LearningRate, LossWeight, MethodSettings, Share, StepCount, resolve
 
 DATASET_UPDATE = "dataset-update"
@@ -122,12 +122,12 @@ def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) 
             ``0.2,0.4``.
 
     Raises:
-        UserError: an unknown preset or field, or a value that does not fit.
+        SettingError: an unknown preset or field, or a value that does not fit.
     """
     values = dict(settings)
     preset = values.pop("preset", preset)
     if preset not in PRESETS:
-        raise UserError(f"--set edit.preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
+        raise SettingError(f"--set edit.preset={shortened(preset, 40)}: choose one of {', '.join(PRESETS)}")
     updates = _UPDATES[profile] if values.get("supervision") == DATASET_UPDATE else {}
     chosen: dict[str, Any] = {**PROFILES[profile], **updates, **PRESETS[preset]}
     return resolve(EditConfig, chosen, values, name="emo-avatar", prefix="edit.")

@@ -37,6 +37,10 @@ class UserError(Exception):
         super().__init__(one_line(line))
 
 
+class SettingError(UserError):
+    """A method does not have a setting, or the setting cannot have that value: wrong input on every machine."""
+
+
 class MethodError(UserError):
     """A method or metric broke its contract: one line; its own traceback, if any, is in the log. Exit code 1."""
 

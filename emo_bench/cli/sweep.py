@@ -127,7 +127,7 @@ def sweep(
     If a run fails, the others go on. Its log is kept, and the next call leaves it out; --retry-failed does it again. If
     the command is interrupted, give it again: it continues. At the end one report of all runs is written.
 
-    Exit codes: 0: everything is done; 1: a run failed or cannot run here; 2: wrong input.
+    Exit codes: 0: everything is done; 1: a run failed or cannot run here; 2: wrong input, and nothing was run.
     """
     from emo_bench.cli import status
 
@@ -154,7 +154,11 @@ def sweep(
 
 
 def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
-    """Plan a sweep, show the plan, and carry it out; return whether everything is done."""
+    """Plan a sweep, show the plan, and carry it out.
+
+    Returns:
+        Whether everything is done; for a dry run, whether everything can run here.
+    """
     from emo_bench.cli.sweep_output import print_outcome, print_plan
     from emo_bench.runs.store import lock_folder
     from emo_bench.sweeps.estimates import Estimates
@@ -177,7 +181,7 @@ def _sweep(chosen: "SweepFile", name: str, how: "_How") -> bool:
     processes = _jobs(how, [estimates.of(task).memory_mib for task in divided.tasks])
     print_plan(name, how.runs, plan, divided, estimates, failures, processes)
     if how.dry_run:
-        return True
+        return not plan.refused
     with lock_folder(folder):
         making = Sweep(planner, folder, failures, estimates, retry_failed=how.retry_failed)
         costs = [estimates.of(task).seconds for task in divided.tasks]

@@ -1,12 +1,11 @@
 """Checks of what works on this machine: each check performs the real operation on a small input."""
 
-import importlib
 import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emo_bench import assets
 from emo_bench.errors import UserError
@@ -177,12 +176,12 @@ def _anny() -> str:
 
 
 def _warp() -> str:
-    warp: Any = importlib.import_module("warp")
-    warp.config.log_level = warp.LOG_ERROR
-    warp.init()
-    points = warp.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=warp.vec3, device="cpu")
-    warp.Mesh(points=points, indices=warp.array([0, 1, 2], dtype=warp.int32, device="cpu"))
-    return f"warp {version('warp-lang')}, devices {', '.join(str(device) for device in warp.get_devices())}"
+    from emo_bench.tracking.raycast import warp
+
+    wp = warp()
+    points = wp.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=wp.vec3, device="cpu")
+    wp.Mesh(points=points, indices=wp.array([0, 1, 2], dtype=wp.int32, device="cpu"))
+    return f"warp {version('warp-lang')}, devices {', '.join(str(device) for device in wp.get_devices())}"
 
 
 def _asset(asset: assets.Asset) -> Check:

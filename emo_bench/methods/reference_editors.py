@@ -380,7 +380,7 @@ def open_editor(name: str, settings: Mapping[str, Any], device: str = "cpu") -> 
     try:
         chosen = cls.settings_model(**settings)
     except ValidationError as error:
-        raise UserError(f"editor {name}: {first_problem(error, 'settings')}") from error
+        raise UserError(f"editor {name}: {first_problem(error, 'settings', cls.settings_model)}") from error
     lacking = cls.missing(chosen)
     if lacking:
         raise UserError(f"editor {name}: {lacking}")

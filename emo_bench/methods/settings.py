@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from emo_bench.errors import UserError, shortened
+from emo_bench.errors import SettingError, shortened
 
 SHOWN_CHARACTERS = 40
 
@@ -56,25 +56,25 @@ def resolve(
         prefix: the prefix of a setting's name on the command line, e.g. ``edit.``.
 
     Raises:
-        UserError: an unknown field, or a value that does not fit; the message names the setting.
+        SettingError: an unknown field, or a value that does not fit; the message names the setting.
     """
     values = dict(chosen)
     for key, text in settings.items():
         field = model.model_fields.get(key)
         if field is None:
-            shown = shortened(key, SHOWN_CHARACTERS)
+            shown = prefix + shortened(key, SHOWN_CHARACTERS)
             known = ", ".join(sorted(model.model_fields))
-            raise UserError(f"--set {prefix}{shown}: {name} has no setting {prefix + shown!r}; its settings: {known}")
+            raise SettingError(f"--set {shown}: {name} has no setting {shown!r}; its settings: {known}")
         is_tuple = get_origin(field.annotation) is tuple
         values[key] = tuple(part.strip() for part in text.split(",")) if is_tuple and text.strip() else text
         if not text.strip():
             if not (is_tuple and field.default == ()):
-                raise UserError(f"--set {prefix}{key}=: give a value, as in {prefix}{key}={_example(model, key)}")
+                raise SettingError(f"--set {prefix}{key}=: give a value, as in {prefix}{key}={_example(model, key)}")
             values[key] = ()
     try:
         return model(**values)
     except ValidationError as error:
-        raise UserError(_line(error, settings, name, prefix)) from error
+        raise SettingError(_line(error, settings, name, prefix)) from error
 
 
 def _line(error: ValidationError, settings: Mapping[str, str], name: str, prefix: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from emo_bench.errors import UserError
+from emo_bench.errors import SettingError, UserError
 from emo_bench.methods.interface import Method
 from emo_bench.runs.plan import EditRequest, Plan, RunRequest, plan_run
 from emo_bench.runs.style_names import require_distinct
@@ -34,7 +34,7 @@ def plan_clip_edits(request: RunRequest, cls: type[Method]) -> list[Plan]:
 
 def _require_suitable(name: str, wanted: EditRequest) -> None:
     for key, value in wanted.settings.items():
-        raise UserError(
+        raise SettingError(
             f"--set edit.{key}: method {name} has no fit, so its settings have no prefix: --set {key}={value}"
         )
     if wanted.style.editor == FILE_EDITOR:

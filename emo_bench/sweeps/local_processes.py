@@ -16,6 +16,7 @@ from emo_bench.files import open_in_place
 from emo_bench.methods.command.process import last_line, signal_name
 from emo_bench.sweeps.executor import Ended, Executor
 from emo_bench.sweeps.task import Task, task_to_json
+from emo_bench.system.memory import REMEDY, cause_of_kill, kills_by_kernel
 
 POLL_S = 0.05
 # Time that a process has to remove its unfinished files after SIGTERM.
@@ -30,13 +31,23 @@ _PROGRAM = "import sys; sys.path[:] = {path!r}; from emo_bench.sweeps.worker imp
 
 @dataclass(frozen=True)
 class _Process:
-    """A process that does a task; ``slot`` is its number among those that run, and ``begin`` its place in the log."""
+    """A process that does a task.
+
+    Attributes:
+        task: the task.
+        slot: its number among the processes that run.
+        popen: the process.
+        log: the log of the task; None if nobody reads it.
+        begin: where the output of this process begins in the log.
+        kills_before: ``kills_by_kernel()`` before the process was started.
+    """
 
     task: Task
     slot: int
     popen: subprocess.Popen[bytes]
     log: Path | None
     begin: int
+    kills_before: int
 
 
 class LocalProcesses(Executor):
@@ -64,6 +75,7 @@ class LocalProcesses(Executor):
             output.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {task.title}\n".encode())
             output.flush()
             begin = output.tell()
+            kills_before = kills_by_kernel()
             # Its own session, so that Ctrl-C reaches it only through this process.
             popen = subprocess.Popen(
                 words,
@@ -73,7 +85,7 @@ class LocalProcesses(Executor):
                 env=self._environment(slot),
                 start_new_session=True,
             )
-        self._running.append(_Process(task, slot, popen, log, begin))
+        self._running.append(_Process(task, slot, popen, log, begin, kills_before))
         assert popen.stdin is not None
         try:
             popen.stdin.write(task_to_json(task))
@@ -122,10 +134,8 @@ def _ended(process: _Process) -> Ended:
     name, code = process.task.name, process.popen.returncode
     if code == 0:
         return Ended(name)
-    if code == -signal.SIGKILL:
-        reason = "its process was killed (SIGKILL), as Linux does when memory is full: give fewer --jobs or more memory"
-        return Ended(name, reason, by_signal=signal.SIGKILL)
     by_signal = -code if code < 0 else code - 128 if code in ENDED_IN_ORDER else 0
     if by_signal:
-        return Ended(name, f"its process was ended by {signal_name(by_signal)}", by_signal=by_signal)
+        cause = cause_of_kill(by_signal, process.kills_before, f"give fewer --jobs, {REMEDY}")
+        return Ended(name, f"its process was ended by {signal_name(by_signal)}{cause}", by_signal=by_signal)
     return Ended(name, told or (last_line(process.log, process.begin) if process.log else f"exit code {code}"))

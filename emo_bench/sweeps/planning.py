@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from emo_bench.actors.kept_folders import kept_folders
-from emo_bench.errors import UserError
+from emo_bench.errors import SettingError, UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import is_video_editor
 from emo_bench.methods.interface import SMOKE_PROFILE, Method
@@ -137,7 +137,11 @@ class _OfActor:
     trivial_planned: set[tuple[object, ...]] = field(default_factory=set)
 
     def add(self, combination: Combination) -> None:
-        """Plan a run with its edits, or the edits of a video editor."""
+        """Plan a run with its edits, or the edits of a video editor.
+
+        Raises:
+            SettingError: a setting is wrong. Anything else that is wrong with a run is noted in the plan.
+        """
         request = combination.request
         title = " ".join([request.method, *(f"{key}={value}" for key, value in request.settings.items())])
         title = f"{title} on actor {request.actor}" + (f" driven by {request.driver}" if request.driver else "")
@@ -146,6 +150,8 @@ class _OfActor:
                 self._add_clip_edits(combination)
             else:
                 self._add_avatar(combination, title)
+        except SettingError:
+            raise
         except UserError as error:
             self.refused.append(Refused(title, str(error)))
 
@@ -187,6 +193,8 @@ class _OfActor:
         for wanted in edits:
             try:
                 edit, task = plan_edit_of(plan, wanted), edit_task(plan, request, wanted)
+            except SettingError:
+                raise
             except UserError as error:
                 self.refused.append(Refused(f"edit {wanted.style.name} of {title}", str(error)))
                 continue

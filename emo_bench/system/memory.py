@@ -15,7 +15,7 @@ _SAID = re.compile(
     r"failed to map segment|can't start new thread|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
-_REMEDY = "end other programs, or choose smaller settings (a lower resolution, a smaller batch)"
+REMEDY = "end other programs, or choose smaller settings (a lower resolution, a smaller batch)"
 _COUNTER = Path("/proc/vmstat")
 
 
@@ -24,7 +24,7 @@ def lack_of_memory(error: BaseException) -> str | None:
     if not _is_lack(error):
         return None
     detail = " ".join(str(error).split())[:200]
-    return f"out of memory{f' ({detail})' if detail else ''}: {_REMEDY}{_own_limit()}"
+    return f"out of memory{f' ({detail})' if detail else ''}: {REMEDY}{_own_limit()}"
 
 
 def kills_by_kernel() -> int:
@@ -36,18 +36,19 @@ def kills_by_kernel() -> int:
     return 0
 
 
-def cause_of_kill(number: int, kills_before: int) -> str:
+def cause_of_kill(number: int, kills_before: int, remedy: str = REMEDY) -> str:
     """Return what follows "killed by SIGNAL": the cause, if it is or may be a lack of memory, and what to do.
 
     Args:
         number: the signal that ended a process.
         kills_before: :func:`kills_by_kernel` before the process was started.
+        remedy: what to do.
     """
     if number != signal.SIGKILL:
         return ""
     if kills_by_kernel() > kills_before:
-        return f", because memory ran out (the kernel ended it): {_REMEDY}"
-    return f"; if nobody ended it, memory ran out: {_REMEDY}"
+        return f", because memory ran out (the kernel ended it): {remedy}"
+    return f"; if nobody ended it, memory ran out: {remedy}"
 
 
 def _is_lack(error: BaseException) -> bool:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import sys
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +16,7 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.system import opencv as cv2
 from emo_bench.system.libraries import missing_library
+from emo_bench.system.native_output import quiet_stderr
 from emo_bench.tracking.head_rig import EXPRESSIONS
 
 ASSET = "face_landmarker.task"
@@ -169,7 +167,7 @@ def missing() -> str | None:
 
 def _open(model: bytes, static: bool, max_faces: int, min_confidence: float) -> Any:
     os.environ.setdefault("GLOG_minloglevel", "3")
-    with _quiet_stderr():
+    with quiet_stderr():
         from mediapipe.tasks.python import BaseOptions, vision
 
         options = vision.FaceLandmarkerOptions(
@@ -187,7 +185,7 @@ def _open(model: bytes, static: bool, max_faces: int, min_confidence: float) -> 
 
 def _close(model: Any) -> None:
     try:
-        with _quiet_stderr():
+        with quiet_stderr():
             model.close()
     except RuntimeError:
         # The interpreter is shutting down and accepts no more work; the system frees the model.
@@ -212,21 +210,3 @@ def _detections(result: Any, width: int, height: int) -> list[Detection]:
             )
         )
     return found
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Hide what MediaPipe's C++ code writes to file descriptor 2 before its log level can be set."""
-    try:
-        sys.stderr.flush()
-        saved = os.dup(2)
-    except (OSError, ValueError):
-        yield
-        return
-    try:
-        with open(os.devnull, "w", encoding="utf-8") as sink:
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from emo_bench.system.native_output import quiet_stderr
+
+# The library of NVIDIA's driver on Linux, which Warp looks for.
+DRIVER = "libcuda.so.1"
+
 
 @lru_cache(maxsize=1)
 def warp() -> Any:
-    """Import and initialise Warp without its messages."""
+    """Import and initialise Warp without its messages.
+
+    Its native code warns on every machine without NVIDIA's driver, where nobody expects a GPU. With a driver, its
+    errors are shown.
+    """
     import warp as wp
 
     wp.config.quiet = True
     wp.config.log_level = getattr(wp, "LOG_ERROR", 3)
-    wp.init()
+    with nullcontext() if _has_cuda_driver() else quiet_stderr():
+        wp.init()
     return wp
+
+
+def _has_cuda_driver() -> bool:
+    try:
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)

@@ -361,8 +361,8 @@ def test_a_pipeline_is_found_in_the_asset_folders(tiny_pipeline: Path, monkeypat
         ("styletransfer", {"image": "/nowhere.png"}, r"/nowhere\.png: no such file"),
         ("file", {"image": "/nowhere.png"}, r"/nowhere\.png: no such file"),
         ("file", {}, "image"),
-        ("instruct-pix2pix", {"text_scale": 0.5}, "text_scale.*greater than or equal to 1"),
-        ("instruct-pix2pix", {"image_scale": -1.0}, "image_scale.*greater than or equal to 1"),
+        ("instruct-pix2pix", {"text_scale": 0.5}, "text_scale.*must be at least 1"),
+        ("instruct-pix2pix", {"image_scale": -1.0}, "image_scale.*must be at least 1"),
         ("instruct-pix2pix", {"text_scale": float("nan")}, "text_scale.*finite"),
     ],
 )

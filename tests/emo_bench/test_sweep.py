@@ -53,6 +53,9 @@ class Flat(Method):
             raise ZeroDivisionError("one over nothing")
         if level == "killed" and not mended:
             os.kill(os.getpid(), signal.SIGKILL)
+        if level == "starved":
+            (HERE / "vmstat").write_text("oom_kill 4")
+            os.kill(os.getpid(), signal.SIGKILL)
         while level == "slow" and not mended:
             time.sleep(0.05)
         value = int(level) if level.isdecimal() else 60
@@ -204,12 +207,84 @@ def test_a_failure_is_kept_and_never_stops_the_rest(sweep: Sweep) -> None:
     assert json.loads((sweep.runs / "sweeps" / "by-options" / "failed.json").read_text()) == {}
 
 
+FUSSY = """
+    def __init__(self, workspace):
+        super().__init__(workspace)
+        if workspace.settings.get("level") == "far":
+            raise UserError("level far needs weights that are not here")
+"""
+
+
 def test_what_cannot_run_here_is_in_the_plan_and_the_rest_runs(sweep: Sweep) -> None:
-    code, out, _ = sweep("--method", "mean-frame", "--set", "resolution_px=7", "--set", "resolution_px=32")
-    assert code == 1
+    profiles = "    @classmethod\n    def profiles"
+    (sweep.folder / "flat.py").write_text(METHOD.replace(profiles, f"{FUSSY}\n{profiles}"))
+    levels = ("--set", "level=far", "--set", "level=32")
+    code, out, _ = sweep(*levels, "--dry-run")
+    assert code == 1 and sweep.trace == []
     refused = [line for line in out.splitlines() if line.startswith("cannot run")]
-    assert "mean-frame resolution_px=7 on actor dot" in refused[0] and "greater than or equal to 32" in refused[0]
-    assert (sweep.runs / "quick" / "dot" / "mean-frame+resolution_px=32" / "smoke-s0" / "run.json").is_file()
+    assert "Flat level=far on actor dot" in refused[0] and "needs weights that are not here" in refused[0]
+    assert sweep(*levels)[0] == 1
+    assert sweep.trace == ["fit 32 0"]
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("resolution_px=7", "mean-frame: --set resolution_px=7: Input should be greater than or equal to 32"),
+        ("stepz=3", "--set stepz: mean-frame has no setting 'stepz'; its settings: resolution_px"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_anything_runs(
+    sweep: Sweep, given: str, message: str, dry: tuple[str, ...]
+) -> None:
+    code, _, err = sweep("--method", "mean-frame", "--set", given, *dry)
+    assert code == 2 and message in err.splitlines()[-1]
+    assert sweep.trace == [] and not sweep.runs.exists()
+
+
+FILE = """
+version = 1
+title = "Mine"
+[[grid]]
+methods = ["mean-frame"]
+actors = ["dot"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("title =", "titel =", "sweep: there is no key 'titel'; did you mean title?"),
+        ("methods =", "method =", "grid.0: there is no key 'method'; did you mean methods?"),
+        ("[[grid]]", "[[grids]]", "sweep: there is no key 'grids'; did you mean grid?"),
+        ("title =", "colour = 1\ntitle =", "sweep: there is no key 'colour'; the keys here: version, title"),
+        ('title = "Mine"', "", "title: this key is missing"),
+        ('title = "Mine"', "title = 3", "title: must be a text in quotes"),
+        ('["dot"]', "[]", "grid.0.actors: needs at least one entry"),
+        ('["dot"]', '"dot"', "grid.0.actors: must be a list, as in [1, 2]"),
+        ("version = 1", "version = 2", "version: must be 1"),
+        ("[[grid]]", '[[grid]]\nseeds = ["a"]', "grid.0.seeds.0: must be a whole number"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "mine.toml"
+    assert old in FILE
+    file.write_text(FILE.replace(old, new, 1))
+    code, _, err = call("sweep", str(file), "--dry-run")
+    assert code == 2
+    assert f"{file}: {message}" in err.splitlines()[-1]
+
+
+def test_a_process_that_ran_out_of_memory_is_told_from_a_killed_one(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = sweep.folder / "vmstat"
+    counter.write_text("oom_kill 3")
+    monkeypatch.setattr("emo_bench.system.memory._COUNTER", counter)
+    code, out, _ = sweep("--set", "level=starved", "--jobs", "1")
+    assert code == 1
+    assert "was ended by SIGKILL, because memory ran out (the kernel ended it): give fewer --jobs" in out
 
 
 EDITOR = """
@@ -259,7 +334,9 @@ def test_processes_make_the_same_runs_and_a_killed_one_fails_alone(sweep: Sweep)
     assert code == 1
     assert sorted(sweep.trace) == ["fit 30 0", "fit bad 0", "fit killed 0"]
     assert sweep.record() == {"flat level=killed": "failed", "flat level=30": "done", "flat level=bad": "failed"}
-    assert "killed (SIGKILL), as Linux does when memory is full" in out and "this level is bad" in out
+    assert (
+        "ended by SIGKILL; if nobody ended it, memory ran out: give fewer --jobs" in out and "this level is bad" in out
+    )
     assert "begin: flat level=killed on actor dot" in err and "1 of 3 done, 2 failed" in err
     manifest = read_manifest(sweep.of("+level=30"))
     assert manifest["stages"]["fit"]["machine"]["threads"] == 1
@@ -345,7 +422,7 @@ def test_the_sweeps_that_come_with_the_toolkit_can_be_planned(sweep: Sweep) -> N
         (["--actor", "nobody"], "nobody"),
         (["--style", "nothing"], "there is no style 'nothing'"),
         (["--protocol", "nothing"], "there is no protocol 'nothing'"),
-        (["--method", ""], "methods.1: String should have at least 1 character"),
+        (["--method", ""], "methods.1: needs at least 1 character"),
         (["--set", "level"], "'level' is not KEY=VALUE"),
         (["--jobs", "many"], "--jobs many: give a number from 1 to 1000, or auto"),
         (["--jobs", "0"], "--jobs 0: give a number from 1 to 1000, or auto"),

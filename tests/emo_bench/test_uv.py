@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +78,9 @@ def test_charts_do_not_overlap() -> None:
     for a, (low_a, high_a) in enumerate(boxes):
         for low_b, high_b in boxes[a + 1 :]:
             assert (high_a <= low_b).any() or (high_b <= low_a).any()
+
+
+def test_warp_is_silent_on_a_machine_without_a_gpu() -> None:
+    program = "from emo_bench.tracking.raycast import warp; assert warp().get_device('cpu').is_cpu"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

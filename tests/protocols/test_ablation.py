@@ -74,7 +74,7 @@ def test_the_reference_comes_first_whatever_is_asked_for(tmp_path: Path) -> None
         ('reference = "a"', 'reference = "c"', "there is no variant 'c'"),
         ('variants = ["a", "b"]', 'variants = ["a", "x"]', "there is no variant 'x'"),
         ('name = "b"', 'name = "a"', "two variants have one name"),
-        ('title = "B"', 'titel = "B"', "variant.1.title: Field required"),
+        ('title = "B"', 'titel = "B"', "variant.1: there is no key 'titel'; did you mean title?"),
         ("version = 1", "version = ", "cannot be read as TOML"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import ClassVar, TextIO
 import numpy as np
 
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import UserError
+from emo_bench.errors import SettingError, UserError
 from emo_bench.files import open_in_place, remove_tree
 from emo_bench.methods.command.file import (
     CommandFile,
@@ -67,7 +67,7 @@ class CommandMethod(Method):
         unknown = sorted(set(workspace.settings) - set(self.file.settings))
         if unknown:
             known = ", ".join(self.file.settings) or "none"
-            raise UserError(f"method {self.file.name} has no setting {unknown[0]!r}; its settings: {known}")
+            raise SettingError(f"method {self.file.name} has no setting {unknown[0]!r}; its settings: {known}")
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
