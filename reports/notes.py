@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
-
 from emo_bench.methods.clip_method import AVATAR, HOW
 from protocols import list_protocols
 from reports.ground import is_measured
 from reports.judges import judge_notes
 from reports.numbers import metric_label, percent
-from reports.ranking import Group, common_frames, few_scores, obstacle
+from reports.ranking import Group, edited
 from reports.rows import Row, row_names
 
 
@@ -68,19 +66,22 @@ def absent_notes(rows: Sequence[Row]) -> list[str]:
 
 def rank_notes(group: Group) -> list[str]:
     """Which rows are not ranked, and on which frames the ranks are where that is not all of them."""
-    return [note for metric in group.metrics for rows in group.subjects for note in _rank_notes(rows, metric)]
+    subjects = range(len(group.subjects))
+    return [note for metric in group.metrics for position in subjects for note in _rank_notes(group, position, metric)]
 
 
-def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
-    rows = [row for row in rows if not row.unedited]
+def _rank_notes(group: Group, position: int, metric: str) -> list[str]:
+    rows = edited(group.subjects[position])
     if len(rows) < 2 or not is_measured(rows[0].cells[metric].record):
         return []
     about = f"Actor {rows[0].subject_title}, {metric_label(metric)}"
-    gap = obstacle(rows, metric)
-    if gap is not None:
-        return [f"{about}: not ranked, because {gap}."]
-    each, names = [[row] for row in rows], row_names(rows)
-    few, common = few_scores(each, metric), common_frames(each, metric)
+    known = group.standing(position, metric)
+    if known.obstacle is not None:
+        return [f"{about}: not ranked, because {known.obstacle}."]
+    few, common = known.few, known.common
+    if not few and known.all_frames:
+        return []
+    names = row_names(rows)
     why = rows[0].cells[metric].record.get("undefined", "")
     notes = [
         f"{about}: {names[rows[i]]} is not ranked, because it has a score on only {percent(share)} of the frames"
@@ -89,7 +90,7 @@ def _rank_notes(rows: Sequence[Row], metric: str) -> list[str]:
         if share > 0
     ]
     ranked = [row for i, row in enumerate(rows) if i not in few]
-    if any((common != ~np.isnan(row.scores(metric))).any() for row in ranked):
+    if not known.all_frames:
         lacking = {names[row]: row.cells[metric].dropped for row in ranked}
         listed = ", ".join(f"{name} has none on {count}" for name, count in lacking.items() if count)
         notes.append(

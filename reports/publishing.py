@@ -9,11 +9,11 @@ from pathlib import Path
 from emo_bench.files import write_bytes
 from emo_bench.text.csv_text import csv_text
 from emo_bench.text.plain_text import json_text
-from reports.figures.lineup import line_up_all
+from reports.figures.lineup import Lineup, line_up_all
 from reports.pages.content import report_content
 from reports.pages.html import MOST_DRAWN, PageOptions, is_drawn, render_page
 from reports.pages.latex import latex_report
-from reports.pages.writing import write_tables
+from reports.pages.writing import REPORT, TABLE, markdown_report
 from reports.ranking import Group
 from reports.tables import LeftOut, long_rows, read_groups, wide_table
 
@@ -44,17 +44,29 @@ def publish_groups(
             MOST_DRAWN,
         )
     lineups = line_up_all(groups) if drawn else []
+    files = {
+        **_pages(groups, left_out, lineups, options or PageOptions()),
+        REPORT: markdown_report(groups, left_out, out, lineups).encode(),
+        **_tables(groups),
+        LATEX: latex_report(groups, lineups).encode(),
+        **{lineup.name: lineup.jpeg for lineup in lineups},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    order = (HTML, REPORT, TABLE, WIDE, LATEX, JSON, *(lineup.name for lineup in lineups))
+    return [out / name for name in order]
+
+
+def _pages(
+    groups: Sequence[Group], left_out: LeftOut, lineups: Sequence[Lineup], options: PageOptions
+) -> dict[str, bytes]:
     content = report_content(groups, left_out)
-    files = {HTML: render_page(groups, content, options or PageOptions(), lineups)}
     # An indented file of many runs takes ten times as long.
-    files[JSON] = json_text(content, indent=1 if drawn else None) + "\n"
+    text = json_text(content, indent=1 if is_drawn(groups) else None) + "\n"
+    return {JSON: text.encode(), HTML: render_page(groups, content, options, lineups).encode()}
+
+
+def _tables(groups: Sequence[Group]) -> dict[str, bytes]:
     table = long_rows(groups)
-    files[WIDE] = csv_text(wide_table(table))
-    files[LATEX] = latex_report(groups, lineups)
-    markdown = write_tables(groups, left_out, out, lineups, table)
-    for name in (HTML, WIDE, LATEX, JSON):
-        write_bytes(out / name, files.pop(name).encode())
-    for lineup in lineups:
-        write_bytes(out / lineup.name, lineup.jpeg)
-    page, *others = (out / name for name in (HTML, WIDE, LATEX, JSON, *(lineup.name for lineup in lineups)))
-    return [page, markdown, markdown.with_suffix(".csv"), *others]
+    return {TABLE: csv_text(table).encode(), WIDE: csv_text(wide_table(table)).encode()}

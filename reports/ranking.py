@@ -59,6 +59,23 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What the ranks of one subject's rows depend on, for one metric.
+
+    Attributes:
+        obstacle: why they are not ranked, see :func:`obstacle`.
+        few: the rows that are not ranked because they lack scores, see :func:`few_scores`.
+        common: ``[N]``, the frames for which all ranked rows have a score.
+        all_frames: whether every ranked row has a score on these frames only.
+    """
+
+    obstacle: str | None
+    few: dict[int, float]
+    common: NDArray[np.bool_]
+    all_frames: bool
+
+
+@dataclass(frozen=True)
 class Group:
     """The rows of one table: they have the same :func:`reports.ground.table_key`."""
 
@@ -99,10 +116,26 @@ class Group:
     def ranked(self) -> list[list[tuple[Row, dict[str, int | None]]]]:
         """The rows of each subject with their ranks by metric, see :func:`rank_rows`; None for a row without a rank."""
         found = []
-        for rows in self.subjects:
-            ranks = {metric: rank_rows(rows, metric) for metric in self.metrics}
+        for position, rows in enumerate(self.subjects):
+            several = len(edited(rows)) > 1
+            ranks = {m: rank_rows(rows, m, self.standing(position, m)) if several else {} for m in self.metrics}
             found.append([(row, {m: ranks[m].get(i) for m in ranks}) for i, row in enumerate(rows)])
         return found
+
+    def standing(self, position: int, metric: str) -> Standing:
+        """Return what the ranks of one of :attr:`subjects` depend on; it is found once for all parts of a report.
+
+        Raises:
+            UserError: the rows' scores are of different kinds.
+        """
+        known = self._standings.get((position, metric))
+        if known is None:
+            known = self._standings[position, metric] = find_standing(edited(self.subjects[position]), metric)
+        return known
+
+    @cached_property
+    def _standings(self) -> dict[tuple[int, str], Standing]:
+        return {}
 
     @cached_property
     def averages(self) -> list[Average]:
@@ -147,7 +180,7 @@ def best_rows(rows: Sequence[Row], metric: str) -> set[int]:
     return {position for position, rank in rank_rows(rows, metric).items() if rank == 1}
 
 
-def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
+def rank_rows(rows: Sequence[Row], metric: str, known: Standing | None = None) -> dict[int, int]:
     """Ranks from 1 by position, for the rows of one subject, on the frames for which all ranked rows have a score.
 
     Rows that edit nothing have no rank. Each run is a row of its own, also if another row is a repeat of it with
@@ -155,16 +188,42 @@ def rank_rows(rows: Sequence[Row], metric: str) -> dict[int, int]:
     ranked, see :func:`few_scores`, so that it does not take frames from the others. Empty if there is only one row, or
     if the scores cannot be ranked, see :func:`obstacle`.
 
+    Args:
+        rows: the rows of one subject.
+        metric: its id.
+        known: the result of :func:`find_standing`, if a caller has it already.
+
     Raises:
         UserError: the rows' scores are of different kinds.
     """
     places = [i for i, row in enumerate(rows) if not row.unedited]
-    compared = [rows[i] for i in places]
-    if len(compared) < 2 or obstacle(compared, metric) is not None:
+    compared = edited(rows)
+    if len(compared) < 2:
         return {}
-    means = _common_means([[row] for row in compared], metric)
+    known = known or find_standing(compared, metric)
+    if known.obstacle is not None:
+        return {}
+    means = _means_on([[row] for row in compared], metric, known.few, known.common)
     ranks = _ranks(means, compared[0].cells[metric].record["direction"])
     return {places[i]: rank for i, rank in ranks.items()}
+
+
+def edited(rows: Sequence[Row]) -> list[Row]:
+    """The rows that may have a rank: those that are not the recorded frames themselves."""
+    return [row for row in rows if not row.unedited]
+
+
+def find_standing(rows: Sequence[Row], metric: str) -> Standing:
+    """Return what the ranks of one subject's rows depend on.
+
+    Raises:
+        UserError: the rows' scores are of different kinds.
+    """
+    gap = obstacle(rows, metric)
+    defined = _defined([[row] for row in rows], metric)
+    few = few_scores(defined)
+    common = common_frames(defined, few)
+    return Standing(gap, few, common, bool((np.delete(defined, list(few), axis=0) == common).all()))
 
 
 def obstacle(rows: Sequence[Row], metric: str) -> str | None:
@@ -175,30 +234,29 @@ def obstacle(rows: Sequence[Row], metric: str) -> str | None:
     Raises:
         UserError: the rows' scores are of different kinds.
     """
-    records = [row.cells[metric].record for row in rows]
+    # Runs that were read together share equal records, so there are few different ones.
+    records = list({id(record): record for row in rows for record in (row.cells[metric].record,)}.values())
     if len({kind(record) for record in records}) > 1:
         require_comparable(records)
     gap = next((gap for record in records if (gap := difference(records[0], record)) is not None), None)
     return f"the records differ in {gap}" if gap else unknown_rule(records[0])
 
 
-def few_scores(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int, float]:
+def few_scores(defined: NDArray[np.bool_]) -> dict[int, float]:
     """The contestants that are not ranked because they lack scores: the share of frames with one, by position.
 
     Args:
-        contestants: the repeats of each contestant on one subject.
-        metric: its id.
+        defined: ``[C, N]``, the frames of one subject for which each contestant has a score.
     """
-    shares = _defined(contestants, metric).mean(axis=1)
+    shares = defined.mean(axis=1)
     least = max(RANKED_SHARE, float(shares.max()) - LOST_SHARE)
     return {i: float(share) for i, share in enumerate(shares) if share < least - ROUNDING}
 
 
-def common_frames(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[np.bool_]:
-    """``[N]``: the frames for which all ranked contestants have a score; the ranks are about these."""
-    few = few_scores(contestants, metric)
-    ranked = [i for i in range(len(contestants)) if i not in few]
-    return np.asarray(_defined(contestants, metric)[ranked].all(axis=0)) & bool(ranked)
+def common_frames(defined: NDArray[np.bool_], few: Iterable[int]) -> NDArray[np.bool_]:
+    """``[N]``: the frames for which all contestants but those of :func:`few_scores` have a score."""
+    ranked = np.delete(defined, list(few), axis=0)
+    return np.asarray(ranked.all(axis=0)) & bool(len(ranked))
 
 
 def _rank_averages(contestants: Sequence[Sequence[Sequence[Row]]], metric: str) -> dict[int, int]:
@@ -224,10 +282,17 @@ def _common_means(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int
         contestants: the repeats of each contestant on one subject; the scores of their videos are averaged.
         metric: its id.
     """
-    common = common_frames(contestants, metric)
+    defined = _defined(contestants, metric)
+    few = few_scores(defined)
+    return _means_on(contestants, metric, few, common_frames(defined, few))
+
+
+def _means_on(
+    contestants: Sequence[Sequence[Row]], metric: str, few: dict[int, float], common: NDArray[np.bool_]
+) -> dict[int, float]:
+    """Means by position on the frames ``common``, without the contestants of ``few``."""
     if not common.any():
         return {}
-    few = few_scores(contestants, metric)
     return {
         i: float(
             np.mean(
@@ -241,6 +306,8 @@ def _common_means(contestants: Sequence[Sequence[Row]], metric: str) -> dict[int
 
 def _defined(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[np.bool_]:
     """``[C, N]``: the frames for which all repeats of a contestant have a score."""
+    if all(len(rows) == 1 for rows in contestants):
+        return ~np.isnan([rows[0].scores(metric) for rows in contestants])
     return np.stack([~np.isnan([row.scores(metric) for row in rows]).any(axis=0) for rows in contestants])
 
 

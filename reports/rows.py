@@ -62,12 +62,14 @@ class Row:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that the run's frames depend on."""
-        return dict(self.run.manifest["identity"])
+        found: dict[str, Any] = self.run.manifest["identity"]
+        return found
 
     @property
     def stages(self) -> dict[str, Any]:
         """The manifest's entry for each stage: seconds, memory, machine."""
-        return dict(self.run.manifest["stages"])
+        found: dict[str, Any] = self.run.manifest["stages"]
+        return found
 
     @cached_property
     def title(self) -> str:
@@ -153,14 +155,15 @@ class Row:
 
     def scores(self, metric: str) -> NDArray[np.float64]:
         """``[N]``, one score for each held-out frame in ascending order; NaN if it is undefined."""
-        scale = EDIT_SCALES.get(metric, 1.0) if self.style else 1.0
-        return self._columns[metric] * scale
+        scale = EDIT_SCALES.get(metric) if self.style else None
+        return self._columns[metric] if scale is None else self._columns[metric] * scale
 
     @cached_property
     def _columns(self) -> dict[str, NDArray[np.float64]]:
         """The columns of the table; to take one from the table itself, pandas would copy all records of the run."""
         table = self.run.scores
         values = table.to_numpy(dtype=np.float64)
+        values.setflags(write=False)
         return {name: values[:, place] for place, name in enumerate(table.columns)}
 
     def _shown(self, metric: str, record: dict[str, Any]) -> dict[str, Any]:

@@ -55,14 +55,14 @@ def long_rows(groups: Sequence[Group]) -> pandas.DataFrame:
     """As :func:`long_table`, for runs that are already read; the column ``table`` counts the groups from 1."""
     import pandas
 
-    records = [
-        _long_row(number, row, metric)
-        for number, group in enumerate(groups, start=1)
-        for rows in group.subjects
-        for row in rows
-        for metric in group.metrics
-    ]
-    return pandas.DataFrame(records)
+    columns: dict[str, list[Any]] = {}
+    for number, group in enumerate(groups, start=1):
+        for row in (row for rows in group.subjects for row in rows):
+            before, after = _before(number, row), _after(row)
+            for metric in group.metrics:
+                for name, value in (*before.items(), *_of_metric(row, metric).items(), *after.items()):
+                    columns.setdefault(name, []).append(value)
+    return pandas.DataFrame(columns)
 
 
 def wide_table(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -80,9 +80,10 @@ def wide_table(table: pandas.DataFrame) -> pandas.DataFrame:
     return runs.reset_index(drop=True)
 
 
-def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
-    identity, stages, cell = row.identity, row.stages, row.cells[metric]
-    protocol, record, interval = identity["protocol"], cell.record, cell.interval
+def _before(number: int, row: Row) -> dict[str, Any]:
+    """What a run's rows say before the metric: what was run and on what."""
+    identity = row.identity
+    protocol = identity["protocol"]
     return {
         "table": number,
         "smoke": row.run.manifest["smoke"],
@@ -101,6 +102,14 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "seed": identity["seed"],
         "style": row.style,
         "resolution_px": identity["resolution_px"],
+    }
+
+
+def _of_metric(row: Row, metric: str) -> dict[str, Any]:
+    """The score and how it was measured."""
+    cell = row.cells[metric]
+    record, interval = cell.record, cell.interval
+    return {
         "metric": metric,
         "metric_version": record["version"],
         "direction": record["direction"],
@@ -120,6 +129,13 @@ def _long_row(number: int, row: Row, metric: str) -> dict[str, Any]:
         "finite_mean": cell.finite.mean,
         "scored_share": cell.scored_share,
         "reason": cell.reason,
+    }
+
+
+def _after(row: Row) -> dict[str, Any]:
+    """What a run's rows say after the metric: what the run took, and where it is."""
+    stages = row.stages
+    return {
         "fit_s": stages["fit"]["seconds"],
         "fit_attempts": stages["fit"]["attempts"],
         "render_s": stages["render"]["seconds"],

@@ -25,6 +25,7 @@ from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.tracking.fit import TrackFit, fit_track
 from emo_bench.tracking.fit_threads import one_thread
+from emo_bench.tracking.head_rig import EXPRESSIONS
 from emo_bench.tracking.landmarks import Detection, Landmarker
 from emo_bench.video.reading import VideoInfo, decode_video, probe_video
 from emo_bench.video.writing import Encoding, VideoWriter
@@ -86,13 +87,21 @@ class AddReport:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The tracked face in the frames where it was found, and a few whole frames, reduced in size, by frame number."""
+    """In which frames the tracked face was found, and a few whole frames, reduced in size, by frame number."""
 
     frames: np.ndarray
-    detections: list[Detection]
     total: int
     samples: dict[int, np.ndarray]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """The tracked face in the B frames where it was found: MediaPipe's output in the whole picture, float32."""
+
+    landmarks478: np.ndarray
+    expression: np.ndarray
+    matrix: np.ndarray
 
 
 def add_video(
@@ -123,17 +132,19 @@ def add_video(
     target = library.require_free(name, replace=replace)
     info = probe_video(path)
     _check_length(info, info.frames)
-    seen = _find_face(info, progress)
-    boxes = np.array([detection.box for detection in seen.detections])
-    crop = head_and_shoulders(boxes, info.width, info.height)
+    seen, faces = _find_face(info, progress)
+    boxes = np.concatenate([faces.landmarks478.min(axis=1), faces.landmarks478.max(axis=1)], axis=1)
+    crop = head_and_shoulders(boxes.astype(np.float64), info.width, info.height)
     if crop.side < LEAST_SIDE_PX:
         raise UserError(
             f"the face in {path.name} is too small ({crop.side} px for head and shoulders, at least "
             f"{LEAST_SIDE_PX} are needed): use a closer shot"
         )
     stored_px = size_px or max((s for s in STORED_SIZES_PX if s <= crop.side), default=STORED_SIZES_PX[0])
-    fit = _fit(info, seen, progress)
-    track = _track(info, seen, fit, crop, stored_px)
+    fit = _fit(info, seen, faces, progress)
+    track = _track(info, seen, faces, fit, crop, stored_px)
+    # A long video has many landmarks; from here on those of the track are enough.
+    del faces
     notes = (*info.notes, *seen.notes)
     seconds = time.monotonic() - started
     report = AddReport(
@@ -172,7 +183,7 @@ def _check_length(info: VideoInfo, frames: int) -> None:
         )
 
 
-def _find_face(info: VideoInfo, progress: bool) -> _Seen:
+def _find_face(info: VideoInfo, progress: bool) -> tuple[_Seen, _Faces]:
     found: list[list[Detection]] = []
     samples: dict[int, np.ndarray] = {}
     every = max(info.frames // CUTTER_FRAMES, 1)
@@ -195,16 +206,33 @@ def _find_face(info: VideoInfo, progress: bool) -> _Seen:
         notes.append("two people are in view: the one whose face is larger was taken")
     if len(found) < info.frames:
         notes.append(f"the file is damaged: only its first {len(found)} frames could be decoded")
-    faces = [face for face in chosen if face is not None]
-    return _Seen(frames, faces, len(found), samples, tuple(notes))
+    total = len(found)
+    found.clear()
+    return _Seen(frames, total, samples, tuple(notes)), _as_arrays(chosen)
 
 
-def _fit(info: VideoInfo, seen: _Seen, progress: bool) -> TrackFit:
+def _as_arrays(chosen: list[Detection | None]) -> _Faces:
+    """Put the detections into arrays, and empty the list meanwhile, so that they are not in memory twice."""
+    count = sum(face is not None for face in chosen)
+    faces = _Faces(*(np.empty((count, *shape), np.float32) for shape in ((478, 2), (len(EXPRESSIONS),), (4, 4))))
+    row = 0
+    for number, face in enumerate(chosen):
+        if face is None:
+            continue
+        faces.landmarks478[row], faces.expression[row], faces.matrix[row] = (
+            face.landmarks478, face.expression, face.matrix,
+        )  # fmt: skip
+        chosen[number] = None
+        row += 1
+    return faces
+
+
+def _fit(info: VideoInfo, seen: _Seen, faces: _Faces, progress: bool) -> TrackFit:
     with _bar(progress, len(seen.frames), "head fit") as advance:
         return fit_track(
-            np.stack([face.landmarks478 for face in seen.detections]),
-            np.stack([face.expression for face in seen.detections]),
-            np.stack([face.matrix for face in seen.detections]),
+            faces.landmarks478,
+            faces.expression,
+            faces.matrix,
             seen.frames,
             picture_px=(info.width, info.height),
             fps=float(info.fps),
@@ -212,31 +240,38 @@ def _fit(info: VideoInfo, seen: _Seen, progress: bool) -> TrackFit:
         )
 
 
-def _track(info: VideoInfo, seen: _Seen, fit: TrackFit, crop: Crop, size_px: int) -> Track:
+def _track(info: VideoInfo, seen: _Seen, faces: _Faces, fit: TrackFit, crop: Crop, size_px: int) -> Track:
     """Return the track in the crop's coordinates, with an empty foreground."""
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        whole = np.full((seen.total, *values.shape[1:]), np.nan, dtype=np.float32)
-        whole[seen.frames] = values
-        return whole
-
-    landmarks = np.stack([face.landmarks478 for face in seen.detections])
     found = np.zeros(seen.total, dtype=bool)
     found[seen.frames] = True
+    landmarks = np.full((seen.total, 478, 2), np.nan, dtype=np.float32)
+    for number, own in zip(seen.frames, faces.landmarks478, strict=True):
+        landmarks[number] = crop.to_crop(own, size_px)
     center = crop.to_crop(np.array((info.width / 2, info.height / 2)), size_px)
     return Track(
         head=fit.head,
-        expression=spread(fit.heads.expression),
-        **{name: spread(getattr(fit.motion, name)) for name in POSES},
+        expression=_spread(fit.heads.expression, seen),
+        **_poses(fit, seen),
         torso_shift=np.zeros((seen.total, 3), dtype=np.float32),
         focal_px=fit.focal_px * size_px / crop.side,
         center_px=(float(center[0]), float(center[1])),
         size_px=size_px,
-        landmarks478=spread(crop.to_crop(landmarks, size_px)),
+        landmarks478=landmarks,
         face_found=found,
         foreground_bits=np.zeros((seen.total, (FOREGROUND_PX**2 + 7) // 8), dtype=np.uint8),
         foreground_px=FOREGROUND_PX,
     )
+
+
+def _poses(fit: TrackFit, seen: _Seen) -> dict[str, np.ndarray]:
+    return {name: _spread(getattr(fit.motion, name), seen) for name in POSES}
+
+
+def _spread(values: np.ndarray, seen: _Seen) -> np.ndarray:
+    """Return float32 values of all frames; those of frames without a face are NaN."""
+    whole = np.full((seen.total, *values.shape[1:]), np.nan, dtype=np.float32)
+    whole[seen.frames] = values
+    return whole
 
 
 def _store(
@@ -280,7 +315,7 @@ def _outlined(
         masks = {n: cutter.cut(picture, surfaces[n], chins[n]) for n, picture in pictures.items()}
         change = fit_outline(fit, track, seen.frames, masks)
         changed = with_outline(fit, change, seen.frames, float(info.fps))
-        track = _track(info, seen, changed, report.crop, track.size_px)
+        track = replace(track, head=changed.head, **_poses(changed, seen))
     return track, cutter
 
 

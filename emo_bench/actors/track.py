@@ -15,6 +15,8 @@ from emo_bench.tracking.landmarks import landmarks68_of
 
 # Landmarks are stored as 16-bit integers with this many steps per picture width: 1/64 px at 256 px.
 LANDMARK_STEPS = 16384
+# Frames whose landmarks are rounded at a time.
+WRITTEN_FRAMES = 256
 POSES = ("body_rotvec", "body_translation", "neck_rotvec", "head_rotvec")
 
 
@@ -189,7 +191,13 @@ def pack_foreground(masks: np.ndarray) -> np.ndarray:
 def _landmark_steps(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     """Compute frame-to-frame changes in whole steps, int16; a face two pictures away from the origin is clipped."""
     limit = np.iinfo(np.int16).max
-    steps = np.clip(np.nan_to_num(landmarks) * (LANDMARK_STEPS / size_px), -limit, limit)
-    whole = np.rint(steps).astype(np.int16)
-    whole[1:] -= whole[:-1].copy()
+    whole = np.empty(landmarks.shape, dtype=np.int16)
+    # In parts, and the differences from the end, so that a long video needs no second array of its length.
+    starts = range(0, len(whole), WRITTEN_FRAMES)
+    for start in starts:
+        part = slice(start, start + WRITTEN_FRAMES)
+        whole[part] = np.rint(np.clip(np.nan_to_num(landmarks[part]) * (LANDMARK_STEPS / size_px), -limit, limit))
+    for start in reversed(starts):
+        part = slice(max(start, 1), start + WRITTEN_FRAMES)
+        whole[part] -= whole[max(start, 1) - 1 : start + WRITTEN_FRAMES - 1][: len(whole[part])].copy()
     return whole

@@ -325,7 +325,7 @@ def report(
     """
     from reports.pages.html import PageOptions
     from reports.publishing import publish_groups
-    from reports.tables import long_rows, read_groups
+    from reports.tables import read_groups
 
     if video_px not in VIDEO_PX:
         raise UserError(f"video_px: give {VIDEO_PX[0]} to {VIDEO_PX[-1]} pixels, not {video_px}")
@@ -335,9 +335,7 @@ def report(
     groups, left_out = read_groups(find_runs(given))
     options = PageOptions(clips=videos, panel_px=video_px)
     files = publish_groups(groups, left_out, given[0] if out is None else Path(out), options)
-    return Report(
-        tuple(file.absolute() for file in files), long_rows(groups), tuple(groups), tuple(left_out.damaged.values())
-    )
+    return Report(tuple(file.absolute() for file in files), tuple(groups), tuple(left_out.damaged.values()))
 
 
 def _finished(made: MadeRuns) -> RunResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,18 +110,23 @@ class Report:
 
     Attributes:
         files: all files, ``report.html`` first.
-        scores: one row per run and metric: mean, interval, unit, backend and more.
         tables: the runs of each table; runs of different tables must not be compared.
         left_out: why runs were left out because they are damaged, one line each.
     """
 
     files: tuple[Path, ...]
-    scores: pandas.DataFrame
     tables: tuple[Group, ...]
     left_out: tuple[str, ...]
 
     def __repr__(self) -> str:
         return f"Report('{self.path}', {len(self.tables)} tables, {len(self.left_out)} runs left out)"
+
+    @cached_property
+    def scores(self) -> pandas.DataFrame:
+        """One row per run and metric: mean, interval, unit, backend and more."""
+        from reports.tables import long_rows
+
+        return long_rows(self.tables)
 
     @property
     def path(self) -> Path:

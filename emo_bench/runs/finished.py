@@ -28,6 +28,10 @@ INDEX = "frame"
 EDITS = "edit"
 # Largest allowed size of frames.parquet in bytes, on disk and unpacked.
 LIMIT_BYTES = 2**29
+# Entries of a manifest that many runs have in common.
+SHARED = frozenset(
+    ("machine", "records", "inputs", "config", "assets", "protocol", "split", "actor", "capture", "method")
+)
 AGAIN = "give its emo-bench run command again"
 
 log = logging.getLogger("emo_bench")
@@ -104,11 +108,11 @@ def open_runs(folders: Sequence[Path]) -> OpenedRuns:
 
 
 def _sharing(manifest: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Replace the large entries that equal those of an earlier run by the same objects, or 10,000 runs need 1 GiB."""
-    for stage in manifest["stages"].values():
-        for name in ("machine", "records"):
-            if name in stage:
-                stage[name] = known.setdefault(repr(stage[name]), stage[name])
+    """Replace the entries that equal those of an earlier run by the same objects, or 10,000 runs need 1 GiB."""
+    holders = (manifest, manifest["identity"], manifest.get("described", {}), *manifest["stages"].values())
+    for holder in holders:
+        for name in SHARED.intersection(holder):
+            holder[name] = known.setdefault(repr(holder[name]), holder[name])
     return manifest
 
 
@@ -245,7 +249,7 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
         raise ValueError("its scores belong to other frames than the rendered ones")
     # One array for all columns: pandas needs a tenth of the time and of the memory of an array for each.
     scores = pandas.DataFrame(
-        values.T, index=pandas.Index(numbers, name=INDEX), columns=_columns(tuple(names)), copy=False
+        values.T, index=_frame_numbers(numbers.tobytes()), columns=_columns(tuple(names)), copy=False
     )
     scores.attrs["records"] = stages["score"]["records"]
     return scores
@@ -256,6 +260,14 @@ def _columns(names: tuple[str, ...]) -> pandas.Index:
     import pandas
 
     return pandas.Index(names)
+
+
+@lru_cache(maxsize=256)
+def _frame_numbers(numbers: bytes) -> pandas.Index[Any]:
+    """Return the index of a table; runs on the same frames share it."""
+    import pandas
+
+    return pandas.Index(np.frombuffer(numbers, np.int64), name=INDEX)
 
 
 def _ascending(numbers: NDArray[np.int64], below: int) -> bool:

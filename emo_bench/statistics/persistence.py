@@ -89,8 +89,10 @@ def mean_error(series: FloatArray) -> MeanError:
     """
     n = len(series)
     model = _model(n)
-    scale = float(np.abs(series - series.mean()).max())
-    cosines = fft.dct((series - series.mean()) / scale, type=2, norm="ortho")[1 : model.freedom + 1]
+    centred = series - series.mean()
+    scale = float(np.abs(centred).max())
+    centred /= scale
+    cosines = fft.dct(centred, type=2, norm="ortho")[1 : model.freedom + 1]
     squares = model.inverse_variances @ np.square(cosines)
     for factor, direction in model.edges:
         squares += factor * np.square(direction @ cosines)
@@ -99,7 +101,7 @@ def mean_error(series: FloatArray) -> MeanError:
     weights /= weights.sum()
     kept = weights > 1e-8
     deviations = scale * np.sqrt(squares / model.freedom * model.variance / n)
-    spread = float(np.square((series - series.mean()) / scale).mean())
+    spread = float(np.square(centred).mean())
     variances_of_mean = squares * model.inflation / model.freedom / n
     return MeanError(
         n=n,

@@ -25,7 +25,6 @@ from emo_bench.tracking.landmarks import inter_ocular_px
 
 KEY_FRAMES = 24
 OFFSET_ROUNDS = 2
-BATCH = 64
 # A focal length of 1.3 picture widths is a view angle of 42 degrees, between a webcam (60) and a portrait lens (25).
 FOCAL_PRIOR_SHARE = 1.3
 
@@ -72,7 +71,7 @@ def fit_track(
         advance: function that is called with the number of processed frames.
     """
     seen = Observation(
-        landmarks=landmarks.astype(np.float64),
+        landmarks=landmarks,
         blendshapes=np.clip(blendshapes.astype(np.float64), 0.0, 1.0),
         scale_px=np.full(len(landmarks), float(np.median(inter_ocular_px(landmarks)))),
         center_px=np.array(picture_px, dtype=np.float64) / 2.0,
@@ -81,8 +80,7 @@ def fit_track(
     rows = key_rows(rotations, seen.blendshapes, KEY_FRAMES)
     person = fit_identity(rotations[rows], seen[rows], FOCAL_PRIOR_SHARE * max(picture_px))
     parts = []
-    for start in range(0, len(seen), BATCH):
-        part = slice(start, min(start + BATCH, len(seen)))
+    for part in seen.parts():
         heads = place_heads(person, rotations[part], seen.blendshapes[part], seen[part])
         parts.append(fit_heads(person, heads, seen[part], iterations=5))
         if advance is not None:

@@ -61,12 +61,19 @@ def smooth_heads(person: Person, heads: HeadFit, seen: Observation, frames: np.n
     expression = np.clip(smooth(heads.expression, frames, EXPRESSION_S * fps), 0.0, 1.0)
     translation = heads.translation.copy()
     translation[:, 2] = smooth(translation[:, 2], frames, DEPTH_S * fps)
-    rotated = person.model.rest(person.coefficients, expression) @ rotation.transpose(0, 2, 1)
-    scale = person.focal_px / (rotated[..., 2:] + translation[:, None, 2:])
+    smoothed = HeadFit(rotation, translation, expression)
+    for part in seen.parts():
+        translation[part, :2] = _aligned(person, smoothed[part], seen[part])
+    return smoothed
+
+
+def _aligned(person: Person, heads: HeadFit, seen: Observation) -> np.ndarray:
+    """Return the places ``[B, 2]`` in the picture plane, metres, at which the heads fit their landmarks best."""
+    rotated = person.model.rest(person.coefficients, heads.expression) @ heads.rotation.transpose(0, 2, 1)
+    scale = person.focal_px / (rotated[..., 2:] + heads.translation[:, None, 2:])
     gap = seen.landmarks - seen.center_px - rotated[..., :2] * scale
     weight = person.model.weight[:, None]
-    translation[:, :2] = (weight * scale * gap).sum(axis=1) / (weight * scale**2).sum(axis=1)
-    return HeadFit(rotation, translation, expression)
+    return np.asarray((weight * scale * gap).sum(axis=1) / (weight * scale**2).sum(axis=1))
 
 
 def split_motion(heads: HeadFit, joints: np.ndarray, frames: np.ndarray, fps: float) -> BodyMotion:

@@ -6,6 +6,7 @@ left multiplication, ``R <- exp(w) R``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +24,7 @@ EXPRESSION_STD = 0.2
 OFFSET_STD_M = 0.004
 FOCAL_LOG_STD = 0.35
 POSE_UNKNOWNS = 6
+BATCH = 64
 TONGUE_OUT = EXPRESSIONS.index("tongueOut")
 
 
@@ -40,6 +42,9 @@ class HeadFit:
     def __len__(self) -> int:
         return len(self.rotation)
 
+    def __getitem__(self, rows: slice) -> HeadFit:
+        return HeadFit(self.rotation[rows], self.translation[rows], self.expression[rows])
+
 
 @dataclass(frozen=True)
 class Person:
@@ -55,7 +60,7 @@ class Observation:
     """What was observed in B frames.
 
     Attributes:
-        landmarks: ``[B, 478, 2]`` px.
+        landmarks: ``[B, 478, 2]`` px, float32 or float64; a part of an observation has them as float64.
         blendshapes: ``[B, 52]`` in [0, 1], MediaPipe's; the prior of the expression.
         scale_px: ``[B]``, the inter-ocular distance.
         center_px: ``[2]``, the principal point.
@@ -70,7 +75,13 @@ class Observation:
         return len(self.landmarks)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Observation:
-        return Observation(self.landmarks[rows], self.blendshapes[rows], self.scale_px[rows], self.center_px)
+        landmarks = self.landmarks[rows].astype(np.float64)
+        return Observation(landmarks, self.blendshapes[rows], self.scale_px[rows], self.center_px)
+
+    def parts(self) -> Iterator[slice]:
+        """Yield slices of ``BATCH`` frames: what needs all landmarks of its frames takes 100 kB for each of them."""
+        for start in range(0, len(self), BATCH):
+            yield slice(start, min(start + BATCH, len(self)))
 
 
 def project_heads(person: Person, heads: HeadFit, center_px: np.ndarray) -> np.ndarray:
@@ -82,8 +93,11 @@ def project_heads(person: Person, heads: HeadFit, center_px: np.ndarray) -> np.n
 
 def reprojection_errors(person: Person, heads: HeadFit, seen: Observation) -> np.ndarray:
     """Compute the mean distance of 478 landmarks from the observed ones, over the inter-ocular distance: ``[B]``."""
-    distance = np.linalg.norm(project_heads(person, heads, seen.center_px) - seen.landmarks, axis=-1)
-    return np.asarray(distance.mean(axis=1) / seen.scale_px)
+    errors = np.empty(len(seen))
+    for part in seen.parts():
+        distance = np.linalg.norm(project_heads(person, heads[part], seen.center_px) - seen[part].landmarks, axis=-1)
+        errors[part] = distance.mean(axis=1) / seen.scale_px[part]
+    return errors
 
 
 def place_heads(person: Person, rotation: np.ndarray, expression: np.ndarray, seen: Observation) -> HeadFit:

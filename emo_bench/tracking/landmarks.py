@@ -42,14 +42,12 @@ class Detection:
 
     Attributes:
         landmarks478: ``[478, 2]`` float32 px, continuous (the centre of the top-left pixel is (0.5, 0.5)).
-        depth478: ``[478]`` float32 px, MediaPipe's relative depth, a smaller value is nearer.
         expression: ``[52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``; MediaPipe has no tongueOut, so it is 0.
         matrix: ``[4, 4]`` float32, MediaPipe's head matrix (y up, z towards the viewer, centimetres).
         faces: the number of faces found in the frame.
     """
 
     landmarks478: np.ndarray
-    depth478: np.ndarray
     expression: np.ndarray
     matrix: np.ndarray
     faces: int
@@ -203,7 +201,6 @@ def _detections(result: Any, width: int, height: int) -> list[Detection]:
         found.append(
             Detection(
                 landmarks478=xyz[:, :2] * np.array((width, height), dtype=np.float32) + PIXEL_CENTER,
-                depth478=xyz[:, 2] * width,
                 expression=np.array([scores.get(name, 0.0) for name in EXPRESSIONS], dtype=np.float32),
                 matrix=np.asarray(matrix, dtype=np.float32),
                 faces=count,

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emo_bench.files import write_bytes
 from emo_bench.runs.checksums import change_of
@@ -22,9 +22,6 @@ from reports.paper import paper_tables_for, table_title
 from reports.ranking import Group
 from reports.rows import Cell, Row, without_checksums
 from reports.tables import LeftOut, long_rows, read_groups
-
-if TYPE_CHECKING:
-    import pandas
 
 log = logging.getLogger("emo_bench")
 
@@ -41,20 +38,12 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     return write_tables(*read_groups(folders), out)
 
 
-def write_tables(
-    groups: Sequence[Group],
-    left_out: LeftOut,
-    out: Path,
-    lineups: Sequence[Lineup] = (),
-    table: pandas.DataFrame | None = None,
-) -> Path:
-    """As :func:`write_report`, for runs that are already read; the figures lie in ``out``.
-
-    ``table`` is what :func:`reports.tables.long_rows` makes of the groups, if it was made already.
-    """
+def write_tables(groups: Sequence[Group], left_out: LeftOut, out: Path) -> Path:
+    """As :func:`write_report`, for runs that are already read."""
+    table, page = csv_text(long_rows(groups)).encode(), markdown_report(groups, left_out, out).encode()
     out.mkdir(parents=True, exist_ok=True)
-    write_bytes(out / TABLE, csv_text(long_rows(groups) if table is None else table).encode())
-    write_bytes(out / REPORT, _markdown(groups, left_out, out, lineups).encode())
+    write_bytes(out / TABLE, table)
+    write_bytes(out / REPORT, page)
     return out / REPORT
 
 
@@ -86,7 +75,8 @@ def summary_of(groups: Sequence[Group]) -> str:
     return "\n\n".join(blocks)
 
 
-def _markdown(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup]) -> str:
+def markdown_report(groups: Sequence[Group], left_out: LeftOut, out: Path, lineups: Sequence[Lineup] = ()) -> str:
+    """The text of report.md, which lies in ``out`` with the figures."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.spatial import procrustes
@@ -9,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from emo_bench.tracking.fit import fit_identity, fit_track, key_rows, rotations_from_mediapipe
 from emo_bench.tracking.fit_landmarks import load_landmark_model
-from emo_bench.tracking.fit_motion import smooth, smooth_rotations, split_motion
+from emo_bench.tracking.fit_motion import smooth, smooth_heads, smooth_rotations, split_motion
 from emo_bench.tracking.fit_solver import (
     HeadFit,
     Observation,
@@ -141,3 +143,20 @@ def test_key_rows_reach_the_extremes() -> None:
     turns = Rotation.from_rotvec(np.stack((0 * yaw, yaw, 0 * yaw), axis=1)).as_matrix()
     rows = key_rows(turns, np.zeros((101, 52)), 5)
     assert {0, 50, 100} <= set(rows.tolist()) and len(rows) == 5
+
+
+def test_memory_of_a_fit_does_not_grow_with_the_landmarks() -> None:
+    """An hour has 90,000 frames: what needs all landmarks of a frame is computed for a few frames at a time."""
+    person, heads, landmarks = synthetic(1000, 700.0, seed=5)
+    seen, peaks = observed(landmarks.astype(np.float32), heads.expression), {}
+    for count in (500, 1000):
+        first = slice(count)
+        part = Observation(seen.landmarks[first], seen.blendshapes[first], seen.scale_px[first], CENTER)
+        tracemalloc.start()
+        try:
+            reprojection_errors(person, smooth_heads(person, heads[first], part, np.arange(count), 25.0), part)
+            peaks[count] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    # The pose and the expression of a frame take about 1 kB; its projected landmarks in float64 take 11 kB.
+    assert (peaks[1000] - peaks[500]) / 500 < 4000

@@ -337,7 +337,7 @@ def test_short_and_faceless_videos_are_refused(tmp_path: Path, monkeypatch: pyte
 def face(x: float, y: float, size: float) -> Detection:
     points = np.random.default_rng(0).random((478, 2)).astype(np.float32) * size + np.array((x, y))
     points[0], points[1] = (x, y), (x + size, y + size)
-    return Detection(points, np.zeros(478), np.zeros(52), np.eye(4), 1)
+    return Detection(points, np.zeros(52), np.eye(4), 1)
 
 
 def test_the_larger_person_is_followed_through_crossings_and_gaps() -> None:
