@@ -40,7 +40,8 @@ INTRODUCTION = (
     "this page, has the scores of every frame, the versions, the machine and the split. `emo-bench report` on this",
     "folder adds intervals, curves and charts; `emo-bench compare` compares a run of yours with a row. Runs with",
     "different protocols, splits, resolutions or backends are in different tables. Times depend on the machine and on",
-    "what else it did during the run. `emo-bench sweep results` makes the runs on the bundled actors again.",
+    "what else it did during the run. `emo-bench sweep results` makes the runs on the bundled actors again, and",
+    "`emo-bench sweep results-filmed --video franck=FILE` those on the filmed man, whose video you give.",
 )
 
 

@@ -135,12 +135,13 @@ def sweep(
         _list()
         return
     given = {"--method": method, "--actor": actor, "--protocol": protocol, "--style": style, "--seed": seed,
-             "--set": settings, "--video": video, "--split": split}  # fmt: skip
+             "--set": settings, "--split": split}  # fmt: skip
     if file is not None:
         _refuse_both(given)
         from protocols.sweeps import load_sweep
 
         chosen = load_sweep(file)
+        chosen = chosen.model_copy(update={"videos": {**chosen.videos, **_videos(video)}})
     else:
         chosen = _by_options(method, actor, protocol, style, seed, settings, video, split)
     name = _checked_name(name or (Path(file).stem if file is not None else BY_OPTIONS))
@@ -281,7 +282,6 @@ def _by_options(
     if not actor:
         actor = [ACTOR]
         announce(f"actor {ACTOR} (the default; choose with --actor)")
-    videos = {actor: files[-1] for actor, files in _pairs(video or [], "--video").items()}
     try:
         grid = Grid(
             methods=tuple(_distinct(method)),
@@ -292,9 +292,14 @@ def _by_options(
             settings=_pairs(settings or [], "--set"),
             split=split,
         )
-        return SweepFile(version=1, title="A sweep by options", videos=videos, grid=(grid,))
+        return SweepFile(version=1, title="A sweep by options", videos=_videos(video), grid=(grid,))
     except ValidationError as error:
         raise UserError(f"sweep: {first_problem(error)}") from error
+
+
+def _videos(given: Several) -> dict[str, str]:
+    """Return the files of ``--video NAME=FILE``, by the names of the actors; they replace those of a sweep file."""
+    return {actor: files[-1] for actor, files in _pairs(given or [], "--video").items()}
 
 
 def _pairs(words: list[str], option: str) -> dict[str, tuple[str, ...]]:

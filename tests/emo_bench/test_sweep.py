@@ -406,9 +406,17 @@ def test_a_file_of_grids(sweep: Sweep) -> None:
     assert (sweep.runs / "sweeps" / "mine" / "report.html").is_file()
 
 
+def test_a_video_beside_a_file_replaces_that_of_the_file(sweep: Sweep) -> None:
+    """As results-filmed.toml says of --video franck=FILE."""
+    file = sweep.folder / "mine.toml"
+    file.write_text(FILE.replace('"dot"', '"anna"') + '[videos]\nanna = "nowhere.mp4"\n')
+    code, _, err = call("sweep", str(file), "--dry-run", "--video", "anna=elsewhere.mp4")
+    assert code == 2 and "elsewhere.mp4 is not a file: give the video of actor anna" in err.splitlines()[-1]
+
+
 def test_the_sweeps_that_come_with_the_toolkit_can_be_planned(sweep: Sweep) -> None:
     assert {line.split()[0] for line in call("sweep", "--list")[1].splitlines()[1:]} == {
-        "patch-loss", "results", "smoke", "table-2", "table-2-filmed",
+        "patch-loss", "results", "results-filmed", "smoke", "table-2", "table-2-filmed",
     }  # fmt: skip
     code, out, err = call("sweep", "smoke", "--dry-run", "--runs", str(sweep.runs))
     assert code == 0, err

@@ -5,8 +5,10 @@ publishes.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pandas
@@ -14,12 +16,15 @@ import pytest
 from PIL import Image
 
 from emo_bench.errors import UserError
+from emo_bench.methods.registry import TRIVIAL
 from emo_bench.runs.checksums import seal_of
 from emo_bench.runs.finished import find_runs, load_run
 from emo_bench.runs.manifest import MANIFEST, read_manifest
+from emo_bench.runs.settings import sorted_settings
 from emo_bench.runs.store import RunFolder
 from emo_bench.video.strips import LABEL_PX, TILE_PX
 from protocols import load_protocol
+from protocols.sweeps import load_sweep
 from reports.results import frames_fitted, main, publish_results, results_page
 from reports.tables import LeftOut, read_groups
 
@@ -102,6 +107,31 @@ def test_the_readme_shows_the_published_means_and_names_no_winner() -> None:
         [row] = [line.strip("| ").split(" | ")[1:] for line in table if line.startswith(f"| {title} |")]
         assert row == published[f"| {title}"]
     assert not any("**" in line for line in [*table, *means])
+
+
+def test_the_sweeps_that_the_page_names_make_exactly_its_runs() -> None:
+    """Each published run is one of a sweep file that comes with the toolkit, and the other way round."""
+    page = (PUBLISHED / "README.md").read_text().replace("\n", " ")
+    named = set(re.findall(r"`emo-bench sweep ([a-z0-9-]+)", page))
+    assert named == {"results", "results-filmed"}
+    made = set()
+    for sweep in map(load_sweep, named):
+        for grid in sweep.grids():
+            methods = (*grid.methods, *TRIVIAL) if sweep.trivial else grid.methods
+            for method, actor, seed, given in product(methods, grid.actors, grid.seeds, grid.variants()):
+                own = sorted_settings({} if method in TRIVIAL else given)
+                run = (actor, method, grid.profile, seed)
+                made.add((*run, "", str(sorted(own.method.items()))))
+                edits = [(style, str(sorted(own.edit.items()))) for style in grid.styles if method not in TRIVIAL]
+                made |= {(*run, *edit) for edit in edits}
+    published = set()
+    for folder in find_runs([PUBLISHED]):
+        identity = read_manifest(folder)["identity"]
+        settings = {key.removeprefix("edit."): value for key, value in identity["settings"].items()}
+        what = identity.get("style", {}).get("name", "")
+        run = (identity["actor"]["name"], identity["method"], identity["profile"], identity["seed"])
+        published.add((*run, what, str(sorted(settings.items()))))
+    assert made == published
 
 
 def test_the_page_says_on_how_many_frames_each_method_trained() -> None:
