@@ -58,8 +58,8 @@ def test_absolute_limits_are_on_the_mean(runs: Path, call: Any, thresholds: Any)
 @pytest.mark.parametrize(
     ("metric", "said"),
     [
-        ("''", "threshold.0.metric: Value error, a metric's id is empty"),
-        ("['psnr', ' ']", "threshold.0.metric: Value error, a metric's id is empty"),
+        ("''", "threshold.0.metric: a metric's id is empty"),
+        ("['psnr', ' ']", "threshold.0.metric: a metric's id is empty"),
         ("'mine/own.py:Mean'", "'mine/own.py:Mean' is a file: give the id of its metric"),
         ("[]", "threshold.0.metric: "),
         ("7", "threshold.0.metric: "),
