@@ -20,9 +20,10 @@ from reports.ground import differing_fact
 from reports.numbers import finite
 from reports.rows import Row
 
-# The metrics of table 4's columns: the first of each tuple that was measured. F-LMD is added, as in table 1.
+# The metrics of table 4's columns: the first of each tuple that was measured. F-LMD is added, as in table 1, and the
+# judge, because the CLIP of the first column trains the edits.
 OF_RUN = (("lpips", "st-lpips"), ("psnr",), ("sd",), ("flmd",))
-OF_EDIT = (("clip_d",), ("clip_dv",))
+OF_EDIT = (("clip_d",), ("clip_d-judge",), ("clip_dv",))
 PENDING = "not run yet"
 
 

@@ -386,6 +386,15 @@ def test_one_command_makes_trains_and_measures(
     words += ["--batch", "8", "--styles-per-head", "1", "--styles-per-held-out", "8", "--processes", "1"]
     assert main(words) == 0
     folder = tmp_path / "clip" / "clip-portraits"
+    judged = tmp_path / "judge"
+    judged.mkdir()
+    for file in (tmp_path / "clip").glob("styled.*"):
+        (judged / file.name).write_bytes(file.read_bytes())
+    assert main([*words, "--judge", "--seed", "1", "--out", str(judged)]) == 0
+    assert ClipModel(find_clip(str(judged / "clip-judge"))).of_caption("a bronze statue of a person").shape == (128,)
+    told = (judged / "clip-judge" / "MODEL_CARD.md").read_text()
+    assert told.startswith("# clip-judge") and "It is the\njudge" in told and "seed 1" in told and "{" not in told
+    assert json.loads((judged / "clip-judge" / "figures.json").read_text())["training"]["config"]["wordings"] == "judge"
     card = (folder / "MODEL_CARD.md").read_text()
     figures = json.loads((folder / "figures.json").read_text())
     assert f"| style | 54 | {figures['style']['overall']:.1%} |" in card
