@@ -12,5 +12,7 @@ classifier-free guidance 7.5; 50 steps and 500 of the inversion in profile ``pap
 Different: every frame comes out (the release drops a remainder of the last batch). The source's tokens are compared
 after self-attention, as the paper writes. The features of the source replace the output of the whole residual block.
 Layers are counted in the decoder of the U-Net that is there, so that networks of another depth are cut at the same
-third. The first level of noise is left out if it has no signal, because no frame can be found again from pure noise.
+third. The first level of noise is left out if it has no signal, because no frame can be found again from pure noise. A
+network with source channels sees each recorded frame too, unless ``source`` is ``dropped``, as the published kind has
+no such channels.
 """

@@ -20,8 +20,8 @@ class TokenFlowConfig(MethodSettings):
     resolution_px: int = Field(128, ge=32, le=1024, description="side of the frames; published: 512")
     model: str = Field(PORTRAITS_MODEL, description="published: stable-diffusion-2.1-base")
     size_px: int | None = Field(None, ge=8, le=2048, description="side that the network edits; None: that of the model")
-    source: Literal["dropped", "clip"] = Field(
-        "dropped", description="clip: a network of InstructPix2Pix's kind also sees each frame; published: dropped"
+    source: Literal["dropped", "clip"] | None = Field(
+        None, description="clip: the network also sees each frame; None: clip if it can; published: dropped"
     )
     steps: int = Field(25, ge=1, le=1000, description="published: 50")
     inversion_substeps: int = Field(2, ge=1, le=1000, description="inversion steps for each step; published: 10")
@@ -48,6 +48,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     GPU_PROFILE: {"steps": 50, "inversion_substeps": 4},
     PAPER_PROFILE: {
         "model": PAPER_MODEL,
+        "source": "dropped",
         "steps": 50,
         "inversion_substeps": 10,
         "guidance_scale": 7.5,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from baselines.clip_sizes import clip_px
+from baselines.diffusion.structure import sees_source
 from baselines.tokenflow.config import PAPER_MODEL, PROFILES, TokenFlowConfig
 from baselines.tokenflow.window import frames_that_fit
 from emo_bench.errors import UserError
@@ -41,9 +42,12 @@ class TokenFlow(VideoEditor):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         chosen = {"resolution_px": clip_px(workspace), **PROFILES[workspace.profile]}
-        self._config = resolve(TokenFlowConfig, chosen, workspace.settings, name=self.info.name)
-        self.resolution_px = self._config.resolution_px
-        self._weights = required_pipeline(self.info.name, self._config.model)
+        config = resolve(TokenFlowConfig, chosen, workspace.settings, name=self.info.name)
+        self.resolution_px = config.resolution_px
+        self._weights = required_pipeline(self.info.name, config.model)
+        # The bundled network paints a blurred face without a source.
+        source = config.source or ("clip" if sees_source(self._weights) else "dropped")
+        self._config = config.model_copy(update={"source": source})
         self._memory = chosen_memory(self._config.memory, workspace.device, self._weights)
         self.window_frames = self._config.window or frames_that_fit(
             self._weights,
@@ -82,12 +86,14 @@ class TokenFlow(VideoEditor):
     def describe(self) -> dict[str, object]:
         """Return the resolved settings and the weights."""
         name = Path(self._config.model).name
-        described: dict[str, object] = {
+        flags = []
+        if self._config.source == "clip":
+            flags.append(f"{self.info.title} sees the recorded frame; the paper's network reads the captions alone")
+        if name != PAPER_MODEL:
+            flags.append(other_weights(self.info.title, name, self._config.network_px, "Stable Diffusion"))
+        return {
             "config": {**self._config.model_dump(mode="json"), "model": name, "size_px": self._config.network_px},
             "assets": {name: pipeline_sha256(self._weights)},
             "memory": self._memory,
+            "flags": flags,
         }
-        if name == PAPER_MODEL:
-            return described
-        flag = other_weights(self.info.title, name, self._config.network_px, "Stable Diffusion")
-        return {**described, "flags": [flag]}

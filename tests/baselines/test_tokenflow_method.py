@@ -82,14 +82,23 @@ def test_run_json_names_the_weights_and_a_substitute(model: str, tmp_path: Path)
     described = opened(tmp_path / "run", model).describe()
     assert list(described["assets"]) == [model]  # type: ignore[call-overload]
     assert described["config"]["model"] == model and described["config"]["size_px"] == 16  # type: ignore[index]
-    assert ("flags" in described) == (model == "portraits-diffusion")
+    bundled = model == "portraits-diffusion"
+    assert described["config"]["source"] == ("clip" if bundled else "dropped")  # type: ignore[index]
+    flags: list[str] = described["flags"]  # type: ignore[assignment]
+    assert [("sees the recorded frame" in flag, "Stable Diffusion" in flag) for flag in flags] == (
+        [(True, False), (False, True)] if bundled else []
+    )
+    dropped: list[str] = opened(tmp_path / "run", model, source="dropped").describe()["flags"]  # type: ignore[assignment]
+    assert not any("sees the recorded frame" in flag for flag in dropped)
 
 
 def test_only_a_network_with_source_channels_sees_the_clip(model: str, clip: Clip, tmp_path: Path) -> None:
     editor = opened(tmp_path / "run", model, source="clip")
     if model == "portraits-diffusion":
-        dropped = np.stack(list(opened(tmp_path / "other", model).edit(clip, STYLE)))
-        assert not np.array_equal(np.stack(list(editor.edit(clip, STYLE))), dropped)
+        seen = np.stack(list(editor.edit(clip, STYLE)))
+        dropped = np.stack(list(opened(tmp_path / "other", model, source="dropped").edit(clip, STYLE)))
+        usual = np.stack(list(opened(tmp_path / "usual", model).edit(clip, STYLE)))
+        assert np.array_equal(usual, seen) and not np.array_equal(usual, dropped)
     else:
         with pytest.raises(UserError, match=r"source=clip: the network of .* takes no source picture"):
             list(editor.edit(clip, STYLE))
