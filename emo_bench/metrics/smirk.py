@@ -91,14 +91,16 @@ def _encoders(path: Path) -> dict[str, torch.nn.Module]:
 
         def __init__(self, backbone: str, outputs: int) -> None:
             super().__init__()
-            self.encoder = timm.create_model(backbone, pretrained=False, features_only=True)
-            self.last = torch.nn.Linear(self.encoder.feature_info[-1]["num_chs"], outputs)
+            network = timm.create_model(backbone, pretrained=False, features_only=True)
+            self.encoder = network
+            self.last = torch.nn.Linear(network.feature_info[-1]["num_chs"], outputs)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             found: torch.Tensor = self.last(self.encoder(image)[-1].mean((2, 3)))
             return found
 
-    what, made = "file of SMIRK's weights", {}
+    what = "file of SMIRK's weights"
+    made: dict[str, torch.nn.Module] = {}
     with reading(path, what):
         published: Mapping[str, torch.Tensor] = read_torch(path, what)
         for kind, (backbone, layer, outputs) in ENCODERS.items():

@@ -16,6 +16,7 @@ from scipy.io import savemat
 from torchvision.models import resnet50
 
 from emo_bench import assets
+from emo_bench.assets import location
 from emo_bench.errors import UserError
 from emo_bench.metrics import deep3d, flmd, regressed, score
 from emo_bench.metrics.deep3d import COEFFICIENTS, Deep3D, aligned
@@ -88,6 +89,12 @@ def test_coefficients_are_those_of_the_published_layers(weights: torch.nn.Module
     np.testing.assert_allclose(found.pose_rad, expected[224:227], atol=1e-5)
 
 
+def seen_in(frame: np.ndarray) -> Face:
+    face = Sees().detect(frame)
+    assert face is not None
+    return face
+
+
 class Sees:
     """Finds a face in every frame that is not black, at a place that the first pixel tells."""
 
@@ -106,7 +113,7 @@ def test_aed_and_apd_are_mean_absolute_differences(weights: torch.nn.Module, mon
     table = score(frames, reference, metrics=("aed_deep3d", "apd_deep3d"))
     network = Deep3D()
     for metric, part in (("aed_deep3d", 0), ("apd_deep3d", 1)):
-        sides = [network.coefficients(f[0], Sees().detect(f[0]))[part] for f in (frames, reference)]
+        sides = [network.coefficients(f[0], seen_in(f[0]))[part] for f in (frames, reference)]
         assert table[metric][0] == pytest.approx(np.abs(sides[0] - sides[1]).mean(), rel=1e-6)
         assert table[metric][1] == 0 and np.isnan(table[metric][2])
         record = table.attrs["records"][metric]
@@ -114,7 +121,7 @@ def test_aed_and_apd_are_mean_absolute_differences(weights: torch.nn.Module, mon
 
 
 def test_without_the_weights_the_scores_say_where_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deep3d.assets, "locate", lambda name: None)
+    monkeypatch.setattr(location, "locate", lambda name: None)
     monkeypatch.setattr(regressed, "missing_detector", lambda asked="auto": None)
     frames = np.zeros((1, 64, 64, 3), np.uint8)
     record = score(frames, frames, metrics=("aed_deep3d",)).attrs["records"]["aed_deep3d"]

@@ -11,8 +11,9 @@ import torch
 from skimage.transform import estimate_transform, warp
 from torch.nn import functional
 
+from emo_bench.assets import location
 from emo_bench.errors import UserError
-from emo_bench.metrics import detectors, regressed, smirk
+from emo_bench.metrics import regressed, smirk
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import Face, open_detector
 from emo_bench.metrics.smirk import Smirk, SmirkExpression, SmirkPose, aligned
@@ -89,8 +90,8 @@ def test_scores_are_mean_absolute_differences_of_faces_that_mediapipe_finds(weig
 
 
 def test_without_the_weights_the_metric_says_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smirk.assets, "locate", lambda name: None if name == "smirk" else object())
-    monkeypatch.setattr(detectors, "missing_detector", lambda asked="auto": None)
+    here = location.locate
+    monkeypatch.setattr(location, "locate", lambda name: None if name == "smirk" else here(name))
     assert "emo-bench assets add smirk FILE" in str(SmirkPose.missing())
     monkeypatch.undo()
     (tmp_path / "SMIRK_em1.pt").write_bytes(b"nothing")
