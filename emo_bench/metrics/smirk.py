@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ def _encoders(path: Path) -> dict[str, torch.nn.Module]:
 
         def __init__(self, backbone: str, outputs: int) -> None:
             super().__init__()
-            network = timm.create_model(backbone, pretrained=False, features_only=True)
+            network: Any = timm.create_model(backbone, pretrained=False, features_only=True)
             self.encoder = network
             self.last = torch.nn.Linear(network.feature_info[-1]["num_chs"], outputs)
 
