@@ -12,6 +12,8 @@ from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL, suited_settings
 from emo_bench.methods.settings import BatchSize, MethodSettings
 
 PAPER_MODEL = "stable-diffusion-2.1-base"
+# With more, the bundled network draws rings around head and shoulders where it sees the recorded frames.
+SEEING_GUIDANCE = 2.0
 
 
 class TokenFlowConfig(MethodSettings):
@@ -25,7 +27,9 @@ class TokenFlowConfig(MethodSettings):
     )
     steps: int = Field(25, ge=1, le=1000, description="published: 50")
     inversion_substeps: int = Field(2, ge=1, le=1000, description="inversion steps for each step; published: 10")
-    guidance_scale: float = Field(4.0, ge=1, le=100, description="published: 7.5")
+    guidance_scale: float = Field(
+        4.0, ge=1, le=100, description="2 if not given and the bundled network sees the frames; published: 7.5"
+    )
     guidance_rescale: float = Field(1.0, ge=0, le=1, description="against too strong colours; published: 0")
     negative_text: str = Field("", description="published: ugly, blurry, low res, unrealistic, unaesthetic")
     batch: BatchSize = Field(8, description="frames that go through the network at once; published: 8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from baselines.clip_sizes import clip_px
 from baselines.diffusion.structure import sees_source
-from baselines.tokenflow.config import PAPER_MODEL, PROFILES, TokenFlowConfig
+from baselines.tokenflow.config import PAPER_MODEL, PROFILES, SEEING_GUIDANCE, TokenFlowConfig
 from baselines.tokenflow.window import frames_that_fit
 from emo_bench.errors import UserError
 from emo_bench.files import remove_tree
@@ -16,6 +16,7 @@ from emo_bench.methods.diffusion_memory import chosen_memory, is_half
 from emo_bench.methods.diffusion_pipelines import other_weights, pipeline_sha256, required_pipeline
 from emo_bench.methods.frame_sizes import resized_frames
 from emo_bench.methods.interface import PAPER_PROFILE, Clip, EditStyle, MethodInfo, VideoEditor, Workspace
+from emo_bench.methods.pix2pix_models import PORTRAITS_MODEL
 from emo_bench.methods.settings import resolve
 from emo_bench.system.device_memory import memory_bytes
 
@@ -47,7 +48,10 @@ class TokenFlow(VideoEditor):
         self._weights = required_pipeline(self.info.name, config.model)
         # The bundled network paints a blurred face without a source.
         source = config.source or ("clip" if sees_source(self._weights) else "dropped")
-        self._config = config.model_copy(update={"source": source})
+        bundled = source == "clip" and Path(config.model).name == PORTRAITS_MODEL
+        given = "guidance_scale" in workspace.settings or workspace.profile == PAPER_PROFILE
+        guidance = SEEING_GUIDANCE if bundled and not given else config.guidance_scale
+        self._config = config.model_copy(update={"source": source, "guidance_scale": guidance})
         self._memory = chosen_memory(self._config.memory, workspace.device, self._weights)
         self.window_frames = self._config.window or frames_that_fit(
             self._weights,

@@ -84,6 +84,9 @@ def test_run_json_names_the_weights_and_a_substitute(model: str, tmp_path: Path)
     assert described["config"]["model"] == model and described["config"]["size_px"] == 16  # type: ignore[index]
     bundled = model == "portraits-diffusion"
     assert described["config"]["source"] == ("clip" if bundled else "dropped")  # type: ignore[index]
+    assert described["config"]["guidance_scale"] == (2 if bundled else 4)  # type: ignore[index]
+    for settings, scale in (({"source": "dropped"}, 4), ({"guidance_scale": "3"}, 3)):
+        assert opened(tmp_path / "run", model, **settings).describe()["config"]["guidance_scale"] == scale  # type: ignore[index]
     flags: list[str] = described["flags"]  # type: ignore[assignment]
     assert [("sees the recorded frame" in flag, "Stable Diffusion" in flag) for flag in flags] == (
         [(True, False), (False, True)] if bundled else []
