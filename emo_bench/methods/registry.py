@@ -23,6 +23,7 @@ _AVATARS = {
     "nearest-frame": "baselines.nearest_frame:NearestFrame",
     "insta": "baselines.insta.method:Insta",
     "point-avatar": "baselines.point_avatar.method:PointAvatar",
+    "flash-avatar": "baselines.flash_avatar.method:FlashAvatar",
     "deep-video-portraits": "baselines.deep_video_portraits.method:DeepVideoPortraits",
     "style-avatar": "baselines.style_avatar.method:StyleAvatar",
 }

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baselines.deep_video_portraits.config import DeepVideoPortraitsConfig
+from baselines.flash_avatar.config import FlashAvatarConfig
 from baselines.frame_style import FrameStyleSettings
 from baselines.insta.config import InstaConfig
 from baselines.instruct_pix2pix import Pix2PixSettings
@@ -45,6 +46,7 @@ MODELS: dict[str, type[MethodSettings]] = {
     "nearest-frame": TrivialSettings,
     "insta": InstaConfig,
     "point-avatar": PointAvatarConfig,
+    "flash-avatar": FlashAvatarConfig,
     "deep-video-portraits": DeepVideoPortraitsConfig,
     "style-avatar": StyleAvatarConfig,
     "frame-style": FrameStyleSettings,

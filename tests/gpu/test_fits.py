@@ -39,6 +39,10 @@ TINY = {
         "deformer_width": "8", "canonical_width": "8", "shading_width": "8", "perceptual_weight": "0.1",
         "growth_share": "0.9",
     },
+    "flash-avatar": {
+        **SHORT, "resolution_px": "32", "uv_px": "24", "width": "8", "first_colours": "4", "perceptual_weight": "0.1",
+        "perceptual_start": "0.3", "perceptual_every": "1",
+    },
     "deep-video-portraits": {**SHORT, "width": "4", "max_width": "8", "window": "2", "look_frames": "4", "batch": "2"},
     "mean-frame": {},
     "nearest-frame": {},
