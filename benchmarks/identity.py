@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from emo_bench.metrics.batch import Batch
 from emo_bench.metrics.detectors import open_detector
-from emo_bench.metrics.identity import SAME_PERSON, DlibResNet
+from emo_bench.metrics.identity import DlibResNet
+from emo_bench.tracking.face_embedding import SAME_PERSON
 
 Floats = NDArray[np.float64]
 # Pictures of each person: of the filmed ones, and of the studio's.

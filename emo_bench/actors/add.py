@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 
 from emo_bench.actors import library
 from emo_bench.actors.capture import resize_area
-from emo_bench.actors.faces import Crop, follow_largest, head_and_shoulders
+from emo_bench.actors.crop import Crop, head_and_shoulders
+from emo_bench.actors.face_finding import find_person
 from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
 from emo_bench.actors.half_made import making
 from emo_bench.actors.names import check_name
@@ -23,6 +24,7 @@ from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_out
 from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
+from emo_bench.text.ranges import ranges
 from emo_bench.tracking.fit import TrackFit, fit_track
 from emo_bench.tracking.fit_threads import one_thread
 from emo_bench.tracking.head_rig import EXPRESSIONS
@@ -35,6 +37,8 @@ LEAST_SIDE_PX = 96
 STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
 CUTTER_FRAMES, CUTTER_PX, OUTLINE_ROUNDS = 16, 640, 3
+# So many times as many frames are sampled, because the person may not be in all of them.
+SPARE = 4
 KEYFRAME_EVERY = 12
 # H.264 at visually lossless quality, with full-resolution colour and fast seeking.
 RECORDING = Encoding(
@@ -164,17 +168,6 @@ def add_video(
     return _store(info, seen, fit, track, report, started, progress)
 
 
-def ranges(numbers: tuple[int, ...]) -> str:
-    """Write ascending numbers as text: (1, 2, 3, 7) gives "1-3, 7"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
-
-
 def _check_length(info: VideoInfo, frames: int) -> None:
     if frames < LEAST_FRAMES:
         raise UserError(
@@ -184,31 +177,34 @@ def _check_length(info: VideoInfo, frames: int) -> None:
 
 
 def _find_face(info: VideoInfo, progress: bool) -> tuple[_Seen, _Faces]:
-    found: list[list[Detection]] = []
     samples: dict[int, np.ndarray] = {}
-    every = max(info.frames // CUTTER_FRAMES, 1)
     notes: list[str] = []
-    with Landmarker(static=False) as landmarker, _bar(progress, info.frames, "landmarks") as advance:
-        for number, frame in enumerate(decode_video(info, notes.append)):
-            found.append(landmarker.detect_all(frame, round(1000 * number / info.fps)))
-            if found[-1] and number >= every * len(samples):
-                samples[number] = _made_small(frame)
-            advance()
-    chosen, company = follow_largest(found)
+    with Landmarker() as landmarker, _bar(progress, info.frames, "landmarks") as advance:
+        person = find_person(_sampling(info, notes, samples), landmarker, float(info.fps), advance)
+    chosen, total = person.faces, len(person.faces)
     frames = np.array([i for i, face in enumerate(chosen) if face is not None], dtype=np.int64)
-    if len(frames) < 0.5 * len(found):
+    if len(frames) < 0.5 * total:
         raise UserError(
-            f"{info.path.name} shows a face in only {len(frames)} of {len(found)} frames: "
+            f"{info.path.name} shows the face of one person in only {len(frames)} of {total} frames: "
             f"give a video in which one face is in view most of the time"
         )
     _check_length(info, len(frames))
-    if company:
-        notes.append("two people are in view: the one whose face is larger was taken")
-    if len(found) < info.frames:
-        notes.append(f"the file is damaged: only its first {len(found)} frames could be decoded")
-    total = len(found)
-    found.clear()
+    notes += person.notes
+    if total < info.frames:
+        notes.append(f"the file is damaged: only its first {total} frames could be decoded")
+    with_face = [number for number in samples if chosen[number] is not None]
+    kept = with_face[:: max(len(with_face) // CUTTER_FRAMES, 1)]
+    samples = {number: samples[number] for number in kept}
     return _Seen(frames, total, samples, tuple(notes)), _as_arrays(chosen)
+
+
+def _sampling(info: VideoInfo, notes: list[str], samples: dict[int, np.ndarray]) -> Iterator[np.ndarray]:
+    """Decode a video, and keep reduced frames that are spread over it: some of them may not show the person."""
+    every = max(info.frames // (SPARE * CUTTER_FRAMES), 1)
+    for number, frame in enumerate(decode_video(info, notes.append)):
+        if number % every == 0:
+            samples[number] = _made_small(frame)
+        yield frame
 
 
 def _as_arrays(chosen: list[Detection | None]) -> _Faces:

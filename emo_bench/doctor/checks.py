@@ -157,7 +157,7 @@ def _mediapipe() -> str:
     from emo_bench.tracking.landmarks import Landmarker
 
     model = assets.require("face-landmarker")
-    detection = Landmarker(static=True).detect(data.astronaut())  # type: ignore[no-untyped-call]
+    detection = Landmarker().detect(data.astronaut())  # type: ignore[no-untyped-call]
     if detection is None:
         raise RuntimeError("the landmarker finds no face in a portrait photograph")
     center_x, center_y = detection.landmarks478.mean(axis=0)

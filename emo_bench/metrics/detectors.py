@@ -213,7 +213,7 @@ def _open_mediapipe(device: str) -> FaceFinder:
     model = assets.require("face-landmarker")
     backend = Backend("mediapipe-478-to-68", model.sha256, f"mediapipe {version('mediapipe')}")
     about = about_backend(backend, _HERE, landmarks, expressions=" ".join(head_rig.EXPRESSIONS))
-    return FaceFinder(Landmarker(static=True), backend, about)
+    return FaceFinder(Landmarker(), backend, about)
 
 
 def _open_fan(device: str) -> FaceFinder:

@@ -19,15 +19,15 @@ from emo_bench.metrics.kept import Keeping
 from emo_bench.metrics.memory import FrameMemory
 from emo_bench.metrics.metric import Backend, Metric, MetricInfo, Scores
 from emo_bench.system import opencv as cv2
+from emo_bench.tracking import face_embedding
+from emo_bench.tracking.face_embedding import FaceEmbedding, embedding_remedy
 
-ARCFACE, DLIB = "arcface-onnx", "dlib-resnet"
+ARCFACE, DLIB = "arcface-onnx", face_embedding.ASSET
 # Positions of eyes, nose tip and mouth corners in ArcFace's 112 px training crops (Deng et al. 2019), in pixels.
 ARCFACE_POINTS = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
 ARCFACE_PX = 112
-# Two embeddings of dlib's network that are nearer than this are of the same person (King, dlib's documentation).
-SAME_PERSON = 0.6
 # The package that runs each embedder, and the distribution that brings it; the first embedder on this machine is used.
 PACKAGES = {ARCFACE: ("onnxruntime", "onnxruntime"), DLIB: ("dlib", "dlib-bin")}
 
@@ -148,21 +148,11 @@ class DlibResNet:
     """dlib's face recognition ResNet: embedding ``[128]``, trained for Euclidean distance, not centred."""
 
     def __init__(self) -> None:
-        import dlib
-
-        file = assets.require(DLIB)
-        self._network = dlib.face_recognition_model_v1(str(file.path))
-        self.backend = Backend(DLIB, file.sha256, f"dlib {dlib.__version__}")
+        self._network = FaceEmbedding()
+        self.backend = Backend(DLIB, self._network.sha256, f"dlib {self._network.version}")
 
     def embed(self, frame: NDArray[np.uint8], landmarks: Landmarks68) -> Embedding:
-        import dlib
-
-        # In dlib the centre of the first pixel is (0, 0), and coordinates are whole numbers.
-        points = np.floor(landmarks).astype(int)
-        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        box = dlib.rectangle(left, top, right, bottom)
-        shape = dlib.full_object_detection(box, [dlib.point(x, y) for x, y in points.tolist()])
-        return np.array(self._network.compute_face_descriptor(frame, shape), dtype=np.float64)
+        return self._network.embed(frame, landmarks)
 
 
 def arcface_crop(frame: NDArray[np.uint8], landmarks: Landmarks68) -> NDArray[np.uint8]:
@@ -192,7 +182,9 @@ def _memory(embedder: Embedder, finder: FaceFinder) -> FrameMemory[Embedding]:
     if finder.keeping is None or not isinstance(embedder, ArcFace | DlibResNet):
         return FrameMemory()
     faces = hashlib.sha256(finder.keeping.about_json).hexdigest()
-    about = about_backend(embedder.backend, _HERE, faces=faces, opencv=cv2.__version__, cores=str(os.cpu_count()))
+    about = about_backend(
+        embedder.backend, _HERE, face_embedding, faces=faces, opencv=cv2.__version__, cores=str(os.cpu_count())
+    )
     fields = {"embedding": ("f8", (None,))}
     return FrameMemory(Keeping("identity", about, fields, lambda e: {"embedding": e}, lambda a: a["embedding"]))
 
@@ -213,7 +205,7 @@ def _is_here(embedder: str) -> bool:
 
 def _remedy(embedder: str) -> str:
     if embedder == DLIB:
-        return f"needs asset {DLIB} and package dlib-bin; run: {assets.find_asset(DLIB).remedy()} dlib-bin"
+        return embedding_remedy()
     ways = [] if assets.locate(embedder) else [assets.find_asset(embedder).remedy()]
     package, distribution = PACKAGES[embedder]
     ways += [] if importlib.util.find_spec(package) else [f"pip install {distribution}"]

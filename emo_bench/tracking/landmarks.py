@@ -44,13 +44,11 @@ class Detection:
         landmarks478: ``[478, 2]`` float32 px, continuous (the centre of the top-left pixel is (0.5, 0.5)).
         expression: ``[52]`` float32 in [0, 1], in the order of ``EXPRESSIONS``; MediaPipe has no tongueOut, so it is 0.
         matrix: ``[4, 4]`` float32, MediaPipe's head matrix (y up, z towards the viewer, centimetres).
-        faces: the number of faces found in the frame.
     """
 
     landmarks478: np.ndarray
     expression: np.ndarray
     matrix: np.ndarray
-    faces: int
 
     @property
     def landmarks68(self) -> np.ndarray:
@@ -82,11 +80,12 @@ def inter_ocular_px(landmarks478: np.ndarray) -> np.ndarray:
 
 
 class Landmarker:
-    """MediaPipe's face landmarker on the CPU.
+    """MediaPipe's face landmarker on the CPU, in each frame independently.
+
+    Its mode for videos is not offered: for more than one face it gives the same numbers, and for one face it delays the
+    landmarks by half a frame (docs/tracking.md).
 
     Args:
-        static: True detects faces in each frame independently; False follows faces over the frames of one video, which
-            is faster and smoother but needs increasing timestamps.
         max_faces: the maximum number of faces to find; at least two, so that a second person is noticed.
         min_confidence: detection confidence in [0, 1] below which a face is not reported.
 
@@ -94,44 +93,31 @@ class Landmarker:
         UserError: the model file, or a library that MediaPipe loads, is not on this machine.
     """
 
-    def __init__(self, static: bool = True, *, max_faces: int = 2, min_confidence: float = 0.5) -> None:
+    def __init__(self, *, max_faces: int = 2, min_confidence: float = 0.5) -> None:
         from emo_bench.assets import require
 
         model = require(ASSET)
         lacking = missing()
         if lacking is not None:
             raise UserError(lacking)
-        self.static = static
         self.sha256 = model.sha256
-        self._model = _open(model.path.read_bytes(), static, max_faces, min_confidence)
-        self._last_ms = -1
+        self._model = _open(model.path.read_bytes(), max_faces, min_confidence)
         # MediaPipe's own __del__ fails while the interpreter shuts down.
         self._finalize = weakref.finalize(self, _close, self._model)
 
-    def detect(self, frame_u8: np.ndarray, timestamp_ms: int | None = None) -> Detection | None:
-        """Return the largest face of a frame ``[H, W, 3]`` uint8 RGB, or None.
-
-        Args:
-            timestamp_ms: needed with ``static=False``; must increase from call to call.
-        """
-        found = self.detect_all(frame_u8, timestamp_ms)
+    def detect(self, frame_u8: np.ndarray) -> Detection | None:
+        """Return the largest face of a frame ``[H, W, 3]`` uint8 RGB, or None."""
+        found = self.detect_all(frame_u8)
         return max(found, key=lambda face: face.area_px) if found else None
 
-    def detect_all(self, frame_u8: np.ndarray, timestamp_ms: int | None = None) -> list[Detection]:
+    def detect_all(self, frame_u8: np.ndarray) -> list[Detection]:
         """Return every face of a frame ``[H, W, 3]`` uint8 RGB; see :meth:`detect`."""
         import mediapipe as mp
 
         if frame_u8.dtype != np.uint8 or frame_u8.ndim != 3 or frame_u8.shape[2] != 3:
             raise ValueError(f"a frame is uint8 [H, W, 3], not {frame_u8.dtype} {frame_u8.shape}")
         image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(frame_u8))
-        if self.static:
-            result = self._model.detect(image)
-        else:
-            if timestamp_ms is None or timestamp_ms <= self._last_ms:
-                raise ValueError(f"timestamp_ms must increase: {timestamp_ms} after {self._last_ms}")
-            self._last_ms = timestamp_ms
-            result = self._model.detect_for_video(image, timestamp_ms)
-        return _detections(result, frame_u8.shape[1], frame_u8.shape[0])
+        return _detections(self._model.detect(image), frame_u8.shape[1], frame_u8.shape[0])
 
     def close(self) -> None:
         """Free the model."""
@@ -163,14 +149,14 @@ def missing() -> str | None:
     return None
 
 
-def _open(model: bytes, static: bool, max_faces: int, min_confidence: float) -> Any:
+def _open(model: bytes, max_faces: int, min_confidence: float) -> Any:
     os.environ.setdefault("GLOG_minloglevel", "3")
     with quiet_stderr():
         from mediapipe.tasks.python import BaseOptions, vision
 
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=model, delegate=BaseOptions.Delegate.CPU),
-            running_mode=vision.RunningMode.IMAGE if static else vision.RunningMode.VIDEO,
+            running_mode=vision.RunningMode.IMAGE,
             num_faces=max_faces,
             min_face_detection_confidence=min_confidence,
             min_face_presence_confidence=min_confidence,
@@ -191,7 +177,6 @@ def _close(model: Any) -> None:
 
 
 def _detections(result: Any, width: int, height: int) -> list[Detection]:
-    count = len(result.face_landmarks)
     found = []
     for points, shapes, matrix in zip(
         result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=True
@@ -203,7 +188,6 @@ def _detections(result: Any, width: int, height: int) -> list[Detection]:
                 landmarks478=xyz[:, :2] * np.array((width, height), dtype=np.float32) + PIXEL_CENTER,
                 expression=np.array([scores.get(name, 0.0) for name in EXPRESSIONS], dtype=np.float32),
                 matrix=np.asarray(matrix, dtype=np.float32),
-                faces=count,
             )
         )
     return found

@@ -63,7 +63,8 @@ def open_frames(path: Path) -> FrameSource:
 def _open_video(path: Path) -> FrameSource:
     from emo_bench.video.reading import decode_video, probe_video
 
-    info = probe_video(path)
+    # Frames of two videos are matched by position, so none is repeated or left out.
+    info = probe_video(path, constant=False)
     notes = [f"{info.path.name}: {note}" for note in info.notes]
 
     def add_note(note: str) -> None:

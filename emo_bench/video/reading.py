@@ -1,10 +1,12 @@
-"""Read videos of any form: rotated, truncated, grey, with alpha, or with a variable frame rate."""
+"""Read videos of any form: turned, mirrored, truncated, grey, with alpha, or with a variable frame rate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +15,13 @@ import numpy as np
 from emo_bench.errors import UserError
 from emo_bench.untrusted.regular_file import require_regular
 from emo_bench.video.container import NoPictureError, open_video
+from emo_bench.video.display import Display, display_of, hdr_note
 from emo_bench.video.ffv1_checksums import is_intact
+from emo_bench.video.frame_rate import constant_rate, frame_rate, is_variable, slowest_and_fastest
 
 if TYPE_CHECKING:
     import av
 
-# A frame rate is variable if this share of the intervals differs from the median by more than this share.
-INTERVAL_TOLERANCE = 0.3
-IRREGULAR_SHARE = 0.02
-# Plausible frame rates of a video; other values come from damaged time stamps.
-FPS_RANGE = (0.1, 1000.0)
-USUAL_FPS = 25
 SHOWN_FRAMES = 5
 
 
@@ -32,27 +30,42 @@ class VideoInfo:
     """The properties of a video, as displayed.
 
     Attributes:
-        width, height: px, after rotation.
         fps: frames per second.
-        frames: the number of frames in the file, without a truncated part.
-        rotation_deg: counterclockwise rotation that the player must apply: 0, 90, 180 or 270.
+        frames: the number of frames that `decode_video` yields if the file is not damaged.
+        display: how a player shows the frames.
+        shown: at each tick of a constant rate, the file's frame that is on screen; None if the file's frames are taken
+            one by one.
         notes: facts that a user should know about the file, one sentence each.
     """
 
     path: Path
-    width: int
-    height: int
     fps: Fraction
     frames: int
-    rotation_deg: int
+    display: Display
+    shown: tuple[int, ...] | None
     notes: tuple[str, ...]
 
+    @property
+    def width(self) -> int:
+        """Width of the picture that a player shows, in px."""
+        return self.display.size_px[0]
 
-def probe_video(path: Path) -> VideoInfo:
+    @property
+    def height(self) -> int:
+        """Height of the picture that a player shows, in px."""
+        return self.display.size_px[1]
+
+
+def probe_video(path: Path, *, constant: bool = True) -> VideoInfo:
     """Read a file's packets and its first frame.
 
+    Args:
+        constant: bring a variable frame rate to the nearest usual one, by repeating frames and leaving some out. False
+            takes the file's frames one by one.
+
     Raises:
-        UserError: it is not a video, holds no readable frame, or has a variable frame rate.
+        UserError: it is not a video, holds no readable frame, or its frames lie so far apart in time that no constant
+            rate fits.
     """
     path = Path(path)
     require_regular(path, "a video")
@@ -60,7 +73,7 @@ def probe_video(path: Path) -> VideoInfo:
         with open_video(path) as container:
             stream = container.streams.video[0]
             times, cut = _packet_times(container, stream)
-            expected, rate = stream.frames, stream.average_rate
+            expected, rate, aspect = stream.frames, stream.average_rate, stream.sample_aspect_ratio
         first = next(_decoded(path), None)
     except NoPictureError as error:
         raise UserError(f"{path.name} has no video stream: give a video file") from error
@@ -71,19 +84,42 @@ def probe_video(path: Path) -> VideoInfo:
         ) from error
     if first is None or not times:
         raise UserError(f"{path.name} holds no readable frame: give another file")
-    rotation_deg = round(first.rotation / 90) * 90 % 360
-    width, height = first.width, first.height
-    if rotation_deg in (90, 270):
-        width, height = height, width
-    fps, timed = _frame_rate(path, times, rate)
-    notes = _notes(first, rotation_deg, len(times), expected, cut)
-    if not timed:
-        notes = (*notes, f"the frames have no time stamps: they were read at {float(fps):g} frames per second")
-    return VideoInfo(path, width, height, fps, len(times), rotation_deg, notes)
+    if is_variable(times):
+        # Some packets (of VP8 and VP9) are never shown, so the times of the decoded frames decide.
+        times = _shown_times(path) or times
+    display = display_of(first, aspect)
+    notes = [*display.notes, *_notes(first, len(times), expected, cut)]
+    shown: tuple[int, ...] | None = None
+    if is_variable(times):
+        fps, shown, note = _at_constant_rate(path, times, rate, constant)
+        notes.append(note)
+    else:
+        fps, timed = frame_rate(times, rate)
+        if not timed:
+            notes.append(f"the frames have no time stamps: they were read at {float(fps):g} frames per second")
+    return VideoInfo(path, fps, len(times) if shown is None else len(shown), display, shown, tuple(notes))
+
+
+def _at_constant_rate(
+    path: Path, times: list[float], rate: Fraction | None, constant: bool
+) -> tuple[Fraction, tuple[int, ...] | None, str]:
+    """Return a constant rate, the frames that are shown at it, and a note."""
+    slow, fast = slowest_and_fastest(times)
+    found = f"the frame rate is variable ({slow:.0f} to {fast:.0f} frames per second)"
+    if not constant:
+        return frame_rate(times, rate)[0], None, f"{found}: its {len(times)} frames are taken one by one"
+    resampled = constant_rate(times)
+    if resampled is None:
+        raise UserError(
+            f"{path.name} has frames too far apart in time for a constant frame rate: make it constant first, "
+            f"for example: ffmpeg -i {path.name} -vf fps={min(round(fast), 60)} -crf 12 constant.mp4"
+        )
+    fps, shown = resampled
+    return fps, shown, f"{found}: frames were repeated or left out to have {float(fps):.5g} per second"
 
 
 def decode_video(info: VideoInfo, add_note: Callable[[str], None] = lambda note: None) -> Iterator[np.ndarray]:
-    """Yield the readable frames ``uint8 [H, W, 3]`` RGB, upright; transparency becomes black, grey becomes RGB.
+    """Yield the readable frames ``uint8 [H, W, 3]`` RGB as a player shows them; transparency becomes black, grey RGB.
 
     A damaged file ends early without an error; compare the count with ``info.frames``. Frames that a decoder reports as
     partly reconstructed (H.264, MPEG-2 and MPEG-4) and frames with a wrong FFV1 checksum are counted; at the end
@@ -91,14 +127,10 @@ def decode_video(info: VideoInfo, add_note: Callable[[str], None] = lambda note:
     """
     import av
 
-    turns = info.rotation_deg // 90
     checksums: list[bool] = []
     damaged: set[int] = set()
     try:
-        for number, frame in enumerate(_decoded(info.path, checksums)):
-            if frame.is_corrupt:
-                damaged.add(number)
-            yield np.ascontiguousarray(np.rot90(_to_rgb(frame), turns))
+        yield from _on_screen(info, _pictures(info, checksums, damaged, add_note))
     except (OSError, av.FFmpegError):
         return
     finally:
@@ -107,6 +139,48 @@ def decode_video(info: VideoInfo, add_note: Callable[[str], None] = lambda note:
             damaged |= {number for number, right in enumerate(checksums) if not right}
         if damaged:
             add_note(_concealed(info, sorted(damaged)))
+
+
+def _pictures(
+    info: VideoInfo, checksums: list[bool], damaged: set[int], add_note: Callable[[str], None]
+) -> Iterator[Callable[[], np.ndarray]]:
+    """Yield for each decoded frame a function that makes its picture."""
+    sizes = {info.display.stored_px}
+    for number, frame in enumerate(_decoded(info.path, checksums)):
+        if frame.is_corrupt:
+            damaged.add(number)
+        if (frame.width, frame.height) not in sizes:
+            sizes.add((frame.width, frame.height))
+            width, height = info.display.stored_px
+            add_note(
+                f"from frame {number} on, frames have {frame.width}x{frame.height} px: "
+                f"they were brought to the first frame's {width}x{height}"
+            )
+        yield partial(_picture, info.display, frame)
+
+
+def _picture(display: Display, frame: av.VideoFrame) -> np.ndarray:
+    if (frame.width, frame.height) != display.square_px:
+        frame = frame.reformat(*display.square_px, interpolation="BICUBIC")
+    return display.show(_to_rgb(frame))
+
+
+def _on_screen(info: VideoInfo, pictures: Iterator[Callable[[], np.ndarray]]) -> Iterator[np.ndarray]:
+    """Make the pictures that are shown, each as often as ``info.shown`` says."""
+    if info.shown is None:
+        for picture in pictures:
+            yield picture()
+        return
+    number, image = -1, None
+    for wanted in info.shown:
+        while number < wanted:
+            following = next(pictures, None)
+            if following is None:
+                return
+            number += 1
+            image = following() if number == wanted else None
+        assert image is not None
+        yield image
 
 
 def _concealed(info: VideoInfo, damaged: list[int]) -> str:
@@ -160,32 +234,26 @@ def _packet_times(container: av.container.InputContainer, stream: av.VideoStream
     return sorted(times), cut
 
 
-def _frame_rate(path: Path, times: list[float], rate: Fraction | None) -> tuple[Fraction, bool]:
-    """Return the frames per second, and whether they are derived from the frames' own times."""
-    intervals = np.diff(times)
-    usual = float(np.median(intervals)) if len(intervals) else 0.0
-    if not (usual > 0 and FPS_RANGE[0] <= 1.0 / usual <= FPS_RANGE[1]):
-        said = Fraction(rate or 0)
-        fits = FPS_RANGE[0] <= said <= FPS_RANGE[1]
-        return (said.limit_denominator(1001) if fits else Fraction(USUAL_FPS)), len(intervals) == 0
-    irregular = np.abs(intervals - usual) > INTERVAL_TOLERANCE * max(usual, 1e-6)
-    if irregular.mean() > IRREGULAR_SHARE:
-        low, high = (1.0 / max(float(np.percentile(intervals, q)), 1e-3) for q in (98, 2))
-        raise UserError(
-            f"{path.name} has a variable frame rate ({low:.0f} to {high:.0f} fps): make it constant first, "
-            f"for example: ffmpeg -i {path.name} -vf fps={min(round(high), 60)} -crf 12 constant.mp4"
-        )
-    measured = Fraction(1.0 / usual)
-    near = Fraction(rate) if rate else measured
-    if abs(near - measured) > measured / 20:
-        near = measured
-    return near.limit_denominator(1001), True
+def _shown_times(path: Path) -> list[float]:
+    """Return the display times in seconds of the frames that a decoder gives, sorted; none if they have no times."""
+    import av
+
+    times: list[float] = []
+    # The readable part of a damaged file counts, as in `decode_video`.
+    with suppress(OSError, av.FFmpegError):
+        for frame in _decoded(path):
+            if frame.time is not None:
+                times.append(float(frame.time))
+    return sorted(times)
 
 
-def _notes(first: av.VideoFrame, rotation_deg: int, frames: int, expected: int, cut: bool) -> tuple[str, ...]:
+def _notes(first: av.VideoFrame, frames: int, expected: int, cut: bool) -> tuple[str, ...]:
     notes = []
-    if rotation_deg:
-        notes.append(f"the file asks to be turned by {rotation_deg} degrees counterclockwise: done")
+    hdr = hdr_note(first)
+    if hdr:
+        notes.append(hdr)
+    if first.interlaced_frame:
+        notes.append("the video is interlaced: moving edges have combs; give a deinterlaced copy")
     if _has_alpha(first.format.name):
         notes.append("the video has transparency: it was laid on black")
     if first.format.name.startswith("gray"):

@@ -133,7 +133,7 @@ def landmark_correspondences(vertices: np.ndarray, faces: np.ndarray) -> tuple[n
     center_px = (size_px / 2, size_px / 2)
     face, barycentric, _ = RayCaster(faces).cast(camera, focal_px, center_px, size_px)
     picture = shade(camera, faces, face)
-    found = Landmarker(static=True).detect(picture)
+    found = Landmarker().detect(picture)
     if found is None:
         raise RuntimeError("MediaPipe found no face in the rendering of the mean head")
     miss = face < 0

@@ -20,7 +20,6 @@ from emo_bench.metrics.detectors import Face, FaceFinder, missing_detector, open
 from emo_bench.metrics.identity import (
     ARCFACE_POINTS,
     CSIM,
-    SAME_PERSON,
     ArcFace,
     DlibResNet,
     IdentityDistance,
@@ -29,6 +28,7 @@ from emo_bench.metrics.identity import (
 )
 from emo_bench.metrics.metric import Backend
 from emo_bench.metrics.retracking import ExpressionError, HeadAngles, PoseError
+from emo_bench.tracking.face_embedding import SAME_PERSON
 
 pytestmark = pytest.mark.skipif(missing_detector("mediapipe") is not None, reason="no face_landmarker.task here")
 needs_dlib = pytest.mark.skipif(

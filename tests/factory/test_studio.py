@@ -121,7 +121,7 @@ def test_jaw_open_parts_the_lips_and_blink_closes_the_lids_of_the_rig() -> None:
 def test_mediapipe_agrees_with_the_exact_track_of_a_shipped_actor(name: str) -> None:
     actor = load(name)
     assert (len(actor), actor.fps, actor.size_px) == (1500, 25, 256)
-    landmarker = Landmarker(static=True)
+    landmarker = Landmarker()
     indices = np.linspace(0, 1499, 7).astype(int)
     errors = []
     for index, frame in zip(indices, actor.frames(indices), strict=True):

@@ -66,7 +66,7 @@ def test_attributes_agree_with_what_mediapipe_sees() -> None:
     from emo_bench.tracking.head_rig import EXPRESSIONS
     from factory.studio.supply import render_person
 
-    landmarker = Landmarker(static=True)
+    landmarker = Landmarker()
     smile = EXPRESSIONS.index("mouthSmileLeft")
     seen, turns, eyes, smiles = 0, [], [], []
     for seed in (31, 32, 33, 34, 35, 36):
@@ -96,7 +96,7 @@ def test_hair_colour_is_that_of_the_pixels_above_the_forehead() -> None:
     from factory.studio.casting import HAIR_COLOURS, random_person
     from factory.studio.supply import render_person
 
-    landmarker = Landmarker(static=True)
+    landmarker = Landmarker()
     wanted = {"black", "red", "grey"}
     assert wanted < set(HAIR_COLOURS)
     colours: dict[str, np.ndarray] = {}
