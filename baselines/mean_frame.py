@@ -25,7 +25,7 @@ class MeanFrame(Method):
         title="Mean frame",
         paper="",
         licence="Apache-2.0",
-        capabilities=frozenset({"render"}),
+        capabilities=frozenset({"render", "novel-view"}),
         requirements=(),
         fidelity="trivial: no paper",
     )

@@ -39,7 +39,7 @@ class NearestFrame(Method):
         title="Nearest frame",
         paper="",
         licence="Apache-2.0",
-        capabilities=frozenset({"render"}),
+        capabilities=frozenset({"render", "novel-view"}),
         requirements=(),
         fidelity="trivial: no paper",
     )

@@ -31,7 +31,7 @@ INFO = MethodInfo(
     title="Emo-Avatar",
     paper="Liu, Song et al. 2024, Emo-Avatar, arXiv 2402.00827v1",
     licence="Apache-2.0 (this implementation)",
-    capabilities=frozenset({"render", "edit"}),
+    capabilities=frozenset({"render", "edit", "novel-view"}),
     requirements=(),
     fidelity="whole method from the paper; open choices are fields of the config, preset 'literal' follows the text",
 )

@@ -8,15 +8,15 @@ import emo_bench  # noqa: F401 - before torch is loaded, see emo_bench.system.th
 
 if TYPE_CHECKING:
     from protocols.loader import Protocol, SplitRule, list_protocols, load_protocol
-    from protocols.splitting import Split, drive_split, split
+    from protocols.splitting import Split, drive_split, split, view_split
 
-__all__ = ["Protocol", "Split", "SplitRule", "drive_split", "list_protocols", "load_protocol", "split"]
+__all__ = ["Protocol", "Split", "SplitRule", "drive_split", "list_protocols", "load_protocol", "split", "view_split"]
 
 # Pydantic is imported only when a protocol is needed.
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "loader": ["Protocol", "SplitRule", "list_protocols", "load_protocol"],
-        "splitting": ["Split", "drive_split", "split"],
+        "splitting": ["Split", "drive_split", "split", "view_split"],
     },
 )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from protocols.frame_lists import checked_list
 
 Actor = Annotated[str, Field(min_length=1, max_length=60)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Model(BaseModel):
@@ -16,11 +25,21 @@ class _Model(BaseModel):
 
 
 class Pair(_Model):
-    """A subject, whose avatar is scored, and the actor who drives it in some frames of his or her video."""
+    """A subject, whose avatar is scored, and the actor who drives it in some frames of his or her video.
+
+    ``truth_sha256`` is that of the studio's clip of the subject in these frames; None if nobody rendered it.
+    """
 
     subject: Actor
     driver: Actor
     frames: Annotated[str, BeforeValidator(checked_list)]
+    truth_sha256: Sha256 | None = None
+
+    @model_serializer(mode="wrap")
+    def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the clip if there is none: protocols that are older than it keep the hash that they had."""
+        fields: dict[str, Any] = whole(self)
+        return {key: value for key, value in fields.items() if value is not None or key != "truth_sha256"}
 
 
 class Driving(_Model):
@@ -51,7 +70,7 @@ class Driving(_Model):
         """Return the drivers of the pairs with this subject, in the file's order."""
         return tuple(pair.driver for pair in self.pairs if pair.subject == subject)
 
-    def frames_of(self, subject: str, driver: str) -> str | None:
-        """Return the frames of the driver in the listed pair; None if the pair is not listed."""
-        found = (pair.frames for pair in self.pairs if (pair.subject, pair.driver) == (subject, driver))
+    def pair(self, subject: str, driver: str) -> Pair | None:
+        """Return the listed pair of these two actors; None if it is not listed."""
+        found = (pair for pair in self.pairs if (pair.subject, pair.driver) == (subject, driver))
         return next(found, None)

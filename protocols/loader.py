@@ -22,10 +22,12 @@ from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.schema import read_toml_as
 from protocols.driving import Driving
 from protocols.frame_lists import Range, checked_list, first_common, ranges_of
+from protocols.viewing import Viewing
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROTOCOL = "self_reenactment"
 CROSS_REENACTMENT = "cross-reenactment"
+NOVEL_VIEW = "novel-view"
 # TOML files in this folder that are not protocols; protocols/ablation.py reads them.
 NO_PROTOCOLS = ("ablation",)
 # The fields of a split by head pose.
@@ -122,25 +124,49 @@ class Scoring(_Model):
 
     Attributes:
         metrics: ids, or ``path/to/file.py:Class``; a relative path is relative to the protocol file's folder.
+        truth_metrics: ids of metrics that compare a driven avatar with the true picture of the subject; only pairs with
+            a truth clip have these scores.
     """
 
     metrics: tuple[str, ...] = Field(min_length=1)
+    truth_metrics: tuple[str, ...] = ()
     reference_resize: Literal["area"]
     region: Literal["full frame"]
     background: Literal["as filmed"]
+
+    @model_validator(mode="after")
+    def _scored_once(self) -> Self:
+        twice = [name for name in self.truth_metrics if name in self.metrics or self.truth_metrics.count(name) > 1]
+        if twice:
+            raise ValueError(f"metric {twice[0]} is listed twice: a metric compares with one picture")
+        if any(_names_file(name) for name in self.truth_metrics):
+            raise ValueError("truth_metrics are ids: a metric in a file goes into metrics")
+        return self
+
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """The metrics and the truth metrics, in the order of a table's columns."""
+        return (*self.truth_metrics, *self.metrics)
+
+    @model_serializer(mode="wrap")
+    def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``truth_metrics`` if there are none: older protocols keep the hash that they had before."""
+        fields: dict[str, Any] = whole(self)
+        return {key: value for key, value in fields.items() if value or key != "truth_metrics"}
 
 
 class Protocol(_Model):
     """A protocol. Two runs are comparable only if they have the same :meth:`hash` and the same split.
 
-    ``driving`` says who drives whom; only a protocol of cross-reenactment has it.
+    ``driving`` says who drives whom; only a protocol of cross-reenactment has it. ``views`` says which other cameras
+    see the person; only a protocol of novel views has it.
     """
 
     name: Name
     version: int = Field(ge=1)
     title: str
     source: str
-    task: Literal["self-reenactment", "editing", "cross-reenactment"]
+    task: Literal["self-reenactment", "editing", "cross-reenactment", "novel-view"]
     mini: bool
     default_split: Name
     minimum_frames: int = Field(ge=2)
@@ -149,6 +175,7 @@ class Protocol(_Model):
     splits: dict[Name, SplitRule] = Field(min_length=1)
     scoring: Scoring
     driving: Driving | None = None
+    views: Viewing | None = None
     # The metrics as the file names them; ``scoring`` holds absolute paths.
     _metrics_as_written: tuple[str, ...] | None = PrivateAttr(default=None)
 
@@ -158,6 +185,10 @@ class Protocol(_Model):
             raise ValueError(f"default_split {self.default_split!r} is not one of the splits")
         if (self.task == CROSS_REENACTMENT) != (self.driving is not None):
             raise ValueError("a protocol of cross-reenactment has the table driving, and no other protocol has it")
+        if (self.task == NOVEL_VIEW) != (self.views is not None):
+            raise ValueError("a protocol of novel views has the table views, and no other protocol has it")
+        if self.driving is None and self.scoring.truth_metrics:
+            raise ValueError("truth_metrics are for cross-reenactment; any other protocol has metrics alone")
         if self.short_below_frames < self.minimum_frames:
             raise ValueError("short_below_frames is below minimum_frames")
         for name, rule in self.splits.items():
@@ -167,9 +198,9 @@ class Protocol(_Model):
 
     @model_serializer(mode="wrap")
     def _fields(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``driving`` if there is none: older protocols keep the hash that they had before it was added."""
+        """Leave out ``driving`` and ``views`` if there are none: older protocols keep the hash that they had."""
         fields: dict[str, Any] = whole(self)
-        return {key: value for key, value in fields.items() if value is not None or key != "driving"}
+        return {key: value for key, value in fields.items() if value is not None or key not in ("driving", "views")}
 
     def hash(self) -> str:
         """Return the SHA-256 of all fields of the file, as canonical JSON; it is the same in every folder."""

@@ -23,7 +23,8 @@ LEAST_BEYOND = 20
 class Split:
     """The divided frames of one capture; every list is ascending, and no frame is in two lists.
 
-    In cross-reenactment ``test`` has frames of the driver's capture, and the other lists those of the subject's.
+    In cross-reenactment ``test`` has frames of the driver's capture, and the other lists those of the subject's. For
+    novel views ``test`` has the numbers that :class:`protocols.viewing.Viewing` gives to frames.
 
     Attributes:
         name: the name of the rule, e.g. ``tail-500``.
@@ -139,10 +140,10 @@ def drive_split(
     assert protocol.driving is not None
     divided = split(protocol, *own, name)
     length, valid = driver[0], sorted({int(i) for i in driver[1]})
-    listed, wanted = protocol.driving.frames_of(*names), protocol.driving.frames
+    pair, wanted = protocol.driving.pair(*names), protocol.driving.frames
     flags = list(divided.flags)
-    if listed is not None:
-        test = frames_of(ranges_of(listed))
+    if pair is not None:
+        test = frames_of(ranges_of(pair.frames))
         lacking = sorted(set(test) - set(valid))
         if lacking:
             raise UserError(
@@ -154,6 +155,22 @@ def drive_split(
         if len(test) < wanted:
             flags.append(f"short driver: {len(test)} frames of {names[1]} drive instead of {wanted}")
     return replace(divided, test=test, flags=tuple(flags))
+
+
+def view_split(protocol: Protocol, capture_length: int, valid_indices: Iterable[int], name: str | None = None) -> Split:
+    """Return the training frames of :func:`split`, and as ``test`` some of its held-out frames in all views.
+
+    Args:
+        protocol: a protocol of novel views.
+        capture_length, valid_indices, name: as for :func:`split`.
+
+    Raises:
+        UserError: as for :func:`split`.
+    """
+    assert protocol.views is not None
+    divided = split(protocol, capture_length, valid_indices, name)
+    seen = _evenly(list(divided.test), protocol.views.frames)
+    return replace(divided, test=protocol.views.numbers(tuple(seen), capture_length))
 
 
 def _listed(

@@ -17,7 +17,7 @@ from emo_bench.pictures.reading import read_picture
 from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import find_runs
 from emo_bench.system.endings import exit_code
-from reports.figures.stills import encode_jpeg, file_name, spread_panels
+from reports.figures.stills import apart, encode_jpeg, file_name, spread_panels
 from reports.markdown import code, escaped, image
 from reports.numbers import group_title, heading, number
 from reports.reproduction import command
@@ -75,12 +75,12 @@ def make_gallery(folders: Sequence[Path], out: Path) -> Path:
 def sheet(row: Row) -> FrameU8:
     """A contact sheet of a run, uint8 ``[H, W, 3]``.
 
-    A reenactment has recorded frames, rendered frames, and their difference around grey. An edit has the frame that
-    was edited by hand or by an editor, then recorded frames; below are its edit and the edited frames.
+    A reenactment has recorded frames, rendered frames, and their difference around grey. For a driven avatar the
+    recorded frames are the driver's, and the difference is that to the true pictures, if there are any. An edit has the
+    frame that was edited by hand or by an editor, then recorded frames; below are its edit and the edited frames.
     """
-    _, pairs = spread_panels(row.run, PANEL_PX, COLUMNS)
-    side = pairs[0].shape[0]
-    recorded, rendered = [pair[:, :side] for pair in pairs], [pair[:, side:] for pair in pairs]
+    recorded, *true, rendered = apart(spread_panels(row.run, PANEL_PX, COLUMNS)[1])
+    side = len(recorded[0])
     if row.style:
         require_unchanged(row.run.path, row.run.manifest, EDITED)
         source, reference = (_picture(row.run.path / name, side) for name in EDITED)
@@ -88,13 +88,18 @@ def sheet(row: Row) -> FrameU8:
         rendered.insert(0, reference)
         rows = [recorded, rendered]
     else:
-        rows = [recorded, rendered, [_difference(a, b) for a, b in zip(recorded, rendered, strict=True)]]
+        compared = true[0] if true else recorded
+        rows = [recorded, *true, rendered, [_difference(a, b) for a, b in zip(compared, rendered, strict=True)]]
     return np.concatenate([np.concatenate(pictures, axis=1) for pictures in rows], axis=0)
 
 
 def _rows(row: Row) -> str:
     if row.style:
         return "top row: the frame that was edited, then recorded frames; bottom row: its edit, then edited frames"
+    if row.truth_metrics:
+        return (
+            f"frames of the driver, true pictures, rendered frames, and their difference x{DIFFERENCE_GAIN} around grey"
+        )
     return f"recorded frames, rendered frames, and their difference x{DIFFERENCE_GAIN} around grey"
 
 

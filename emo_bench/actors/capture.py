@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -91,7 +91,7 @@ class Capture:
                 raise IndexError(f"{self.name} has {len(self)} frames; there is no frame {i}")
             if self.readable is not None and i not in self.readable:
                 raise PermissionError(f"frame {i} of {self.name} is held out and may not be read here")
-        return self._stream(wanted, size)
+        return read_frames(self.video, self.fps, wanted, size)
 
     def restricted(self, readable: Iterable[int]) -> Capture:
         """Return a view that may read only these frames (and no more than this one); the track stays complete."""
@@ -103,13 +103,25 @@ class Capture:
             view.__dict__["track"] = self.track
         return view
 
-    def _stream(self, wanted: list[int], size: int | None) -> Iterator[np.ndarray]:
-        if not wanted:
-            return
-        with _FrameReader(self.video, self.fps) as reader:
-            for i in wanted:
-                frame = reader.read(i)
-                yield frame.copy() if size is None else resize_area(frame, size)
+
+def read_frames(video: Path, fps: float, indices: Sequence[int], size: int | None = None) -> Iterator[np.ndarray]:
+    """Stream frames ``uint8 [S, S, 3]`` RGB of a square video with a constant frame rate, in the requested order.
+
+    Args:
+        video: the file.
+        fps: its frame rate.
+        indices: frame numbers, in any order; they may repeat.
+        size: width and height after resizing; by area if it is smaller.
+
+    Raises:
+        UserError: the video cannot be read or has no such frame.
+    """
+    if not indices:
+        return
+    with _FrameReader(video, fps) as reader:
+        for i in indices:
+            frame = reader.read(i)
+            yield frame.copy() if size is None else resize_area(frame, size)
 
 
 class _FrameReader:

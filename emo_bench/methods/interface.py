@@ -78,7 +78,8 @@ class MethodInfo:
         title: the name in tables, as its paper writes it.
         paper: citation, or ``""`` for a method without one.
         licence: the licence of this implementation.
-        capabilities: what it can do: ``render``, ``edit`` or both for an avatar, ``edit`` for a video editor.
+        capabilities: what it can do: ``render``, ``edit`` or both for an avatar, ``edit`` for a video editor. An avatar
+            with ``novel-view`` also renders from tracks in which another camera sees the head and the shoulders.
         requirements: packages or assets beyond the toolkit's own dependencies.
         fidelity: how this implementation relates to the paper's method, in one line.
     """

@@ -51,7 +51,8 @@ class Scorer:
     metrics: metric ids, or `path/to/file.py:Class`. A metric whose backend is missing is replaced by its fallback,
     under the fallback's id; without a fallback its column is NaN and its record gives the reason. `resize_filter` and
     `background` say how the caller prepared the frames, `region` names the masks given to `add`; all three are written
-    into the records.
+    into the records. `unavailable` says why the frames have nothing to be scored against: no metric has a score then,
+    and the records give this reason.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Scorer:
         background: str = AS_FILMED,
         region: str = "full frame",
         kept: KeptResults | None = None,
+        unavailable: str = "",
     ) -> None:
         if not metrics:
             raise UserError("no metric asked for")
         self._settings = settings or Settings()
         self._columns = [
-            _open_column(cls, self._settings, asked) for cls, asked in _resolve(metrics, self._settings).items()
+            _open_column(cls, self._settings, asked, unavailable)
+            for cls, asked in _resolve(metrics, self._settings).items()
         ]
         self._threads = Threads(None if self._settings.device == "cpu" else 1)
         self._before: Batch | None = None
@@ -199,7 +202,7 @@ class Scorer:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
             raise UserError(f"frames must be uint8 [N, H, W, 3], got {frames.dtype} {list(frames.shape)}")
         if reference is None:
-            wanting = [c.info.id for c in self._columns if c.info.needs_reference]
+            wanting = [c.info.id for c in self._columns if c.info.needs_reference and c.metric is not None]
             if wanting:
                 raise UserError(f"give --reference: frames of a reference are needed for {', '.join(wanting)}")
         elif reference.dtype != np.uint8 or reference.shape != frames.shape:
@@ -257,6 +260,6 @@ def _finite(number: float) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _open_column(cls: type[Metric], settings: Settings, instead_of: str | None) -> _Column:
-    missing = missing_for(cls, settings)
+def _open_column(cls: type[Metric], settings: Settings, instead_of: str | None, unavailable: str) -> _Column:
+    missing = unavailable or missing_for(cls, settings)
     return _Column(cls, None if missing else open_metric(cls, settings), missing, instead_of)

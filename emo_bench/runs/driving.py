@@ -18,7 +18,7 @@ from emo_bench.metrics import Scorer, Settings
 from emo_bench.progress import track_progress
 from emo_bench.runs.pairs import subject_of
 from emo_bench.runs.plan import CROSS_PROTOCOL
-from emo_bench.runs.stages import SCORE_BATCH, open_scorer
+from emo_bench.runs.run_scorer import SCORE_BATCH, open_scorer
 from emo_bench.runs.transfer import driven_capture
 from emo_bench.video.writing import H264, write_video
 from protocols import load_protocol
@@ -51,6 +51,8 @@ def load_driver(by: str) -> Capture:
 def driven_scorer(method: Method, own: Capture, train: Sequence[int], driver: Capture) -> Scorer:
     """Return a scorer of driven frames against the driver's, with the metrics of protocol ``cross_reenactment``.
 
+    Metrics of the true picture are left out: an MP4 shows all frames of the driver, and few of them have one.
+
     Args:
         method: a fitted method or a finished edit.
         own: the capture that it was fitted on.
@@ -59,7 +61,8 @@ def driven_scorer(method: Method, own: Capture, train: Sequence[int], driver: Ca
     """
     size_px = method.resolution_px
     settings = Settings(device=method.workspace.device, subject=subject_of(own, train, size_px))
-    return open_scorer(load_protocol(CROSS_PROTOCOL), settings, size_px, driver)
+    protocol = load_protocol(CROSS_PROTOCOL)
+    return open_scorer(protocol, settings, size_px, driver, protocol.scoring.metrics)
 
 
 def render_driven(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from emo_bench.errors import UserError
 from emo_bench.methods.registry import TRIVIAL
 from emo_bench.runs.checksums import require_small_unchanged
-from emo_bench.runs.manifest import LARGEST, MANIFEST, STAGES, read_manifest
+from emo_bench.runs.manifest import LARGEST, MANIFEST, STAGES, read_manifest, shown_capture
 from emo_bench.runs.store import SCORES
 from emo_bench.untrusted.regular_file import read_regular
 
@@ -221,8 +221,7 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     import pyarrow
     from pyarrow import parquet
 
-    # A driven avatar is scored on the frames of the driver's video.
-    stages, captured = manifest["stages"], manifest.get("driver_capture", manifest["capture"])["frames"]
+    stages, captured = manifest["stages"], shown_capture(manifest)["frames"]
     names, frames = list(stages["score"]["records"]), stages["render"]["frames"]
     try:
         # pyarrow must not start threads: a thread that is still alive when the process ends aborts the process.

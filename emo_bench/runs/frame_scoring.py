@@ -308,7 +308,7 @@ def _sources(request: ScoreRequest, convention: Convention) -> list[FrameSource 
         for option, value in (("--reference", request.reference), ("--masks", request.masks)):
             if value:
                 raise UserError(f"{request.frames} is a run and brings its own reference and masks: leave {option} out")
-        return run_sources(request.frames, convention)
+        return run_sources(request.frames, convention, request.metrics or convention.metrics)
     frames = open_frames(request.frames)
     reference = None if request.reference is None else match(open_frames(request.reference), frames)
     if convention.reads_colours_alone or convention.changes_reference_only:

@@ -73,6 +73,11 @@ def file_frames(request: GivenRequest, *, trivial: bool = True) -> runner.MadeRu
             f"protocol {protocol.name} drives avatars by other actors, and frames made elsewhere cannot be filed under "
             "it: give --protocol self_reenactment, or make a method of the tool (docs/add-a-command.md)"
         )
+    if protocol.views is not None:
+        raise UserError(
+            f"protocol {protocol.name} has other views than the recorded one, and frames made elsewhere cannot be "
+            "filed under it: give --protocol self_reenactment, or make a method of the tool (docs/add-a-command.md)"
+        )
     style = _style(request, protocol)
     applied = apply_protocol(protocol, actors.load(request.actor), request.split)
     if request.clip != ANY_CLIP:

@@ -84,6 +84,8 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
         "split": applied.split.as_dict(),
         "capture": _capture(capture),
         **({"driver_capture": _capture(applied.driver)} if applied.driver else {}),
+        **_truth(applied),
+        **_views(applied),
         "method": {"paper": info.paper, "licence": info.licence, "fidelity": info.fidelity},
         **({"style_title": plan.style.title} if plan.style else {}),
         **_method_place(plan.request.method),
@@ -141,6 +143,18 @@ def _identity(
 
 def _capture(capture: Capture) -> dict[str, Any]:
     return {"source": capture.source, "fps": capture.fps, "frames": len(capture), "size_px": capture.size_px}
+
+
+def _truth(applied: AppliedProtocol) -> dict[str, Any]:
+    """Return which metrics compare with the true pictures, and whether there are any."""
+    metrics = applied.protocol.scoring.truth_metrics
+    return {"truth": {"metrics": list(metrics), "shown": applied.truth.pictures is not None}} if metrics else {}
+
+
+def _views(applied: AppliedProtocol) -> dict[str, Any]:
+    """Return what the cameras of a protocol of novel views film together: the video once for each of them."""
+    views, filmed = applied.protocol.views, _capture(applied.capture)
+    return {} if views is None else {"views_capture": filmed | {"frames": filmed["frames"] * len(views.cameras)}}
 
 
 def told_by(method: Method) -> list[str]:

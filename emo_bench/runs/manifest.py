@@ -28,6 +28,12 @@ MOST_FRAMES = 10_000_000
 LARGEST = 1e100
 
 
+def shown_capture(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return source, fps, frames and size of the video whose frames are scored: the driver's, or that of all views."""
+    shown: Mapping[str, Any] = manifest.get("views_capture", manifest.get("driver_capture", manifest["capture"]))
+    return shown
+
+
 def shown_actor(identity: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return name and SHA-256 of the actor whose recorded frames a run is scored on: the driver, if there is one."""
     shown: Mapping[str, Any] = identity.get("driver", identity["actor"])
@@ -104,6 +110,13 @@ class Split(_Entry):
     train: FrameList
     test: FrameList
     faceless: FrameList
+
+
+class Truth(_Entry):
+    """The metrics that compare a driven avatar with its true pictures, and whether there are such pictures."""
+
+    metrics: list[Name]
+    shown: bool
 
 
 class Capture(_Entry):
@@ -247,6 +260,9 @@ class Manifest(_Entry):
     capture: Capture
     # The driver's, whose frames are rendered and scored.
     driver_capture: Capture = _ABSENT
+    truth: Truth = _ABSENT
+    # The frames of all cameras of a protocol of novel views.
+    views_capture: Capture = _ABSENT
     method: MethodFacts = MethodFacts()
     identity: Identity
     stages: Stages

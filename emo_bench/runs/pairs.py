@@ -13,6 +13,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Subject
 from emo_bench.runs.transfer import driven_capture
+from emo_bench.runs.views import viewed_capture
 from emo_bench.text.closest import closest
 from emo_bench.tracking.head_rig import EXPRESSIONS
 from protocols.loader import CROSS_REENACTMENT
@@ -41,7 +42,7 @@ def driver_of(protocol: protocols.Protocol, name: str | None) -> Capture | None:
 def split_of(
     protocol: protocols.Protocol, capture: Capture, driver: Capture | None, name: str | None = None
 ) -> protocols.Split:
-    """Return the split of a run; in cross-reenactment its ``test`` has frames of the driver.
+    """Return the split of a run; ``test`` has frames of the driver in cross-reenactment, and numbers of novel views.
 
     Raises:
         UserError: there is no such split, or the videos do not have its frames.
@@ -49,6 +50,8 @@ def split_of(
     if (driver is None) != (protocol.driving is None):
         raise UserError(f"a run of protocol {protocol.name} {'has no' if driver else 'needs a'} driver")
     own = len(capture), capture.valid_indices
+    if protocol.views is not None:
+        return protocols.view_split(protocol, *own, name)
     if driver is None:
         rule = protocol.rule(name)[1]
         angles = capture.track.yaw_pitch_deg().tolist() if rule.kind == "pose" else None
@@ -73,6 +76,8 @@ def _coefficient(protocol: protocols.Protocol, capture: Capture, name: str) -> l
 
 def rendered_capture(protocol: protocols.Protocol, capture: Capture, driver: Capture | None) -> Capture:
     """Return what a method renders from: the capture without readable frames, with the track that moves the avatar."""
+    if protocol.views is not None:
+        return viewed_capture(capture, protocol.views)
     if driver is None or protocol.driving is None:
         return capture.restricted(())
     return driven_capture(capture, driver, protocol.driving.transfer)

@@ -182,6 +182,7 @@ def plan_run(
     protocol = applied.protocol
     if profile == SMOKE_PROFILE and not protocol.mini:
         raise UserError(f"profile smoke goes with a mini protocol, not {protocol.name}: {_remedy_of_smoke(protocol)}")
+    applied.require_views_of(cls.info)
     if protocol.task == EDITING and style is None:
         raise UserError(
             f"protocol {protocol.name} scores edits, and a run scores the avatar before its edit: leave out "
@@ -308,7 +309,7 @@ def _edit_of(plan: Plan, wanted: EditRequest) -> tuple[EditPlan | None, str]:
     """Return the plan of an edit, and why there is none if the run would make it by default."""
     # The fit has no score that uses CLIP, so the CLIP model was given for the edit.
     required = wanted.asked_for or (plan.request.clip != ANY_CLIP and not plan.applied.has_clip_scores)
-    if plan.applied.driver is not None:
+    if not plan.applied.renders_own_frames:
         if required:
             raise UserError(f"protocol {plan.applied.protocol.name} scores no edit: leave the edit out")
         return None, ""

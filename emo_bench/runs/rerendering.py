@@ -61,11 +61,10 @@ def rerender(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: b
     test = parse_frames(manifest["split"]["test"])
     edits_clip = manifest.get("kind") == VIDEO_EDITOR
     capture = load_same(manifest["identity"]["actor"])
-    driver = driver_in(manifest)
-    if driver is not None:
-        capture = rendered_capture(protocol_of(manifest), capture, driver)
+    if edits_clip:
+        capture = capture.restricted(test)
     else:
-        capture = capture.restricted(test if edits_clip else ())
+        capture = rendered_capture(protocol_of(manifest), capture, driver_in(manifest))
     with tempfile.TemporaryDirectory(prefix="emo-bench-verify-") as temporary:
         copy = Path(temporary) / "run"
         if edits_clip:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import protocols
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import SMOKE_PROFILE
@@ -17,8 +15,10 @@ from emo_bench.plug_ins.loading import file_and_class
 from emo_bench.progress import track_progress
 from emo_bench.runs import stages
 from emo_bench.runs.pairs import driver_in, load_same, split_of, subject_of
+from emo_bench.runs.run_scorer import RunScorer, frame_batches
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import RENDER
+from emo_bench.runs.truth import truth_of, views_clip
 from emo_bench.video.lossless import FrameDigest
 from protocols import Protocol
 from protocols.splitting import format_frames, parse_frames
@@ -66,16 +66,17 @@ def rescore(folder: Path, manifest: Mapping[str, Any], device: str, *, trust: bo
     stages.seed_all(int(identity["seed"]))
     subject = subject_of(capture, parse_frames(manifest["split"]["train"]), size_px)
     settings = Settings(device=device, clip=clip, captions=captions, subject=subject)
-    scorer = stages.open_scorer(protocol, settings, size_px, recorded)
+    truth, clip = truth_of(protocol, capture, driver, test), views_clip(protocol, capture, test)
+    scorer = RunScorer(protocol, settings, size_px, recorded, truth)
     digest = FrameDigest()
     with track_progress(len(test), f"{folder}: score again") as advance:
-        for batch, ours, truth in stages.frame_pairs(folder, recorded, test, size_px):
-            if len(ours) != len(batch):
+        for batch in frame_batches(folder, clip or recorded, test, size_px, truth):
+            if len(batch.rendered) != len(batch.numbers):
                 raise UserError(f"{folder / RENDER} has fewer frames than the split has held-out ones")
-            for frame in ours:
+            for frame in batch.rendered:
                 digest.add(frame)
-            scorer.add(np.stack(ours), np.stack(truth), batch)
-            advance(len(batch))
+            scorer.add(batch)
+            advance(len(batch.numbers))
     split = split_of(protocol, capture, driver, identity["split"]["name"])
     smoke = identity["profile"] == SMOKE_PROFILE or protocol.mini
     return Rescored(scorer.table(), digest.hexdigest(), format_frames(split.test), smoke)

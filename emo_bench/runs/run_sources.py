@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,15 @@ from emo_bench.actors import load
 from emo_bench.errors import UserError
 from emo_bench.metrics.batch import Subject
 from emo_bench.metrics.conventions import Convention
+from emo_bench.metrics.registry import metric_class
 from emo_bench.pictures.reading import FrameU8
 from emo_bench.runs.checksums import require_unchanged
 from emo_bench.runs.finished import AGAIN, load_run
 from emo_bench.runs.manifest import MANIFEST, read_manifest, shown_actor
 from emo_bench.runs.pairs import load_same, subject_of
+from emo_bench.runs.rescoring import protocol_of
 from emo_bench.runs.store import RENDER
+from emo_bench.runs.truth import Pictures, truth_of, views_clip
 from emo_bench.video.frame_source import FrameSource
 from emo_bench.video.lossless import read_lossless
 from protocols.splitting import parse_frames
@@ -31,11 +35,20 @@ def subject_of_run(run: Path) -> Subject | None:
     return subject_of(load_same(identity["actor"]), train, int(identity["resolution_px"]))
 
 
-def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
-    """Return a finished run's rendered frames, recorded frames and, if the convention uses masks, masks.
+def run_sources(run: Path, convention: Convention, metrics: Sequence[str]) -> list[FrameSource | None]:
+    """Return a finished run's rendered frames, the reference and, if the convention uses masks, masks.
+
+    The reference of a driven avatar is the true pictures for the metrics that its protocol compares with them, and the
+    driver's frames for others. Otherwise it is the recorded frames.
+
+    Args:
+        run: the folder of the run.
+        convention: how the frames are scored.
+        metrics: what is scored.
 
     Raises:
-        UserError: the run is not finished or damaged, or its actor has changed since.
+        UserError: the run is not finished or damaged, its actor has changed since, or the metrics compare with
+            different references.
     """
     finished = load_run(run)
     require_unchanged(run, finished.manifest, [RENDER])
@@ -50,6 +63,8 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
     _require_size(run, size)
     test = [int(i) for i in finished.scores.index]
     face_px = convention.size_px or size
+    truth = _truth(run, finished.manifest, convention, metrics, test)
+    compared, title = (capture, "reference") if truth is None else (truth, "truth")
 
     def masks() -> Iterator[FrameU8]:
         for i in test:
@@ -64,9 +79,42 @@ def run_sources(run: Path, convention: Convention) -> list[FrameSource | None]:
 
     return [
         source("frames", lambda: read_lossless(run / RENDER)),
-        source("reference", lambda: capture.frames(test, size=size)),
+        source(title, lambda: compared.frames(test, size=size)),
         source("masks", masks) if convention.needs_masks else None,
     ]
+
+
+def _truth(
+    run: Path, manifest: Mapping[str, Any], convention: Convention, metrics: Sequence[str], test: Sequence[int]
+) -> Pictures | None:
+    """Return the true pictures if the metrics compare with them; None if they compare with recorded frames."""
+    if "views_capture" in manifest:
+        _require_no_masks(run, convention)
+        return views_clip(protocol_of(manifest), load_same(manifest["identity"]["actor"]), test)
+    listed = [metric_class(name).info for name in manifest.get("truth", {}).get("metrics", ())]
+    among = {name for info in listed for name in (info.id, info.fallback) if name}
+    infos = [metric_class(name).info for name in metrics]
+    wanted = [info.id for info in infos if info.id in among]
+    if not wanted:
+        return None
+    others = [info.id for info in infos if info.id not in among and (info.needs_reference or info.optional_reference)]
+    if others:
+        raise UserError(
+            f"in {run}, {wanted[0]} compares with the true picture and {others[0]} with the driver's frame: score them "
+            "in two commands"
+        )
+    _require_no_masks(run, convention)
+    identity = manifest["identity"]
+    driver = load_same(identity["driver"])
+    truth = truth_of(protocol_of(manifest), load_same(identity["actor"]), driver, test)
+    if truth.pictures is None:
+        raise UserError(f"{run}: {wanted[0]} cannot be scored, because {truth.reason}")
+    return truth.pictures
+
+
+def _require_no_masks(run: Path, convention: Convention) -> None:
+    if convention.needs_masks:
+        raise UserError(f"{run}: no mask of the true pictures is known: leave the region and the background out")
 
 
 def _require_size(run: Path, size: int) -> None:

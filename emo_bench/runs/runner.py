@@ -147,7 +147,7 @@ def make(plan: Plan, *, wait: bool = False) -> None:
     """
     # The method describes itself here. It may raise an error, and then no folder has been made.
     facts, identity = facts_of_run(plan), identity_of_run(plan)
-    applied = plan.applied
+    applied, actor = plan.applied, plan.request.actor
     with lock_folder(plan.folder, wait=wait), log_file(plan.folder / LOG):
         folder = RunFolder.open(plan.folder, identity, facts)
         _note_changes(folder, facts)
@@ -162,11 +162,11 @@ def make(plan: Plan, *, wait: bool = False) -> None:
             log.info("edit: will be left out: %s", plan.no_edit)
         for flag in folder.manifest["flags"]:
             log.info("note: %s", flag)
-        fits = places_of_fits(plan.folder, plan.request.runs_dir, plan.request.actor) if applied.driver else ()
+        fits = () if applied.renders_own_frames else places_of_fits(plan.folder, plan.request.runs_dir, actor)
         job = stages.Job(
             folder, plan.method, applied.capture, applied.protocol, applied.split, plan.device,
             style=plan.style, edits_clip=is_video_editor(plan.cls), clip=plan.clip, driver=applied.driver,
-            fits=fits,
+            truth=applied.truth, views_clip=applied.views_clip, fits=fits,
         )  # fmt: skip
         stages.do_all(job)
 

@@ -7,8 +7,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.files import remove_previous, write_bytes
 from emo_bench.methods.interface import EditStyle, Method
-from emo_bench.metrics import Captions, Scorer, Settings
-from emo_bench.metrics.kept import KeptResults
+from emo_bench.metrics import Captions, Settings
 from emo_bench.metrics.registry import metric_class
 from emo_bench.metrics.watched import missing_for
 from emo_bench.progress import track_progress
@@ -30,14 +29,16 @@ from emo_bench.runs.machine import MemoryPeak, describe_machine
 from emo_bench.runs.manifest import STAGES
 from emo_bench.runs.pairs import rendered_capture, subject_of
 from emo_bench.runs.recorded import kept_results
+from emo_bench.runs.run_scorer import FrameBatch, RunScorer, frame_batches
 from emo_bench.runs.settings import ANY_CLIP
 from emo_bench.runs.store import PREVIEW, RENDER, SCORES, RunFolder
-from emo_bench.video.lossless import FrameDigest, read_lossless, write_lossless
+from emo_bench.runs.truth import NO_TRUTH, Truth
+from emo_bench.runs.truth_clip import TruthClip
+from emo_bench.video.lossless import FrameDigest, write_lossless
 from emo_bench.video.preview import DIFFERENCE_GAIN, EDIT_GAIN, PreviewWriter
 from emo_bench.video.writing import FrameU8
 from protocols import Protocol, Split
 
-SCORE_BATCH = 16
 # Raise it if the records of scores get a field that comparisons need: finished runs are then scored again.
 RECORDS_VERSION = 2
 
@@ -56,6 +57,8 @@ class Job:
         clip: the CLIP model of CLIP scores.
         made_from: of an edit, the SHA-256 of the files of the fit that it is made from; None for a run.
         driver: the capture of the person who drives the avatar; None outside of cross-reenactment.
+        truth: the true pictures of the driven subject.
+        views_clip: the pictures of other cameras, for a protocol of novel views.
         fits: folders of other runs that may hold the same fit, which is then copied.
     """
 
@@ -71,6 +74,8 @@ class Job:
     clip: str = ANY_CLIP
     made_from: dict[str, str] | None = None
     driver: Capture | None = None
+    truth: Truth = NO_TRUTH
+    views_clip: TruthClip | None = None
     fits: tuple[Path, ...] = ()
 
     @property
@@ -159,7 +164,7 @@ def score(job: Job) -> None:
         subject = subject_of(job.capture, job.split.train, job.method.resolution_px)
         settings = Settings(device=job.device, clip=job.clip, captions=captions, subject=subject)
         with kept_results(job.recorded) as kept:
-            scorer = open_scorer(job.protocol, settings, job.method.resolution_px, job.recorded, kept)
+            scorer = RunScorer(job.protocol, settings, job.method.resolution_px, job.recorded, job.truth, kept)
             digest, equal = _score_frames(job, scorer)
         if digest != job.folder.manifest["stages"]["render"]["frames_sha256"]:
             raise UserError(f"{job.folder.path / RENDER} is not what was rendered: remove it and run again")
@@ -174,7 +179,7 @@ def score(job: Job) -> None:
     _stage(job, "score", work, inputs, (SCORES, PREVIEW))
 
 
-def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
+def _score_frames(job: Job, scorer: RunScorer) -> tuple[str, int]:
     """Score both videos frame by frame, and write the preview.
 
     Returns the digest of the rendered frames, and the number of rendered frames that equal the recorded ones.
@@ -185,26 +190,34 @@ def _score_frames(job: Job, scorer: Scorer) -> tuple[str, int]:
     style = f", {job.style.name}" if job.style else ""
     actor = f"actor {job.capture.name}" + (f" driven by {job.driver.name}" if job.driver else "")
     title = f"{job.method.info.title}{style}   {actor}   {job.protocol.name} {job.split.name}{smoke}"
-    gain = EDIT_GAIN if job.style or job.driver else DIFFERENCE_GAIN
+    compares = job.driver is None or job.truth.pictures is not None
+    gain = DIFFERENCE_GAIN if compares and not job.style else EDIT_GAIN
     with (
-        PreviewWriter(path / PREVIEW, title, job.recorded.fps, gain) as preview,
+        PreviewWriter(path / PREVIEW, title, job.recorded.fps, gain, panels_of(job)) as preview,
         track_progress(len(test), f"{job.name}: score") as advance,
         ThreadPoolExecutor(1, "preview") as beside,
     ):
-        for batch, ours, truth in frame_pairs(path, job.recorded, test, job.method.resolution_px):
-            drawn = beside.submit(_draw, preview, truth, ours)
-            for mine, source in zip(ours, truth, strict=True):
+        for batch in frame_batches(path, job.views_clip or job.recorded, test, job.method.resolution_px, job.truth):
+            drawn = beside.submit(_draw, preview, batch)
+            for mine, source in zip(batch.rendered, batch.recorded, strict=True):
                 digest.add(mine)
                 equal += np.array_equal(mine, source)
-            scorer.add(np.stack(ours), np.stack(truth), batch)
+            scorer.add(batch)
             drawn.result()
-            advance(len(batch))
+            advance(len(batch.numbers))
     return digest.hexdigest(), equal
 
 
-def _draw(preview: PreviewWriter, sources: Sequence[FrameU8], ours: Sequence[FrameU8]) -> None:
-    for source, mine in zip(sources, ours, strict=True):
-        preview.add(source, mine)
+def panels_of(job: Job) -> tuple[str, ...]:
+    """Return the labels of the pictures that the preview shows beside each other; our frame is the last of them."""
+    recorded = "truth" if job.views_clip else "driver" if job.driver else "source"
+    return (recorded, *(("truth",) if job.truth.pictures is not None else ()), "ours")
+
+
+def _draw(preview: PreviewWriter, batch: FrameBatch) -> None:
+    sides = [batch.recorded, *([] if batch.true is None else [batch.true]), batch.rendered]
+    for panels in zip(*sides, strict=True):
+        preview.add(*panels)
 
 
 def _flag(job: Job, sentence: str) -> None:
@@ -213,47 +226,6 @@ def _flag(job: Job, sentence: str) -> None:
     if sentence not in flags:
         job.folder.note(flags=[*flags, sentence])
     log.warning("note: %s", sentence)
-
-
-def open_scorer(
-    protocol: Protocol,
-    settings: Settings,
-    resolution_px: int,
-    capture: Capture,
-    kept: KeptResults | None = None,
-    *,
-    metrics: Sequence[str] | None = None,
-) -> Scorer:
-    """Return the scorer of a protocol.
-
-    Args:
-        protocol: its metrics, background and filter.
-        settings: device, CLIP model, captions; the frame rate is that of ``capture``.
-        resolution_px: side of the rendered frames.
-        capture: the recorded frames.
-        kept: where results of the recorded frames are kept; None uses none, so that everything is computed again.
-        metrics: only these metrics; None takes those of the protocol.
-    """
-    enlarged = resolution_px > capture.size_px
-    return Scorer(
-        protocol.scoring.metrics if metrics is None else metrics,
-        settings=replace(settings, fps=capture.fps),
-        resize_filter="bicubic, enlarged" if enlarged else protocol.scoring.reference_resize,
-        background=protocol.scoring.background,
-        kept=kept,
-    )
-
-
-def frame_pairs(
-    folder: Path, capture: Capture, test: Sequence[int], size_px: int
-) -> Iterator[tuple[Sequence[int], list[FrameU8], list[FrameU8]]]:
-    """Yield batches of held-out frames: their numbers, the rendered frames and the recorded ones, in order."""
-    rendered = read_lossless(folder / RENDER)
-    recorded = capture.frames(test, size=size_px)
-    for start in range(0, len(test), SCORE_BATCH):
-        batch = test[start : start + SCORE_BATCH]
-        ours, truth = (list(islice(frames, len(batch))) for frames in (rendered, recorded))
-        yield batch, ours, truth
 
 
 def score_inputs(protocol: Protocol, clip: str) -> dict[str, Any]:
@@ -269,7 +241,7 @@ def score_inputs(protocol: Protocol, clip: str) -> dict[str, Any]:
 
 def metric_states(protocol: Protocol) -> dict[str, Any]:
     """Return each metric's version and file, and whether its backend is here; if these change, scores are outdated."""
-    classes = [metric_class(name) for name in protocol.scoring.metrics]
+    classes = [metric_class(name) for name in protocol.scoring.all_metrics]
     classes += [metric_class(cls.info.fallback) for cls in classes if cls.info.fallback]
     return {
         cls.info.id: {"version": cls.info.version, "here": missing_for(cls, None) is None}

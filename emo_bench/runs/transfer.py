@@ -84,10 +84,15 @@ def driven_track(own: Track, driver: Track, transfer: Transfer = "relative") -> 
 
 def projected_landmarks(track: Track, i: int) -> np.ndarray:
     """Return the rig's 478 landmarks in frame ``i``: ``[478, 2]`` float32, in pixels of the track's frame size."""
+    points = landmarks_camera_m(track, i)
+    return np.asarray(points[:, :2] / points[:, 2:] * track.focal_px + np.array(track.center_px), np.float32)
+
+
+def landmarks_camera_m(track: Track, i: int) -> np.ndarray:
+    """Return the rig's 478 landmarks in frame ``i``: ``[478, 3]`` metres, camera space."""
     rig = load_head_rig()
     corners = track.vertices(i)[rig.faces[rig.landmark_faces]]
-    points = (rig.landmark_barycentric[:, :, None] * corners).sum(axis=1)
-    return np.asarray(points[:, :2] / points[:, 2:] * track.focal_px + np.array(track.center_px), np.float32)
+    return np.asarray((rig.landmark_barycentric[:, :, None] * corners).sum(axis=1))
 
 
 def _rotvec(rotation: Rotation) -> np.ndarray:

@@ -252,9 +252,9 @@ def _faces_of_run(plan: Plan, request: RunRequest) -> FaceFinding | None:
 
 
 def _faces_of(protocol: str, applied: AppliedProtocol, size_px: int, device: str | None) -> FaceFinding | None:
-    """Return the faces that a run is scored on; None if no metric finds faces, nothing is kept, or others drive."""
+    """Return the faces that a run is scored on; None if none is found, none is kept, or another drives or films."""
     capture = applied.capture
-    if applied.driver is not None:
+    if not applied.renders_own_frames:
         return None
     if not kept_folders(capture) or not face_metrics(applied, Settings(device=chosen_device(device))):
         return None

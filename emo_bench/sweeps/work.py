@@ -17,8 +17,8 @@ from emo_bench.runs.clip_edits import plan_clip_edits
 from emo_bench.runs.editing import make_edit
 from emo_bench.runs.plan import RunRequest, plan_run
 from emo_bench.runs.recorded import kept_results
+from emo_bench.runs.run_scorer import SCORE_BATCH, open_scorer
 from emo_bench.runs.runner import make
-from emo_bench.runs.stages import SCORE_BATCH, open_scorer
 from emo_bench.sweeps.task import FaceFinding, Task, Tracking
 from emo_bench.system.devices import chosen_device
 from emo_bench.system.endings import machine_failure
@@ -81,7 +81,7 @@ def _find_faces(work: FaceFinding) -> None:
     if not metrics:
         return
     with kept_results(capture) as kept:
-        scorer = open_scorer(applied.protocol, settings, work.size_px, capture, kept, metrics=metrics)
+        scorer = open_scorer(applied.protocol, settings, work.size_px, capture, metrics, kept)
         with track_progress(len(test), f"actor {work.actor}: faces") as advance:
             for start in range(0, len(test), SCORE_BATCH):
                 numbers = test[start : start + SCORE_BATCH]

@@ -55,10 +55,12 @@ class VideoWriter:
         target: the file, or memory.
         encoding: the format.
         fps: constant frame rate; a float is rounded to the nearest fraction with a denominator of at most 1001.
+        comment: text that the file keeps beside its pictures.
     """
 
-    def __init__(self, target: Path | io.BytesIO, encoding: Encoding, fps: float | Fraction) -> None:
+    def __init__(self, target: Path | io.BytesIO, encoding: Encoding, fps: float | Fraction, comment: str = "") -> None:
         self.count = 0
+        self._comment = comment
         self._target, self._encoding = target, encoding
         self._rate = fps if isinstance(fps, Fraction) else Fraction(fps).limit_denominator(1001)
         self._stream: Any = None
@@ -73,6 +75,8 @@ class VideoWriter:
             opened = str(stack.enter_context(replacing(target))) if isinstance(target, Path) else target
             options = dict(how.container_options)
             self._container = stack.enter_context(av.open(opened, "w", format=how.container, options=options))
+            if self._comment:
+                self._container.metadata["comment"] = self._comment
             stack.push(self._end)
             self._stack = stack.pop_all()
         return self

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from emo_bench.system.endings import exit_code
 from emo_bench.video.writing import Encoding, VideoWriter
 from factory.studio.anny_people import Identity
 from factory.studio.people import Background, PersonSpec
-from factory.studio.raytrace import Light
+from factory.studio.raytrace import FILMED, Light, View
+
+if TYPE_CHECKING:
+    from factory.studio.scene import Person, Pose
 
 FRAMES = 1500
 FPS = 25
@@ -97,6 +101,19 @@ ACTORS: dict[str, PersonSpec] = {
 }  # fmt: skip
 
 
+def film(person: Person, pose: Pose, wall: np.ndarray, view: View = FILMED) -> tuple[np.ndarray, np.ndarray]:
+    """Render a frame of an actor, uint8 ``[S, S, 3]``, and the share of each pixel that the actor covers, ``[S, S]``.
+
+    Args:
+        person: the actor.
+        pose: the pose, in the space of the camera that filmed.
+        wall: what the actor's background paints.
+        view: another camera than the one that filmed.
+    """
+    light = person.spec.light
+    return person.tracer.render(*person.posed(pose), light, wall, FOCAL_PX, CENTER_PX, samples=4, view=view)
+
+
 def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
     """Render an actor's video and write it with its exact track, ``actor-NAME.mp4`` and ``.track.npz``."""
     from emo_bench.actors.track import Track, pack_foreground
@@ -114,10 +131,7 @@ def render_actor(name: str, folder: Path, frames: int = FRAMES) -> None:
     with track_progress(frames, f"studio: actor {name}") as advance, VideoWriter(video, ENCODING, FPS) as writer:
         for index in range(frames):
             pose = motion.pose(index)
-            vertices, normals, face_uv = person.posed(pose)
-            picture, coverage = person.tracer.render(
-                vertices, normals, face_uv, person.spec.light, wall, FOCAL_PX, CENTER_PX, samples=4
-            )
+            picture, coverage = film(person, pose, wall)
             writer.write(picture)
             landmarks[index] = project_px(landmarks_camera_m(person.head, pose), FOCAL_PX, CENTER_PX)
             block = SIZE_PX // FOREGROUND_PX

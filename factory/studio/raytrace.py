@@ -53,6 +53,22 @@ class Surfaces:
     texels: np.ndarray | TexelStore
 
 
+@dataclass(frozen=True)
+class View:
+    """Where a camera stands in the space of person and lights, which is the space of the camera that filmed.
+
+    Attributes:
+        turn: ``[3, 3]``, the rotation from the axes of this camera to those of the space.
+        place: ``[3]``, the camera's position in metres.
+    """
+
+    turn: np.ndarray
+    place: np.ndarray
+
+
+FILMED = View(np.eye(3), np.zeros(3))
+
+
 class TexelStore:
     """The textures of many people in one array; each is copied to the tracer's memory only once."""
 
@@ -122,6 +138,8 @@ def _kernel() -> Any:
         light: wp.array(dtype=wp.vec3),
         focal_px: float,
         center: wp.vec2,
+        turn: wp.mat33,
+        stand: wp.vec3,
         size: int,
         samples: int,
         part_layer: wp.array(dtype=wp.int32),
@@ -143,8 +161,8 @@ def _kernel() -> Any:
             jy = (float(s) + 0.5) / float(samples)
             x = (float(column) + jx - center[0]) / focal_px
             y = (float(row) + jy - center[1]) / focal_px
-            direction = wp.normalize(wp.vec3(x, y, 1.0))
-            origin = wp.vec3(0.0, 0.0, 0.0)
+            direction = turn * wp.normalize(wp.vec3(x, y, 1.0))
+            origin = stand
             clear = wp.float32(1.0)
             colour = wp.vec3(0.0, 0.0, 0.0)
             for _hit in range(12):
@@ -262,20 +280,22 @@ class RayTracer:
         focal_px: float,
         center_px: tuple[float, float],
         samples: int = 4,
+        view: View = FILMED,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Trace a frame.
 
         Args:
-            vertices, normals: ``[V, 3]`` float32, camera space.
+            vertices, normals: ``[V, 3]`` float32, in the space of the camera that filmed.
             face_uv: ``[F, 3, 2]``.
-            background: ``[S, S, 3]`` linear RGB; its size is that of the picture.
+            background: ``[S, S, 3]`` linear RGB; its size is that of the picture. It is the same in every view.
             samples: rays per pixel.
+            view: another camera than the one that filmed.
 
         Returns:
             The picture, uint8 sRGB ``[S, S, 3]``, and the share of each pixel that the person covers, float32 ``[S,
             S]``.
         """
-        size, camera = background.shape[0], (focal_px, center_px, samples)
+        size, camera = background.shape[0], (focal_px, center_px, samples, view)
         linear, coverage, _ = self._trace(vertices, normals, face_uv, light, background, camera)
         return to_srgb_u8(linear.reshape(size, size, 3)), coverage.reshape(size, size)
 
@@ -303,7 +323,7 @@ class RayTracer:
             Linear light, float32 ``[L, S, S, 3]``, and the coverage, float32 ``[S, S]``.
         """
         black = np.zeros((size_px, size_px, 3), dtype=np.float32)
-        camera = (focal_px, center_px, 4)
+        camera = (focal_px, center_px, 4, FILMED)
         _, coverage, layers = self._trace(vertices, normals, face_uv, light, black, camera, part_layer)
         apart = layers.reshape(size_px, size_px, -1, 3).transpose(2, 0, 1, 3)
         return np.ascontiguousarray(apart), coverage.reshape(size_px, size_px)
@@ -315,7 +335,7 @@ class RayTracer:
         face_uv: np.ndarray,
         light: Light,
         background: np.ndarray,
-        camera: tuple[float, tuple[float, float], int],
+        camera: tuple[float, tuple[float, float], int, View],
         part_layer: Sequence[int] = (),
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         wp = warp()
@@ -334,7 +354,7 @@ class RayTracer:
         picture = wp.zeros(size * size, dtype=wp.vec3, device="cpu")
         coverage = wp.zeros(size * size, dtype=float, device="cpu")
         layers = wp.zeros(max(size * size * count, 1), dtype=wp.vec3, device="cpu")
-        focal_px, center_px, samples = camera
+        focal_px, center_px, samples, view = camera
         inputs = [
             self._mesh.id,
             self._indices,
@@ -345,6 +365,8 @@ class RayTracer:
             wp.array(lights, dtype=wp.vec3, device="cpu"),
             float(focal_px),
             wp.vec2(*center_px),
+            wp.mat33(*np.asarray(view.turn, dtype=np.float64).ravel().tolist()),
+            wp.vec3(*np.asarray(view.place, dtype=np.float64).tolist()),
             size,
             samples,
             wp.array(np.array(part_layer or (0,), dtype=np.int32), dtype=wp.int32, device="cpu"),

@@ -1,9 +1,10 @@
-"""Clips for pages: recorded and rendered frames side by side as WebM, small enough to embed in a page."""
+"""Clips for pages: recorded, true and rendered frames side by side as WebM, small enough to embed in a page."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -15,16 +16,21 @@ from emo_bench.video.container import open_video
 from emo_bench.video.preview import LABEL_PX
 from emo_bench.video.writing import Encoding, FrameU8, write_video
 
-PANELS = 3
 DEFAULT_PANEL_PX = 256
+Kept = Literal["all", "compared", "ends"]
 # VP9 at constant quality and its fastest setting: a fifth of the time of the next setting, and a third more bytes.
 OPTIONS = {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "8"}
 
 
-def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | None = None) -> Iterator[FrameU8]:
-    """Read the recorded and the rendered frames of a run's preview, uint8 ``[P, 2P, 3]``, one pair at a time.
+def read_panels(
+    run: FinishedRun, panel_px: int, start: int = 0, stop: int | None = None, *, kept: Kept = "all"
+) -> Iterator[FrameU8]:
+    """Read the panels of a run's preview without the difference, uint8 ``[P, N P, 3]``, one picture at a time.
 
-    ``P`` is even and at most ``panel_px``. Small frames that the preview magnifies are returned at their own size.
+    They are the recorded frame, the true picture of a driven avatar if there is one, and the rendered frame. ``P`` is
+    even and at most ``panel_px``. Small frames that the preview magnifies are returned at their own size.
+    ``kept`` says which panels stay: ``all`` of them, those that are ``compared`` (the rendered frame and the true
+    picture, or the recorded frame if there is none), or the ``ends`` (the recorded and the rendered frame).
 
     Raises:
         UserError: the preview is missing or damaged.
@@ -45,7 +51,7 @@ def read_panels(run: FinishedRun, panel_px: int, start: int = 0, stop: int | Non
                     continue
                 if stop is not None and number >= stop:
                     return
-                yield _two_panels(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8), size)
+                yield _panels(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8), size, kept)
     except (OSError, av.FFmpegError, IndexError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): {again}") from error
     if number < start:
@@ -61,15 +67,18 @@ def encode_webm(frames: Iterator[FrameU8], fps: float, options: Mapping[str, str
     return file.getvalue()
 
 
-def _two_panels(picture: FrameU8, size: int) -> FrameU8:
-    """The first two panels of a preview's frame without its header, each ``size`` pixels wide."""
+def _panels(picture: FrameU8, size: int, kept: Kept) -> FrameU8:
+    """The panels of a preview's frame without its header and its difference, each ``size`` pixels wide."""
     from PIL import Image
 
     row = picture[2 * LABEL_PX :]
-    width = row.shape[1] // PANELS
+    # Panels are square; a side of the row may lack the last pixel, because a video's sides are even.
+    count = round(row.shape[1] / row.shape[0])
+    width = row.shape[1] // count
     height = row.shape[0] // 2 * 2
     # A preview shows frames at their own size or magnified.
     size = min(size, width // 2 * 2)
-    panels = [row[:height, i * width : i * width + width] for i in range(2)]
+    places = {"all": range(count - 1), "compared": (count - 3, count - 2), "ends": (0, count - 2)}[kept]
+    panels = [row[:height, i * width : i * width + width] for i in places]
     resized = [Image.fromarray(panel).resize((size, size), Image.Resampling.BOX) for panel in panels]
     return np.concatenate([np.asarray(panel) for panel in resized], axis=1)

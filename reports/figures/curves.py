@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.runs.checksums import require_unchanged
-from emo_bench.runs.manifest import LARGEST, shown_actor
+from emo_bench.runs.manifest import LARGEST, shown_actor, shown_capture
 from emo_bench.untrusted.regular_file import read_regular
 from reports.figures.charts import Axes, Series, line_chart
 from reports.numbers import heading
@@ -93,18 +93,24 @@ def tracked_motion(row: Row) -> dict[str, Floats] | None:
     Yaw and pitch are in degrees, the opening of the mouth is a coefficient in [0, 1].
     """
     from emo_bench import actors
+    from emo_bench.runs.rescoring import protocol_of
+    from emo_bench.runs.views import cameras_of, viewed_track
 
     actor, manifest = shown_actor(row.identity), row.run.manifest
     try:
         capture = actors.load(actor["name"])
         if capture.sha256 != actor["sha256"]:
             return None
+        views = protocol_of(manifest).views if row.other_views else None
     except UserError:
         return None
-    yaw, pitch = capture.track.yaw_pitch_deg().astype(np.float64).T
-    if manifest.get("driver_capture", manifest["capture"])["frames"] != len(yaw):
+    track = capture.track
+    if views is not None:
+        track = viewed_track(track, cameras_of(track, views), landmarks=False)
+    yaw, pitch = track.yaw_pitch_deg().astype(np.float64).T
+    if shown_capture(manifest)["frames"] != len(yaw):
         return None
-    mouth = capture.track.coefficient(JAW_OPEN).astype(np.float64)
+    mouth = track.coefficient(JAW_OPEN).astype(np.float64)
     return {"yaw": yaw, "pitch": pitch, "mouth": mouth}
 
 

@@ -1,4 +1,4 @@
-"""The qualitative comparison: held-out frames as recorded, and below them the same frames of each method."""
+"""The qualitative comparison: held-out frames as recorded, the true pictures, and the same frames of each method."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emo_bench.runs.store import PREVIEW, RENDER
 from emo_bench.video.lossless import read_lossless
 from emo_bench.video.strips import Strip, draw_strips
 from reports.figures.curves import label
-from reports.figures.stills import encode_jpeg, file_name, spread_panels
+from reports.figures.stills import apart, encode_jpeg, file_name, spread_panels
 from reports.numbers import group_title
 from reports.ranking import Group
 from reports.rows import Row
@@ -70,13 +70,19 @@ def line_up_all(groups: Sequence[Group], columns: int = COLUMNS) -> list[Lineup]
 
 
 def line_up(rows: Sequence[Row], columns: int = COLUMNS) -> tuple[list[Strip], list[str]]:
-    """The strips of one subject, recorded frames first, and a heading for each column.
+    """The strips of one subject, and a heading for each column.
+
+    Recorded frames come first. Those of a driven avatar are the driver's, with the true pictures below them, if there
+    are any.
 
     The frames are spread evenly over the held-out frames, so that nobody chooses them.
     """
     first = rows[0].run
     positions, panels = spread_panels(first, int(rows[0].identity["resolution_px"]), columns)
-    strips = [Strip("recorded", [pair[:, : pair.shape[1] // 2] for pair in panels])]
+    recorded, *true, _ = apart(panels)
+    first_label = "truth" if rows[0].other_views else "driver" if rows[0].driver else "recorded"
+    strips = [Strip(first_label, recorded)]
+    strips += [Strip("truth", pictures) for pictures in true]
     for row in rows:
         require_unchanged(row.run.path, row.run.manifest, [RENDER])
         strips.append(Strip(label(row, rows), list(read_lossless(row.run.path / RENDER, positions))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,13 @@ def spread_panels(run: FinishedRun, panel_px: int, count: int) -> tuple[list[int
     """Positions of ``count`` evenly spaced held-out frames, and their panels as :func:`read_panels` returns them."""
     positions = sorted({int(p) for p in np.linspace(0, len(run.scores) - 1, count)})
     wanted = set(positions)
-    return positions, [pair for n, pair in enumerate(read_panels(run, panel_px)) if n in wanted]
+    return positions, [panels for n, panels in enumerate(read_panels(run, panel_px)) if n in wanted]
+
+
+def apart(panels: Sequence[FrameU8]) -> list[list[FrameU8]]:
+    """Cut panels that stand side by side: a list for each kind of panel, in order, each with a square a picture."""
+    count = panels[0].shape[1] // panels[0].shape[0]
+    return [list(kind) for kind in zip(*(np.split(row, count, axis=1) for row in panels), strict=True)]
 
 
 def encode_jpeg(picture: Image, quality: int) -> bytes:

@@ -121,7 +121,7 @@ def _rows_with_clips(groups: Sequence[Group]) -> list[Row]:
 
 def _clip(row: Row, name: str, panel_px: int) -> dict[str, Any]:
     fps = row.fps
-    webm = encode_webm(read_panels(row.run, panel_px), fps)
+    webm = encode_webm(read_panels(row.run, panel_px, kept="compared"), fps)
     return {
         "id": name,
         "fps": fps,
@@ -136,6 +136,7 @@ def _subject(rows: Sequence[Row], name: str, clips: dict[Path, dict[str, Any]]) 
     return {
         "id": name,
         "title": rows[0].subject_title,
+        "compared": rows[0].compared_with,
         "lines": [
             {"label": label(row, rows), "tone": tone, "dash": dash}
             for row, (tone, dash) in zip(rows, strokes(rows), strict=True)

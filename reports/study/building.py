@@ -212,7 +212,7 @@ def _clips(rows: Sequence[Row], request: StudyRequest) -> tuple[tuple[StudyClip,
             fps = row.fps
             first, last = _segment(row, round(request.seconds * fps), request.seed)
             try:
-                webm = encode_webm(read_panels(row.run, PANEL_PX, first, last + 1), fps, QUALITY)
+                webm = encode_webm(read_panels(row.run, PANEL_PX, first, last + 1, kept="ends"), fps, QUALITY)
             except UserError as error:
                 notes.append(f"left out: {error}")
                 continue

@@ -37,7 +37,7 @@ from emo_bench.plug_ins.check import Check
 SHORTEST_FIT_S = 0.5
 # A process may take this many times the time of the first fit and render, plus its start.
 SLOWEST = 10
-CAPABILITIES = frozenset({"render", "edit"})
+CAPABILITIES = frozenset({"render", "edit", "novel-view"})
 UNKNOWN_SETTING = "no-such-setting"
 
 
