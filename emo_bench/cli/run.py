@@ -78,7 +78,8 @@ def run(
     With --set edit.KEY=VALUE you change a setting of the edit. With --set clip=NAME you choose the CLIP model for the
     edit and for its scores: portraits, ViT-B-32, ViT-L-14, or a folder.
 
-    Under protocol cross_reenactment the avatar is driven by another actor, and the scores need no true picture.
+    Under protocol cross_reenactment the avatar is driven by another actor. The scores compare with that actor, and with
+    a true picture for the pairs of bundled actors. Under protocol novel_view other cameras see the avatar.
 
     Finished stages are skipped. If the run is interrupted, give the same command again: it continues.
     """

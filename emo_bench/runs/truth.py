@@ -17,7 +17,7 @@ from emo_bench.assets import sha256_of
 from emo_bench.errors import UserError
 from emo_bench.runs.truth_clip import TruthClip, open_truth, truth_file
 
-RENDERED_ONLY = "there is no true picture: the studio rendered those of the bundled actors' listed pairs alone"
+RENDERED_ONLY = "there is no true picture: the studio has rendered no clip of this pair"
 
 
 class Pictures(Interface):
