@@ -84,7 +84,9 @@ def test_curves_show_values_and_lead_to_the_frame(page_file: Path, open_page: Op
     page.wait_for_function("document.querySelector('#table-2-1 output').textContent === 'frame 149'")
     page.locator("#table-2-1 .metrics button", has_text="SSIM").click()
     assert page.locator("#table-2-1 .of-metric:visible").count() == 1
-    assert page.locator("#table-2-1 .of-metric[data-metric=ssim] .chart.by-motion").count() == 3
+    charts = page.locator("#table-2-1 .of-metric[data-metric=ssim] .chart.by-motion")
+    # The mouth of this actor opens and shuts so fast that no bin of its opening has five frames.
+    assert charts.evaluate_all("all => all.map(chart => chart.dataset.motion)") == ["yaw", "pitch"]
 
 
 def test_a_phone_shows_it_without_sideways_scrolling(page_file: Path, open_page: OpenPage) -> None:
