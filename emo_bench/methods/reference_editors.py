@@ -318,9 +318,11 @@ class InstructPix2PixEditor(DiffusersEditor):
         arguments = self.arguments(self._photo(recorded_u8), instruction)
         generator = torch.Generator("cpu").manual_seed(seed)
         share = UPDATE_NOISE[0] + (UPDATE_NOISE[1] - UPDATE_NOISE[0]) * float(torch.rand(1, generator=generator))
-        # DDIM then distributes its steps over the noise levels up to that strength.
-        strength = max(round(share * self._train_timesteps), self.settings.steps + 1)
-        scheduler.register_to_config(num_train_timesteps=min(strength, self._train_timesteps))
+        # DDIM then distributes its steps over the noise levels up to that strength. Between two levels it takes a whole
+        # number of timesteps; if the levels were further apart than that, each step would leave noise behind.
+        steps, most = self.settings.steps, max(self._train_timesteps // self.settings.steps, 1)
+        apart = min(max(round(share * self._train_timesteps / steps), 1), most)
+        scheduler.register_to_config(num_train_timesteps=min(apart * steps, self._train_timesteps))
         scheduler.set_timesteps(self.settings.steps)
         with torch.no_grad():
             pixels = pipeline.image_processor.preprocess(self._photo(rendering_u8))

@@ -5,6 +5,7 @@ line.
 from __future__ import annotations
 
 import importlib.machinery
+import itertools
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -339,6 +340,21 @@ def test_an_update_starts_from_the_rendering_and_looks_at_the_recorded_frame(
     assert np.array_equal(much, updated(1.0)), "an update leaves nothing behind in the editor"
     assert not np.array_equal(much, updated(1.0, seed=1))
     assert not np.array_equal(much, updated(1.0, recorded=rendering))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.371, 0.5, 1.0])
+def test_an_update_steps_from_level_to_level_and_leaves_no_noise_between(
+    tiny_pipeline: Path, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """DDIM goes back by a whole number of timesteps: levels further apart left a fixed share of the noise each time."""
+    settings = {"model": str(tiny_pipeline), "steps": 3, "size_px": 32}
+    editor = open_editor("instruct-pix2pix", settings)
+    monkeypatch.setattr("emo_bench.methods.reference_editors.UPDATE_NOISE", (share, share))
+    editor.update(portrait, portrait, "abc", 0)
+    scheduler = editor._update_scheduler
+    levels = scheduler.timesteps.tolist()
+    apart = scheduler.config.num_train_timesteps // 3
+    assert [high - low for high, low in itertools.pairwise(levels)] == [apart, apart]
 
 
 def test_other_editors_do_not_update(portrait: np.ndarray, tmp_path: Path) -> None:
