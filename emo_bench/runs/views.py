@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -80,20 +81,15 @@ def viewed_track(track: Track, cameras: Sequence[Standpoint], *, landmarks: bool
         places.append(camera.seen(track.body_translation).astype(np.float32))
         shown = camera.seen(points)
         projected.append(shown[..., :2] / shown[..., 2:] * track.focal_px + np.array(track.center_px))
-    repeated = {
+    repeated: dict[str, Any] = {
         name: np.concatenate([getattr(track, name)] * count)
         for name in (*POSES, "expression", "torso_shift", "face_found")
     }
-    return replace(
-        track,
-        **repeated
-        | {
-            "body_rotvec": np.concatenate(bodies),
-            "body_translation": np.concatenate(places),
-            "landmarks478": np.concatenate(projected).astype(np.float32),
-            "foreground_bits": np.zeros((len(track) * count, track.foreground_bits.shape[1]), dtype=np.uint8),
-        },
-    )
+    repeated["body_rotvec"] = np.concatenate(bodies)
+    repeated["body_translation"] = np.concatenate(places)
+    repeated["landmarks478"] = np.concatenate(projected).astype(np.float32)
+    repeated["foreground_bits"] = np.zeros((len(track) * count, track.foreground_bits.shape[1]), dtype=np.uint8)
+    return replace(track, **repeated)
 
 
 def cameras_of(track: Track, views: Viewing) -> list[Standpoint]:

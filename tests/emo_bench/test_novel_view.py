@@ -68,7 +68,7 @@ def test_a_camera_sees_the_head_turned_by_its_angles_at_the_same_place() -> None
         np.testing.assert_allclose(gap[:, 0], yaw, atol=4.5 if pitch else 1e-3)
         np.testing.assert_allclose(gap[:, 1], pitch, atol=5.0 if pitch else 1e-3)
         middle = [one.head_pose[:, :3, 3].mean(axis=0) for one in (seen, track)]
-        np.testing.assert_allclose(*middle, atol=1e-4)
+        np.testing.assert_allclose(middle[0], middle[1], atol=1e-4)
 
 
 def test_a_point_is_where_a_camera_that_stands_elsewhere_sees_it() -> None:

@@ -83,7 +83,7 @@ def nearest(turns: Rotation, wanted: Rotation, among: Sequence[int]) -> list[int
 def test_a_frozen_mouth_and_a_stranger_lose_the_metric_that_should_see_them() -> None:
     """The broken avatars show other true pictures: with a shut mouth in the nearest pose, or of another actor."""
     numbers, turns, truth = list(FRAMES[::8]), turns_of("2"), open_truth(truth_file("1-by-2"))
-    opened = sum(actors.load("2").track.coefficient(name) for name in OPEN)
+    opened = np.sum([actors.load("2").track.coefficient(name) for name in OPEN], axis=0)
     good = scored(numbers, read(truth, [min(i + 1, FRAMES[-1]) for i in numbers]))
     assert good["mouth_correlation"] > 0.8 and good["pose_change_error_deg"] < 4.0
 

@@ -60,7 +60,7 @@ def encoded(pictures: list[np.ndarray]) -> list[np.ndarray]:
         for picture in pictures:
             writer.write(picture)
     memory.seek(0)
-    with av.open(memory) as video:
+    with av.open(memory, "r") as video:
         return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
 
 
