@@ -21,13 +21,11 @@ from emo_bench.methods.interface import (
     Workspace,
 )
 from emo_bench.methods.kept_frames import edit_in_batches
-from emo_bench.methods.reference_editors import open_editor
+from emo_bench.methods.reference_editors import EDITORS, open_editor
 from emo_bench.methods.settings import MethodSettings, resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-EDITOR = "styletransfer"
 
 
 class FrameStyleSettings(MethodSettings):
@@ -37,7 +35,7 @@ class FrameStyleSettings(MethodSettings):
 
 
 class FrameStyle(VideoEditor):
-    """Feed-forward style transfer of every frame, by the style's own network and palette."""
+    """Every frame restyled by the editor of the style: its own network and palette, or its drawing."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="frame-style",
@@ -62,10 +60,11 @@ class FrameStyle(VideoEditor):
         return (SMOKE_PROFILE, "cpu", GPU_PROFILE, PAPER_PROFILE)
 
     def require_editable(self, style: EditStyle) -> None:
-        """Refuse a style that is no style transfer."""
-        if style.editor != EDITOR:
+        """Refuse a style whose editor may change the person."""
+        known = EDITORS.get(style.editor)
+        if known is not None and not known.only_restyles:
             raise UserError(
-                f"frame-style does style transfer, and {style.name} is an edit by {style.editor}: "
+                f"frame-style restyles whole pictures, and {style.name} is an edit by {style.editor}: "
                 "edit the frames with --method instruct-pix2pix"
             )
         open_editor(style.editor, style.editor_settings)

@@ -17,7 +17,7 @@ class EditConfig(MethodSettings):
     """The configuration of an edit (paper 3.3). Defaults are the ``recommended`` preset of the ``cpu`` profile.
 
     The paper gives no weight, size or number. Equation 3 as printed has no temperature and no normalisation; preset
-    ``literal`` follows it. Preset ``strokes`` adds what the paper does not have: see docs/editing.md.
+    ``literal`` follows it, and leaves out what the paper does not have: strokes, the held face and the structure term.
     """
 
     reference_frame: int | None = Field(
@@ -31,6 +31,10 @@ class EditConfig(MethodSettings):
     )
     update_every_steps: int = Field(
         10, ge=1, le=1_000_000, description="dataset-update: steps between edited frames; in2n 10"
+    )
+
+    hold_face: bool = Field(
+        True, description="face and neck of a style transfer keep the frame's features; not in the paper"
     )
 
     # patch contrast (equation 3)
@@ -48,11 +52,11 @@ class EditConfig(MethodSettings):
     patch_weight: LossWeight = Field(0.05, description="L_patch on the reference's frame")
     matched_patch_weight: LossWeight = Field(0.05, description="L_patch on other frames, matched through UV")
 
-    patch_every_steps: int = Field(1, ge=1, le=1_000_000, description="steps from one look at patches to the next")
+    patch_every_steps: int = Field(2, ge=1, le=1_000_000, description="steps from one look at patches to the next")
 
-    # beyond the paper, off unless preset strokes is chosen: the reference on other frames, and strokes
+    # beyond the paper: strokes, and two terms that are off: the reference on other frames
+    stroke_weight: LossWeight = Field(10.0, description="L1 of the strokes' own skip connection; 0 leaves it out")
     moved_weight: LossWeight = Field(0.0, description="L1 on other frames to the reference moved through UV")
-    stroke_weight: LossWeight = Field(0.0, description="L1 of the strokes' own skip connection; 0 leaves it out")
     stroke_lr: LearningRate = 2e-2
     direction_weight: LossWeight = Field(
         0.0, description="CLIP's embeddings of all frames change as that of the reference did"
@@ -64,11 +68,11 @@ class EditConfig(MethodSettings):
     gan_weight: LossWeight = 0.005
     anchor_weight: LossWeight = Field(0.1, description="squared distance to the unedited skips")
     structure_weight: LossWeight = Field(
-        4.0, description="facial features stay where the unedited frames have them; 0 is the paper's loss"
+        12.0, description="facial features stay where the unedited frames have them; 0 is the paper's loss"
     )
 
     # optimisation
-    steps: StepCount = 80
+    steps: StepCount = 40
     other_frames: int = Field(1, ge=1, le=1024, description="frames of a step beside the reference's")
     frame_pool: int = Field(32, ge=1, le=100_000, description="frames to draw them from")
     lr: LearningRate = 1e-3
@@ -93,9 +97,14 @@ _PAPER: dict[str, Any] = {
     "frame_pool": 64,
     "lr": 5e-4,
 }
-_LITERAL: dict[str, Any] = {"temperature": 1.0, "normalize": False, "structure_weight": 0.0}
-# Patches are looked at in every second step, so that the strokes cost no time.
-_STROKES: dict[str, Any] = {"moved_weight": 10.0, "stroke_weight": 10.0, "patch_every_steps": 2}
+_LITERAL: dict[str, Any] = {
+    "temperature": 1.0,
+    "normalize": False,
+    "patch_every_steps": 1,
+    "structure_weight": 0.0,
+    "stroke_weight": 0.0,
+    "hold_face": False,
+}
 
 # Instruct-NeRF2NeRF has a budget of its own: it edits one frame in ten steps. The steps are so many that every frame of
 # the pool, which is one more than `frame_pool`, is replaced three times. `paper` has the steps of its release.
@@ -107,7 +116,7 @@ _UPDATES: dict[str, dict[str, Any]] = {
 }
 
 PROFILES: dict[str, dict[str, Any]] = {"smoke": _SMOKE, "cpu": {}, "gpu": _GPU, "paper": _PAPER}
-PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL, "strokes": _STROKES}
+PRESETS: dict[str, dict[str, Any]] = {"recommended": {}, "literal": _LITERAL}
 
 
 def resolve_edit_config(profile: str, preset: str, settings: Mapping[str, str]) -> EditConfig:

@@ -18,12 +18,14 @@ from emo_avatar.patch_discriminator import PatchDiscriminator, discriminator_los
 from emo_avatar.render_stage import Perceptual, condition
 from emo_avatar.renderer import AvatarRenderer, DrivingBatch, Encoding
 from emo_avatar.skip_training import SkipTraining
-from emo_avatar.stroke_skip import StrokeSkip, seen_from_the_front
+from emo_avatar.stroke_skip import StrokeSkip, grown, seen_from_the_front
 from emo_bench.system.devices import mixed_precision
 
 RENDER_BATCH = 8
 # Smallest weight of MovedReference, over all frames, at which a pixel of the background is still.
 STILL = 0.3
+# Width of the border around face and neck that gets no strokes, over the side of the picture: ears, sides of the neck.
+FACE_BORDER_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,9 @@ class EditStage(SkipTraining):
         assert self._moved is not None
         frames = self._frames
         uv, mask = frames.encoding.uv[0], frames.encoding.mask[0, 0] > 0.5
-        face = torch.from_numpy(face_region(landmarks68_px[0].numpy(), mask.shape[-1])).to(uv.device)
+        side = mask.shape[-1]
+        face = torch.from_numpy(face_region(landmarks68_px[0].numpy(), side)).to(uv.device)
+        face = grown(face, round(FACE_BORDER_SHARE * side))
         background = ~torch.from_numpy(frames.mask).any(dim=0).to(uv.device)
         still = background & (self._moved.weights.amin(dim=0)[0] > STILL)
         strokes.limit(uv, mask, seen_from_the_front(uv, mask) * ~face, still.float())

@@ -19,6 +19,7 @@ from emo_avatar.dataset_update import DatasetUpdateStage
 from emo_avatar.driving import DrivingSignals, landmarks_px, rendered
 from emo_avatar.edit_config import DATASET_UPDATE, EditConfig, resolve_edit_config
 from emo_avatar.edit_stage import EditFrames, EditStage
+from emo_avatar.held_face import with_held_face
 from emo_avatar.patch_discriminator import PatchDiscriminator
 from emo_avatar.prior import sha256_of
 from emo_avatar.renderer import AvatarRenderer
@@ -61,9 +62,10 @@ class EditedAvatar(Method):
     """The edit of a fitted avatar by one reference picture (paper 3.3).
 
     An edit takes a minute in ``cpu`` and five in ``paper``, so an interrupted edit starts again. By dataset update it
-    takes many times as long, and continues. Files in the workspace: ``source.png`` and ``reference.png`` (the frame and
-    its edit), ``checkpoint.safetensors`` (the edited skip connections), ``train.csv`` (losses), ``train.png``
-    (reference; frames before; frames after), ``dataset.png`` (by dataset update: frames as they were trained on last).
+    takes many times as long, and continues. Files in the workspace: ``source.png`` and ``reference.png`` (the frame
+    and the reference), ``checkpoint.safetensors`` (the edited skip connections), ``train.csv`` (losses),
+    ``train.png`` (reference; frames before; frames after), ``dataset.png`` (by dataset update: frames as they were
+    trained on last).
 
     Args:
         workspace: the workspace of the edit; settings are fields of :class:`EditConfig`, or ``preset``.
@@ -178,6 +180,8 @@ class EditedAvatar(Method):
         """Edit the frame at the capture's size and resize it to the avatar's: ``[1, 3, R, R]`` in [-1, 1]."""
         frame = next(iter(capture.frames([index])))
         edited = self._editor.edit(frame, self.style.instruction, self.workspace.seed)
+        if self.config.hold_face and self._editor.redraws_features:
+            edited = with_held_face(edited, frame, capture.track.landmarks68[index])
         save_sheet(self.workspace.folder / "source.png", [[frame]])
         save_sheet(self.workspace.folder / "reference.png", [[edited]])
         small = resize_area(edited, self.resolution_px)

@@ -68,21 +68,25 @@ def landmark_weights(landmarks68_px: Tensor, size_px: int) -> Tensor:
 
 
 def face_region(landmarks68_px: np.ndarray, size_px: int) -> np.ndarray:
-    """Return ``[S, S]`` bool: the pixels whose centres lie on the face, from the chin to the hair.
+    """Return ``[S, S]`` bool: the pixels whose centres lie on face or neck, from the collar to the hair.
 
-    The 68 landmarks end at the brows. The forehead is taken to be as high as the part from the brows to the base of
-    the nose, as in the rule of thirds of portrait drawing.
+    The 68 landmarks end at the brows and at the chin. The forehead is taken to be as high as the part from the brows to
+    the base of the nose, as in the rule of thirds of portrait drawing, and the neck half as long again as the part from
+    the base of the nose to the chin. Without landmarks any pixel may be on the face.
 
     Args:
         landmarks68_px: ``[68, 2]`` at ``size_px``.
     """
     from scipy.spatial import Delaunay
 
-    brows, nose_base = landmarks68_px[17:27], landmarks68_px[33]
+    if not np.isfinite(landmarks68_px).all():
+        return np.ones((size_px, size_px), dtype=bool)
+    brows, nose_base, jaw = landmarks68_px[17:27], landmarks68_px[33], landmarks68_px[4:13]
     hairline = brows + (brows.mean(axis=0) - nose_base)
+    collar = jaw + 1.5 * (landmarks68_px[8] - nose_base)
     centers = np.arange(size_px) + 0.5
     pixels = np.stack(np.meshgrid(centers, centers), axis=-1)
-    inside: np.ndarray = Delaunay(np.concatenate([landmarks68_px, hairline])).find_simplex(pixels) >= 0
+    inside: np.ndarray = Delaunay(np.concatenate([landmarks68_px, hairline, collar])).find_simplex(pixels) >= 0
     return inside
 
 

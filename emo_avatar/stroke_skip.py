@@ -70,17 +70,17 @@ def seen_from_the_front(uv: Tensor, mask: Tensor) -> Tensor:
     """
     across, down = uv.diff(dim=1).norm(dim=-1), uv.diff(dim=0).norm(dim=-1)
     change = torch.stack((F.pad(across, (0, 1)), F.pad(across, (1, 0)), _rows(down, 0, 1), _rows(down, 1, 0))).amax(0)
-    inside = ~_grown(~mask, BORDER_PX)
+    inside = ~grown(~mask, BORDER_PX)
     if not inside.any():
         return torch.zeros_like(change)
     slanted = change > SLANTED * change[inside].median()
-    return (inside & ~_grown(slanted, 1)).float()
+    return (inside & ~grown(slanted, 1)).float()
 
 
 def _rows(values: Tensor, above: int, below: int) -> Tensor:
     return F.pad(values, (0, 0, above, below))
 
 
-def _grown(mask: Tensor, by_px: int) -> Tensor:
+def grown(mask: Tensor, by_px: int) -> Tensor:
     """Grow ``[R, R]`` bool by some pixels on each side."""
     return F.max_pool2d(mask.float()[None, None], 2 * by_px + 1, stride=1, padding=by_px)[0, 0] > 0.5

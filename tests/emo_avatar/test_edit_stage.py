@@ -88,7 +88,7 @@ def batch(frames: int = 4) -> DrivingBatch:
 def landmarks(frames: int = 4) -> torch.Tensor:
     """Sixty-eight points on a ring that moves with the surface of :func:`batch`."""
     turn = torch.arange(68) / 68 * 2 * torch.pi
-    ring = 11.0 + 3.0 * torch.stack((turn.cos(), turn.sin()), dim=-1)
+    ring = 11.0 + 1.5 * torch.stack((turn.cos(), turn.sin()), dim=-1)
     return ring + 2.0 * torch.arange(frames)[:, None, None]
 
 
@@ -266,8 +266,9 @@ def test_literal_is_equation_3_and_settings_reach_every_field() -> None:
     literal = resolve_edit_config("cpu", "literal", {})
     assert (literal.temperature, literal.normalize, literal.structure_weight) == (1.0, False, 0.0)
     assert (literal.moved_weight, literal.direction_weight, literal.stroke_weight) == (0.0, 0.0, 0.0)
-    strokes = resolve_edit_config("cpu", "recommended", {"preset": "strokes"})
-    assert (strokes.moved_weight, strokes.stroke_weight, strokes.structure_weight) == (10.0, 10.0, 4.0)
+    assert not literal.hold_face and literal.patch_every_steps == 1
+    usual = resolve_edit_config("cpu", "recommended", {})
+    assert usual.hold_face and usual.stroke_weight > 0 and usual.structure_weight > 0
     assert resolve_edit_config("cpu", "literal", {"preset": "recommended"}).temperature == 0.07
     chosen = resolve_edit_config("cpu", "recommended", {"patch_shares": "0.2,0.3", "steps": "7", "normalize": "false"})
     assert (chosen.patch_shares, chosen.steps, chosen.normalize) == ((0.2, 0.3), 7, False)

@@ -72,7 +72,7 @@ def test_its_gradient_pulls_a_displaced_picture_back(structure: FaceStructure) -
     assert structure.loss(moved.detach() - 50.0 * gradient, ROW) < before
 
 
-def test_the_face_reaches_as_far_above_the_brows_as_the_base_of_the_nose_lies_below_them() -> None:
+def test_forehead_and_neck_are_as_high_as_the_thirds_of_the_face_beside_them() -> None:
     """Brows at y = 40, the base of the nose at 55, the chin at 70, on an axis at x = 50."""
     marks = np.tile(np.array([50.0, 55.0]), (68, 1))
     turn = np.linspace(0, np.pi, 17)
@@ -80,6 +80,6 @@ def test_the_face_reaches_as_far_above_the_brows_as_the_base_of_the_nose_lies_be
     marks[17:27] = np.stack([np.linspace(32, 68, 10), np.full(10, 40.0)], axis=1)
     region = face_region(marks, 100)
     rows = np.flatnonzero(region[:, 50])
-    assert (rows[0], rows[-1]) == (25, 69)
+    assert (rows[0], rows[-1]) == (25, 91)
     assert not region[:, :30].any() and not region[:, 70:].any()
     assert region[50, 35:65].all()

@@ -16,7 +16,8 @@ from emo_avatar.stylegan2 import Generator, GeneratorConfig
 from emo_bench.actors import load
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import EditStyle, Workspace
-from emo_bench.methods.reference_editors import EDITORS, EditorSettings, ReferenceEditor
+from emo_bench.methods.picture_editor import EditorSettings, ReferenceEditor
+from emo_bench.methods.reference_editors import EDITORS
 from emo_bench.runs import runner
 from emo_bench.runs.editing import open_method
 from emo_bench.runs.finished import load_run
@@ -190,6 +191,49 @@ def test_an_interrupted_edit_by_dataset_update_continues(
     assert taken == [0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7], "it continues from the state of step 3"
     one, other = ((edit.workspace.folder / "checkpoint.safetensors").read_bytes() for edit in edits)
     assert one == other
+
+
+class MovingEditor(ReferenceEditor):
+    """Moves everything to the right by 5 of 256 px and makes it darker."""
+
+    settings_model = EditorSettings
+
+    @classmethod
+    def missing(cls, settings: EditorSettings) -> None:
+        return None
+
+    def edit(self, picture_u8: np.ndarray, instruction: str, seed: int) -> np.ndarray:
+        return np.roll(picture_u8, 5, axis=1) // 2
+
+
+class RedrawingEditor(MovingEditor):
+    """The same, as an editor that is not meant to move a face."""
+
+    redraws_features = True
+
+
+@pytest.mark.parametrize(
+    ("editor", "hold_face", "held"),
+    [(RedrawingEditor, "true", True), (RedrawingEditor, "false", False), (MovingEditor, "true", False)],
+)
+def test_a_restyled_reference_keeps_the_features_of_the_face(
+    editor: type[ReferenceEditor], hold_face: str, held: bool, request_of, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # type: ignore[no-untyped-def]  # fmt: skip
+    monkeypatch.setitem(EDITORS, "moving", editor)
+    folder = runner.run(request_of("shared", {}), trivial=False)[0]
+    base, _ = open_method(folder, "cpu")
+    settings = {"steps": "1", "patch_weight": "0", "matched_patch_weight": "0", "hold_face": hold_face}
+    edited = base.edit(EditStyle("m", "a", "b", "c", "moving"), Workspace(tmp_path, "smoke", 0, "cpu", settings))
+    capture, train = load("1"), list(range(0, 80, 20))
+    edited.fit(capture.restricted(train), train)
+    source, reference = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("source", "reference"))
+    made = np.roll(source, 5, axis=1) // 2
+    assert np.array_equal(reference, made) is not held
+    eyes = load("1").track.landmarks68[train][:, 36:48].mean(axis=0).astype(int)
+    face = np.s_[eyes[:, 1].min() - 12 : eyes[:, 1].max() + 13, eyes[:, 0].min() - 6 : eyes[:, 0].max() + 7]
+    likeness = np.corrcoef(reference[face].ravel(), source[face].ravel())[0, 1]
+    assert likeness > 0.9 if held else likeness < 0.85
 
 
 def test_dataset_update_needs_an_editor_that_can(request_of, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -22,7 +22,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile, PngImagePlugin
 
 from emo_bench.errors import UserError
-from emo_bench.methods.reference_editors import FileEditor, FileSettings, StyleTransferEditor, StyleTransferSettings
+from emo_bench.methods.reference_editors import FileEditor, FileSettings
+from emo_bench.methods.restyling_editors import StyleTransferEditor, StyleTransferSettings
 from emo_bench.pictures.reading import MOST_PIXELS, picture_files, read_layers, read_picture
 
 RNG = np.random.default_rng(11)

@@ -420,5 +420,5 @@ def test_without_weights_the_remedy_is_told(
 
 
 def test_every_editor_says_what_its_settings_are() -> None:
-    assert set(EDITORS) == {"styletransfer", "instruct-pix2pix", "diffusers", "file"}
+    assert set(EDITORS) == {"styletransfer", "drawing", "instruct-pix2pix", "diffusers", "file"}
     assert all(cls.settings_model.__doc__ for cls in EDITORS.values())

@@ -75,7 +75,7 @@ def test_a_gpu_that_only_imitates_bfloat16_computes_in_float32(
 def test_an_edit_by_dataset_update_trains_on_a_gpu(
     gpu: str, capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emo_bench.methods.reference_editors import ReferenceEditor
+    from emo_bench.methods.picture_editor import ReferenceEditor
 
     class Brighter(ReferenceEditor):
         can_update = True
