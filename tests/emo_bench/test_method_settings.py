@@ -54,6 +54,7 @@ MODELS: dict[str, type[MethodSettings]] = {
     "tokenflow": TokenFlowConfig,
     "rerender": RerenderConfig,
     "rave": RaveConfig,
+    "recorded": TrivialSettings,
 }
 
 
