@@ -12,17 +12,19 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from emo_bench.errors import UserError
+from emo_bench.files import write_json
 from emo_bench.methods.seeds import parse_seed
 from emo_bench.methods.training.state_file import load_state
 from emo_bench.system.devices import chosen_device
 from emo_bench.system.endings import exit_code
+from emo_bench.untrusted.plain_json import read_json
 from factory.diffusion import sheets
 from factory.diffusion.autoencoder import (
     AutoencoderConfig,
@@ -33,12 +35,12 @@ from factory.diffusion.autoencoder import (
 )
 from factory.diffusion.bank import Bank, EditPlan, make_bank, open_bank
 from factory.diffusion.editor import EditorConfig, EditorTraining, Networks, train_editor
-from factory.diffusion.lineage import write_trainings
+from factory.diffusion.lineage import MOST_BYTES, write_trainings
 from factory.diffusion.networks import require_diffusers
 from factory.diffusion.pipeline import load_networks, load_pipeline, load_vae, save_pipeline
 
 STAGES = ("bank", "vae", "editor", "export")
-STATE = "train.pt"
+STATE, SETTINGS = "train.pt", "settings.json"
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -119,7 +121,12 @@ def _editor(
     )  # fmt: skip
     latents, folder = encode_bank(vae, bank, device), given.out / "editor"
     if train:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SETTINGS, asdict(config))
         return train_editor(bank, latents, folder, config, device, start and start[1])
+    # An export records the settings of the training, whatever its own command says.
+    if (folder / SETTINGS).is_file():
+        config = EditorConfig(**read_json(folder / SETTINGS, MOST_BYTES))
     training = EditorTraining(bank, latents, config, device, start and start[1])
     _restore(training, folder)
     return training
@@ -137,8 +144,8 @@ def _export(given: argparse.Namespace, bank: Bank, vae: Any, vae_steps: int, tra
     save_pipeline(folder, vae.cpu(), training.averaged())
     facts = {
         "people": len({row.person for row in bank.rows}), "pictures": len(bank),
-        "vae_steps": vae_steps, "vae_batch": given.vae_batch, "steps": training.step, "batch": given.batch,
-        "learning_rate": given.learning_rate, "seed": given.seed,
+        "vae_steps": vae_steps, "vae_batch": given.vae_batch, "steps": training.step, "batch": training.config.batch,
+        "learning_rate": training.config.learning_rate, "seed": training.config.seed,
     }  # fmt: skip
     write_trainings(folder, given.start, facts)
     pipeline = load_pipeline(folder)

@@ -96,12 +96,12 @@ class EditorTraining(Resumable):
         self.average = WeightAverage(self.both.named_parameters())
         self.parts = {"networks": self.both, "optimizer": self.optimizer, "average": self.average}
         self._bank, self._edits = bank, edits_of(bank, held_out=False)
-        self._latents, self._config, self._device = torch.from_numpy(np.asarray(latents)), config, device
+        self._latents, self.config, self._device = torch.from_numpy(np.asarray(latents)), config, device
         self._signal = new_scheduler().alphas_cumprod.to(device)
 
     def run_step(self) -> dict[str, float]:
         """Take one step; its draws depend only on the seed and the step's number."""
-        config = self._config
+        config = self.config
         rng = np.random.default_rng((config.seed, self.step))
         torch.manual_seed(int(rng.integers(2**31)))
         drawn = draw(self._bank, self._edits, config.batch, rng)
@@ -139,21 +139,21 @@ class EditorTraining(Resumable):
             inputs = torch.cat((noisy, sources), dim=1).contiguous(memory_format=torch.channels_last)
             made = self.networks.unet(inputs, levels, words).sample
         changed = (results - sources).abs().mean(dim=1, keepdim=True).clamp(max=1.0)
-        weight = 1.0 + self._config.change_weight * changed
+        weight = 1.0 + self.config.change_weight * changed
         weight = weight / weight.mean(dim=(1, 2, 3), keepdim=True)
         error = (weight * (made.float() - wanted).square()).mean(dim=(1, 2, 3))
-        return error * (self._config.most_snr * (1.0 - self._signal[levels])).clamp(max=1.0)
+        return error * (self.config.most_snr * (1.0 - self._signal[levels])).clamp(max=1.0)
 
     def _levels(self, rng: np.random.Generator) -> Tensor:
-        config = self._config
+        config = self.config
         drawn = np.round(LAST * (1.0 - rng.random(config.batch) ** config.towards_noise)).astype(np.int64)
         pure = rng.random(config.batch) < (1.0 if self.step < config.regression_steps else config.pure_noise)
         return torch.from_numpy(np.where(pure, LAST, drawn)).to(self._device)
 
     def _share(self) -> float:
-        last = max(self._config.steps // 5, 1)
-        left = min(max(self.step - (self._config.steps - last), 0), last)
-        return warm_up_share(self.step, min(WARM_UP_STEPS, max(self._config.steps // 20, 1))) * cosine_share(
+        last = max(self.config.steps // 5, 1)
+        left = min(max(self.step - (self.config.steps - last), 0), last)
+        return warm_up_share(self.step, min(WARM_UP_STEPS, max(self.config.steps // 20, 1))) * cosine_share(
             left, last, 0.05
         )
 

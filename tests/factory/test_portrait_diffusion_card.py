@@ -111,11 +111,11 @@ def test_the_card_tells_figures_and_trainings(tmp_path: Path) -> None:
     for told in (
         f"{numbers / 1e6:.1f} M", "autoencoder 2,500 steps of 4, editor 10,500 steps of 8 examples at 0.0003",
         "| held-out people of the studio | 51.2% of 258 | hdr 0%, comic 25%, gold 100% |", "| franck.mp4 | 75.0%",
-        "| smile | 25.0 dB | 24.0 dB | 80% | 29.5 dB |", "| beard | 75% of 12 (none 50%) | 90% | 10% |", "31.5 dB",
+        "| smile | 25.0 dB | 24.0 dB | 80% | 29.5 dB |", "| beard | 75% of 12 (none 50%) | 90% | 10% |", "31.50 dB",
         "1.25 px at 256 px (median 1.10 px)", "0.95 px (median 0.85 px)", "24 edits for each kind", "by more than 16",
         "in 1 of 2 styles; not in batik",
         "(guidance.png)", "stubble",
-        "CLIP-D goes from 0.100 to 0.400", "likeness goes from 0.600 to 0.700",
+        "CLIP-D is 0.100 at 1, 0.400 at 4", "likeness is 0.600 at 1, 0.700 at 2",
     ):  # fmt: skip
         assert told in card, told
     assert (tmp_path / "guidance.png").is_file() and (tmp_path / "figures.json").is_file()

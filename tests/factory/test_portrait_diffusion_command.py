@@ -66,6 +66,10 @@ def test_the_command_makes_a_folder_goes_on_and_starts_from_a_folder(
     assert not (tmp_path / "other" / "vae").exists()
     behind = read_trainings(tmp_path / "other" / "portraits-diffusion")
     assert [(one["vae_steps"], one["steps"], one["people"]) for one in behind] == [(1, 2, 16), (0, 1, 16)]
+    # An export by another command line records the settings of the training.
+    export = ["--out", str(tmp_path / "other"), *little, *start, "--stage", "export", "--batch", "7"]
+    assert command.main(export) == 0
+    assert read_trainings(tmp_path / "other" / "portraits-diffusion") == behind
     for mine, theirs in ((third_vae, second_vae), (third.unet, second.unet), (third.text, second.text)):
         for name, value in mine.state_dict().items():
             assert torch.equal(value, theirs.state_dict()[name]), name
