@@ -35,7 +35,7 @@ class SuitedSettings:
 PAPER_SETTINGS = SuitedSettings(steps=100, text_scale=7.5, image_scale=1.5, size_px=512)
 # The small network is trained at 128 px. Few steps and weak guidance are best after its short training
 # (docs/diffusion.md).
-PORTRAITS_SETTINGS = SuitedSettings(steps=4, text_scale=1.4, image_scale=1.0, size_px=128)
+PORTRAITS_SETTINGS = SuitedSettings(steps=4, text_scale=1.2, image_scale=1.0, size_px=128)
 
 
 def usual_model(pipeline: str = INSTRUCT_PIX2PIX) -> str:
