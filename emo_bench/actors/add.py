@@ -168,10 +168,11 @@ def add_video(
     return _store(info, seen, fit, track, report, started, progress)
 
 
-def _check_length(info: VideoInfo, frames: int) -> None:
+def _check_length(info: VideoInfo, frames: int, why: tuple[str, ...] = ()) -> None:
     if frames < LEAST_FRAMES:
+        reasons = f" ({'; '.join(why)})" if why else ""
         raise UserError(
-            f"{info.path.name} has {frames} usable frames and at least {LEAST_FRAMES} are needed: "
+            f"{info.path.name} has {frames} usable frames and at least {LEAST_FRAMES} are needed{reasons}: "
             f"give a longer video of one person"
         )
 
@@ -188,7 +189,7 @@ def _find_face(info: VideoInfo, progress: bool) -> tuple[_Seen, _Faces]:
             f"{info.path.name} shows the face of one person in only {len(frames)} of {total} frames: "
             f"give a video in which one face is in view most of the time"
         )
-    _check_length(info, len(frames))
+    _check_length(info, len(frames), person.notes)
     notes += person.notes
     if total < info.frames:
         notes.append(f"the file is damaged: only its first {total} frames could be decoded")

@@ -77,7 +77,8 @@ class AppliedProtocol:
         if self.views_clip is not None and NOVEL_VIEW not in info.capabilities:
             raise UserError(
                 f"method {info.name} does not render other views (it lacks the capability {NOVEL_VIEW}), and protocol "
-                f"{self.protocol.name} scores them: choose a method of emo-bench methods list that has it"
+                f"{self.protocol.name} scores them: choose a method that has it "
+                f"(emo-bench methods show NAME says what NAME can do)"
             )
 
     def require_readable_captions(self, style: EditStyle, clip: str) -> None:

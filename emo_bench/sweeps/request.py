@@ -114,7 +114,7 @@ class Names:
         check_name(actor)
         video = self._request.videos[actor]
         if not video.is_file():
-            raise UserError(f"{video} is not a file: give the video of actor {actor}")
+            raise UserError(f"{video} is not a file: give the video of actor {actor} by --video {actor}=FILE")
         return probe_video(video)
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emo_bench import assets
 from emo_bench.actors import face_finding, load
+from emo_bench.actors.add import add_video
 from emo_bench.actors.crop import Crop, head_and_shoulders, square_around
 from emo_bench.actors.face_finding import find_person
 from emo_bench.actors.face_search import search_faces
 from emo_bench.actors.following import FaceFollower, FacePicture, Tracklet
 from emo_bench.actors.people import choose_person
+from emo_bench.errors import UserError
 from emo_bench.system import opencv as cv2
 from emo_bench.tracking.landmarks import Detection, Landmarker, inter_ocular_px
+from emo_bench.video.writing import H264, write_video
 
 needs_dlib = pytest.mark.skipif(
     importlib.util.find_spec("dlib") is None or assets.locate("dlib-resnet") is None, reason="no dlib here"
@@ -130,6 +134,17 @@ def test_a_cut_to_another_person_leaves_him_out_and_a_cut_back_continues(landmar
     person = find_person(frames, landmarker, 25.0)
     assert [number for number, one in enumerate(person.faces) if one is None] == list(range(30, 50))
     assert any("another person" in note and "30-49" in note for note in person.notes)
+
+
+@needs_dlib
+def test_a_video_whose_person_is_cut_away_too_early_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMO_BENCH_HOME", str(tmp_path))
+    video = tmp_path / "cut.mp4"
+    write_video(video, [*pictures("1", 36), *pictures("2", 30)], H264, 25)
+    with pytest.raises(UserError, match=r"has 36 usable frames .*another person is in view, .* at frames 36-65"):
+        add_video(video, progress=False)
 
 
 def test_without_a_network_for_faces_a_note_says_that_nobody_compared_them(

@@ -152,7 +152,7 @@ def test_its_tables_stand_apart_and_its_angles_are_those_that_the_cameras_see(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "deep-video-portraits"}, "does not render other views"),
+        ({"method": "deep-video-portraits"}, "does not render other views.*emo-bench methods show NAME"),
         ({"actor": "1"}, "the studio's actors .dot.*: actor 1 is none of them"),
     ],
 )

@@ -411,7 +411,8 @@ def test_a_video_beside_a_file_replaces_that_of_the_file(sweep: Sweep) -> None:
     file = sweep.folder / "mine.toml"
     file.write_text(FILE.replace('"dot"', '"anna"') + '[videos]\nanna = "nowhere.mp4"\n')
     code, _, err = call("sweep", str(file), "--dry-run", "--video", "anna=elsewhere.mp4")
-    assert code == 2 and "elsewhere.mp4 is not a file: give the video of actor anna" in err.splitlines()[-1]
+    assert code == 2
+    assert "elsewhere.mp4 is not a file: give the video of actor anna by --video anna=FILE" in err.splitlines()[-1]
 
 
 def test_the_sweeps_that_come_with_the_toolkit_can_be_planned(sweep: Sweep) -> None:
