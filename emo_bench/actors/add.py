@@ -260,7 +260,7 @@ def _track(info: VideoInfo, seen: _Seen, faces: _Faces, fit: TrackFit, crop: Cro
     )
 
 
-def _poses(fit: TrackFit, seen: _Seen) -> dict[str, np.ndarray]:
+def _poses(fit: TrackFit, seen: _Seen) -> dict[str, Any]:
     return {name: _spread(getattr(fit.motion, name), seen) for name in POSES}
 
 
