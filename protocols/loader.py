@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import (
 
 from emo_bench.errors import UserError, unknown_name
 from emo_bench.untrusted.schema import read_toml_as
+from emo_bench.untrusted.toml_file import read_toml
 from protocols.driving import Driving
 from protocols.frame_lists import Range, checked_list, first_common, ranges_of
 from protocols.viewing import Viewing
@@ -256,6 +258,13 @@ def load_protocol(name: str) -> Protocol:
     if path.parent.resolve() != FOLDER and (FOLDER / path.name).exists():
         raise UserError(f"{path} has the name of a protocol of the toolkit; give it another")
     return protocol
+
+
+@functools.cache
+def todays_version(name: str) -> int | None:
+    """Return the version of a protocol of the toolkit; None if it has no protocol of that name."""
+    path = FOLDER / f"{name}.toml"
+    return int(read_toml(path)["version"]) if path in _files() else None
 
 
 def own_file(name: str) -> Path | None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from emo_bench.methods.clip_method import AVATAR, HOW
-from protocols import list_protocols
+from protocols.loader import todays_version
 from reports.ground import is_measured
 from reports.judges import judge_notes
 from reports.numbers import metric_label, percent
@@ -63,7 +63,7 @@ def old_records_note(group: Group) -> list[str]:
 def old_protocol_note(group: Group) -> list[str]:
     """Say that the runs of a table are of an older version of a protocol, if the protocol is one of the toolkit."""
     named = group.rows[0].identity["protocol"]
-    today = {protocol.name: protocol.version for protocol in list_protocols()}.get(named["name"])
+    today = todays_version(named["name"])
     if today is None or named["version"] >= today:
         return []
     return [

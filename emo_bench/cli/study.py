@@ -12,7 +12,7 @@ from emo_bench.methods.seeds import GREATEST
 
 app = group("Build and score user studies of edits.")
 
-BUILD = examples("study build", "study build runs --method emo-avatar --method rave --method tokenflow")
+BUILD = examples("study build", "study build runs --method emo-avatar --method tokenflow")
 SCORE = examples("study score answers/ --study study")
 Folder = Path("study")
 

@@ -161,7 +161,7 @@ def missing_detector(asked: str = "auto") -> str | None:
         UserError: there is no such detector.
     """
     if asked == "auto":
-        lacking = [kind.missing() for kind in DETECTORS.values()]
+        lacking = [DETECTORS[name].missing() for name in AUTOMATIC]
         return None if None in lacking else DETECTORS["mediapipe"].missing()
     if asked not in DETECTORS:
         raise UserError(f"unknown detector {asked!r}; known: auto, {', '.join(DETECTORS)}")
@@ -169,7 +169,7 @@ def missing_detector(asked: str = "auto") -> str | None:
 
 
 def detector_name(asked: str = "auto") -> str:
-    """Return the detector's name for a setting: "auto" is the first available one of `DETECTORS`.
+    """Return the detector's name for a setting: "auto" is the first available one of `AUTOMATIC`.
 
     Raises:
         UserError: there is no such detector, or it lacks something on this machine; the message says what to do.
@@ -177,7 +177,7 @@ def detector_name(asked: str = "auto") -> str:
     lacking = missing_detector(asked)
     if lacking:
         raise UserError(f"landmark detector {asked}: {lacking}")
-    return next(n for n, kind in DETECTORS.items() if kind.missing() is None) if asked == "auto" else asked
+    return next(name for name in AUTOMATIC if DETECTORS[name].missing() is None) if asked == "auto" else asked
 
 
 def missing_box_detector(asked: str = "auto") -> str | None:
@@ -330,5 +330,7 @@ DETECTORS: Mapping[str, _Kind] = {
     "mediapipe": _Kind(_open_mediapipe, ("mediapipe",), "mediapipe", ("face-landmarker",), _missing_mediapipe),
     "dlib": _Kind(_open_dlib, ("dlib",), "dlib-bin", ("dlib-68",)),
 }
+# Nobody gets weights for non-commercial use only, as dlib's 68 points are, without asking for them.
+AUTOMATIC = ("fan", "mediapipe")
 # Those that are a `BoxDetector`; MediaPipe finds the face itself.
 BOX_DETECTORS = ("fan", "dlib")

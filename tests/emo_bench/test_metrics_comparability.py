@@ -134,6 +134,7 @@ def test_the_clip_metrics_name_their_captions() -> None:
     named = {name: metric_class(name).info.captions for name in known_ids() if name.startswith("clip_")}
     assert {name: captions for name, captions in named.items() if captions} == {
         "clip_d": ("source", "target"),
+        "clip_d-judge": ("source", "target"),
         "clip_text": ("target",),
     }
 

@@ -157,7 +157,7 @@ def test_the_sweep_of_the_results_makes_the_published_runs(tmp_path: Path) -> No
     [
         ("methods = []", "grid.0.methods"),
         ('methods = ["insta"]\nseeds = [-1]', "grid.0.seeds.0"),
-        ('methods = ["insta"]\nmethod = "insta"', "grid.0.method"),
+        ('methods = ["insta"]\nmethod = "insta"', "grid.0: there is no key 'method'"),
         ('methods = ["insta"]\nsettings = { steps = [] }', "grid.0.settings.steps"),
     ],
 )

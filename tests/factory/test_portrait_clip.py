@@ -275,7 +275,7 @@ def test_second_part_shows_each_person_smiling_and_serious_and_says_so(bank: Sty
     assert all(bank.person[a] == bank.person[b] for a, b in zip(rows[::2], rows[1::2], strict=True))
     assert all(bank.attributes[row].smile < captions.SERIOUS_BELOW for row in rows[1::2])
     for row, words in zip(rows, told, strict=False):
-        wordings = captions.SMILING if bank.attributes[row].smiling else captions.SERIOUS
+        wordings = FIRST.smiling if bank.attributes[row].smiling else FIRST.serious
         assert any(wording in words for wording in wordings), words
 
 
