@@ -62,7 +62,7 @@ def _notes(chosen: Chosen, cuts: Sequence[int], count: int, joined: bool) -> Ite
         yield f"another person is in view, and the chosen one is not, at {_frames(chosen.instead)}; no split uses them"
     within = tuple(cut for cut in cuts if chosen.faces[cut - 1] is not None and chosen.faces[cut] is not None)
     if within:
-        yield f"a new shot of the same person begins at {_frames(within)}"
+        yield f"a new shot begins at {_frames(within)}" + ("" if joined else ", by its face of the same person")
     if joined:
         yield f"whether all faces are of one person was not checked: this {embedding_missing()}"
 

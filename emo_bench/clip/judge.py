@@ -19,7 +19,12 @@ def missing_judge(clip: str = "auto") -> str | None:
     if _first(clip) is not None:
         return None
     same = "needs another CLIP model than that of the other scores: give those another one (--set clip=, or --clip)"
-    return missing_clip(JUDGE) or same
+    lacking = missing_clip(JUDGE)
+    if lacking is None:
+        return same
+    return (
+        f"{lacking} (docs/metrics.md, The judge), or: emo-bench assets fetch clip-vit-b-32, with --set clip=portraits"
+    )
 
 
 def find_judge(clip: str = "auto") -> ClipSource:
