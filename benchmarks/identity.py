@@ -27,7 +27,7 @@ from emo_bench.metrics.identity import DlibResNet
 from emo_bench.tracking.face_embedding import SAME_PERSON
 
 Floats = NDArray[np.float64]
-# Pictures of each person: of the filmed ones, and of the studio's.
+# How many pictures of each filmed person, and of each person of the studio.
 FRAMES, VIEWS = 40, 2
 ACTORS = ("1", "2", "3", "4")
 
@@ -86,7 +86,7 @@ def best_threshold(same: Floats, others: Floats) -> tuple[float, float, float]:
     middles = (values[1:] + values[:-1]) / 2
     refused = 1 - np.searchsorted(np.sort(same), middles) / len(same)
     taken = np.searchsorted(np.sort(others), middles) / len(others)
-    # Of equally good thresholds the middle one counts.
+    # If several thresholds are equally good, the middle one counts.
     least = np.flatnonzero(np.isclose(refused + taken, (refused + taken).min()))
     chosen = least[len(least) // 2]
     return float(middles[chosen]), float(refused[chosen]), float(taken[chosen])

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 class Coefficients(NamedTuple):
-    """Of one face: ``expression`` ``[K]``, and the head's rotation in radians, ``pose_rad`` ``[3]``."""
+    """What a network says of one face: ``expression`` ``[K]``, and ``pose_rad`` ``[3]``, the head's rotation."""
 
     expression: Floats
     pose_rad: Floats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import protocols
@@ -23,7 +24,7 @@ from emo_bench.runs.settings import ANY_CLIP, CLIP
 from emo_bench.runs.store import RunPlace, variant_name
 from emo_bench.runs.style_names import is_told_in_words, require_distinct, told_apart
 from emo_bench.system.devices import chosen_device, on_gpu
-from protocols.loader import DEFAULT_PROTOCOL
+from protocols.loader import DEFAULT_PROTOCOL, todays_version
 
 MINI_PROTOCOL = "self_reenactment-mini"
 EDIT_PROTOCOL, MINI_EDIT_PROTOCOL = "editing", "editing-mini"
@@ -192,11 +193,11 @@ def plan_run(
     request = dataclasses.replace(request, actor=applied.capture.name, driver=driver)
     if request.clip != ANY_CLIP:
         find_clip(request.clip)
-    folders = _Folders(request, cls.info.name, profile, applied)
+    folder_of = partial(_run_folder, request, cls.info.name, profile, applied)
     if style is not None:
         applied.require_readable_captions(style, request.clip)
-        style = told_apart(style, folders.of_style)
-    folder = folders.of_style(style.name if style else None)
+        style = told_apart(style, folder_of)
+    folder = folder_of(style.name if style else None)
     size_px = applied.capture.size_px
     workspace = Workspace(folder, profile, request.seed, device, request.settings, size_px, request.cache)
     clip = request.clip if applied.has_clip_scores else ANY_CLIP
@@ -374,34 +375,25 @@ def _edit_folder(run: Path, style: str, settings: Mapping[str, str]) -> Path:
 def _remedy_of_smoke(protocol: protocols.Protocol) -> str:
     """Return what to type so that profile smoke gets the mini protocol beside this one."""
     mini = f"{protocol.name}-mini"
-    known = {other.name for other in protocols.list_protocols()} - {MINI_PROTOCOL}
-    return f"give --protocol {mini}" if mini in known else "leave out --protocol"
+    known = mini != MINI_PROTOCOL and todays_version(mini) is not None
+    return f"give --protocol {mini}" if known else "leave out --protocol"
 
 
 def _is_smoke(profile: str, protocol: protocols.Protocol) -> bool:
     return profile == SMOKE_PROFILE or protocol.mini
 
 
-@dataclass(frozen=True)
-class _Folders:
-    """The folders that a run may have: one for each style of given frames, one for a fit."""
-
-    request: RunRequest
-    method: str
-    profile: str
-    applied: AppliedProtocol
-
-    def of_style(self, style: str | None) -> Path:
-        """Return the run's folder if its frames show the edit of that name; None for a fit."""
-        protocol, split = self.applied.protocol, self.applied.split
-        place = RunPlace(
-            protocol=protocol.name,
-            split=None if split.name == protocol.default_split else split.name,
-            actor=self.request.actor,
-            driver=self.request.driver,
-            method=self.method,
-            settings={**self.request.settings, **({"style": style} if style else {})},
-            profile=self.profile,
-            seed=self.request.seed,
-        )
-        return place.folder(self.request.runs_dir)
+def _run_folder(request: RunRequest, method: str, profile: str, applied: AppliedProtocol, style: str | None) -> Path:
+    """Return the folder of a run whose frames show the edit ``style``; None for a fit."""
+    protocol, split = applied.protocol, applied.split
+    place = RunPlace(
+        protocol=protocol.name,
+        split=None if split.name == protocol.default_split else split.name,
+        actor=request.actor,
+        driver=request.driver,
+        method=method,
+        settings={**request.settings, **({"style": style} if style else {})},
+        profile=profile,
+        seed=request.seed,
+    )
+    return place.folder(request.runs_dir)

@@ -29,8 +29,8 @@ class FaceEmbedding:
     """dlib's ResNet, trained so that the Euclidean distance tells people apart.
 
     Attributes:
-        sha256: of the file of the weights.
-        version: of dlib.
+        sha256: that of the file of the weights.
+        version: dlib's version.
     """
 
     def __init__(self) -> None:

@@ -212,6 +212,6 @@ def test_the_paper_profile_has_the_published_sizes() -> None:
     assert len(uv_grid(load_head_rig(), config.uv_px, "cpu").face) > 0.7 * 128**2
     network = OffsetNetwork(3 + 3 * 2 * config.frequencies, config)
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
-    # The first layer is two: of the place and of the expression.
+    # The first layer has two parts: one for the place and one for the expression.
     assert [layer.in_features for layer in layers] == [51, 52, 256, 256, 256, 256, 256, 256]
     assert config.perceptual_start * config.steps == 15000
