@@ -42,7 +42,7 @@ def head_and_shoulders(boxes: np.ndarray, width: int, height: int) -> Crop:
     x = (left + right - side) / 2
     # The whole head must be inside; if the square is too small for both, the shoulders are cut off.
     y = top if bottom - top >= side else (top + bottom - side) / 2
-    return Crop(int(np.clip(round(x), 0, width - side)), int(np.clip(round(y), 0, height - side)), side)
+    return _in_picture(x, y, side, width, height)
 
 
 def square_around(box: tuple[float, float, float, float], scale: float, width: int, height: int) -> Crop:
@@ -54,4 +54,9 @@ def square_around(box: tuple[float, float, float, float], scale: float, width: i
     left, top, right, bottom = box
     side = int(min(max(scale * max(right - left, bottom - top), 2), width, height))
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    return _in_picture(x, y, side, width, height)
+
+
+def _in_picture(x: float, y: float, side: int, width: int, height: int) -> Crop:
+    """Return the square at (x, y), rounded and moved into the picture."""
     return Crop(int(np.clip(round(x), 0, width - side)), int(np.clip(round(y), 0, height - side)), side)

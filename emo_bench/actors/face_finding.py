@@ -48,7 +48,7 @@ def find_person(
     network = FaceEmbedding() if len(follower.tracklets) > 1 and embedding_missing() is None else None
     embed = (lambda p: network.embed(p.image_rgb_u8, p.landmarks68)) if network else None
     chosen = choose_person(follower.tracklets, count, embed, SAME_PERSON)
-    joined, cuts = len(follower.tracklets) > 1 and network is None, follower.cuts
+    joined, cuts = len(follower.tracklets) > 1 and not chosen.compared, follower.cuts
     # The other faces of a long video are not needed any more.
     del follower
     _remove_noise(chosen.faces, cuts, fps)

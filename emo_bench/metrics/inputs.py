@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from emo_bench.metrics.batch import Batch
+from emo_bench.text.ranges import ranges
 
 # A longer list of frames is written as its ends and its SHA-256.
 LONGEST_LIST = 200
@@ -67,7 +68,7 @@ def selection(frames: Sequence[int | str]) -> str:
         steps = set(np.diff(numbers).tolist())
         if len(steps) == 1 and steps != {1} and len(numbers) > 2:
             return f"{numbers[0]}-{numbers[-1]}/{steps.pop()}"
-        text = ",".join(_ranges(numbers))
+        text = ranges(numbers, ",")
         if len(text) <= LONGEST_LIST:
             return text
     named: Sequence[int | str] = frames if numbers is None else numbers
@@ -82,10 +83,3 @@ def _numbers(frames: Sequence[int | str]) -> list[int] | None:
         return None
     numbers = [int(match.group(2)) for match in found if match]
     return numbers if all(b > a for a, b in pairwise(numbers)) else None
-
-
-def _ranges(numbers: Sequence[int]) -> list[str]:
-    """Return ascending numbers as ranges."""
-    breaks = [0, *(i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1), len(numbers)]
-    parts = [(numbers[a], numbers[b - 1]) for a, b in pairwise(breaks)]
-    return [str(first) if first == last else f"{first}-{last}" for first, last in parts]
