@@ -53,8 +53,11 @@ def _marked_column(column: pandas.Series[Any]) -> pandas.Series[Any]:
     """Mark the texts of a column; a text that a report of 10,000 runs repeats is looked at once."""
     if column.dtype.kind in "biuf":
         return column
-    known: dict[str, Any] = {}
-    return column.map(lambda value: known.setdefault(value, _marked(value)) if isinstance(value, str) else value)
+    texts = {value for value in column if isinstance(value, str)}
+    changed = {text: marked for text in texts if (marked := _marked(text)) != text}
+    if not changed:
+        return column
+    return column.map(lambda value: changed.get(value, value) if isinstance(value, str) else value)
 
 
 def _marked(value: Any) -> Any:
