@@ -42,6 +42,8 @@ class PointCloud(nn.Module):
         self.register_buffer("radius", torch.as_tensor(radius, device=places.device))
         self.seen: Tensor
         self.register_buffer("seen", torch.zeros(len(places), device=places.device))
+        self.front: Tensor
+        self.register_buffer("front", torch.zeros(len(places), dtype=torch.bool, device=places.device))
         self.face: Tensor
         self.barycentric: Tensor
         at = surface.attach(places)
@@ -57,14 +59,20 @@ class PointCloud(nn.Module):
         return len(self.places)
 
     @torch.no_grad()
-    def notice(self, seen: Tensor) -> None:
-        """Update the greatest weight ``[N]`` that each point had in a picture."""
+    def notice(self, seen: Tensor, front: Tensor) -> None:
+        """Note what a picture shows of each point: its greatest weight ``[N]``, and ``[N]`` bool if it was nearest."""
         torch.maximum(self.seen, seen, out=self.seen)
+        self.front |= front
 
     @torch.no_grad()
-    def pruned(self, least: float) -> PointCloud:
-        """Remove the points whose weight never reached ``least`` in a picture since the cloud was made."""
+    def pruned(self, least: float, *, keep_front_most: bool) -> PointCloud:
+        """Remove the points whose weight never reached ``least`` in a picture since the cloud was made.
+
+        With ``keep_front_most`` a point that was the nearest of a pixel stays, whatever its weight.
+        """
         kept = self.seen >= least
+        if keep_front_most:
+            kept = kept | self.front
         if not kept.any():
             return self
         return PointCloud(self.places[kept].clone(), self.albedo[kept].clone(), self._surface, self.radius)

@@ -34,6 +34,9 @@ class PointAvatarConfig(MethodSettings):
     prune_below: float = Field(
         0.15, ge=0, lt=1, description="points of a smaller greatest weight are pruned; published: 0.5"
     )
+    keep_front_most: bool = Field(
+        True, description="a point that was the nearest of a pixel is not pruned; published: true"
+    )
     prunings: int = Field(0, ge=0, le=1_000_000, description="besides those before a doubling; published: one an epoch")
     prune_least_radius: float = Field(0.006, ge=0, le=10, description="no pruning below this radius; published: 0.006")
     least_seen: float = Field(
@@ -56,6 +59,9 @@ class PointAvatarConfig(MethodSettings):
     shading_width: int = Field(64, ge=4, le=4096, description="published: 64")
     albedo: Literal["points", "network"] = Field(
         "points", description="published: the canonical network; points learn theirs in fewer steps"
+    )
+    albedo_steepness: float = Field(
+        1.0, gt=0, le=100, description="the network's albedo is sigmoid(steepness * x); published: 10"
     )
 
     # losses
@@ -80,6 +86,13 @@ class PointAvatarConfig(MethodSettings):
     lr_halved_at: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (), description="shares of the steps; published: epochs 40, 60 of 62"
     )
+    refine_track: bool = Field(
+        False, description="expression, pose and camera of training frames are refined too; published: true"
+    )
+    refine_from: Share = Field(10 / 62, description="share of the steps without it; published: 10 epochs of 62")
+    refine_lr: LearningRate = Field(
+        5e-4, description="of coefficients, radians and quarter metres, constant; published: 5e-4"
+    )
     checkpoint_every_steps: CheckpointInterval = 100
 
 
@@ -97,6 +110,7 @@ _PAPER: dict[str, Any] = {
     "most_points": 409600, "growths": 12, "least_seen": 0.0, "first_colours": 0, "prune_below": 0.5,
     "perceptual_every": 1, "growth_share": 60 / 62, "prunings": 62, "deformer_width": 128,
     "deformer_layers": 4, "canonical_width": 256, "canonical_layers": 8, "albedo": "network",
+    "albedo_steepness": 10.0, "refine_track": True,
     "perceptual": "lpips-vgg", "steps": 15500, "batch": 8, "final_lr_share": 1.0, "lr_halved_at": (40 / 62, 60 / 62),
     "lr": 1e-4, "point_lr": 1e-4, "checkpoint_every_steps": 2000,
 }  # fmt: skip

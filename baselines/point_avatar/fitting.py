@@ -14,6 +14,7 @@ from baselines.camera import Camera
 from baselines.point_avatar.cloud import PointCloud
 from baselines.point_avatar.config import PointAvatarConfig
 from baselines.point_avatar.networks import UNIT_M, CanonicalNetwork, Residuals
+from baselines.point_avatar.refinement import TrackRefinement
 from baselines.point_avatar.renderer import Drawing, PointAvatarModel
 from baselines.point_avatar.rig_surface import FrameDrive, RigSurface, frame_drive
 from emo_bench.actors.capture import Capture
@@ -44,10 +45,12 @@ class TrainingPictures:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def row(self, row: int) -> tuple[Tensor, Tensor, FrameDrive]:
-        """Return picture ``[S, S, 3]`` in [0, 1], mask ``[S, S]`` as floats, and signals."""
+    def row(self, row: int, refinement: TrackRefinement | None = None) -> tuple[Tensor, Tensor, FrameDrive]:
+        """Return picture ``[S, S, 3]`` in [0, 1], mask ``[S, S]`` as floats, and signals, refined if that is given."""
         picture = torch.from_numpy(self._frames[row].astype(np.float32) / 255.0).to(self._device)
         mask = torch.from_numpy(self._masks[row].astype(np.float32)).to(self._device)
+        if refinement is not None:
+            return picture, mask, refinement.drive(load_head_rig(), self._track, row)
         return picture, mask, frame_drive(load_head_rig(), self._track, self.indices[row], self._device)
 
 
@@ -84,6 +87,10 @@ class PointAvatarFit:
         networks = [*model.deformer.parameters(), *model.canonical.parameters(), *model.shading.parameters()]
         self._networks = torch.optim.Adam(networks, lr=config.lr)
         self._points = self._point_optimizer()
+        self.refinement: TrackRefinement | None = None
+        if config.refine_track:
+            self.refinement = TrackRefinement(pictures.indices, str(model.rest.device))
+            self._additions = self.refinement.optimizer(config.refine_lr)
         self._growth_steps = {
             round(config.steps * config.growth_share * (k + 1) / max(config.growths, 1)) for k in range(config.growths)
         }
@@ -94,8 +101,7 @@ class PointAvatarFit:
         cloud, config = self.model.cloud, self._config
         groups = [{"params": [cloud.places], "lr": config.point_lr}, {"params": [cloud.albedo], "lr": config.albedo_lr}]
         # A point is visible only in some frames. Adam with a long memory of zero gradients would make its next step
-        # three times
-        # as long.
+        # three times as long.
         return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
     def run_step(self) -> dict[str, float]:
@@ -109,35 +115,43 @@ class PointAvatarFit:
             self._grow(rng)
         elif self.step in self._pruning_steps:
             self._replace(self._pruned())
-        for optimizer in (self._networks, self._points):
-            optimizer.zero_grad(set_to_none=True)
-        values, hidden = self._backward(rng)
+        refinement = self.refinement if self.step >= self._config.refine_from * self._config.steps else None
+        for module in (self.model, refinement):
+            if module is not None:
+                module.zero_grad(set_to_none=True)
+        values, hidden = self._backward(rng, refinement)
         require_finite(values, "point-avatar: training", self.step, "try --set lr=...")
         self._set_rates()
         self._networks.step()
         self._step_points(hidden)
+        if refinement is not None:
+            self._additions.step()
+            refinement.centre()
         self.step += 1
         values.setdefault("perceptual", math.nan)
         return {**values, "points": float(len(self.model.cloud))}
 
-    def _backward(self, rng: np.random.Generator) -> tuple[dict[str, float], Tensor]:
+    def _backward(
+        self, rng: np.random.Generator, refinement: TrackRefinement | None
+    ) -> tuple[dict[str, float], Tensor]:
         """Sum up the gradients of a batch, frame by frame; return mean losses and ``[N]`` bool: hidden points."""
         config = self._config
         values: dict[str, float] = {}
         self.model.train()
-        seen = torch.zeros_like(self.model.cloud.seen)
+        cloud = self.model.cloud
+        seen, front = torch.zeros_like(cloud.seen), torch.zeros_like(cloud.front)
         for row in rng.integers(len(self._pictures), size=config.batch):
-            picture, mask, drive = self._pictures.row(int(row))
+            picture, mask, drive = self._pictures.row(int(row), refinement)
             drawing = self.model(drive, self._camera)
             losses = self._losses(drawing, picture, mask)
             weights = {name: getattr(config, f"{name}_weight") for name in losses}
             weights["rig"] *= halved_share(self.step, config.steps, RIG_HALVED_AT)
             total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
             (total / config.batch).backward()
-            seen = torch.maximum(seen, drawing.seen)
+            seen, front = torch.maximum(seen, drawing.seen), front | drawing.front
             for name, loss in losses.items():
                 values[name] = values.get(name, 0.0) + float(loss.detach()) / config.batch
-        self.model.cloud.notice(seen)
+        cloud.notice(seen, front)
         return values, seen < config.least_seen
 
     def _step_points(self, hidden: Tensor) -> None:
@@ -172,7 +186,7 @@ class PointAvatarFit:
     def _pruned(self) -> PointCloud:
         config, cloud = self._config, self.model.cloud
         small = float(cloud.radius) < config.prune_least_radius
-        return cloud if small else cloud.pruned(config.prune_below)
+        return cloud if small else cloud.pruned(config.prune_below, keep_front_most=config.keep_front_most)
 
     def _grow(self, rng: np.random.Generator) -> None:
         """Prune the points that were never seen, then double the others; the discs become smaller."""
@@ -193,12 +207,15 @@ class PointAvatarFit:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        return {
+        state = {
             "step": self.step,
             "model": self.model.state_dict(),
             "networks": self._networks.state_dict(),
             "points": self._points.state_dict(),
         }
+        if self.refinement is not None:
+            state |= {"refinement": self.refinement.state_dict(), "additions": self._additions.state_dict()}
+        return state
 
     def restore(self, state: dict[str, Any]) -> None:
         """Return to a saved state."""
@@ -207,6 +224,9 @@ class PointAvatarFit:
         self._networks.load_state_dict(state["networks"])
         self._points = self._point_optimizer()
         self._points.load_state_dict(state["points"])
+        if self.refinement is not None:
+            self.refinement.load_state_dict(state["refinement"])
+            self._additions.load_state_dict(state["additions"])
 
 
 def colour_points(model: PointAvatarModel, pictures: TrainingPictures, camera: Camera) -> None:

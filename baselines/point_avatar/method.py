@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ from baselines.point_avatar.fitting import (
     fit_distance_to_rig,
     restore_model,
 )
+from baselines.point_avatar.refinement import FLAG, sizes
 from baselines.point_avatar.renderer import PointAvatarModel
 from baselines.point_avatar.rig_surface import frame_drive
 from emo_bench import assets
@@ -36,6 +38,9 @@ from emo_bench.tracking.head_rig import load_head_rig
 
 PLATE_FRAMES = 64
 FARTHEST_HULL_M = 0.07
+# What the checkpoint holds besides the model: the refined training frames, which no rendering reads.
+REFINEMENT = "refinement."
+ADDITIONS = f"{REFINEMENT}additions.weight"
 
 
 class PointAvatar(Method):
@@ -95,6 +100,8 @@ class PointAvatar(Method):
         fitting = PointAvatarFit(model, pictures, camera, config, perceptual, self.workspace.seed, pixel_m)
         run_training(fitting, folder, config.steps, config.checkpoint_every_steps, "point-avatar: fit")
         self._fitted = dict(model.state_dict())
+        if fitting.refinement is not None:
+            self._fitted |= {f"{REFINEMENT}{name}": values for name, values in fitting.refinement.state_dict().items()}
         save_checkpoint(folder, self._fitted, config.model_dump_json())
 
     def _build(self, rest: np.ndarray, joints: np.ndarray, plate: np.ndarray) -> PointAvatarModel:
@@ -109,7 +116,8 @@ class PointAvatar(Method):
         rest, joints, plate = (self._fitted[name].cpu().numpy() for name in ("rest", "joints", "plate"))
         with restoring(self.workspace.folder):
             model = self._build(rest, joints, plate)
-            restore_model(model, self._fitted)
+            avatar = {name: values for name, values in self._fitted.items() if not name.startswith(REFINEMENT)}
+            restore_model(model, avatar)
         model.eval()
         size, device, rig = self.config.resolution_px, self.workspace.device, load_head_rig()
         track, camera = capture.track, camera_at(capture.track, size)
@@ -125,12 +133,11 @@ class PointAvatar(Method):
         Raises:
             UserError: there is no finished fit, or it was fitted with another configuration.
         """
-        self._fitted = load_checkpoint(
-            self.workspace.folder, self.config.model_dump_json(), ("rest", "joints", "plate", "cloud.places")
-        )
+        required = ("rest", "joints", "plate", "cloud.places", *([ADDITIONS] if self.config.refine_track else []))
+        self._fitted = load_checkpoint(self.workspace.folder, self.config.model_dump_json(), required)
 
     def describe(self) -> dict[str, object]:
-        """Describe the resolved configuration, the perceptual weights and, once fitted, the size."""
+        """Describe the configuration, the perceptual weights, a refined track and, once fitted, the sizes."""
         config = self.config
         weights = DISTANCES[config.perceptual].assets if config.perceptual_weight > 0 else ()
         files = [assets.require(name) for name in weights]
@@ -138,11 +145,17 @@ class PointAvatar(Method):
             "config": config.model_dump(mode="json"),
             "assets": {file.path.name: file.sha256 for file in files},
         }
+        if config.refine_track:
+            described["flags"] = [FLAG]
         if self._fitted is not None:
             buffers = {"rest", "joints", "plate", "canonical.center"}
-            buffers |= {"cloud.seen", "cloud.radius", "cloud.face", "cloud.barycentric"}
+            buffers |= {"cloud.seen", "cloud.front", "cloud.radius", "cloud.face", "cloud.barycentric"}
+            if config.refine_track:
+                described["refined_track"] = asdict(sizes(self._fitted[ADDITIONS]))
             described["points"] = len(self._fitted["cloud.places"])
             described["parameters"] = sum(
-                tensor.numel() for name, tensor in self._fitted.items() if name not in buffers
+                tensor.numel()
+                for name, tensor in self._fitted.items()
+                if name not in buffers and not name.startswith(REFINEMENT)
             )
         return described

@@ -103,7 +103,7 @@ class CanonicalNetwork(nn.Module):
         super().__init__()
         self.center: Tensor
         self.register_buffer("center", center)
-        self._frequencies = config.frequencies
+        self._frequencies, self._steepness = config.frequencies, config.albedo_steepness
         inputs, width = 3 + 6 * config.frequencies, config.canonical_width
         self._skip = config.canonical_layers // 2 if config.canonical_layers >= 6 else -1
         sizes = [inputs] + [width] * config.canonical_layers
@@ -139,7 +139,7 @@ class CanonicalNetwork(nn.Module):
                 x = torch.cat((x, encoded), dim=1) / math.sqrt(2.0)
             x = nn.functional.softplus(linear(x), beta=100.0)
         out = self.last(x)
-        return out[:, 0], torch.sigmoid(out[:, 1:])
+        return out[:, 0], torch.sigmoid(self._steepness * out[:, 1:])
 
     def with_gradient(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return distance ``[N]``, its gradient ``[N, 3]`` (of length 1 for a true distance), and albedo ``[N, 3]``."""

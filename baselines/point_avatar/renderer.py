@@ -26,7 +26,7 @@ class Drawing:
     Attributes:
         image: ``[S, S, 3]`` in front of the background, [0, 1].
         opacity: ``[S, S]``.
-        seen: ``[N]`` greatest weight of each point.
+        seen, front: ``[N]`` greatest weight of each point, and whether it is the nearest of a pixel.
         distance, gradient: ``[N]`` and ``[N, 3]`` of the canonical distance at the points.
         residuals: the additions of the deformer.
     """
@@ -34,6 +34,7 @@ class Drawing:
     image: Tensor
     opacity: Tensor
     seen: Tensor
+    front: Tensor
     distance: Tensor
     gradient: Tensor
     residuals: Residuals
@@ -97,7 +98,7 @@ class PointAvatarModel(nn.Module):
         drawn = self._splat(colour, residuals, drive, camera)
         behind = self.plate if config.background == "plate" else torch.ones_like(self.plate)
         image = drawn.features + (1.0 - drawn.opacity)[..., None] * behind
-        return Drawing(image, drawn.opacity, drawn.seen, distance, gradient, residuals)
+        return Drawing(image, drawn.opacity, drawn.seen, drawn.front, distance, gradient, residuals)
 
     def covered(self, picture: Tensor, mask: Tensor, drive: FrameDrive, camera: Camera) -> tuple[Tensor, Tensor]:
         """Sum up what each point covers of a picture ``[S, S, 3]`` inside a mask ``[S, S]``.

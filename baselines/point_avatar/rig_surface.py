@@ -53,10 +53,12 @@ def frame_drive(rig: HeadRig, track: Track, index: int, device: str) -> FrameDri
 def drive_by(
     rig: HeadRig, head: Head, expression: Tensor, poses: Sequence[Tensor], shift: np.ndarray, device: str
 ) -> FrameDrive:
-    """Return the signals of a head with coefficients ``[1, 52]``, four poses ``[1, 3]`` and a torso shift ``[3]``."""
-    expression, *poses = (signal.detach().cpu() for signal in (expression, *poses))
+    """Return the signals of a head with coefficients ``[1, 52]``, four poses ``[1, 3]`` and a torso shift ``[3]``.
+
+    Coefficients and poses keep their gradient; the mesh and the torso's middle have none.
+    """
     with torch.no_grad():
-        unshifted = pose_head(rig, head, expression, *poses)[0].numpy()
+        unshifted = pose_head(rig, head, *(signal.detach().cpu() for signal in (expression, *poses)))[0].numpy()
     on_device = [pose.to(device) for pose in poses]
     return FrameDrive(
         expression.to(device),

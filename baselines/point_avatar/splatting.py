@@ -32,11 +32,19 @@ class Fragments:
 
 @dataclass(frozen=True)
 class Splatted:
-    """A picture ``features [S, S, C]``, its ``opacity [S, S]``, and the greatest weight of each point, ``seen [N]``."""
+    """A picture of N points.
+
+    Attributes:
+        features: ``[S, S, C]``.
+        opacity: ``[S, S]``.
+        seen: ``[N]`` greatest weight of each point.
+        front: ``[N]`` bool, whether the point is the nearest of a pixel.
+    """
 
     features: Tensor
     opacity: Tensor
     seen: Tensor
+    front: Tensor
 
 
 @torch.no_grad()
@@ -95,4 +103,6 @@ def composite(
         0, fragments.pixel, weight[:, None] * features[fragments.point]
     )
     seen = weight.new_zeros(len(pixels)).scatter_reduce(0, fragments.point, weight.detach(), "amax")
-    return Splatted(picture.reshape(size, size, -1), (1.0 - passed[:, -1]).reshape(size, size), seen)
+    front = torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device)
+    front[fragments.point[fragments.rank == 0]] = True
+    return Splatted(picture.reshape(size, size, -1), (1.0 - passed[:, -1]).reshape(size, size), seen, front)

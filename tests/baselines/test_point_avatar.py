@@ -94,6 +94,30 @@ def test_the_nearer_point_hides_the_farther_and_is_seen() -> None:
         assert float(drawn.seen[front]) > 0.99 and float(drawn.seen[1 - front]) < 0.01
 
 
+def test_the_nearest_points_of_pixels_stay() -> None:
+    """The nearest point of a pixel is found by the definition; faint discs are among them."""
+    torch.manual_seed(0)
+    count, size, radius = 150, 9, 1.2
+    pixels, depth = torch.rand(count, 2) * 11 - 1, torch.rand(count) - 0.1
+    drawn = composite(rasterise(pixels, depth, radius, size, 4), pixels, radius, torch.rand(count, 3), 4)
+    nearest = set()
+    for row in range(size):
+        for column in range(size):
+            gap = ((pixels - torch.tensor([column + 0.5, row + 0.5])) ** 2).sum(dim=1)
+            over = ((gap < radius**2) & (depth > 0)).nonzero()[:, 0]
+            nearest |= {int(over[depth[over].argmin()])} if len(over) else set()
+    assert set(drawn.front.nonzero()[:, 0].tolist()) == nearest
+    surface = surface_of(actors.load("1").track.head, load_head_rig())
+    cloud = PointCloud(surface.rest[:count].clone(), torch.randn(count, 3), surface, 0.3)
+    cloud.notice(drawn.seen, drawn.front)
+    cloud.notice(torch.zeros(count), torch.zeros(count, dtype=torch.bool))
+    seen = drawn.seen >= 0.5
+    assert (drawn.front & ~seen).sum() > 2 and (~drawn.front & ~seen).sum() > 2
+    kept = cloud.pruned(0.5, keep_front_most=True)
+    assert torch.equal(kept.places, cloud.places[drawn.front | seen]) and not kept.front.any()
+    assert torch.equal(cloud.pruned(0.5, keep_front_most=False).places, cloud.places[seen])
+
+
 def test_a_pixel_keeps_the_nearest_ten() -> None:
     pixels = torch.full((12, 2), 0.6)  # not at the centre, so that light passes each of them
     depth = torch.arange(12, 0, -1).float()
@@ -166,10 +190,12 @@ def test_growth_doubles_up_to_the_most_and_pruning_drops_the_unseen() -> None:
     assert torch.equal(grown.albedo[100:], cloud.albedo)
     assert float(grown.radius) == pytest.approx(0.3 * 0.75)
     assert grown.doubled(399, 0.002, rng) is grown
-    cloud.notice(torch.linspace(0, 1, 100))
-    cloud.notice(torch.zeros(100))
-    assert len(cloud.pruned(0.5)) == 50
-    assert float(cloud.pruned(0.5).radius) == pytest.approx(0.3)
+    hidden = torch.zeros(100, dtype=torch.bool)
+    cloud.notice(torch.linspace(0, 1, 100), hidden)
+    cloud.notice(torch.zeros(100), hidden)
+    pruned = cloud.pruned(0.5, keep_front_most=True)
+    assert len(pruned) == 50
+    assert float(pruned.radius) == pytest.approx(0.3)
     assert first_radius(400, 1.0) == pytest.approx(0.3 * 0.75**2)
 
 
@@ -293,12 +319,13 @@ def test_it_learns_a_few_frames(fitted: tuple[PointAvatar, Capture, list[int]]) 
 
 
 def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Across growth and pruning of the cloud, so that sizes on disk differ from those at the start."""
+    """Across growth and pruning of the cloud, so that sizes on disk differ from those at the start; track refined."""
     from safetensors.numpy import load_file
 
     train = list(range(0, 40, 10))
     capture = actors.load("1").restricted(train)
     changed = {"steps": "12", "prunings": "2", "batch": "2", "prune_below": "0.01"}
+    changed |= {"refine_track": "true", "refine_from": "0.3"}
     method(tmp_path / "whole", **changed).fit(capture, train)
     step = PointAvatarFit.run_step
 
@@ -315,6 +342,7 @@ def test_stopped_and_gone_on_equals_not_stopped(tmp_path: Path, monkeypatch: pyt
     whole, parts = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "parts"))
     assert len(whole["cloud.places"]) > 600 * 0.5
     assert len(whole["cloud.places"]) != 600
+    assert (np.abs(whole["refinement.additions.weight"]).max(axis=1) > 1e-4).all()
     for name in whole:
         np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
 
@@ -326,3 +354,17 @@ def test_the_paper_profile_has_the_published_sizes(tmp_path: Path) -> None:
     spacing = avatar.growth_share * 62 / avatar.growths
     assert spacing == pytest.approx(5) and avatar.growths == 62 // 5
     assert avatar.points_a_pixel == 10
+    assert avatar.refine_track and avatar.refine_from == pytest.approx(10 / 62) and avatar.refine_lr == 5e-4
+    assert avatar.keep_front_most and avatar.albedo_steepness == 10
+
+
+def test_the_albedo_is_the_sigmoid_of_ten_times_the_networks_output() -> None:
+    networks = []
+    for profile in ("cpu", "paper"):
+        torch.manual_seed(0)
+        changed = {"canonical_width": 16, "canonical_layers": 2}
+        networks.append(CanonicalNetwork(PointAvatarConfig(**PROFILES[profile] | changed), torch.zeros(3)))
+    points = 0.2 * torch.randn(50, 3)
+    plain, steep = (network(points)[1].detach().double() for network in networks)
+    assert float(plain.std()) > 1e-4
+    np.testing.assert_allclose(torch.logit(steep), 10.0 * torch.logit(plain), rtol=1e-3, atol=1e-4)
