@@ -72,7 +72,7 @@ def style_of(edit: Path) -> dict[str, Any]:
 
 def clips(run: Path, edit: Path) -> dict[str, Frames]:
     """Return the clip as recorded, edited, rendered without the edit, and edited frame by frame, uint8 [N, S, S, 3]."""
-    frames, recorded, _ = run_sources(edit, WHOLE)
+    frames, recorded, _ = run_sources(edit, WHOLE, METRICS)
     assert frames is not None and recorded is not None
     source = np.stack(list(recorded.open()))
     places = {int(i): n for n, i in enumerate(load_run(run).scores.index)}

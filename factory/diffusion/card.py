@@ -43,16 +43,16 @@ Training is described in docs/diffusion.md: v-prediction with zero terminal sign
 before the last: 5% each). A training that starts from the weights of an earlier one has a new optimiser.
 
 ## Measured
-By `{command}`: people and wordings that training never saw, {count} people for each style, \
-{edits} edits for each kind of change.
+By `{command}`: wordings and {people} people that training never saw, {count} people for each style, \
+up to {edits} edits for each kind of change.
 
 | what | accuracy of the small CLIP over {styled} styles | least |
 |---|---|---|
 {styles}
 
-| change | where it is: PSNR to the studio's rendering of it | of doing nothing | nearer than doing nothing | \
+| change | edits | where it is: PSNR to the studio's rendering of it | of doing nothing | nearer than doing nothing | \
 elsewhere: PSNR to the source |
-|---|---|---|---|---|
+|---|---|---|---|---|---|
 {changes}
 
 The studio's rendering tells which pixels a change alters (by more than {above} of 255).
@@ -115,7 +115,7 @@ def write_card(folder: Path, figures: Mapping[str, Any], command: str) -> None:
         data=f"{trainings[-1]['pictures']:,} pictures of {trainings[-1]['people']:,} people, made by the studio",
         steps=settings["steps"], text_scale=settings["text_scale"], image_scale=settings["image_scale"],
         command=command, above=CHANGED_ABOVE,
-        count=settings["count"], edits=4 * settings["count"], styled=len(STYLED),
+        people=settings["people"], count=settings["count"], edits=settings["changes"], styled=len(STYLED),
         styles="\n".join(_style_rows(figures)),
         changes="\n".join(_change_row(kind, one) for kind, one in figures["changes"].items()),
         untouched=figures["left as it is"]["psnr_db"], autoencoder=figures["left as it is"]["psnr_of_autoencoder_db"],
@@ -146,7 +146,8 @@ def _style_rows(figures: Mapping[str, Any]) -> list[str]:
 
 def _change_row(kind: str, one: Mapping[str, float]) -> str:
     edit, nothing = one["changed_psnr_db"], one["changed_psnr_of_nothing_db"]
-    return f"| {kind} | {edit:.1f} dB | {nothing:.1f} dB | {one['nearer']:.0%} | {one['kept_psnr_db']:.1f} dB |"
+    psnr = f"{edit:.1f} dB | {nothing:.1f} dB | {one['nearer']:.0%} | {one['kept_psnr_db']:.1f} dB"
+    return f"| {kind} | {one['count']:.0f} | {psnr} |"
 
 
 def _recognised_row(kind: str, one: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from factory.clip.evaluation import accuracy, aligned_video_heads, style_classes
 from factory.clip.painters import FIXED
 from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
-from factory.diffusion.bank import Bank, open_bank
+from factory.diffusion.bank import Bank, is_held_out, open_bank
 from factory.diffusion.card import SHEET_FILE, write_card
 from factory.diffusion.landmarks import landmark_finder
 from factory.diffusion.lineage import read_trainings
@@ -39,16 +39,18 @@ from factory.diffusion.truth import change_figures, landmark_figures, recognised
 from factory.diffusion.wordings import instruction
 
 TEXT_SCALES, IMAGE_SCALES = (1.2, 1.8, 2.7, 4.0), (1.0, 1.3, 1.7, 2.2)
-SETTINGS = ("count", "steps", "text_scale", "image_scale")
+SETTINGS = ("count", "changes", "steps", "text_scale", "image_scale")
 
 Pictures = NDArray[np.uint8]
 
 
 def measure(
-    edit: Editor, vae: Any, bank: Bank, videos: dict[str, Pictures], count: int, seed: int = 0
+    edit: Editor, vae: Any, bank: Bank, videos: dict[str, Pictures], count: int, changes: int, seed: int = 0
 ) -> dict[str, Any]:
-    """Return all figures but the trade-off of the guidances; ``count`` pictures for each style, four times as many
-    for each kind of change.
+    """Return all figures but the trade-off of the guidances.
+
+    ``count`` pictures for each style, four times as many for each value that CLIP recognises, and at most ``changes``
+    edits of each kind of change.
 
     Raises:
         UserError: the bank has nobody who is held out.
@@ -59,9 +61,9 @@ def measure(
     model = ClipModel(find_clip(PORTRAITS))
     figures: dict[str, Any] = {"styles": style_figures(edit, model, people, seed)}
     figures |= {f"styles, {name}": style_figures(edit, model, heads, seed) for name, heads in videos.items()}
-    figures["changes"] = change_figures(edit, bank, 4 * count, seed)
+    figures["changes"] = change_figures(edit, bank, changes, seed)
     figures["recognised"] = recognised_figures(edit, model, bank, 4 * count, seed)
-    figures["left as it is"] = untouched_figures(edit, vae, people)
+    figures["left as it is"] = untouched_figures(edit, vae, held_out_people(bank, changes))
     with Landmarker() as landmarker:
         find = landmark_finder(landmarker)
         figures["landmarks"] = landmark_figures(edit, bank, find, count, seed)
@@ -137,8 +139,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training, with its bank")
     parser.add_argument("--weights", type=Path, help="folder of the pipeline; default: OUT/portraits-diffusion")
     parser.add_argument(
-        "--count", type=int, default=6, help="people for each style; four times as many edits of each kind of change"
+        "--count", type=int, default=6, help="people for each style; four times as many for each value that CLIP tells"
     )
+    parser.add_argument("--changes", type=int, default=200, help="edits of each kind of change, at most")
     usual = PORTRAITS_SETTINGS
     parser.add_argument("--steps", type=int, default=usual.steps, help="DDIM steps of an edit")
     parser.add_argument("--text-scale", type=float, default=usual.text_scale)
@@ -162,13 +165,16 @@ def _run(given: argparse.Namespace) -> None:
 
     size_px = pipeline.vae.config.sample_size
     heads = {video.name: aligned_video_heads(video, given.count, size_px) for video in given.video}
-    figures = measure(edit_at(given.text_scale, given.image_scale), pipeline.vae, bank, heads, given.count)
+    figures = measure(
+        edit_at(given.text_scale, given.image_scale), pipeline.vae, bank, heads, given.count, given.changes
+    )
     if given.guidance:
         people = held_out_people(bank, given.count)
         figures["guidance"] = guidance_figures(edit_at, ClipModel(find_clip(PORTRAITS)), people)
     scales = given.text_scale, given.image_scale
     edit_sheet(weights / SHEET_FILE, pipeline, held_out_people(bank, 6), scales=scales, steps=given.steps)
     figures["settings"] = {name: getattr(given, name) for name in SETTINGS}
+    figures["settings"]["people"] = len({row.person for row in bank.rows if is_held_out(row.person)})
     write_card(weights, figures, command_of(given))
 
 

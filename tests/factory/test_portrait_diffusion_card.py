@@ -103,7 +103,7 @@ def test_the_card_tells_figures_and_trainings(tmp_path: Path) -> None:
         "landmarks": landmarks,
         "styletransfer": {"cartoon": apart, "batik": apart | {"f_lmd_px": 3.0}},
         "guidance": GUIDED,
-        "settings": {"count": 6, "steps": 20, "text_scale": 4.0, "image_scale": 1.3},
+        "settings": {"people": 48, "count": 6, "changes": 200, "steps": 20, "text_scale": 4.0, "image_scale": 1.3},
     }
     write_card(tmp_path, figures, "python -m factory.diffusion.measure --out diffusion")
     card = (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -111,8 +111,9 @@ def test_the_card_tells_figures_and_trainings(tmp_path: Path) -> None:
     for told in (
         f"{numbers / 1e6:.1f} M", "autoencoder 2,500 steps of 4, editor 10,500 steps of 8 examples at 0.0003",
         "| held-out people of the studio | 51.2% of 258 | hdr 0%, comic 25%, gold 100% |", "| franck.mp4 | 75.0%",
-        "| smile | 25.0 dB | 24.0 dB | 80% | 29.5 dB |", "| beard | 75% of 12 (none 50%) | 90% | 10% |", "31.50 dB",
-        "1.25 px at 256 px (median 1.10 px)", "0.95 px (median 0.85 px)", "24 edits for each kind", "by more than 16",
+        "| smile | 5 | 25.0 dB | 24.0 dB | 80% | 29.5 dB |", "| beard | 75% of 12 (none 50%) | 90% | 10% |", "31.50 dB",
+        "1.25 px at 256 px (median 1.10 px)", "0.95 px (median 0.85 px)", "by more than 16",
+        "48 people that training never saw", "up to 200 edits for each kind",
         "in 1 of 2 styles; not in batik",
         "(guidance.png)", "stubble",
         "CLIP-D is 0.100 at 1, 0.400 at 4", "likeness is 0.600 at 1, 0.700 at 2",
