@@ -93,6 +93,7 @@ def types(session: nox.Session) -> None:
     """Check types."""
     session.install("-e", ".[offline,studio,clip,dev]", *CONSTRAINTS)
     session.run("mypy")
+    session.run("mypy", "benchmarks")
 
 
 @nox.session

@@ -34,7 +34,7 @@ def main() -> None:
     given = parser.parse_args()
     run = given.run
     whole = Convention("all", "", (), (), background="white")
-    sources = run_sources(run, whole)
+    sources = run_sources(run, whole, ("psnr", "ssim"))
     step = max(len(sources[0]) // FRAMES, 1)  # type: ignore[arg-type]
     frames, reference, masks = (np.stack(list(source.open())[::step]) for source in sources)  # type: ignore[union-attr]
     inside = masks[..., 0] > 127

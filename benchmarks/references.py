@@ -61,7 +61,9 @@ def main() -> None:
 def references(capture: Capture, chosen: list[int], style: StyleFile) -> tuple[Frames, Frames, Frames]:
     """Return frames before the edit, as the editor edits them, and with the held face, uint8 ``[N, 128, 128, 3]``."""
     editor = open_editor(style.editor, style.editor_settings)
-    before, made, held = [], [], []
+    before: list[NDArray[np.uint8]] = []
+    made: list[NDArray[np.uint8]] = []
+    held: list[NDArray[np.uint8]] = []
     for index, frame in zip(chosen, capture.frames(chosen), strict=True):
         edited = editor.edit(frame, style.instruction, 0)
         parts = (frame, edited, with_held_face(edited, frame, capture.track.landmarks68[index]))

@@ -121,7 +121,7 @@ def race(name: str, library: PairScore, pairs: tuple[Picture, Picture], clip: Pa
 
     forget_landmarks()
     metric = metric_class(name).open(our_settings(clip))
-    metric.score_batch(Batch(*(part[:1] for part in pairs)))
+    metric.score_batch(Batch(pairs[0][:1], pairs[1][:1]))
     library(pairs[0][0], pairs[1][0])
     theirs: list[float] = []
     ours: list[np.ndarray] = []
