@@ -21,6 +21,7 @@ from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
 from emo_bench.actors.half_made import making
 from emo_bench.actors.names import check_name
 from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_outline
+from emo_bench.actors.stored_size import check_size, size_notes, stored_size
 from emo_bench.actors.track import POSES, Track, pack_foreground
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
@@ -34,7 +35,6 @@ from emo_bench.video.writing import Encoding, VideoWriter
 
 LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
-STORED_SIZES_PX = (256, 384, 512)
 FOREGROUND_PX = 128
 CUTTER_FRAMES, CUTTER_PX, OUTLINE_ROUNDS = 16, 640, 3
 # So many times as many frames are sampled, because the person may not be in all of them.
@@ -123,7 +123,7 @@ def add_video(
     Args:
         path: the video.
         name: the actor's name; by default the name of the file.
-        size_px: stored resolution; by default the largest of 256, 384 and 512 that does not need upsampling.
+        size_px: side of the stored frames; by default that of head and shoulders in the video, at most 1024.
         replace: overwrite an actor of that name.
         progress: show progress bars.
 
@@ -133,6 +133,7 @@ def add_video(
     started = time.monotonic()
     path = Path(path)
     name = check_name(name if name is not None else path.stem)
+    check_size(size_px)
     target = library.require_free(name, replace=replace)
     info = probe_video(path)
     _check_length(info, info.frames)
@@ -144,12 +145,12 @@ def add_video(
             f"the face in {path.name} is too small ({crop.side} px for head and shoulders, at least "
             f"{LEAST_SIDE_PX} are needed): use a closer shot"
         )
-    stored_px = size_px or max((s for s in STORED_SIZES_PX if s <= crop.side), default=STORED_SIZES_PX[0])
+    stored_px = stored_size(crop, size_px)
     fit = _fit(info, seen, faces, progress)
     track = _track(info, seen, faces, fit, crop, stored_px)
     # A long video has many landmarks; from here on those of the track are enough.
     del faces
-    notes = (*info.notes, *seen.notes)
+    notes = (*info.notes, *seen.notes, *size_notes(crop, size_px, target))
     seconds = time.monotonic() - started
     report = AddReport(
         name=name,
@@ -279,7 +280,8 @@ def _store(
         track, cutter = _outlined(info, seen, fit, track, report)
         with _bar(progress, report.frames, "crop and store") as advance:
             _write_frames(info, cutter, track, report, temporary / library.VIDEO_FILE, advance)
-        track = replace(track, torso_shift=torso_motion(track, report.fps))
+        with _bar(progress, len(seen.frames), "shoulders") as advance:
+            track = replace(track, torso_shift=torso_motion(track, report.fps, advance))
         track.save(temporary / library.TRACK_FILE)
         report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
         _write_info(info, report, temporary / library.INFO_FILE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,24 +66,21 @@ def with_outline(fit: TrackFit, change: OutlineChange, frames: np.ndarray, fps: 
     return with_shape(fit, head, frames, fps)
 
 
-def torso_motion(track: Track, fps: float) -> np.ndarray:
-    """Compute ``Track.torso_shift``, ``[T, 3]``, NaN for frames without a face; the track must not have one yet."""
+def torso_motion(track: Track, fps: float, advance: Callable[[], None] = lambda: None) -> np.ndarray:
+    """Compute ``Track.torso_shift``, ``[T, 3]``, NaN for frames without a face; the track must not have one yet.
+
+    ``advance`` is called after each frame with a face.
+    """
     rig = load_head_rig()
     side = track.foreground_px
     scale = side / track.size_px
     center_px = (track.center_px[0] * scale, track.center_px[1] * scale)
     valid = track.valid_indices
-    shifts = [
-        fit_shoulders(
-            rig,
-            track.vertices(i),
-            track.foreground(i, side),
-            float(track.landmarks68[i, NOSE_TIP, 1] * scale),
-            track.focal_px * scale,
-            center_px,
-        )
-        for i in valid
-    ]
+    shifts = []
+    for i in valid:
+        mask, nose_y = track.foreground(i, side), float(track.landmarks68[i, NOSE_TIP, 1] * scale)
+        shifts.append(fit_shoulders(rig, track.vertices(i), mask, nose_y, track.focal_px * scale, center_px))
+        advance()
     motion = np.full((len(track), 3), np.nan, dtype=np.float32)
     motion[valid] = smooth_shoulders(np.array(shifts), valid, fps)
     return motion

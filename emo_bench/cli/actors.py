@@ -41,13 +41,19 @@ def list_all(as_json: Json = False) -> None:
 def add(
     video: Annotated[Path, typer.Argument(help="Video of one person.")],
     name: Annotated[str | None, typer.Option(help="Name of the actor. Default: the name of the file.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX", help="Side of the stored frames, 64 to 1024. Default: as in the video, at most 1024."
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an actor that has this name.")] = False,
     as_json: Json = False,
 ) -> None:
     """Track the face in a video, and keep the video as an actor."""
     from emo_bench.actors.add import add_video
 
-    report = add_video(video, name, replace=replace)
+    report = add_video(video, name, size_px=size, replace=replace)
     if as_json:
         print_json(asdict(report))
     else:
