@@ -16,13 +16,14 @@ import numpy as np
 from emo_bench.actors import library
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.crop import Crop, head_and_shoulders
-from emo_bench.actors.face_finding import find_person
+from emo_bench.actors.face_finding import Person, find_person
 from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
 from emo_bench.actors.half_made import making
 from emo_bench.actors.names import check_name
 from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_outline
 from emo_bench.actors.stored_size import check_size, size_notes, stored_size
 from emo_bench.actors.track import POSES, Track, pack_foreground
+from emo_bench.actors.upright import quarter_turns
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
 from emo_bench.text.ranges import ranges
@@ -137,7 +138,7 @@ def add_video(
     target = library.require_free(name, replace=replace)
     info = probe_video(path)
     _check_length(info, info.frames)
-    seen, faces = _find_face(info, progress)
+    info, seen, faces = _find_face(info, progress)
     boxes = np.concatenate([faces.landmarks478.min(axis=1), faces.landmarks478.max(axis=1)], axis=1)
     crop = head_and_shoulders(boxes.astype(np.float64), info.width, info.height)
     if crop.side < LEAST_SIDE_PX:
@@ -178,11 +179,14 @@ def _check_length(info: VideoInfo, frames: int, why: tuple[str, ...] = ()) -> No
         )
 
 
-def _find_face(info: VideoInfo, progress: bool) -> tuple[_Seen, _Faces]:
-    samples: dict[int, np.ndarray] = {}
-    notes: list[str] = []
-    with Landmarker() as landmarker, _bar(progress, info.frames, "landmarks") as advance:
-        person = find_person(_sampling(info, notes, samples), landmarker, float(info.fps), advance)
+def _find_face(info: VideoInfo, progress: bool) -> tuple[VideoInfo, _Seen, _Faces]:
+    """Find the person; a video that lies on its side is turned, and what is returned is the turned one."""
+    with Landmarker() as landmarker:
+        person, samples, notes = _follow(info, landmarker, progress)
+        turns = quarter_turns(person.faces, list(samples.values()), landmarker)
+        if turns:
+            info = info.turned(turns)
+            person, samples, notes = _follow(info, landmarker, progress)
     chosen, total = person.faces, len(person.faces)
     frames = np.array([i for i, face in enumerate(chosen) if face is not None], dtype=np.int64)
     if len(frames) < 0.5 * total:
@@ -197,7 +201,16 @@ def _find_face(info: VideoInfo, progress: bool) -> tuple[_Seen, _Faces]:
     with_face = [number for number in samples if chosen[number] is not None]
     kept = with_face[:: max(len(with_face) // CUTTER_FRAMES, 1)]
     samples = {number: samples[number] for number in kept}
-    return _Seen(frames, total, samples, tuple(notes)), _as_arrays(chosen)
+    return info, _Seen(frames, total, samples, tuple(notes)), _as_arrays(chosen)
+
+
+def _follow(info: VideoInfo, landmarker: Landmarker, progress: bool) -> tuple[Person, dict[int, np.ndarray], list[str]]:
+    """Return the person of a video, reduced frames by number, and facts about the frames."""
+    samples: dict[int, np.ndarray] = {}
+    notes: list[str] = []
+    with _bar(progress, info.frames, "landmarks") as advance:
+        person = find_person(_sampling(info, notes, samples), landmarker, float(info.fps), advance)
+    return person, samples, notes
 
 
 def _sampling(info: VideoInfo, notes: list[str], samples: dict[int, np.ndarray]) -> Iterator[np.ndarray]:

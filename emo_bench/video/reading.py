@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,15 @@ class VideoInfo:
     def height(self) -> int:
         """Height of the picture that a player shows, in px."""
         return self.display.size_px[1]
+
+    def turned(self, quarter_turns: int) -> VideoInfo:
+        """Return the video turned by so many more times 90 degrees counterclockwise, with a note."""
+        quarter_turns %= 4
+        done = {0: (), 1: ("90 degrees counterclockwise",), 2: ("180 degrees",), 3: ("90 degrees clockwise",)}
+        lies = "the picture is upside down" if quarter_turns == 2 else "the picture lies on its side"
+        notes = tuple(f"{lies} and the file does not say so: it was turned by {how}" for how in done[quarter_turns])
+        display = replace(self.display, rotation_deg=(self.display.rotation_deg + 90 * quarter_turns) % 360)
+        return replace(self, display=display, notes=(*self.notes, *notes))
 
 
 def probe_video(path: Path, *, constant: bool = True) -> VideoInfo:
