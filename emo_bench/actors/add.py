@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -14,19 +13,22 @@ from typing import Any
 import numpy as np
 
 from emo_bench.actors import library
+from emo_bench.actors.add_report import AddReport, write_info
+from emo_bench.actors.beliefs import Beliefs
 from emo_bench.actors.capture import resize_area
+from emo_bench.actors.carrying import CarriedCuts
 from emo_bench.actors.crop import Crop, head_and_shoulders
 from emo_bench.actors.face_finding import Person, find_person
-from emo_bench.actors.foreground import ForegroundCutter, rig_silhouette
+from emo_bench.actors.foreground import Cut
 from emo_bench.actors.half_made import making
 from emo_bench.actors.names import check_name
-from emo_bench.actors.outline import chin_y, fit_outline, torso_motion, with_outline
+from emo_bench.actors.outline import fit_outline, place_of, torso_motion, with_outline
+from emo_bench.actors.person_cutter import NETWORK_PX, PersonCutter
 from emo_bench.actors.stored_size import check_size, size_notes, stored_size
-from emo_bench.actors.track import POSES, Track, pack_foreground
+from emo_bench.actors.track import POSES, Track, pack_foreground, pack_shares
 from emo_bench.actors.upright import quarter_turns
 from emo_bench.errors import UserError
 from emo_bench.progress import track_progress
-from emo_bench.text.ranges import ranges
 from emo_bench.tracking.fit import TrackFit, fit_track
 from emo_bench.tracking.fit_threads import one_thread
 from emo_bench.tracking.head_rig import EXPRESSIONS
@@ -37,7 +39,7 @@ from emo_bench.video.writing import Encoding, VideoWriter
 LEAST_FRAMES = 60
 LEAST_SIDE_PX = 96
 FOREGROUND_PX = 128
-CUTTER_FRAMES, CUTTER_PX, OUTLINE_ROUNDS = 16, 640, 3
+OUTLINE_FRAMES, OUTLINE_PX = 16, 640
 # So many times as many frames are sampled, because the person may not be in all of them.
 SPARE = 4
 KEYFRAME_EVERY = 12
@@ -49,45 +51,6 @@ RECORDING = Encoding(
     {"crf": "12", "preset": "medium", "bf": "0", "g": str(KEYFRAME_EVERY)},
     {"movflags": "+faststart"},
 )
-
-
-@dataclass(frozen=True)
-class AddReport:
-    """The result of adding a video.
-
-    Attributes:
-        missing: numbers of the frames without a face; they are kept in the video and excluded from splits.
-        error_percent: mean reprojection error of the 478 landmarks in percent of the inter-ocular distance (between the
-            outer eye corners); worst_error_percent is that of the worst frame.
-        tracking_fps: processed frames per second, over all steps.
-        notes: other facts that the user should know, one sentence each.
-    """
-
-    name: str
-    folder: Path
-    frames: int
-    fps: float
-    size_px: int
-    crop: Crop
-    focal_px: float
-    missing: tuple[int, ...]
-    error_percent: float
-    worst_error_percent: float
-    tracking_fps: float
-    notes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        error = (
-            f"mean reprojection error of 478 landmarks: {self.error_percent:.2f} % of the inter-ocular distance "
-            f"(worst frame {self.worst_error_percent:.2f} %), tracked at {self.tracking_fps:.1f} frames/s"
-        )
-        lines = [
-            f"actor {self.name}: {self.frames} frames of {self.size_px} px at {self.fps:.5g} fps in {self.folder}",
-            error,
-        ]
-        if self.missing:
-            lines.append(f"no face in {len(self.missing)} frames, left out of all splits: {ranges(self.missing)}")
-        return "\n".join((*lines, *(f"note: {note}" for note in self.notes)))
 
 
 @dataclass(frozen=True)
@@ -135,6 +98,8 @@ def add_video(
     path = Path(path)
     name = check_name(name if name is not None else path.stem)
     check_size(size_px)
+    # Before the long work, so that a network that is missing is told at once.
+    cutter = PersonCutter()
     target = library.require_free(name, replace=replace)
     info = probe_video(path)
     _check_length(info, info.frames)
@@ -152,7 +117,6 @@ def add_video(
     # A long video has many landmarks; from here on those of the track are enough.
     del faces
     notes = (*info.notes, *seen.notes, *size_notes(crop, size_px, target))
-    seconds = time.monotonic() - started
     report = AddReport(
         name=name,
         folder=target,
@@ -164,10 +128,10 @@ def add_video(
         missing=tuple(int(i) for i in np.flatnonzero(~track.face_found)),
         error_percent=100.0 * float(fit.errors.mean()),
         worst_error_percent=100.0 * float(fit.errors.max()),
-        tracking_fps=seen.total / max(seconds, 1e-9),
+        tracking_fps=seen.total / max(time.monotonic() - started, 1e-9),
         notes=notes,
     )
-    return _store(info, seen, fit, track, report, started, progress)
+    return _store(info, seen, fit, track, report, cutter, started, progress)
 
 
 def _check_length(info: VideoInfo, frames: int, why: tuple[str, ...] = ()) -> None:
@@ -199,7 +163,7 @@ def _find_face(info: VideoInfo, progress: bool) -> tuple[VideoInfo, _Seen, _Face
     if total < info.frames:
         notes.append(f"the file is damaged: only its first {total} frames could be decoded")
     with_face = [number for number in samples if chosen[number] is not None]
-    kept = with_face[:: max(len(with_face) // CUTTER_FRAMES, 1)]
+    kept = with_face[:: max(len(with_face) // OUTLINE_FRAMES, 1)]
     samples = {number: samples[number] for number in kept}
     return info, _Seen(frames, total, samples, tuple(notes)), _as_arrays(chosen)
 
@@ -215,7 +179,7 @@ def _follow(info: VideoInfo, landmarker: Landmarker, progress: bool) -> tuple[Pe
 
 def _sampling(info: VideoInfo, notes: list[str], samples: dict[int, np.ndarray]) -> Iterator[np.ndarray]:
     """Decode a video, and keep reduced frames that are spread over it: some of them may not show the person."""
-    every = max(info.frames // (SPARE * CUTTER_FRAMES), 1)
+    every = max(info.frames // (SPARE * OUTLINE_FRAMES), 1)
     for number, frame in enumerate(decode_video(info, notes.append)):
         if number % every == 0:
             samples[number] = _made_small(frame)
@@ -271,6 +235,7 @@ def _track(info: VideoInfo, seen: _Seen, faces: _Faces, fit: TrackFit, crop: Cro
         face_found=found,
         foreground_bits=np.zeros((seen.total, (FOREGROUND_PX**2 + 7) // 8), dtype=np.uint8),
         foreground_px=FOREGROUND_PX,
+        foreground_shares=np.zeros((seen.total, FOREGROUND_PX**2 // 2), dtype=np.uint8),
     )
 
 
@@ -286,18 +251,27 @@ def _spread(values: np.ndarray, seen: _Seen) -> np.ndarray:
 
 
 def _store(
-    info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport, started: float, progress: bool
+    info: VideoInfo,
+    seen: _Seen,
+    fit: TrackFit,
+    track: Track,
+    report: AddReport,
+    cutter: PersonCutter,
+    started: float,
+    progress: bool,
 ) -> AddReport:
     """Write everything to a temporary folder next to the target and rename it."""
     with making(report.name, report.folder.parent) as temporary:
-        track, cutter = _outlined(info, seen, fit, track, report)
+        track = _outlined(info, seen, fit, track, report, cutter)
         with _bar(progress, report.frames, "crop and store") as advance:
-            _write_frames(info, cutter, track, report, temporary / library.VIDEO_FILE, advance)
+            beliefs = _write_frames(info, cutter, track, report, temporary / library.VIDEO_FILE, advance)
         with _bar(progress, len(seen.frames), "shoulders") as advance:
-            track = replace(track, torso_shift=torso_motion(track, report.fps, advance))
+            shift = torso_motion(track, report.fps, beliefs.believed_shoulders(), advance)
+        track = replace(track, torso_shift=shift)
+        report = replace(report, notes=(*report.notes, *beliefs.notes()))
         track.save(temporary / library.TRACK_FILE)
         report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
-        _write_info(info, report, temporary / library.INFO_FILE)
+        write_info(info, cutter.sha256, report, temporary / library.INFO_FILE)
         if report.folder.exists():
             shutil.rmtree(report.folder)
         os.rename(temporary, report.folder)
@@ -307,76 +281,61 @@ def _store(
 def _made_small(frame_u8: np.ndarray) -> np.ndarray:
     from emo_bench.system import opencv as cv2
 
-    share = min(CUTTER_PX / max(frame_u8.shape[:2]), 1.0)
+    share = min(OUTLINE_PX / max(frame_u8.shape[:2]), 1.0)
     return np.asarray(cv2.resize(frame_u8, None, fx=share, fy=share, interpolation=cv2.INTER_AREA))
 
 
 def _outlined(
-    info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport
-) -> tuple[Track, ForegroundCutter]:
-    """Return the track with hair and torso fitted to the sampled frames, and a cutter that has learned their colours.
-
-    A better torso lets the cutter learn more of the clothes, and better masks improve the torso, so both steps
-    alternate.
-    """
+    info: VideoInfo, seen: _Seen, fit: TrackFit, track: Track, report: AddReport, cutter: PersonCutter
+) -> Track:
+    """Return the track with hair and torso fitted to the person's outline in the sampled frames."""
     pictures = _sampled(info, seen, track, report.crop)
-    for _ in range(OUTLINE_ROUNDS):
-        surfaces = {number: rig_silhouette(track, number, FOREGROUND_PX) for number in pictures}
-        chins = {number: chin_y(track, number) for number in pictures}
-        cutter = ForegroundCutter(list(pictures.values()), list(surfaces.values()), list(chins.values()))
-        masks = {n: cutter.cut(picture, surfaces[n], chins[n]) for n, picture in pictures.items()}
-        change = fit_outline(fit, track, seen.frames, masks)
-        changed = with_outline(fit, change, seen.frames, float(info.fps))
-        track = replace(track, head=changed.head, **_poses(changed, seen))
-    return track, cutter
+    places = {number: place_of(track, number) for number in pictures}
+    cuts = {number: (places[number], cut) for number, cut in cutter.learn(pictures, places).items()}
+    changed = with_outline(fit, fit_outline(fit, track, seen.frames, cuts), seen.frames, float(info.fps))
+    return replace(track, head=changed.head, **_poses(changed, seen))
 
 
 def _sampled(info: VideoInfo, seen: _Seen, track: Track, crop: Crop) -> dict[int, np.ndarray]:
-    """Return sampled frames in which the person was found, cropped to ``[FOREGROUND_PX, FOREGROUND_PX, 3]``."""
+    """Return sampled frames in which the person was found, cropped to ``[NETWORK_PX, NETWORK_PX, 3]``."""
     pictures = {}
     for number, whole in seen.samples.items():
         if track.face_found[number]:
             share = whole.shape[1] / info.width
             small = Crop(round(crop.left * share), round(crop.top * share), max(round(crop.side * share), 1))
-            pictures[number] = resize_area(small.cut(whole), FOREGROUND_PX)
+            pictures[number] = resize_area(small.cut(whole), NETWORK_PX)
     if not pictures:
         raise UserError(f"{info.path.name}: other people are nearly always in view; give a video of one person")
     return pictures
 
 
 def _write_frames(
-    info: VideoInfo, cutter: ForegroundCutter, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
-) -> None:
+    info: VideoInfo, cutter: PersonCutter, track: Track, report: AddReport, out: Path, advance: Callable[..., None]
+) -> Beliefs:
+    """Write the video, put the cut-outs into the track, and return in which frames they are believed."""
+    beliefs = Beliefs.none(len(track), report.fps)
+    shares = track.foreground_shares
+    assert shares is not None
+
+    def keep(number: int, cut: Cut) -> None:
+        track.foreground_bits[number] = pack_foreground(cut.mask[None])[0]
+        shares[number] = pack_shares(cut.shares[None])[0]
+        beliefs.keep(number, cut)
+
+    cuts = CarriedCuts(cutter)
     with one_thread(), VideoWriter(out, RECORDING, info.fps) as writer:
         for number, frame in enumerate(decode_video(info)):
             if number >= report.frames:
                 break
             frame_u8 = resize_area(report.crop.cut(frame), report.size_px)
             writer.write(frame_u8)
-            if track.face_found[number]:
-                surface = rig_silhouette(track, number, FOREGROUND_PX)
-                small_u8 = resize_area(frame_u8, FOREGROUND_PX)
-                mask = cutter.cut(small_u8, surface, chin_y(track, number))
-                track.foreground_bits[number] = pack_foreground(mask[None])[0]
+            place = place_of(track, number) if track.face_found[number] else None
+            for finished in cuts.add(number, resize_area(report.crop.cut(frame), NETWORK_PX), place):
+                keep(*finished)
             advance()
-
-
-def _write_info(info: VideoInfo, report: AddReport, out: Path) -> None:
-    facts = {
-        "source": "video",
-        "frames": report.frames,
-        "fps": report.fps,
-        "size_px": report.size_px,
-        "original": info.path.name,
-        "original_px": [info.width, info.height],
-        "crop": {"left": report.crop.left, "top": report.crop.top, "side": report.crop.side},
-        "frames_without_face": list(report.missing),
-        "reprojection_error_percent": round(report.error_percent, 4),
-        "worst_reprojection_error_percent": round(report.worst_error_percent, 4),
-        "tracking_fps": round(report.tracking_fps, 2),
-        "notes": list(report.notes),
-    }
-    out.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        for finished in cuts.finish():
+            keep(*finished)
+    return beliefs
 
 
 def _bar(progress: bool, total: int, label: str) -> Any:

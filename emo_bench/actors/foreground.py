@@ -1,9 +1,9 @@
-"""The person's mask in a real video: colours separate hair and clothes from the background near the rig's outline."""
+"""The person in one picture of a real video: a network's soft mask, corrected by the tracked head, and its belief."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,50 +11,88 @@ from emo_bench.actors.track import Track
 from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.tracking.silhouette import silhouette
 
-# How far the person may extend beyond the rig's outline, as shares of the mask's width.
-CERTAIN_INSIDE, MAYBE_CLOTHES, MAYBE_HAIR, CERTAIN_OUTSIDE = 0.03, 0.08, 0.10, 0.22
-# Pixels this far inside the rig's torso are certainly clothes; their colours are learned.
-CERTAIN_CLOTHES = 0.05
-LEARNING_ROUNDS = 4
+# Shares of the mask's width. Above the chin, what lies this deep inside the rig is certainly the person.
+CERTAIN_INSIDE, DEEP_INSIDE = 0.03, 0.1
+# No part of the person is further from the rig than this, hardly any hair further than HAIR_REACH, and what reaches the
+# upper edge of the picture is background that runs on, if the rig ends this far below it.
+REACH, HAIR_REACH, HEADROOM = 0.22, 0.16, 0.04
+# Below the chin, what lies this deep inside the rig is clothes, if an edge of the person lies above it.
+CERTAIN_CLOTHES = 0.03
+# Below the chin, a mask is judged by what lies this deep inside the rig: the rig's shoulders may be too high.
+CORE = 0.08
+# The belief falls from 1 to 0 between these: the mean share of what is certainly the person; the area outside the
+# person's reach, and the undecided area, both in areas of that.
+SEEN, STRAY, VAGUE = (0.9, 0.5), (0.05, 0.25), (0.4, 1.0)
+# Parts whose share is at least this belong together if they touch.
+FAINT = 0.15
+# A mask is believed if its belief is at least this.
+BELIEVED = 0.5
 
 
-class ForegroundCutter:
-    """GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004) over the frames of one video.
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the tracked head is in a picture of S px.
 
-    The colours of person and background are learned once, from frames of the whole video: a part that is hardly visible
-    in one frame (the upper edge of a pullover) is visible in another.
-
-    Args:
-        frames_u8: some frames ``[S, S, 3]`` uint8 RGB.
-        surfaces: the rig's masks ``[S, S]`` bool in them.
-        chins_y: px, height of the chin in each frame; below it the person may extend far beyond the rig.
+    Attributes:
+        surface: the rig's mask, ``[S, S]`` bool.
+        chin_y, ears_y: px.
     """
 
-    def __init__(
-        self, frames_u8: Sequence[np.ndarray], surfaces: Sequence[np.ndarray], chins_y: Sequence[float]
-    ) -> None:
-        from emo_bench.system import opencv as cv2
+    surface: np.ndarray
+    chin_y: float
+    ears_y: float
 
-        self._background = np.zeros((1, 65))
-        self._person = np.zeros((1, 65))
-        mosaic = np.ascontiguousarray(np.concatenate(frames_u8))
-        seen = zip(surfaces, chins_y, strict=True)
-        labels = np.concatenate([_trimap(surface, chin_y, CERTAIN_CLOTHES) for surface, chin_y in seen])
-        bare: Any = None
-        cv2.grabCut(mosaic, labels, bare, self._background, self._person, LEARNING_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    @cached_property
+    def depth(self) -> np.ndarray:
+        """How deep each pixel lies inside the rig, as a share of S; 0 outside."""
+        return _distance(self.surface)
 
-    def cut(self, frame_u8: np.ndarray, surface: np.ndarray, chin_y: float) -> np.ndarray:
-        """Compute the mask ``[S, S]`` bool of a frame ``[S, S, 3]`` uint8 RGB from the rig's mask ``[S, S]`` bool."""
-        from emo_bench.system import opencv as cv2
+    @cached_property
+    def body(self) -> np.ndarray:
+        """The rig, and in the lower half of the picture what lies below it: clothes may hang there."""
+        lower = np.arange(len(self.surface))[:, None] > len(self.surface) // 2
+        return self.surface | ((np.cumsum(self.surface, axis=0) > 0) & lower)
 
-        # The rig's shoulders may be too high here, as in a shrug, so only the colours decide.
-        guess = _trimap(surface, chin_y, certain_clothes=np.inf)
-        certain = guess == cv2.GC_FGD
-        bare: Any = None
-        cv2.grabCut(frame_u8, guess, bare, self._background, self._person, 1, cv2.GC_EVAL_FREEZE_MODEL)
-        mask = (guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)
-        mask[certain] = True
-        return _largest_part(mask)
+    @cached_property
+    def away(self) -> np.ndarray:
+        """How far each pixel is from :attr:`body`, as a share of S."""
+        return _distance(~self.body)
+
+    @property
+    def above_ears(self) -> np.ndarray:
+        """The rows above the ears, ``[S, 1]`` bool."""
+        return np.arange(len(self.surface))[:, None] < self.ears_y
+
+    @property
+    def below_chin(self) -> np.ndarray:
+        """The rows below the chin, ``[S, 1]`` bool."""
+        return np.arange(len(self.surface))[:, None] > self.chin_y
+
+    @property
+    def certain(self) -> np.ndarray:
+        """What is certainly the person: the inside of the head."""
+        return (self.depth > CERTAIN_INSIDE) & ~self.below_chin
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The person in one frame.
+
+    Attributes:
+        shares: how much of each pixel the person covers, ``[S, S]`` float32 in [0, 1].
+        hair, shoulders: how far the mask is believed above the ears and below the chin, in [0, 1].
+        torso: how much of the picture below the chin the person covers, in [0, 1].
+    """
+
+    shares: np.ndarray
+    hair: float
+    shoulders: float
+    torso: float = 0.0
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The pixels of which the person covers at least half, ``[S, S]`` bool."""
+        return self.shares >= 0.5
 
 
 def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
@@ -66,36 +104,56 @@ def rig_silhouette(track: Track, i: int, size_px: int) -> np.ndarray:
     return silhouette(pixels, size_px)
 
 
-def _trimap(surface: np.ndarray, chin_y: float, certain_clothes: float) -> np.ndarray:
-    """Compute GrabCut's four labels from the rig's mask.
+def judged(found: np.ndarray, place: Place) -> Cut:
+    """Correct found shares ``[S, S]`` by the tracked head, and judge them as they were found."""
+    shares = np.where(place.away > REACH, 0.0, found).astype(np.float32)
+    # Near its edge, the rig may be wider than the person.
+    shares[place.certain & ((found > FAINT) | (place.depth > DEEP_INSIDE))] = 1.0
+    shares = _connected(shares, place.certain)
+    shares = _filled_below(shares, (place.depth > CERTAIN_CLOTHES) & place.below_chin, place.chin_y)
+    runs_on = (found[0] >= 0.5) & (place.away > HEADROOM)
+    hair = _belief(found, place.certain, place.above_ears, runs_on | (place.away > HAIR_REACH))
+    shoulders = _belief(found, place.depth > CORE, place.below_chin, place.away > REACH)
+    lower = shares[place.below_chin[:, 0]]
+    return Cut(shares, hair, shoulders, float(lower.mean()) if lower.size else 0.0)
 
-    The columns below the rig's lower edge and the pixels next to its shoulders are labelled as probably person. If
-    clothes were labelled as background, both colour models would learn them wrongly.
-    """
+
+def _distance(mask: np.ndarray) -> np.ndarray:
     from emo_bench.system import opencv as cv2
 
-    side = len(surface)
-    inside = surface.astype(np.uint8)
-    columns = np.cumsum(inside, axis=0) > 0
-    below = columns & ~surface & (np.arange(side)[:, None] > side // 2)
-    body = (inside | below).astype(np.uint8)
-    away = cv2.distanceTransform(1 - body, cv2.DIST_L2, 3) / side
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) / side
-    labels = np.full(surface.shape, cv2.GC_PR_BGD, dtype=np.uint8)
-    labels[away > CERTAIN_OUTSIDE] = cv2.GC_BGD
-    labels[away < MAYBE_HAIR] = cv2.GC_PR_BGD
-    below_chin = np.arange(side)[:, None] > chin_y
-    labels[(away < MAYBE_CLOTHES) & below_chin] = cv2.GC_PR_FGD
-    labels[body > 0] = cv2.GC_PR_FGD
-    labels[(depth > CERTAIN_INSIDE) & ~below_chin] = cv2.GC_FGD
-    labels[(depth > certain_clothes) & below_chin] = cv2.GC_FGD
-    return labels
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) / len(mask))
 
 
-def _largest_part(mask: np.ndarray) -> np.ndarray:
+def _connected(shares: np.ndarray, certain: np.ndarray) -> np.ndarray:
+    """Keep only what touches the head, also faintly; without a head, the largest part."""
     from emo_bench.system import opencv as cv2
 
-    count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats((shares > FAINT).astype(np.uint8), connectivity=4)
     if count < 2:
-        return mask
-    return np.asarray(parts == 1 + int(statistics[1:, cv2.CC_STAT_AREA].argmax()))
+        return shares
+    kept = np.unique(parts[certain]) if certain.any() else np.array([1 + statistics[1:, cv2.CC_STAT_AREA].argmax()])
+    return np.where(np.isin(parts, kept[kept > 0]), shares, 0.0).astype(np.float32)
+
+
+def _filled_below(shares: np.ndarray, clothes: np.ndarray, chin_y: float) -> np.ndarray:
+    """Fill clothes that the network sees as half transparent: below the person's edge, the torso has no hole.
+
+    Shoulders of the rig that are too high add nothing, because each column is filled only below its own edge.
+    """
+    start = int(np.clip(np.floor(chin_y), 0, len(shares) - 1))
+    filled = shares.copy()
+    filled[start:] = np.maximum.accumulate(shares[start:], axis=0)
+    return np.where(clothes, filled, shares)
+
+
+def _belief(found: np.ndarray, person: np.ndarray, part: np.ndarray, outside: np.ndarray) -> float:
+    """Judge a network's shares in one part of the picture, in [0, 1]; 0 if the rig shows nothing of it."""
+    certain = person & part
+    area = float(certain.sum())
+    if area == 0.0:
+        return 0.0
+    seen = float(found[certain].mean())
+    stray = float(found[part & outside].sum()) / area
+    vague = float((4.0 * found * (1.0 - found))[part & ~outside].sum()) / area
+    judgements = ((seen, SEEN), (stray, STRAY), (vague, VAGUE))
+    return float(np.prod([np.clip((value - bad) / (good - bad), 0.0, 1.0) for value, (good, bad) in judgements]))

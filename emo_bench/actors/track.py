@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from emo_bench.tracking.landmarks import landmarks68_of
 LANDMARK_STEPS = 16384
 # Frames whose landmarks are rounded at a time.
 WRITTEN_FRAMES = 256
+# Soft masks are stored in this many steps, so that one byte holds two pixels.
+SHARE_STEPS = 15
 POSES = ("body_rotvec", "body_translation", "neck_rotvec", "head_rotvec")
 
 
@@ -37,6 +40,8 @@ class Track:
         face_found: ``[T]`` bool.
         foreground_bits: ``[T, ceil(S * S / 8)]`` uint8 from :func:`pack_foreground`.
         foreground_px: S, pixels of the packed square masks.
+        foreground_shares: ``[T, ceil(S * S / 2)]`` uint8 from :func:`pack_shares`, the same masks with soft edges; None
+            where only the bits are known.
     """
 
     head: Head
@@ -53,12 +58,15 @@ class Track:
     face_found: np.ndarray
     foreground_bits: np.ndarray
     foreground_px: int
+    foreground_shares: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.face_found)
         expected = {"expression": (count, 52), "landmarks478": (count, 478, 2), "face_found": (count,)}
         expected |= dict.fromkeys((*POSES, "torso_shift"), (count, 3))
         expected["foreground_bits"] = (count, (self.foreground_px**2 + 7) // 8)
+        if self.foreground_shares is not None:
+            expected["foreground_shares"] = (count, (self.foreground_px**2 + 1) // 2)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} is {getattr(self, name).shape}, not {shape}")
@@ -122,8 +130,10 @@ class Track:
         return rasterise_uv(load_head_rig(), self.vertices(i), self.focal_px * scale, center_px, size)
 
     def foreground(self, i: int, size: int) -> np.ndarray:
-        """Return the person's mask ``[size, size]`` bool in frame ``i``."""
+        """Return the person's mask ``[size, size]`` bool in frame ``i``: at least half of each pixel is the person."""
         side = self.foreground_px
+        if self.foreground_shares is not None:
+            return self.matte(i, size) >= 0.5
         mask = np.unpackbits(self.foreground_bits[i], count=side * side).reshape(side, side)
         if side % size == 0:
             factor = side // size
@@ -134,10 +144,28 @@ class Track:
         how = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(mask.astype(np.float32), (size, size), interpolation=how) >= 0.5)
 
+    def matte(self, i: int, size: int) -> np.ndarray:
+        """Return how much of each pixel the person covers in frame ``i``: ``[size, size]`` float32 in [0, 1].
+
+        If the track has no soft masks, an edge is only as soft as the resizing makes it.
+        """
+        from emo_bench.system import opencv as cv2
+
+        side = self.foreground_px
+        if self.foreground_shares is None:
+            shares = np.unpackbits(self.foreground_bits[i], count=side * side).reshape(side, side).astype(np.float32)
+        else:
+            shares = unpack_shares(self.foreground_shares[i], side)
+        if size == side:
+            return shares
+        how = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(shares, (size, size), interpolation=how))
+
     def save(self, path: Path) -> None:
         """Write a compressed ``.npz``: landmarks in steps of 1/16384 of the picture width, expressions as float16."""
         bits = self.foreground_bits.copy()
         bits[1:] ^= self.foreground_bits[:-1]
+        soft: dict[str, Any] = {} if self.foreground_shares is None else {"foreground_shares": self.foreground_shares}
         with open(path, "wb") as file:
             np.savez_compressed(
                 file,
@@ -152,6 +180,7 @@ class Track:
                 face_found=self.face_found.astype(bool),
                 foreground_changes=bits,
                 foreground_px=self.foreground_px,
+                **soft,
             )
 
     @classmethod
@@ -180,12 +209,29 @@ class Track:
             face_found=found,
             foreground_bits=np.bitwise_xor.accumulate(arrays["foreground_changes"], axis=0),
             foreground_px=int(arrays["foreground_px"]),
+            foreground_shares=arrays.get("foreground_shares"),
         )
 
 
 def pack_foreground(masks: np.ndarray) -> np.ndarray:
     """Pack square masks ``[T, S, S]`` bool to ``[T, ceil(S * S / 8)]`` uint8."""
     return np.packbits(masks.reshape(len(masks), -1), axis=1)
+
+
+def pack_shares(shares: np.ndarray) -> np.ndarray:
+    """Round square soft masks ``[T, S, S]`` in [0, 1] to steps, two in a byte: ``[T, ceil(S * S / 2)]`` uint8.
+
+    At least half of a pixel stays at least half.
+    """
+    steps = np.floor(np.clip(shares, 0.0, 1.0) * SHARE_STEPS + 0.5).astype(np.uint8).reshape(len(shares), -1)
+    steps = np.pad(steps, ((0, 0), (0, steps.shape[1] % 2)))
+    return np.asarray((steps[:, ::2] << 4) | steps[:, 1::2])
+
+
+def unpack_shares(packed: np.ndarray, side: int) -> np.ndarray:
+    """Return one soft mask ``[side, side]`` float32 in [0, 1] from a row of :func:`pack_shares`."""
+    steps = np.stack((packed >> 4, packed & 15), axis=-1).reshape(-1)[: side * side]
+    return np.asarray(steps.reshape(side, side).astype(np.float32) / SHARE_STEPS)
 
 
 def _landmark_steps(landmarks: np.ndarray, size_px: int) -> np.ndarray:

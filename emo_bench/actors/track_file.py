@@ -44,9 +44,10 @@ FIELDS: Mapping[str, Field] = {
     "landmark_steps": Field("i", (-1, 478, 2), itemsize=2),
     "foreground_changes": Field("u", (-1, None), itemsize=1),
     "foreground_px": Field("iu", ()),
+    "foreground_shares": Field("u", (-1, None), itemsize=1),
 }
-# Absent in tracks from versions without separate shoulder motion.
-OPTIONAL = frozenset({"torso_shift"})
+# Absent in tracks from versions without separate shoulder motion or soft masks, and in those of the studio.
+OPTIONAL = frozenset({"torso_shift", "foreground_shares"})
 
 
 def read_track_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -89,5 +90,8 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
             raise Unreadable(f"{name} is {shown(int(arrays[name]))}")
     if arrays["foreground_changes"].shape[1] != (int(arrays["foreground_px"]) ** 2 + 7) // 8:
         raise Unreadable("foreground_changes does not hold masks of foreground_px")
+    soft = arrays.get("foreground_shares")
+    if soft is not None and soft.shape[1] != (int(arrays["foreground_px"]) ** 2 + 1) // 2:
+        raise Unreadable("foreground_shares does not hold masks of foreground_px")
     if arrays["camera"][0] <= 0 or np.abs(arrays["camera"]).max() > 100 * MOST_PX:
         raise Unreadable("its camera has an impossible focal length or centre")

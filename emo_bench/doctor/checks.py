@@ -185,7 +185,7 @@ def _warp() -> str:
 
 
 def _asset(asset: assets.Asset) -> Check:
-    required = asset.name == "face-landmarker"
+    required = asset.name in ("face-landmarker", "u2net-small")
     found = assets.locate(asset.name)
     label = f"asset {asset.name}"
     if found is None:

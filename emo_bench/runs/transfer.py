@@ -75,6 +75,7 @@ def driven_track(own: Track, driver: Track, transfer: Transfer = "relative") -> 
         landmarks478=np.full((len(found), 478, 2), np.nan, dtype=np.float32),
         face_found=found,
         foreground_bits=np.zeros((len(found), own.foreground_bits.shape[1]), dtype=np.uint8),
+        foreground_shares=None,
     )
     landmarks = track.landmarks478.copy()
     for i in track.valid_indices:

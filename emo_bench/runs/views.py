@@ -89,6 +89,7 @@ def viewed_track(track: Track, cameras: Sequence[Standpoint], *, landmarks: bool
     repeated["body_translation"] = np.concatenate(places)
     repeated["landmarks478"] = np.concatenate(projected).astype(np.float32)
     repeated["foreground_bits"] = np.zeros((len(track) * count, track.foreground_bits.shape[1]), dtype=np.uint8)
+    repeated["foreground_shares"] = None
     return replace(track, **repeated)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from emo_bench.actors.add import RECORDING
 from emo_bench.actors.capture import resize_area
 from emo_bench.actors.foreground import rig_silhouette
 from emo_bench.actors.sheet import checkerboard, contact_sheet
-from emo_bench.actors.track import pack_foreground
+from emo_bench.actors.track import SHARE_STEPS, pack_foreground, pack_shares
 from emo_bench.errors import UserError
 from emo_bench.tracking.head_rig import load_head_rig
 from emo_bench.video.writing import VideoWriter
@@ -218,6 +219,23 @@ def test_foreground_keeps_its_shape_at_any_size() -> None:
     yy, xx = np.mgrid[:32, :32]
     np.testing.assert_array_equal(small, (xx - 16) ** 2 + (yy - 16) ** 2 < 64)
     assert large.mean() == pytest.approx(small.mean(), rel=0.05)
+
+
+def test_soft_masks_are_kept_at_any_size(tmp_path: Path) -> None:
+    track = small_track()
+    yy, xx = np.mgrid[:32, :32] + 0.5
+    disc = np.clip(9.0 - np.hypot(xx - 16, yy - 16), 0.0, 1.0).astype(np.float32)
+    shares = pack_shares(np.tile(disc, (COUNT, 1, 1)))
+    bits = pack_foreground(np.tile(disc >= 0.5, (COUNT, 1, 1)))
+    replace(track, foreground_bits=bits, foreground_shares=shares).save(tmp_path / "track.npz")
+    read = Track.load(tmp_path / "track.npz")
+    assert np.abs(read.matte(0, 32) - disc).max() <= 0.5 / SHARE_STEPS + 1e-6
+    np.testing.assert_array_equal(read.foreground(5, 32), disc >= 0.5)
+    wide = np.hypot(*(np.mgrid[:128, :128] + 0.5 - 64)) < 4 * 8.5
+    soft, hard = read.foreground(5, 128), replace(track, foreground_bits=bits).foreground(5, 128)
+    assert (soft & wide).sum() / (soft | wide).sum() > max(0.985, (hard & wide).sum() / (hard | wide).sum())
+    track.save(tmp_path / "hard.npz")
+    assert Track.load(tmp_path / "hard.npz").foreground_shares is None
 
 
 def test_fast_silhouette_agrees_with_rays() -> None:

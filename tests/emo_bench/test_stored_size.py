@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from emo_bench.actors import load
-from emo_bench.actors.add import AddReport, add_video
+from emo_bench.actors.add import add_video
+from emo_bench.actors.add_report import AddReport
 from emo_bench.actors.sheet import contact_sheet
 from emo_bench.cli.app import app
 from emo_bench.errors import UserError

@@ -50,7 +50,7 @@ def refusal(path: Path) -> str:
 
 
 def test_every_array_is_needed(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
-    assert set(arrays) == {"version", *FIELDS}
+    assert set(arrays) == {"version", *FIELDS} - {"foreground_shares"}, "soft masks are kept where there are any"
     path = tmp_path / "track.npz"
     for name in arrays:
         np.savez(path, **{other: value for other, value in arrays.items() if other != name})
@@ -95,6 +95,9 @@ HOSTILE: dict[str, Change] = {
     "masks as float": _as("foreground_changes", lambda a: a.astype(float)),
     "masks cut": _as("foreground_changes", lambda a: a[:, 1:]),
     "masks of fewer frames": _as("foreground_changes", lambda a: a[1:]),
+    "soft masks cut": _put("foreground_shares", np.zeros((FRAMES, 3), np.uint8)),
+    "soft masks of fewer frames": _put("foreground_shares", np.zeros((1, 128), np.uint8)),
+    "soft masks as float": _put("foreground_shares", np.zeros((FRAMES, 128))),
     "faces as float": _as("face_found", lambda a: a.astype(float)),
     "faces as integers": _as("face_found", lambda a: a.astype(np.uint8)),
     "faces in two axes": _as("face_found", lambda a: a[None]),

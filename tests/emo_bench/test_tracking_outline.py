@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from emo_bench.actors.foreground import ForegroundCutter
 from emo_bench.tracking.fit_hair import change_hair, fit_hair, scalp_weights
 from emo_bench.tracking.fit_motion import BodyMotion, split_motion
 from emo_bench.tracking.fit_outline import Outline
@@ -109,41 +108,3 @@ def test_a_hand_in_the_picture_does_not_move_the_shoulders() -> None:
     person = line.copy()
     person[5:25] = 60.0
     assert np.abs(match_shoulders(line, person, np.ones(SIZE, dtype=bool), 64.0)[1]) < 3.0
-
-
-def painted_people(shoulders_y: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Frames of a head, neck and pullover before a blue wall; head and neck; the whole person."""
-    rng = np.random.default_rng(3)
-    yy, xx = np.mgrid[:SIZE, :SIZE]
-    head = ((xx - 64) ** 2 + (yy - 50) ** 2 < 30**2) | ((np.abs(xx - 64) < 12) & (yy > 60))
-    frames, truths = [], []
-    for shoulder_y in shoulders_y:
-        torso = (yy > shoulder_y + 0.1 * np.abs(xx - 64)) & ~head
-        frame = np.full((SIZE, SIZE, 3), (60, 120, 230)) + rng.normal(0, 4, (SIZE, SIZE, 3))
-        frame[torso] += np.array((25, -35, -150))
-        frame[head] += np.array((150, 40, -90))
-        frames.append(frame.clip(0, 255).astype(np.uint8))
-        truths.append(head | torso)
-    return frames, [head] * len(frames), truths
-
-
-def test_the_cutter_knows_clothes_from_other_frames() -> None:
-    """In the second frame almost nothing of the pullover lies inside the rig; its colour is known from the first."""
-    frames, heads, truths = painted_people((85, 108))
-    below = [np.arange(SIZE)[:, None] > shoulder + 16 for shoulder in (85, 108)]
-    surfaces = [head | torso for head, torso in zip(heads, below, strict=True)]
-    cutter = ForegroundCutter(frames, surfaces, [80.0, 80.0])
-    for frame, surface, truth in zip(frames, surfaces, truths, strict=True):
-        mask = cutter.cut(frame, surface, 80.0)
-        assert (mask & truth).sum() / (mask | truth).sum() > 0.95
-
-
-def test_a_rig_whose_shoulders_are_too_high_does_not_make_the_mask() -> None:
-    """The mask must not hold up the shoulders that are fitted to it."""
-    frames, _, truths = painted_people((85, 108))
-    heads = [truth & (np.arange(SIZE)[:, None] < 80) for truth in truths]
-    surfaces = [head | (np.arange(SIZE)[:, None] > shoulder) for head, shoulder in zip(heads, (90, 92), strict=True)]
-    cutter = ForegroundCutter(frames, surfaces, [80.0, 80.0])
-    for frame, surface, truth in zip(frames, surfaces, truths, strict=True):
-        mask = cutter.cut(frame, surface, 80.0)
-        assert (mask & truth).sum() / (mask | truth).sum() > 0.95
