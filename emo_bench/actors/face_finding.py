@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from emo_bench.actors.following import FaceFollower
+from emo_bench.actors.drawn import drawn_note
+from emo_bench.actors.following import FaceFollower, FacePicture, Tracklet
 from emo_bench.actors.people import Chosen, choose_person
 from emo_bench.text.ranges import ranges
 from emo_bench.tracking.face_embedding import SAME_PERSON, FaceEmbedding, embedding_missing
@@ -49,10 +50,18 @@ def find_person(
     embed = (lambda p: network.embed(p.image_rgb_u8, p.landmarks68)) if network else None
     chosen = choose_person(follower.tracklets, count, embed, SAME_PERSON)
     joined, cuts = len(follower.tracklets) > 1 and not chosen.compared, follower.cuts
+    drawn = drawn_note(_pictures_of(chosen, follower.tracklets))
     # The other faces of a long video are not needed any more.
     del follower
     _remove_noise(chosen.faces, cuts, fps)
-    return Person(chosen.faces, tuple(_notes(chosen, cuts, count, joined)))
+    notes = (*_notes(chosen, cuts, count, joined), *((drawn,) if drawn else ()))
+    return Person(chosen.faces, notes)
+
+
+def _pictures_of(chosen: Chosen, tracklets: Sequence[Tracklet]) -> list[FacePicture]:
+    """Return the kept pictures of the chosen person."""
+    his = [tracklet for tracklet in tracklets if chosen.faces[tracklet.last_frame] is tracklet.last]
+    return [picture for tracklet in his for picture in tracklet.pictures]
 
 
 def _notes(chosen: Chosen, cuts: Sequence[int], count: int, joined: bool) -> Iterable[str]:
