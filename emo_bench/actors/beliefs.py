@@ -10,9 +10,9 @@ import numpy as np
 from emo_bench.actors.foreground import BELIEVED, Cut
 from emo_bench.text.ranges import ranges
 
-# Shoulders do not come and go: a mask that covers so much more or less below the chin than the masks of the seconds
-# around it, as a share of these, is not believed.
-AROUND_S, MOST_CHANGE = 2.0, 0.25
+# Shoulders do not come and go: a mask that covers so much less or more below the chin than the masks of the seconds
+# around it, as shares of these, is not believed. A shrug covers more.
+AROUND_S, MOST_LESS, MOST_MORE = 2.0, 0.12, 0.25
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Beliefs:
         if len(rows):
             around = 2 * round(AROUND_S * self.fps) + 1
             usual = median_filter(self.torso[rows], size=min(around, len(rows)), mode="nearest")
-            believed[rows] = np.abs(self.torso[rows] - usual) <= MOST_CHANGE * usual
+            change = self.torso[rows] - usual
+            believed[rows] = (change >= -MOST_LESS * usual) & (change <= MOST_MORE * usual)
         return believed
 
     def notes(self) -> Iterator[str]:

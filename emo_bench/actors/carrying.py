@@ -11,7 +11,7 @@ import numpy as np
 from emo_bench.actors.foreground import Cut, Place, judged
 from emo_bench.actors.person_cutter import PersonCutter
 
-KEY_EVERY = 6
+KEY_EVERY = 8
 # A pixel whose colour differs by so many levels from the one that the flow brings to it counts little.
 COLOUR_LEVELS = 12.0
 LEAST_WEIGHT = 1e-3

@@ -89,7 +89,7 @@ def test_a_wall_of_the_colours_of_the_clothes_is_not_the_person(actor: str) -> N
 
 @pytest.mark.parametrize("actor", ["1", "2", "3", "4"])
 def test_no_hair_is_fitted_to_a_pillar_of_the_colours_of_the_hair(actor: str) -> None:
-    """Above the ears, colours alone overlap by 0.70 to 0.85 here, and the scalp was inflated to the picture's edge."""
+    """Above the ears, colours alone overlap with the truth by 0.70 to 0.85 here, and nothing doubted them."""
     for i, frame in zip(FRAMES, load(actor).frames(FRAMES), strict=True):
         where, truth = place(actor, i), truth_of(actor, i)
         cut = cutter().cut(resize_area(before(frame, truth, pillar(frame, truth)), NETWORK_PX), where)
@@ -175,7 +175,7 @@ def carried(frames: list[np.ndarray], places: list[Place | None]) -> dict[int, C
 
 
 def test_frames_between_key_frames_follow_the_moving_person() -> None:
-    """The network looks at one frame of six; the other masks move with the person."""
+    """The network looks at one frame of eight; the other masks move with the person."""
     numbers = range(300, 300 + 2 * KEY_EVERY + 1)
     frames = list(load("1").frames(numbers))
     found = carried(frames, [place("1", i) for i in numbers])
@@ -258,6 +258,8 @@ def test_a_shoulder_that_is_lost_for_a_moment_is_not_believed() -> None:
     beliefs = Beliefs.none(100, 25.0)
     shares = np.zeros((4, 4), dtype=np.float32)
     for number in range(100):
-        beliefs.keep(number, Cut(shares, 1.0, 1.0, 0.3 if 40 <= number < 46 else 0.5 + 0.001 * number))
+        lost, shrug = 40 <= number < 46, 70 <= number < 80
+        torso = 0.46 if lost else 0.62 if shrug else 0.54
+        beliefs.keep(number, Cut(shares, 1.0, 1.0, torso + 0.0002 * number))
     np.testing.assert_array_equal(np.flatnonzero(~beliefs.believed_shoulders()), np.arange(40, 46))
     assert beliefs.believed_hair().all()
