@@ -20,7 +20,7 @@ class Beliefs:
     """The belief in the masks of T frames above the ears and below the chin, and what they cover below the chin.
 
     Attributes:
-        hair, shoulders, torso: ``[T]`` float32 in [0, 1], as in :class:`Cut`; NaN without a mask.
+        hair, shoulders, torso: ``[T]`` float32, as in :class:`Cut`; NaN without a mask.
         fps: frame rate.
     """
 
@@ -51,7 +51,7 @@ class Beliefs:
         rows = np.flatnonzero(believed)
         if len(rows):
             around = 2 * round(AROUND_S * self.fps) + 1
-            usual = median_filter(self.torso[rows], size=min(around, len(rows)), mode="nearest")
+            usual = median_filter(self.torso[rows], size=min(around, len(rows)), mode="reflect")
             change = self.torso[rows] - usual
             believed[rows] = (change >= -MOST_LESS * usual) & (change <= MOST_MORE * usual)
         return believed

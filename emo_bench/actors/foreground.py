@@ -81,7 +81,7 @@ class Cut:
     Attributes:
         shares: how much of each pixel the person covers, ``[S, S]`` float32 in [0, 1].
         hair, shoulders: how far the mask is believed above the ears and below the chin, in [0, 1].
-        torso: how much of the picture below the chin the person covers, in [0, 1].
+        torso: the area that the person covers below the chin, in areas of the rig there.
     """
 
     shares: np.ndarray
@@ -114,8 +114,8 @@ def judged(found: np.ndarray, place: Place) -> Cut:
     runs_on = (found[0] >= 0.5) & (place.away > HEADROOM)
     hair = _belief(found, place.certain, place.above_ears, runs_on | (place.away > HAIR_REACH))
     shoulders = _belief(found, place.depth > CORE, place.below_chin, place.away > REACH)
-    lower = shares[place.below_chin[:, 0]]
-    return Cut(shares, hair, shoulders, float(lower.mean()) if lower.size else 0.0)
+    torso = float((shares * place.below_chin).sum()) / max(float((place.body & place.below_chin).sum()), 1.0)
+    return Cut(shares, hair, shoulders, torso)
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
