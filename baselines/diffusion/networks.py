@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines.diffusion.ddim import require_kind
 from emo_bench.errors import UserError
 from emo_bench.methods.diffusion_memory import Memory, is_half, is_offloaded, save_decoding_memory
-from emo_bench.methods.diffusion_pipelines import loading_quietly
+from emo_bench.methods.diffusion_pipelines import loading_quietly, number_places
 
 if TYPE_CHECKING:
     from baselines.diffusion.gpu_turns import GpuTurns
@@ -191,6 +191,7 @@ def load_part(kind: Any, folder: Path, device: str | None, memory: Memory = "ful
             return kind.from_pretrained(str(folder), local_files_only=True)
         dtype = torch.float16 if is_half(memory, device) else torch.float32
         part = kind.from_pretrained(str(folder), local_files_only=True, torch_dtype=dtype)
+    number_places(part)
     return part.to("cpu" if is_offloaded(memory) else device).requires_grad_(False).eval()
 
 

@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emo_bench import assets, paths
 from emo_bench.assets.checksums import digest
 from emo_bench.errors import UserError, shortened
 from emo_bench.methods.diffusion_memory import Memory, is_half, is_offloaded, save_decoding_memory
+
+if TYPE_CHECKING:
+    import torch
 
 # A pipeline needs all of these arguments to edit a picture by an instruction and with a seed.
 NEEDED = ("prompt", "image", "generator")
@@ -180,12 +183,29 @@ def load_pipeline(name: str, folder: Path, device: str, memory: Memory) -> Any:
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no {name}: {str(error).splitlines()[0]}") from error
     loaded.set_progress_bar_config(disable=True)
+    if isinstance(getattr(loaded, "text_encoder", None), torch.nn.Module):
+        number_places(loaded.text_encoder)
     if hasattr(loaded, "vae"):
         save_decoding_memory(loaded.vae, memory)
     if is_offloaded(memory):
         loaded.enable_model_cpu_offload(device=device)
         return loaded
     return loaded.to(device)
+
+
+def number_places(network: torch.nn.Module) -> None:
+    """Number the places of the words (or patches) of CLIP's networks from 0, in place.
+
+    The numbers are in no file. transformers 5 makes them while it loads; in a long process we have seen it leave them
+    as they came from memory.
+    """
+    import torch
+
+    for module in network.modules():
+        places = getattr(module, "position_ids", None)
+        if isinstance(places, torch.Tensor):
+            with torch.no_grad():
+                places.copy_(torch.arange(places.shape[-1], device=places.device).expand_as(places))
 
 
 @contextmanager

@@ -158,3 +158,28 @@ def test_frame_style_refuses_an_edit_that_is_no_style(tmp_path: Path) -> None:
     editor = FrameStyle(Workspace(tmp_path, "smoke", 0))
     with pytest.raises(UserError, match=r"older is an edit by instruct-pix2pix: .*--method instruct-pix2pix"):
         editor.require_editable(named_style("older"))
+
+
+@pytest.mark.parametrize("loader", ["pipeline", "part"])
+def test_places_that_the_library_left_as_they_came_from_memory_are_numbered(
+    loader: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    import transformers
+
+    from baselines.diffusion.networks import load_part
+    from emo_bench.methods.diffusion_pipelines import load_pipeline
+
+    load = transformers.CLIPTextModel.from_pretrained
+
+    def left(*given: Any, **more: Any) -> Any:
+        text = load(*given, **more)
+        text.embeddings.position_ids.fill_(4471389424510478322)
+        return text
+
+    monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", left)
+    if loader == "pipeline":
+        text = load_pipeline("StableDiffusionInstructPix2PixPipeline", weights, "cpu", "full").text_encoder
+    else:
+        text = load_part(transformers.CLIPTextModel, weights / "text_encoder", "cpu")
+    assert torch.equal(text.embeddings.position_ids, torch.arange(16)[None])
