@@ -93,7 +93,6 @@ def types(session: nox.Session) -> None:
     """Check types."""
     session.install("-e", ".[offline,studio,clip,dev]", *CONSTRAINTS)
     session.run("mypy")
-    session.run("mypy", "benchmarks")
 
 
 @nox.session

@@ -231,18 +231,12 @@ def grab_cut(scene: Scene) -> list[np.ndarray]:
 
 def trimap(place: Place, certain_clothes: float) -> np.ndarray:
     """Return GrabCut's labels: the rig is probably the person, its depth certainly, what is far away certainly not."""
-    inside = place.surface.astype(np.uint8)
-    rows = np.arange(MASK_PX)[:, None]
-    body = place.surface | ((np.cumsum(inside, axis=0) > 0) & (rows > MASK_PX // 2))
-    away = cv2.distanceTransform(1 - body.astype(np.uint8), cv2.DIST_L2, 3) / MASK_PX
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) / MASK_PX
-    below_chin = rows > place.chin_y
-    labels = np.full(inside.shape, cv2.GC_PR_BGD, dtype=np.uint8)
-    labels[away > 0.22] = cv2.GC_BGD
-    labels[(away < 0.08) & below_chin] = cv2.GC_PR_FGD
-    labels[body] = cv2.GC_PR_FGD
-    labels[(depth > 0.03) & ~below_chin] = cv2.GC_FGD
-    labels[(depth > certain_clothes) & below_chin] = cv2.GC_FGD
+    labels = np.full(place.surface.shape, cv2.GC_PR_BGD, dtype=np.uint8)
+    labels[place.away > 0.22] = cv2.GC_BGD
+    labels[(place.away < 0.08) & place.below_chin] = cv2.GC_PR_FGD
+    labels[place.body] = cv2.GC_PR_FGD
+    labels[(place.depth > 0.03) & ~place.below_chin] = cv2.GC_FGD
+    labels[(place.depth > certain_clothes) & place.below_chin] = cv2.GC_FGD
     return labels
 
 

@@ -27,7 +27,7 @@ from factory.clip.evaluation import accuracy, aligned_video_heads, style_classes
 from factory.clip.painters import FIXED
 from factory.clip.styles import find_style
 from factory.diffusion.autoencoder import psnr_db, reconstructed
-from factory.diffusion.bank import Bank, is_held_out, open_bank
+from factory.diffusion.bank import Bank, open_bank
 from factory.diffusion.card import SHEET_FILE, write_card
 from factory.diffusion.landmarks import landmark_finder
 from factory.diffusion.lineage import read_trainings
@@ -174,7 +174,9 @@ def _run(given: argparse.Namespace) -> None:
     scales = given.text_scale, given.image_scale
     edit_sheet(weights / SHEET_FILE, pipeline, held_out_people(bank, 6), scales=scales, steps=given.steps)
     figures["settings"] = {name: getattr(given, name) for name in SETTINGS}
-    figures["settings"]["people"] = len({row.person for row in bank.rows if is_held_out(row.person)})
+    figures["settings"]["people"] = len(
+        {row.person for row, kept in zip(bank.rows, bank.held_out, strict=True) if kept}
+    )
     write_card(weights, figures, command_of(given))
 
 

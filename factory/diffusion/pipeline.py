@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emo_bench.errors import UserError
 from emo_bench.files import write_json
+from emo_bench.methods.diffusion_pipelines import number_places
 from factory.diffusion.editor import Networks
 from factory.diffusion.networks import new_scheduler, require_diffusers
 from factory.diffusion.tokenizer import require_transformers, save_tokenizer
@@ -60,6 +61,7 @@ def load_networks(folder: Path) -> tuple[Any, Networks]:
     vae = load_vae(folder / "vae")
     unet = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", **kinds)
     text = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True)
+    number_places(text)
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     last = {"memory_format": torch.channels_last}
     return vae, Networks(tokenizer, text, unet.to(**last))
@@ -76,6 +78,7 @@ def load_pipeline(folder: Path) -> Any:
     """Load the pipeline as a user would, without its progress bar."""
     pipeline = require_diffusers().StableDiffusionInstructPix2PixPipeline.from_pretrained(folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
+    number_places(pipeline.text_encoder)
     return pipeline
 
 
