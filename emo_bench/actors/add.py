@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +18,7 @@ from emo_bench.actors.carrying import CarriedCuts
 from emo_bench.actors.crop import Crop, head_and_shoulders
 from emo_bench.actors.face_finding import Person, find_person
 from emo_bench.actors.foreground import Cut
-from emo_bench.actors.half_made import making
+from emo_bench.actors.half_made import making, put_in_place
 from emo_bench.actors.names import check_name
 from emo_bench.actors.outline import fit_outline, place_of, torso_motion, with_outline
 from emo_bench.actors.person_cutter import NETWORK_PX, PersonCutter
@@ -272,9 +270,7 @@ def _store(
         track.save(temporary / library.TRACK_FILE)
         report = replace(report, tracking_fps=report.frames / max(time.monotonic() - started, 1e-9))
         write_info(info, cutter.sha256, report, temporary / library.INFO_FILE)
-        if report.folder.exists():
-            shutil.rmtree(report.folder)
-        os.rename(temporary, report.folder)
+        put_in_place(temporary, report.folder)
     return report
 
 
@@ -327,10 +323,10 @@ def _write_frames(
         for number, frame in enumerate(decode_video(info)):
             if number >= report.frames:
                 break
-            frame_u8 = resize_area(report.crop.cut(frame), report.size_px)
-            writer.write(frame_u8)
+            shown_u8 = report.crop.cut(frame)
+            writer.write(resize_area(shown_u8, report.size_px))
             place = place_of(track, number) if track.face_found[number] else None
-            for finished in cuts.add(number, resize_area(report.crop.cut(frame), NETWORK_PX), place):
+            for finished in cuts.add(number, resize_area(shown_u8, NETWORK_PX), place):
                 keep(*finished)
             advance()
         for finished in cuts.finish():

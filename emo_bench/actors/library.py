@@ -103,7 +103,7 @@ def require_free(name: str, *, replace: bool) -> Path:
     """
     there = find_folder(name)
     if there is not None and not replace:
-        raise UserError(f"actor {name} exists already: choose another --name, or remove {there}")
+        raise UserError(f"actor {name} exists already: choose another --name, or remove {there}, or give --replace")
     if there is not None:
         return there
     near = next((info.name for info in list_actors() if info.name != name and same_name(info.name, name)), None)
