@@ -69,11 +69,12 @@ def mean_interval(scores: Sequence[float] | NDArray[np.float64], *, level: float
 def uncertainty(values: NDArray[np.float64]) -> tuple[str, MeanError | None]:
     """Why the mean of ``[N]`` defined scores has no interval, or its error; no error means that all are the same."""
     n = len(values)
-    if not np.isfinite(values).all():
+    low, high = (float(values.min()), float(values.max())) if n else (0.0, 0.0)
+    if math.isinf(low) or math.isinf(high):
         return "a score is infinite", None
     if n < FEWEST_FRAMES:
         return f"frames with a score: {n}; an interval needs at least {FEWEST_FRAMES}", None
-    if float(np.ptp(values)) <= ROUNDING * float(np.abs(values).max()):
+    if high - low <= ROUNDING * max(-low, high):
         return "", None
     error = mean_error(values)
     if error.n_effective < FEWEST_EFFECTIVE:

@@ -20,7 +20,9 @@ NOISE_WEIGHTS = (0.5, 0.1, 0.1, 0.1, 0.1, 0.1)
 MOST_COSINES = 200
 # Halley's method for half the width of an interval ends with a step of this share of it. The error that is left has the
 # order of the cube of the step.
-LAST_STEP, MOST_STEPS = 5e-3, 200
+LAST_STEP, MOST_STEPS = 2e-3, 200
+# The search for its start ends sooner: the error that is left has the order of the square of the step.
+NEAR_STEP, NEAR_STEPS = 0.05, 5
 
 FloatArray = NDArray[np.float64]
 
@@ -55,15 +57,14 @@ class MeanError:
         inverse = 1 / np.concatenate([self.scales, self.scales])
         shifts = np.concatenate([-self.shifts, self.shifts]) * inverse
         weights = np.concatenate([self.weights, self.weights])
-        spread = math.sqrt(float(self.weights @ (self.scales**2 + self.shifts**2)))
-        half = spread * float(special.stdtrit(freedom, (1 + level) / 2))
+        half = _near_half_width(self, level, inverse, shifts, weights)
         low, high = 0.0, math.inf
         # Halley's method; a step that leaves the known bounds is replaced by their middle.
         for _ in range(MOST_STEPS):
             ends = half * inverse + shifts
             excess = float(weights @ special.stdtr(freedom, ends)) - 1 - level
             low, high = (low, half) if excess > 0 else (half, high)
-            squares = ends**2
+            squares = ends * ends
             density = peak * np.exp(np.log1p(squares / freedom) * (-(freedom + 1) / 2)) * weights * inverse
             slope = float(density.sum())
             bend = -(freedom + 1) * float((density * inverse) @ (ends / (freedom + squares)))
@@ -73,6 +74,41 @@ class MeanError:
                 return half - step
             half = half - step if low < half - step < high else 2 * half if high == math.inf else (low + high) / 2
         return half
+
+
+def _near_half_width(
+    error: MeanError, level: float, inverse: FloatArray, shifts: FloatArray, weights: FloatArray
+) -> float:
+    """Half the width with a normal distribution in the place of each t, which takes a tenth of the time.
+
+    An end x of a t with v degrees of freedom becomes ``x (1 - 1 / 4v) / sqrt(1 + x^2 / 2v)`` (Abramowitz and Stegun
+    1964, 26.7.8). Newton's method looks for the normal quantile of the held probability, which is nearly linear in the
+    width.
+
+    Args:
+        error: the distribution.
+        level: the probability.
+        inverse, shifts, weights: ``[2 P]``, the ends in each t are ``half * inverse + shifts``.
+    """
+    wanted = float(special.ndtri((1 + level) / 2))
+    factor, double = 1 - 1 / (4 * error.freedom), 2 * error.freedom
+    half = float(special.stdtrit(error.freedom, (1 + level) / 2))
+    half *= float(error.weights @ np.hypot(error.scales, error.shifts))
+    slopes = weights * inverse * factor
+    for _ in range(NEAR_STEPS):
+        ends = half * inverse + shifts
+        shrink = 1 / np.sqrt(1 + ends * ends / double)
+        normal = factor * ends * shrink
+        found = float(special.ndtri(float(weights @ special.ndtr(normal)) / 2))
+        slope = float(slopes @ (np.exp(-0.5 * normal * normal) * shrink**3)) / 2
+        if not slope or not math.isfinite(found):
+            break
+        slope *= math.exp(0.5 * found * found)
+        step = (found - wanted) / slope
+        half = max(half - step, half / 4)
+        if abs(step) <= NEAR_STEP * half:
+            break
+    return half
 
 
 def mean_error(series: FloatArray) -> MeanError:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import fft, linalg, stats
+from scipy import fft, linalg, optimize, stats
 from scipy.signal import lfilter
 
 from emo_bench.statistics import mean_interval
 from emo_bench.statistics.confidence import FEWEST_EFFECTIVE
-from emo_bench.statistics.persistence import mean_error
+from emo_bench.statistics.persistence import MeanError, mean_error
 
 
 def autocorrelated(n: int, rho: float, rng: np.random.Generator) -> np.ndarray:
@@ -81,6 +81,25 @@ def test_the_closed_form_is_that_of_dense_covariances() -> None:
         half = found.half_width(level)
         held = stats.t.cdf((half - shifts) / scales, q) - stats.t.cdf((-half - shifts) / scales, q)
         assert weights @ held == pytest.approx(level, abs=1e-5)
+
+
+@pytest.mark.parametrize("n", [12, 13, 24, 75, 500])
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.99])
+def test_half_the_width_is_the_root_that_brents_method_finds(n: int, level: float) -> None:
+    """Brent's method on the mixture of scipy's distributions, for series from white noise to a random walk."""
+    rng = np.random.default_rng(n)
+    series = [autocorrelated(n, rho, rng) for rho in (0.0, 0.5, 0.9, 0.98) for _ in range(8)]
+    series += [rng.normal(size=n).cumsum(), np.linspace(0.0, 1.0, n), np.eye(n)[n // 2], rng.exponential(size=n) ** 3]
+    for own in series:
+        error = mean_error(own)
+
+        def excess(half: float, error: MeanError = error) -> float:
+            ends = (np.array([[half], [-half]]) - error.shifts) / error.scales
+            upper, lower = stats.t.cdf(ends, error.freedom)
+            return float(error.weights @ (upper - lower)) - level
+
+        root = optimize.brentq(excess, 0.0, 1e4 * error.scales.max(), xtol=1e-300, rtol=1e-13)
+        assert error.half_width(level) == pytest.approx(root, rel=1e-7)
 
 
 series_of_scores = st.tuples(st.integers(12, 90), st.integers(0, 10_000), st.sampled_from([0.0, 0.6, 0.9]))
