@@ -13,6 +13,9 @@ from reports.numbers import metric_label, percent
 from reports.ranking import Group, edited
 from reports.rows import Row, row_names
 
+# A note names up to MOST_NAMED rows or actors; of more it names the first, and says how many others there are.
+MOST_NAMED, FIRST_NAMED = 6, 3
+
 
 def score_notes(group: Group) -> list[str]:
     """What a reader of the scores and the ranks of a table should know, one sentence each."""
@@ -136,9 +139,18 @@ def interval_notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _listed(subjects: dict[str, list[str]]) -> str:
-    """``Mean frame (actors 1, 2), INSTA (actor 2)``."""
+    """``Mean frame (actors 1, 2), INSTA (actor 2)``; of many rows and of many actors the first ones and a number."""
     actors: dict[str, list[str]] = defaultdict(list)
     for subject, names in subjects.items():
         for name in dict.fromkeys(names):
             actors[name].append(subject)
-    return ", ".join(f"{name} (actor{'s' * (len(on) > 1)} {', '.join(on)})" for name, on in actors.items())
+    rows = [f"{name} ({_actors(on)})" for name, on in actors.items()]
+    if len(rows) <= MOST_NAMED:
+        return ", ".join(rows)
+    return f"{', '.join(rows[:FIRST_NAMED])} and {len(rows) - FIRST_NAMED} more rows"
+
+
+def _actors(names: Sequence[str]) -> str:
+    if len(names) <= MOST_NAMED:
+        return f"actor{'s' * (len(names) > 1)} {', '.join(names)}"
+    return f"{len(names)} actors: {', '.join(names[:FIRST_NAMED])} and {len(names) - FIRST_NAMED} more"

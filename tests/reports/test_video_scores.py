@@ -278,6 +278,27 @@ def test_na_comes_with_its_reason_everywhere() -> None:
     assert math.isnan(video_scores(one.scores)["flmd"])
 
 
+def test_a_note_of_many_actors_names_the_first_and_counts_the_others() -> None:
+    """A report of 10,000 runs had a note of 23,000 letters here, and printed it below its table."""
+    runs = []
+    for number, name in [(n, f"row-{i}") for n in range(200) for i in range(10) if i < 2 or n == 7]:
+        made = measured(np.full(80, np.nan), "flmd", name, **LANDMARKS)
+        made.manifest["identity"] = made.manifest["identity"] | {"actor": {"name": f"person-{number}", "sha256": "a"}}
+        runs.append(made)
+    (group,) = group_rows(runs)
+    first, *_ = score_notes(group)
+    many = "(200 actors: person-0, person-1, person-2 and 197 more)"
+    assert first == (
+        f"F-LMD is n/a for row-0 {many}, row-1 {many}, row-2 (actor person-7) and 7 more rows: no face was found."
+    )
+    out = io.StringIO()
+    print_tables([group], Console(file=out, width=400))
+    assert first in out.getvalue() and "person-3" not in first
+    assert first in report_content([group], LeftOut())["tables"][0]["notes"]
+    few, *_ = score_notes(group_rows(runs[:12:2])[0])
+    assert few.startswith("F-LMD is n/a for row-0 (actors person-0, person-1, person-2, person-3, person-4, person-5):")
+
+
 @pytest.mark.parametrize(
     ("share", "text"), [(1.0, "100 %"), (0.9999, "99.9 %"), (0.8, "80 %"), (0.0, "0 %"), (0.987, "98.7 %")]
 )
