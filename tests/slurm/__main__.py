@@ -1,5 +1,7 @@
-"""``python -m tests.slurm``: a sweep on a real one-node Slurm, whose first fit is killed and requeued, makes the frames
-and the scores of the same sweep on this machine; exit code 1 if it does not.
+"""``python -m tests.slurm``: a sweep on a real one-node Slurm, whose first fit of Emo-Avatar is killed and requeued,
+makes the frames and the scores of the same sweep on this machine; exit code 1 if it does not.
+
+The sweep is the file that makes the tables of docs/results, in miniature (``emo-bench sweep results --profile smoke``).
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from emo_bench.runs.finished import find_runs, load_run
 from emo_bench.runs.manifest import read_manifest
 from tests.slurm.one_node import missing_programs, one_node
 
-METHOD = "emo-avatar"
-SWEEP = ("--method", METHOD, "--actor", "1", "--style", "comic", "--profile", "smoke", "--device", "cpu")
+SWEEP = ("results", "--profile", "smoke", "--device", "cpu")
+# The run of the sweep whose job is killed.
+KILLED = "self_reenactment-mini/1/emo-avatar/smoke-s0"
 # A fit that was begun has this file; the render stage has made some checkpoints when it is this old.
 BEGUN, BEGUN_S = "train.csv", 5.0
 LONGEST_S = 3600.0
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code:
         print(f"the sweep on Slurm ended with exit code {code}")
         return 1
-    here = subprocess.run(_command(given.out / "here", "--jobs", "1"), check=False)
+    here = subprocess.run(_command(given.out / "here", "--jobs", str(cores)), check=False)
     if here.returncode:
         print(f"the sweep on this machine ended with exit code {here.returncode}")
         return 1
@@ -56,7 +59,7 @@ def _sweep_with_a_kill(runs: Path, environment: dict[str, str]) -> int:
     """Run the sweep on Slurm, and have Slurm kill and requeue the jobs that run when the fit is begun."""
     process = subprocess.Popen(_command(runs, "--executor", "slurm", "--slurm", "time=60"), env=environment)
     try:
-        begun = runs / "self_reenactment-mini" / "1" / METHOD / "smoke-s0" / BEGUN
+        begun = runs / KILLED / BEGUN
         end = time.monotonic() + LONGEST_S
         while process.poll() is None and not begun.exists():
             if time.monotonic() > end:
@@ -93,8 +96,7 @@ def _compare(there: Path, here: Path) -> int:
         equal = digests[0] == digests[1] and scores
         print(f"{'equal' if equal else 'DIFFERENT'}: {name} (fit in {attempts} attempts on Slurm)")
         same = same and equal
-    fit = next(name for name in names[0] if name.endswith(f"{METHOD}/smoke-s0"))
-    if read_manifest(there / fit)["stages"]["fit"]["attempts"] < 2:
+    if read_manifest(there / KILLED)["stages"]["fit"]["attempts"] < 2:
         print("the fit was not interrupted: nothing is shown about requeued jobs")
         return 1
     return 0 if same else 1
