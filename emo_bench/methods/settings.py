@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import SettingError, shortened
+from emo_bench.text.closest import closest
+from emo_bench.untrusted.schema import reason_of
 
 SHOWN_CHARACTERS = 40
 
@@ -62,9 +64,7 @@ def resolve(
     for key, text in settings.items():
         field = model.model_fields.get(key)
         if field is None:
-            shown = prefix + shortened(key, SHOWN_CHARACTERS)
-            known = ", ".join(sorted(model.model_fields))
-            raise SettingError(f"--set {shown}: {name} has no setting {shown!r}; its settings: {known}")
+            raise unknown_setting(name, key, model.model_fields, prefix)
         is_tuple = get_origin(field.annotation) is tuple
         values[key] = tuple(part.strip() for part in text.split(",")) if is_tuple and text.strip() else text
         if not text.strip():
@@ -77,9 +77,17 @@ def resolve(
         raise SettingError(_line(error, settings, name, prefix)) from error
 
 
+def unknown_setting(name: str, key: str, known: Iterable[str], prefix: str = "") -> SettingError:
+    """Return the error for a setting that method ``name`` does not have: the closest one, or else all."""
+    shown, near = prefix + shortened(key, SHOWN_CHARACTERS), closest(key, known)
+    listed = ", ".join(prefix + one for one in sorted(known)) or "none"
+    hint = f"did you mean {prefix}{near}?" if near else f"its settings: {listed}"
+    return SettingError(f"--set {shown}: {name} has no setting {shown!r}; {hint}")
+
+
 def _line(error: ValidationError, settings: Mapping[str, str], name: str, prefix: str) -> str:
     first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
+    message = reason_of(first)
     if not first["loc"]:
         # This is a check of several settings together; its message begins with the name of one of them.
         return f"{name}: --set {prefix}{message}"

@@ -60,7 +60,7 @@ def first_problem(error: ValidationError, whole: str = "", model: type[BaseModel
     is_unknown = chosen["type"] == UNKNOWN
     where = chosen["loc"][:-1] if is_unknown else chosen["loc"]
     place = short(".".join(map(str, where)), PLACE_CHARACTERS) or whole
-    reason = _unknown_key(chosen["loc"], model) if is_unknown else _reason(chosen)
+    reason = _unknown_key(chosen["loc"], model) if is_unknown else reason_of(chosen)
     return f"{place}: {reason}" if place else reason
 
 
@@ -77,7 +77,8 @@ def read_toml_as(model: type[Model], path: Path, whole: str, **defaults: Any) ->
         raise UserError(f"{path}: {first_problem(error, whole, model)}") from error
 
 
-def _reason(problem: Mapping[str, Any]) -> str:
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """Say in plain words what is wrong with a value; ``problem`` is one of pydantic's errors."""
     words = WORDS.get(problem["type"])
     if words is None:
         return str(problem["msg"]).removeprefix("Value error, ")

@@ -122,17 +122,19 @@ def test_every_number_of_an_edit_has_bounds(key: str) -> None:
     [
         ("skip_resolutions", "", "skip_resolutions=: give a value, as in skip_resolutions=16,32,64,128"),
         ("flow_widths", "", "flow_widths=: give a value"),
-        ("flow_widths", "0,8", "flow_widths=0,8: Input should be greater than or equal to 1"),
+        ("flow_widths", "0,8", "--set flow_widths=0,8: must be at least 1"),
         ("flow_widths", "8,8,8,8,8,8", "flow_px=64 allows 5 layers at most, not 6"),
         ("flow_px", "96", "flow_px=96: it must be a power of two"),
         ("skip_resolutions", "64,64", "skip_resolutions: give each once"),
         ("skip_resolutions", "16,128", "128 is not a power of two from 8 to resolution_px (64)"),
         ("texture_decay", "0.1", "one value a texture level (4)"),
-        ("checkpoint_every_steps", "0", "checkpoint_every_steps=0: Input should be greater than"),
-        ("lr", "nan", "lr=nan: Input should be a finite number"),
+        ("checkpoint_every_steps", "0", "checkpoint_every_steps=0: must be at least 1"),
+        ("lr", "nan", "lr=nan: must be a finite number"),
         ("steps", "9" * 5000, "steps=99999999999999999999…99999999999999999999"),
         ("perceptual", "vgg", "perceptual=vgg: choose one of"),
-        ("skip_resolution", "8", "emo-avatar has no setting 'skip_resolution'"),
+        ("steps", "many", "steps=many: must be a whole number"),
+        ("skip_resolution", "8", "emo-avatar has no setting 'skip_resolution'; did you mean skip_resolutions?"),
+        ("zzz", "8", "emo-avatar has no setting 'zzz'; its settings: "),
     ],
 )
 def test_a_line_says_what_is_wrong(key: str, text: str, said: str) -> None:

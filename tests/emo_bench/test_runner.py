@@ -355,7 +355,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         ({"profile": "fast"}, "no profile 'fast'; its profiles: smoke, cpu, gpu, paper"),
         ({"protocol": "self_reenactment"}, "profile smoke goes with a mini protocol"),
         ({"settings": {"lr": "1"}}, "no setting 'lr'"),
-        ({"settings": {"resolution_px": "no"}}, "resolution_px=no: Input should be a valid integer"),
+        ({"settings": {"resolution_px": "no"}}, "resolution_px=no: must be a whole number"),
         ({"actor": "nobody"}, "no actor 'nobody'"),
         ({"split": "tail-9"}, "no split 'tail-9'"),
         ({"device": "foo"}, "there is no device 'foo': give cpu or cuda"),

@@ -231,7 +231,7 @@ def test_what_cannot_run_here_is_in_the_plan_and_the_rest_runs(sweep: Sweep) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("resolution_px=7", "mean-frame: --set resolution_px=7: Input should be greater than or equal to 32"),
+        ("resolution_px=7", "mean-frame: --set resolution_px=7: must be at least 32"),
         ("stepz=3", "--set stepz: mean-frame has no setting 'stepz'; its settings: resolution_px"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import ClassVar, TextIO
 import numpy as np
 
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import SettingError, UserError
+from emo_bench.errors import UserError
 from emo_bench.files import open_in_place, remove_tree
 from emo_bench.methods.command.file import (
     CommandFile,
@@ -26,6 +26,7 @@ from emo_bench.methods.command.frames import frame_place
 from emo_bench.methods.command.layouts import export_driving, export_training
 from emo_bench.methods.command.process import run_command, sole_command
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
+from emo_bench.methods.settings import unknown_setting
 from emo_bench.video.numbered_frames import open_numbered
 
 log = logging.getLogger("emo_bench")
@@ -66,8 +67,7 @@ class CommandMethod(Method):
         self.resolution_px = self.file.resolution_px
         unknown = sorted(set(workspace.settings) - set(self.file.settings))
         if unknown:
-            known = ", ".join(self.file.settings) or "none"
-            raise SettingError(f"method {self.file.name} has no setting {unknown[0]!r}; its settings: {known}")
+            raise unknown_setting(self.file.name, unknown[0], self.file.settings)
 
     @classmethod
     def profiles(cls) -> tuple[str, ...]:
