@@ -209,7 +209,7 @@ def _jobs(how: _How, memory_mib: Sequence[float | None]) -> "Jobs":
     if how.slurm is not None:
         from emo_bench.sweeps.cluster import CAPACITY
 
-        return Jobs(CAPACITY, (), "at most; Slurm decides")
+        return Jobs(CAPACITY, (), "Slurm decides how many jobs run at a time", is_limit=True)
     if how.jobs is None:
         return Jobs(1, (), "in this process")
     known = [value for value in memory_mib if value is not None]

@@ -46,12 +46,19 @@ def _print_needs(runs: Path, tasks: Sequence[Task], costs: dict[str, Cost], jobs
     needed = sum(cost.disk_bytes for cost in costs.values())
     place = next(folder for folder in (runs.absolute(), *runs.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
-    word = "process" if jobs.count == 1 else "processes"
-    together_s = together_seconds(tasks, seconds, jobs.count)
-    say(f"time: about {format_duration(together_s)}, {jobs.count} {word} ({jobs.why})")
+    say(f"time: {_time(tasks, seconds, jobs)}")
     say(f"disk: about {_size(needed)}, {_size(free)} are free{': TOO LITTLE' if needed > free else ''}")
     measured = sum(cost.measured for cost in costs.values())
     say(f"estimated by earlier runs: {measured} of {len(tasks)}{_defaults(tasks, costs)}")
+
+
+def _time(tasks: Sequence[Task], seconds: dict[str, float], jobs: Jobs) -> str:
+    together = format_duration(together_seconds(tasks, seconds, jobs.count))
+    if jobs.is_limit:
+        alone = format_duration(together_seconds(tasks, seconds, 1))
+        return f"from {together}, if all run at once that can, to {alone}, one after the other ({jobs.why})"
+    word = "process" if jobs.count == 1 else "processes"
+    return f"about {together}, {jobs.count} {word} ({jobs.why})"
 
 
 def _defaults(tasks: Iterable[Task], costs: dict[str, Cost]) -> str:

@@ -21,11 +21,13 @@ class Jobs:
         count: how many run at the same time.
         gpus: the GPUs that they take in turn, as ``CUDA_VISIBLE_DEVICES`` names them; empty on a CPU.
         why: where the number comes from, for the plan.
+        is_limit: ``count`` is only the most that run at the same time; a cluster decides how many do.
     """
 
     count: int
     gpus: tuple[str, ...] = ()
     why: str = ""
+    is_limit: bool = False
 
 
 def chosen_jobs(asked: str, device: str | None, memory_mib: float | None = None) -> Jobs:

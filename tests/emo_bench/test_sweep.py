@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from emo_bench.cli import main
+from emo_bench.progress import format_duration
 from emo_bench.runs.finished import load_run
 from emo_bench.runs.manifest import read_manifest
 
@@ -182,6 +183,17 @@ def test_times_of_earlier_runs_are_the_estimate(sweep: Sweep) -> None:
     out = sweep("--seed", "1", "--dry-run")[1]
     assert f"time: about {seconds} s, 1 process (in this process)" in out
     assert "estimated by earlier runs: 1 of 1" in out and "default" not in out
+
+
+def test_the_plan_for_slurm_does_not_say_that_all_runs_run_at_once(sweep: Sweep) -> None:
+    assert sweep()[0] == 0
+    stages = read_manifest(sweep.of())["stages"]
+    seconds = sum(stages[name]["seconds"] for name in ("fit", "render", "score"))
+    seeds = [word for seed in range(1, 31) for word in ("--seed", str(seed))]
+    out = sweep(*seeds, "--executor", "slurm", "--dry-run")[1]
+    said = next(line for line in out.splitlines() if line.startswith("time: "))
+    assert said.startswith(f"time: from {format_duration(seconds)}, if all run at once that can, to ")
+    assert f" to {format_duration(30 * seconds)}, one after the other" in said
 
 
 def test_a_failure_is_kept_and_never_stops_the_rest(sweep: Sweep) -> None:
