@@ -3,7 +3,8 @@
 The runs are synthetic: each has the manifest of a run in docs/results with another actor and seed, and its scores with
 noise. Ten seeds of each method run on each actor, so 10,000 runs have 200 actors and five methods. They are written
 to ``--folder`` (about 60 kB each) and used again by the next call. The report is made by ``emo-bench report`` in a
-process of its own. Prints the seconds, the peak memory and the size of each file.
+process of its own, which may start others. Prints the seconds, the peak memory of all processes together (what they
+share is counted for each) and the size of each file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "docs/results/self_reenactment/1"
 METHODS = ("emo-avatar", "point-avatar", "insta", "style-avatar", "mean-frame")
 SEEDS = 10
+POLL_S = 0.05
 
 
 def main() -> None:
@@ -39,16 +42,43 @@ def main() -> None:
     command = [sys.executable, "-m", "emo_bench", "report", str(runs), "--out", str(out)]
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    # wait4 gives the peak memory of this child alone.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    code, usage, peak = wait_for(process.pid)
+    process.returncode = code
     seconds, cpu = time.monotonic() - began, usage.ru_utime + usage.ru_stime
     print(
-        f"{arguments.runs} runs: exit code {process.returncode}, {seconds:.1f} s (processor {cpu:.1f} s), "
-        f"peak memory {usage.ru_maxrss / 1024:.0f} MiB"
+        f"{arguments.runs} runs: exit code {code}, {seconds:.1f} s (processor {cpu:.1f} s), "
+        f"peak memory {peak / 2**20:.0f} MiB"
     )
     for file in sorted(out.iterdir()):
         print(f"{file.name:24} {file.stat().st_size / 1e6:8.2f} MB")
+
+
+def wait_for(pid: int) -> tuple[int, resource.struct_rusage, int]:
+    """Wait for a child; return its exit code, what it used, and the peak memory of it and its children in bytes."""
+    peak = 0
+    while True:
+        # wait4 gives the usage of this child, with the children that it waited for.
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status), usage, peak
+        peak = max(peak, sum(map(resident, [pid, *children(pid)])))
+        time.sleep(POLL_S)
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process on Linux."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except OSError:
+        return []
+
+
+def resident(pid: int) -> int:
+    """The resident memory of a process in bytes; 0 if it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
 
 
 def make_runs(folder: Path, count: int) -> None:

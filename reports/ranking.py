@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from emo_bench.metrics.comparability import difference, kind, require_comparable
 from emo_bench.runs.finished import FinishedRun
 from emo_bench.statistics.confidence import ROUNDING
 from reports.ground import Subject, is_measured, table_key
-from reports.rows import Row, repeats, same_seed
+from reports.rows import Cell, Row, repeats, same_seed
 
 # A row with a score on a smaller share of the frames is not ranked.
 RANKED_SHARE = 0.5
@@ -166,11 +166,14 @@ class Group:
         return [own for own in found if len({row.seed for row in own}) > 1]
 
 
-def group_rows(runs: Iterable[FinishedRun]) -> list[Group]:
-    """Sort runs into tables by :func:`reports.ground.table_key`."""
+def group_rows(
+    runs: Iterable[FinishedRun], known: Mapping[FinishedRun, Mapping[str, Cell]] | None = None
+) -> list[Group]:
+    """Sort runs into tables by :func:`reports.ground.table_key`; ``known`` has cells, see :attr:`Row.known`."""
+    known = known or {}
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for run in runs:
-        groups[table_key(run)].append(Row(run))
+        groups[table_key(run)].append(Row(run, known.get(run, {})))
     ordered = [groups[key] for key in sorted(groups, key=repr)]
     return [Group(tuple(sorted(rows, key=_place))) for rows in ordered]
 

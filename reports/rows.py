@@ -6,7 +6,7 @@ import fnmatch
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from emo_bench.errors import UserError
 from emo_bench.methods.clip_method import AVATAR, GIVEN_FRAMES, VIDEO_EDITOR
 from emo_bench.methods.interface import GIVEN_PROFILE
 from emo_bench.methods.registry import UNEDITED
-from emo_bench.metrics.aggregation import contributions, is_mean, no_score, unknown_rule, video_score
+from emo_bench.metrics.aggregation import averages, contributions, is_mean, no_score, unknown_rule, video_score
 from emo_bench.runs.checksums import NO_CHECKSUMS, missing_checksums
 from emo_bench.runs.finished import FinishedRun, find_runs, load_run, open_runs
 from emo_bench.runs.manifest import MANIFEST, shown_capture
@@ -55,9 +55,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A finished run and its cells."""
+    """A finished run and its cells; ``known`` has those of :func:`plain_cells`, if they are known already."""
 
     run: FinishedRun
+    known: Mapping[str, Cell] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -163,7 +164,7 @@ class Row:
     def cells(self) -> dict[str, Cell]:
         """The cells by metric id, in the protocol's order."""
         records = self.stages["score"]["records"]
-        return {name: _cell(self._shown(name, record), self.scores(name)) for name, record in records.items()}
+        return {name: self._cell(name, self._shown(name, record)) for name, record in records.items()}
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -182,6 +183,10 @@ class Row:
         values = table.to_numpy(dtype=np.float64)
         values.setflags(write=False)
         return {name: values[:, place] for place, name in enumerate(table.columns)}
+
+    def _cell(self, metric: str, record: dict[str, Any]) -> Cell:
+        found = self.known.get(metric)
+        return _cell(record, self.scores(metric)) if found is None else replace(found, record=record)
 
     def _shown(self, metric: str, record: dict[str, Any]) -> dict[str, Any]:
         scaled = self.style and metric in EDIT_SCALES
@@ -260,6 +265,17 @@ def same_seed(rows: Iterable[Row]) -> tuple[Row, Row] | None:
         if other is not row:
             return other, row
     return None
+
+
+def plain_cells(run: FinishedRun) -> dict[str, Cell]:
+    """The cells of the metrics that need nothing but the run, without their records; see :attr:`Row.known`.
+
+    A metric that does not average, and one that has no score at all, may ask its own class, which may be a plug-in.
+    """
+    row = Row(run)
+    records = run.manifest["stages"]["score"]["records"]
+    chosen = [name for name, record in records.items() if averages(record) and not np.isnan(row.scores(name)).all()]
+    return {name: replace(_cell(records[name], row.scores(name)), record={}) for name in chosen}
 
 
 def _cell(record: dict[str, Any], scores: NDArray[np.float64]) -> Cell:

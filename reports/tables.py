@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emo_bench.runs.finished import open_runs
+from emo_bench.system.second_process import SecondProcess
 from reports.ranking import Group, group_rows
+from reports.reading import open_together
 from reports.rows import Row
 
 if TYPE_CHECKING:
@@ -30,14 +31,18 @@ class LeftOut:
     damaged: Mapping[Path, str] = field(default_factory=dict)
 
 
-def read_groups(folders: Sequence[Path]) -> tuple[list[Group], LeftOut]:
+def read_groups(folders: Sequence[Path], helper: SecondProcess | None = None) -> tuple[list[Group], LeftOut]:
     """Sort the finished runs among ``folders`` into tables. Also returns the runs that are in none.
+
+    Args:
+        folders: the runs' folders.
+        helper: a process that reads some of them at the same time.
 
     Raises:
         UserError: no run is finished and undamaged.
     """
-    runs = open_runs(folders)
-    return group_rows(runs.finished), LeftOut(runs.unfinished, runs.damaged)
+    runs, known = open_together(folders, helper)
+    return group_rows(runs.finished, known), LeftOut(runs.unfinished, runs.damaged)
 
 
 def long_table(folders: Sequence[Path]) -> pandas.DataFrame:

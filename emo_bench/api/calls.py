@@ -323,8 +323,10 @@ def report(
     Example:
         >>> emo_bench.report("runs", "report").path
     """
+    from emo_bench.system.second_process import second_process
     from reports.pages.html import PageOptions
     from reports.publishing import publish_groups
+    from reports.reading import FEWEST_FOR_TWO
     from reports.tables import read_groups
 
     if video_px not in VIDEO_PX:
@@ -332,9 +334,10 @@ def report(
     given = [Path(runs)] if isinstance(runs, (str, PathLike)) else [Path(folder) for folder in runs]
     if not given:
         raise UserError("there is no run to report: name a folder of runs")
-    groups, left_out = read_groups(find_runs(given))
-    options = PageOptions(clips=videos, panel_px=video_px)
-    files = publish_groups(groups, left_out, given[0] if out is None else Path(out), options)
+    folders, options = find_runs(given), PageOptions(clips=videos, panel_px=video_px)
+    with second_process(worth=len(folders) >= FEWEST_FOR_TWO) as helper:
+        groups, left_out = read_groups(folders, helper)
+        files = publish_groups(groups, left_out, given[0] if out is None else Path(out), options, helper)
     return Report(tuple(file.absolute() for file in files), tuple(groups), tuple(left_out.damaged.values()))
 
 

@@ -31,7 +31,7 @@ def video_score(record: Mapping[str, Any], scores: Scores) -> float:
     if cls is not None:
         return watched.aggregated(cls, scores)
     defined = scores[~np.isnan(scores)]
-    return float(defined.mean()) if _averages(record) and len(defined) else float("nan")
+    return float(defined.mean()) if averages(record) and len(defined) else float("nan")
 
 
 def contributions(record: Mapping[str, Any], scores: Scores) -> Scores:
@@ -42,12 +42,12 @@ def contributions(record: Mapping[str, Any], scores: Scores) -> Scores:
     cls = _class_of(record)
     if cls is not None:
         return watched.contributions(cls, scores)
-    return scores if _averages(record) else np.full(len(scores), np.nan)
+    return scores if averages(record) else np.full(len(scores), np.nan)
 
 
 def unknown_rule(record: Mapping[str, Any]) -> str | None:
     """Why the score of a video cannot be computed here; None if it can, as for every mean over frames."""
-    if _averages(record) or _class_of(record) is not None:
+    if averages(record) or _class_of(record) is not None:
         return None
     return (
         f"its score of a video is no mean over frames ({record['averaging']}), and this metric is not here: install it"
@@ -86,7 +86,7 @@ def reasons(table: pandas.DataFrame) -> dict[str, str]:
 def is_mean(record: Mapping[str, Any]) -> bool:
     """Whether the score of a video is the mean over its frames."""
     cls = _class_of(record)
-    return _averages(record) if cls is None else cls.averages()
+    return averages(record) if cls is None else cls.averages()
 
 
 def _undefined_of(record: Mapping[str, Any]) -> str:
@@ -98,13 +98,14 @@ def _undefined_of(record: Mapping[str, Any]) -> str:
     return info.undefined if info.version == record["version"] else ""
 
 
-def _averages(record: Mapping[str, Any]) -> bool:
+def averages(record: Mapping[str, Any]) -> bool:
+    """Whether a metric's record says that the score of a video is a mean; no metric's own class is asked then."""
     return record["averaging"] in MEANS
 
 
 def _class_of(record: Mapping[str, Any]) -> type[Metric] | None:
     """Return the class of a metric that does not average; None for a mean, or if it is not the class that scored."""
-    if _averages(record):
+    if averages(record):
         return None
     try:
         cls = scored_class(record["metric"])

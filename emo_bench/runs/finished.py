@@ -88,31 +88,53 @@ def open_runs(folders: Sequence[Path]) -> OpenedRuns:
     Raises:
         UserError: no run is finished and undamaged; the message names the first damaged one.
     """
-    finished, unfinished, damaged = [], [], {}
     known: dict[str, Any] = {}
-    for folder in folders:
-        try:
-            manifest = read_manifest(folder)
-            if _finished(manifest):
-                finished.append(_opened(folder, _sharing(manifest, known)))
-            else:
-                unfinished.append(folder)
-        except UserError as error:
-            damaged[folder] = str(error)
+    return sorted_out(folders, [try_open(folder, known) for folder in folders])
+
+
+def sorted_out(folders: Sequence[Path], opened: Sequence[FinishedRun | str | None]) -> OpenedRuns:
+    """Sort what :func:`try_open` returned for each of ``folders``, as :func:`open_runs` does; it raises the same."""
+    each = list(zip(folders, opened, strict=True))
+    finished = tuple(found for _, found in each if isinstance(found, FinishedRun))
+    damaged = {folder: found for folder, found in each if isinstance(found, str)}
     if not finished and damaged:
         more = f" ({len(damaged) - 1} more runs are damaged)" if len(damaged) > 1 else ""
         raise UserError(f"{next(iter(damaged.values()))}{more}")
     if not finished:
         raise _none_finished(folders)
-    return OpenedRuns(tuple(finished), tuple(unfinished), damaged)
+    return OpenedRuns(finished, tuple(folder for folder, found in each if found is None), damaged)
 
 
-def _sharing(manifest: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    """Replace the entries that equal those of an earlier run by the same objects, or 10,000 runs need 1 GiB."""
+def try_open(folder: Path, known: dict[str, Any]) -> FinishedRun | str | None:
+    """Open a run; return None if it is unfinished, and one line that says what is wrong if it is damaged.
+
+    Args:
+        folder: the run's folder.
+        known: see :func:`with_shared`.
+    """
+    try:
+        manifest = read_manifest(folder)
+        return _opened(folder, with_shared(manifest, known)) if _finished(manifest) else None
+    except UserError as error:
+        return str(error)
+
+
+def with_shared(manifest: dict[str, Any], known: dict[str, Any], seen: dict[int, Any] | None = None) -> dict[str, Any]:
+    """Replace the entries that equal those of an earlier run by the same objects, or 10,000 runs need 1 GiB.
+
+    Args:
+        manifest: it is changed and returned.
+        known: the entries of the earlier runs, by their text; gets the new ones.
+        seen: what has replaced an object, by its ``id``; for manifests that have objects in common.
+    """
+    seen = {} if seen is None else seen
     holders = (manifest, manifest["identity"], manifest.get("described", {}), *manifest["stages"].values())
     for holder in holders:
         for name in SHARED.intersection(holder):
-            holder[name] = known.setdefault(repr(holder[name]), holder[name])
+            value = holder[name]
+            if id(value) not in seen:
+                seen[id(value)] = known.setdefault(repr(value), value)
+            holder[name] = seen[id(value)]
     return manifest
 
 
@@ -217,7 +239,6 @@ def read_scores(folder: Path, manifest: dict[str, Any]) -> pandas.DataFrame:
 
 def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     """Read the table of a Parquet file; ValueError if it is not one or does not fit the manifest."""
-    import pandas
     import pyarrow
     from pyarrow import parquet
 
@@ -246,11 +267,22 @@ def _table(content: bytes, manifest: dict[str, Any]) -> pandas.DataFrame:
     rendered = stages["render"]["frames_sha256"]
     if isinstance(said, dict) and said.get("frames_sha256", rendered) != rendered:
         raise ValueError("its scores belong to other frames than the rendered ones")
+    return score_table(values, numbers.tobytes(), stages["score"]["records"])
+
+
+def score_table(values: NDArray[np.float64], numbers: bytes, records: dict[str, Any]) -> pandas.DataFrame:
+    """Return the table of a run's scores.
+
+    Args:
+        values: ``[M, N]``, a row for each metric; not copied.
+        numbers: the numbers of the N frames, int64.
+        records: the M metrics' records by id.
+    """
+    import pandas
+
     # One array for all columns: pandas needs a tenth of the time and of the memory of an array for each.
-    scores = pandas.DataFrame(
-        values.T, index=_frame_numbers(numbers.tobytes()), columns=_columns(tuple(names)), copy=False
-    )
-    scores.attrs["records"] = stages["score"]["records"]
+    scores = pandas.DataFrame(values.T, index=_frame_numbers(numbers), columns=_columns(tuple(records)), copy=False)
+    scores.attrs["records"] = records
     return scores
 
 

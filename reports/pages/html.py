@@ -39,9 +39,10 @@ def render_page(
     groups: Sequence[Group], content: dict[str, Any], options: PageOptions, lineups: Sequence[Lineup] = ()
 ) -> str:
     """The page of ``content``, which :func:`reports.pages.content.report_content` made of ``groups``."""
-    drawn = is_drawn(groups)
+    if not is_drawn(groups):
+        return render_undrawn_page(content, options.clips)
     figures = {(x.table, x.subject): base64.b64encode(x.jpeg).decode("ascii") for x in lineups}
-    wanted = _rows_with_clips(groups) if options.clips and drawn else []
+    wanted = _rows_with_clips(groups) if options.clips else []
     clips: dict[Path, dict[str, Any]] = {}
     if wanted:
         with track_progress(len(wanted), "clips") as advance:
@@ -57,7 +58,6 @@ def render_page(
             "subjects": [
                 _subject(rows, f"{table['id']}-{i}", clips) | {"lineup": figures.get((position, i), "")}
                 for i, rows in enumerate(group.subjects, start=1)
-                if drawn
             ]
         }
         for position, (group, table) in enumerate(zip(groups, content["tables"], strict=True), start=1)
@@ -67,14 +67,23 @@ def render_page(
         for group in groups
         for rows in group.subjects
         for row in rows
-        if drawn and (charts := loss_charts(row))
+        if (charts := loss_charts(row))
     ]
     return render_template(
         "report.html.jinja",
-        content=content | {"tables": tables, "clips_wanted": options.clips, "drawn": drawn, "most_drawn": MOST_DRAWN},
+        content=content | {"tables": tables, "clips_wanted": options.clips, "drawn": True, "most_drawn": MOST_DRAWN},
         training=training,
         clips=list(clips.values()),
-        environments=_environments(content) if drawn else [],
+        environments=_environments(content),
+    )
+
+
+def render_undrawn_page(content: dict[str, Any], clips_wanted: bool) -> str:
+    """The page of more runs than :func:`is_drawn` allows; it needs nothing but their ``content``."""
+    about = {"clips_wanted": clips_wanted, "drawn": False, "most_drawn": MOST_DRAWN}
+    tables = [table | {"subjects": []} for table in content["tables"]]
+    return render_template(
+        "report.html.jinja", content=content | {"tables": tables} | about, training=[], clips=[], environments=[]
     )
 
 
