@@ -296,15 +296,14 @@ def _means_on(
     """Means by position on the frames ``common``, without the contestants of ``few``."""
     if not common.any():
         return {}
-    return {
-        i: float(
-            np.mean(
-                [video_score(row.cells[metric].record, np.where(common, row.scores(metric), np.nan)) for row in rows]
-            )
-        )
-        for i, rows in enumerate(contestants)
-        if i not in few
-    }
+    whole = bool(common.all())
+
+    def mean(row: Row) -> float:
+        # On all frames it is the score of the video, which is known.
+        cell = row.cells[metric]
+        return cell.interval.mean if whole else video_score(cell.record, np.where(common, row.scores(metric), np.nan))
+
+    return {i: float(np.mean(list(map(mean, rows)))) for i, rows in enumerate(contestants) if i not in few}
 
 
 def _defined(contestants: Sequence[Sequence[Row]], metric: str) -> NDArray[np.bool_]:

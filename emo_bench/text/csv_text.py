@@ -53,7 +53,9 @@ def _marked_column(column: pandas.Series[Any]) -> pandas.Series[Any]:
     """Mark the texts of a column; a text that a report of 10,000 runs repeats is looked at once."""
     if column.dtype.kind in "biuf":
         return column
-    texts = {value for value in column if isinstance(value, str)}
+    # Only a column of texts can say quickly which differ; another may hold lists, which cannot be compared like this.
+    values = column.unique() if column.dtype == "str" else column
+    texts = {value for value in values if isinstance(value, str)}
     changed = {text: marked for text in texts if (marked := _marked(text)) != text}
     if not changed:
         return column
