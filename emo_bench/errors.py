@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from emo_bench.text.closest import closest
+from emo_bench.text.closest import meant
 from emo_bench.text.plain_text import printable
 
 # A check or a plug-in failed.
@@ -52,7 +52,7 @@ class Terminated(SystemExit):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "", see: str = "") -> UserError:
-    """Return the error for an unknown name: it lists the known names and suggests the closest one.
+    """Return the error for an unknown name: it lists the known names and suggests what was meant.
 
     Of more than 20 names it lists the first 8, if ``see`` says where all are.
 
@@ -64,8 +64,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], others: str = "", s
         see: the command that lists all names.
     """
     known = list(known)
-    near = closest(name, known)
-    guess = f"; did you mean {near}?" if near else ""
+    near = meant(name, known)
+    guess = f"; did you mean {' or '.join(near)}?" if near else ""
     if see and len(known) > MOST_NAMES:
         others = f", {len(known) - FIRST_NAMES} more{others}"
         known, guess = known[:FIRST_NAMES], f"{guess or ';'} all names: {see}"

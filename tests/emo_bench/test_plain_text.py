@@ -117,6 +117,20 @@ def test_an_unknown_name_lists_the_known_ones_and_the_closest() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "guess"),
+    [
+        ("AED", "did you mean aed_deep3d or aed_smirk?"),
+        ("PSNR", "did you mean psnr?"),
+        ("Lpips", "did you mean lpips-vgg or lpips-alex?"),
+        ("sim", "did you mean ssim?"),
+    ],
+)
+def test_a_name_in_capitals_or_of_a_family_is_told(given: str, guess: str) -> None:
+    known = ("psnr", "psnr_global", "ssim", "lpips-vgg", "lpips-alex", "aed_deep3d", "aed_smirk")
+    assert str(unknown_name("metric", given, known)).endswith(guess)
+
+
 def test_of_many_known_names_only_the_first_are_listed_with_the_place_of_all() -> None:
     known = [f"metric{i}" for i in range(100)]
     assert str(unknown_name("metric", "metrc7", known, ", or a file", "emo-bench metrics list")) == (
