@@ -15,6 +15,8 @@ from emo_bench.text.plain_text import printable
 
 # Time between two lines about tasks that run, if nothing else happens.
 QUIET_S = 60.0
+# Less time than this is not told to be left while a task runs.
+LEAST_S = 1.0
 
 
 class Progress:
@@ -97,7 +99,9 @@ class Progress:
         failed = f", {self._failed} failed or not run" if self._failed else ""
         left = ""
         if self._left and self._capacity is not None:
-            left = f", about {format_duration(self.left_s())} left"
+            # The estimates are used up: how much longer it takes, nobody knows.
+            late = self._began and self.left_s() < LEAST_S
+            left = ", longer than estimated" if late else f", about {format_duration(self.left_s())} left"
         return f"{self._done} of {self._total} done{failed}{left}"
 
     def _say(self, line: str) -> None:
