@@ -25,6 +25,7 @@ LABELS = {
     "mouth_correlation": "mouth correlation",
     "gaze_correlation": "gaze correlation",
     "identity_to_subject": "identity",
+    "identity_distance_to_subject": "identity distance",
     "identity_similarity": "identity of the frame",
     "biq": "BIQ",
     "clip_d": "CLIP-D",
