@@ -25,8 +25,9 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     from emo_bench.errors import INTERRUPTED, MISTAKE
     from emo_bench.system.endings import ending
     from emo_bench.system.signals import leaving_in_order
-    from emo_bench.text.console import show_any_text
+    from emo_bench.text.console import open_closed_streams, show_any_text
 
+    open_closed_streams()
     show_any_text()
     try:
         from emo_bench import paths

@@ -13,7 +13,7 @@ from pathlib import Path
 from emo_bench.errors import BROKEN_PIPE, FAULT, INTERRUPTED, MISTAKE, Terminated, UserError, shortened
 from emo_bench.system.libraries import missing_library
 from emo_bench.system.memory import lack_of_memory
-from emo_bench.text.console import show_any_text
+from emo_bench.text.console import open_closed_streams, show_any_text
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write elsewhere",
@@ -37,6 +37,7 @@ _REMEDIES = {
 
 def exit_code(work: Callable[[], object]) -> int:
     """Run the work of a ``python -m MODULE`` and return what it returns: 0, or the code of :func:`ending`."""
+    open_closed_streams()
     show_any_text()
     try:
         made = work()

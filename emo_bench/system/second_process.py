@@ -7,6 +7,7 @@ if the process fails, so errors come from this process.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import pickle
@@ -18,7 +19,16 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from emo_bench.system.second_process import serve; serve({line})"
+STDOUT, STDERR = 1, 2
+# A folder on sys.path may have another package "reports": the first process does not import that one either.
+_PROGRAM = """
+import sys
+sys.path[:] = {path!r}
+from emo_bench.plug_ins.own_packages import claim
+claim()
+from emo_bench.system.second_process import serve
+serve({line})
+"""
 
 
 class NoAnswer(Exception):
@@ -35,8 +45,12 @@ class SecondProcess:
     def __init__(self) -> None:
         self._line, theirs = Pipe()
         with theirs:
-            words = [sys.executable, "-P", "-c", _PROGRAM.format(path=sys.path, line=theirs.fileno())]
+            # Python's import skips entries that are no text, such as a Path, and their repr is no program.
+            path = [entry for entry in sys.path if isinstance(entry, str)]
+            words = [sys.executable, "-P", "-c", _PROGRAM.format(path=path, line=theirs.fileno())]
             try:
+                if theirs.fileno() <= STDERR:
+                    raise OSError(errno.EBADF, "a standard stream is closed, and the line has its number")
                 # Its own session, so that Ctrl-C reaches only this process, which then closes it.
                 self._process = subprocess.Popen(
                     words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
@@ -104,8 +118,8 @@ def serve(descriptor: int) -> None:
     # Lists of many values are received and sent, and are no garbage.
     gc.disable()
     # What a library prints belongs to no file that the first process writes.
-    os.dup2(2, 1)
-    with Connection(descriptor) as line, suppress(EOFError, OSError):
+    os.dup2(STDERR, STDOUT)
+    with Connection(descriptor) as line, suppress(EOFError, OSError, MemoryError):
         while True:
             line.send_bytes(_called(line.recv_bytes()))
 

@@ -16,6 +16,8 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 MEGABYTE = 10**6
+# A file that is larger than it said is read in such pieces.
+PIECE_BYTES = 2**20
 
 
 def require_regular(path: Path, what: str) -> None:
@@ -50,9 +52,14 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
             raise UserError(f"{path} is not a regular file") from error
         raise
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
             raise UserError(f"{path} is not a regular file")
-        content = file.read(most_bytes + 1)
+        # A buffer of the largest allowed size might have no room in memory.
+        content = file.read(min(about.st_size, most_bytes) + 1)
+        # The file grows, or is one of /proc, whose size is 0.
+        while about.st_size < len(content) <= most_bytes and (more := file.read(PIECE_BYTES)):
+            content += more
     if len(content) > most_bytes:
         raise UserError(f"{path} is larger than {most_bytes / MEGABYTE:,.0f} MB, more than such a file can have")
     return content

@@ -172,11 +172,18 @@ def _spread(rows: Sequence[Row]) -> dict[str, Any]:
         "profile": first.identity["profile"],
         "seeds": [row.seed for row in rows],
         "scores": {
-            metric: {"mean": plain(float(np.mean(values))), "sd": plain(float(np.std(values, ddof=1)))}
+            metric: {"mean": plain(float(np.mean(values))), "sd": plain(_deviation(values))}
             for metric in first.cells
             for values in ([row.cells[metric].interval.mean for row in rows],)
         },
     }
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """The standard deviation, with n - 1, of two or more values; NaN if one is infinite."""
+    # NumPy warns of infinity minus infinity.
+    with np.errstate(invalid="ignore"):
+        return float(np.std(values, ddof=1))
 
 
 def _published(table: PaperTable) -> dict[str, Any]:

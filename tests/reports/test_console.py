@@ -91,3 +91,15 @@ def on_a_terminal(command: list[str], variables: dict[str, str]) -> tuple[int, s
         parts.append(part)
     os.close(ours)
     return process.wait(), b"".join(parts).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_error(closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m emo_bench methods list {closed}', sys.executable],
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (b"nearest-frame" in done.stdout) == (">&- " not in f"{closed} ".replace("2>&-", ""))

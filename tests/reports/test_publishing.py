@@ -7,6 +7,7 @@ import io
 import json
 import shlex
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -231,6 +232,14 @@ def test_seeds_have_a_spread() -> None:
     spread = _spread(rows)
     assert (spread["seeds"], spread["actor"]) == ([0, 1, 2], "1")
     assert spread["scores"]["psnr"] == {"mean": 23.0, "sd": pytest.approx(np.std([20, 22, 27], ddof=1))}
+
+
+def test_seeds_whose_frames_are_the_recorded_ones_have_no_spread_and_no_warning() -> None:
+    runs = [run(np.full(40, value), {"identity.seed": seed}) for seed, value in enumerate((20.0, np.inf, np.inf))]
+    (rows,) = group_rows(runs)[0].repeated()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _spread(rows)["scores"]["psnr"] == {"mean": "inf", "sd": None}
 
 
 def test_a_run_without_its_preview_is_reported_all_the_same(runs_dir: Path, tmp_path: Path) -> None:

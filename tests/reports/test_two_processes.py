@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas
@@ -131,6 +132,22 @@ def test_a_small_report_and_one_core_start_no_process(
         assert helper is None and not started
 
 
+def test_a_package_of_the_users_named_as_ours_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "__init__.py").write_text("raise RuntimeError('the wrong package')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with closing(SecondProcess()) as helper:
+        helper.ask(reading.read_share, [])
+        assert pickle.loads(helper.answer()) == []
+
+
+def test_an_entry_of_sys_path_that_is_no_text_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [tmp_path, *sys.path])
+    with closing(SecondProcess()) as helper:
+        helper.ask(max, 1, 2)
+        assert pickle.loads(helper.answer()) == 2
+
+
 PROGRAM = """
 import time
 from emo_bench.system.second_process import SecondProcess, second_process
@@ -142,6 +159,22 @@ with second_process(worth=True) as helper:
     print(helper._process.pid, flush=True)
     time.sleep(60)
 """
+
+
+CLOSED = """
+import os, sys
+from emo_bench.system.second_process import SecondProcess
+try:
+    SecondProcess()
+except OSError:
+    os._exit(3)
+"""
+
+
+def test_a_line_in_the_place_of_a_closed_stream_is_refused() -> None:
+    """The second process makes its own stdin and stdout there, and would never get a question."""
+    words = ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, CLOSED]
+    assert subprocess.run(words, check=False, stderr=subprocess.DEVNULL).returncode == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
