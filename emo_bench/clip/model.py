@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emo_bench import assets
 from emo_bench.clip.captions import require_readable, tokenizer_of
 from emo_bench.clip.config import check_clip_config
-from emo_bench.errors import UserError
+from emo_bench.errors import SettingError, UserError
 from emo_bench.untrusted.refusal import reason_of
 
 Embeddings = NDArray[np.float64]
@@ -229,13 +229,13 @@ def _choice(name: str) -> list[tuple[str, str]]:
 
 def _folder(name: str) -> Path:
     if not name.strip():
-        raise UserError(
+        raise SettingError(
             f"the name of the CLIP model is empty: give {', '.join(('auto', *MODELS, *FOLDERS))}, or a folder"
         )
     folder = Path(name).expanduser().resolve()
     if not folder.is_dir():
         known = ", ".join(("auto", *MODELS, *FOLDERS))
-        raise UserError(f"unknown CLIP model {name!r}; known: {known}, or a folder")
+        raise SettingError(f"unknown CLIP model {name!r}; known: {known}, or a folder")
     return folder
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from emo_bench import actors
 from emo_bench.actors.names import check_name
-from emo_bench.errors import UserError
+from emo_bench.errors import SettingError, UserError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import is_video_editor
 from emo_bench.methods.interface import Method
 from emo_bench.runs.pair_requests import requests_of_pairs
 from emo_bench.runs.plan import EDITING, EditRequest, RunRequest
-from emo_bench.runs.settings import sorted_settings
+from emo_bench.runs.settings import EDIT_PREFIX, sorted_settings
 from emo_bench.runs.styles import named_style
 from emo_bench.video.reading import VideoInfo, probe_video
 from protocols import load_protocol
@@ -61,12 +61,14 @@ class Names:
         missing: why a method cannot be loaded on this machine, by name.
 
     Raises:
-        UserError: there is no such method, actor, protocol, style or video.
+        UserError: there is no such method, actor, protocol, style or video, or a setting of edits without a style.
     """
 
     def __init__(self, request: SweepRequest) -> None:
         self._request = request
         grids = request.grids
+        for grid in grids:
+            _require_edits(grid)
         self._styles = {name: named_style(name) for grid in grids for name in grid.styles}
         self._tasks = {name: load_protocol(name).task for grid in grids for name in grid.protocols}
         self._classes: dict[str, type[Method]] = {}
@@ -116,6 +118,13 @@ class Names:
         if not video.is_file():
             raise UserError(f"{video} is not a file: give the video of actor {actor} by --video {actor}=FILE")
         return probe_video(video)
+
+
+def _require_edits(grid: Grid) -> None:
+    """Refuse a setting of edits in a grid that makes none: nobody would see that it did nothing."""
+    given = [key for key in grid.settings if key.startswith(EDIT_PREFIX)]
+    if given and not grid.styles:
+        raise SettingError(f"--set {given[0]}: no edit is made without a style: name a style, or leave the setting out")
 
 
 def _is_tracked(actor: str, videos: Mapping[str, Path]) -> bool:

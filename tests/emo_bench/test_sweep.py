@@ -245,6 +245,8 @@ def test_what_cannot_run_here_is_in_the_plan_and_the_rest_runs(sweep: Sweep) -> 
     [
         ("resolution_px=7", "mean-frame: --set resolution_px=7: must be at least 32"),
         ("stepz=3", "--set stepz: mean-frame has no setting 'stepz'; its settings: resolution_px"),
+        ("edit.steps=3", "--set edit.steps: no edit is made without a style: name a style, or leave the setting out"),
+        ("clip=nope", "unknown CLIP model 'nope'; known: auto"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_runs(
