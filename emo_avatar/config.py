@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from emo_avatar.prior import SMALL, default_prior
 from emo_bench.errors import SettingError, UserError, shortened
 from emo_bench.methods.interface import GPU_PROFILE, MethodInfo, gpu_resolution_px
+from emo_bench.methods.max_minutes import without_limit
 from emo_bench.methods.settings import (
     BatchSize,
     CheckpointInterval,
@@ -225,7 +226,7 @@ def resolve_config(profile: str, settings: Mapping[str, str], capture_px: int | 
     values: dict[str, Any] = {**PROFILES[profile], **PRESETS[preset]}
     if profile == GPU_PROFILE:
         values |= _gpu_sizes(gpu_resolution_px(capture_px, settings.get("resolution_px")))
-    return resolve(EmoAvatarConfig, values, settings, name="emo-avatar")
+    return resolve(EmoAvatarConfig, values, without_limit(settings), name="emo-avatar")
 
 
 def _gpu_sizes(resolution_px: int) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from emo_bench.methods.training.frames import evenly_spaced, to_frames_u8
 from emo_bench.methods.training.loop import run_training
 from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
 from emo_bench.methods.training.stage_clock import StageClock, read_seconds
+from emo_bench.methods.training.time_limit import time_limit_of
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.untrusted.refusal import Unreadable, reading
 from emo_bench.untrusted.safetensors_file import metadata_object, read_safetensors
@@ -76,7 +77,10 @@ class EmoAvatar(Method):
         inputs = self._init_inputs(capture, train) if self.workspace.cache else {}
         if not (folder / INIT_STATE).exists():
             take_stage(self.workspace, "init", inputs, [INIT_STATE])
-        clock = StageClock(folder, resumed=(folder / INIT_STATE).exists())
+        resumed = (folder / INIT_STATE).exists()
+        clock = StageClock(folder, resumed)
+        # A shared init stage counts, and the wait for the process that computes it does not.
+        limit = time_limit_of(self.workspace, read_seconds(folder).get("init", 0.0) if resumed else 0.0)
         clock.switch("init")
         perceptual = perceptual_loss(self.config.perceptual, self.workspace.device)
         init = initialize(capture, train, self.config, self.workspace, perceptual, clock.save)
@@ -96,6 +100,7 @@ class EmoAvatar(Method):
             state_name=RENDER_STATE,
             shown=("l1", "perceptual"),
             on_checkpoint=clock.save,
+            limit=limit,
         )
         self._avatar = stage.averaged_avatar()
         self._pivot_poses_deg = init.pivot_poses_deg

@@ -96,6 +96,7 @@ class PointAvatarFit:
         }
 
         self._pruning_steps = {round(config.steps * (k + 1) / (config.prunings + 1)) for k in range(config.prunings)}
+        self.required_steps = self._growth_steps | self._pruning_steps
 
     def _point_optimizer(self) -> torch.optim.Adam:
         cloud, config = self.model.cloud, self._config

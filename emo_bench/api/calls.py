@@ -13,7 +13,7 @@ from emo_bench.api.results import FrameScores, Report, RunResult
 from emo_bench.errors import UserError
 from emo_bench.runs.finished import FinishedRun, find_runs
 from emo_bench.runs.finished import load_run as open_run
-from emo_bench.runs.settings import ANY_CLIP, Value, sorted_settings
+from emo_bench.runs.settings import ANY_CLIP, Value, sorted_settings, with_max_minutes
 
 LEAST_FPS, MOST_FPS = 1.0, 1000.0
 
@@ -33,6 +33,7 @@ def run(
     profile: str | None = None,
     seed: int = 0,
     settings: Mapping[str, Value] | None = None,
+    max_minutes: float | None = None,
     runs: str | PathLike[str] = "runs",
     device: str | None = None,
     trivial: bool = True,
@@ -61,6 +62,8 @@ def run(
         seed: the random seed, 0 or greater.
         settings: what ``--set`` takes: settings of the method, ``edit.KEY`` for a setting of the edit, and ``clip`` for
             the CLIP model of all CLIP scores and of the edit's training.
+        max_minutes: limit on the time of the fit, above 0: the method follows its whole schedule in fewer steps. The
+            same as ``settings={"max_minutes": ...}``. The edit has steps of its own and does not count.
         runs: the folder that keeps the runs.
         device: ``"cpu"`` or ``"cuda"``; None is a GPU if there is one.
         trivial: also run ``mean-frame`` and ``nearest-frame``.
@@ -86,7 +89,7 @@ def run(
     from emo_bench.runs.plan import RunRequest
     from emo_bench.runs.runner import make_runs
 
-    chosen = sorted_settings(settings or {})
+    chosen = sorted_settings(with_max_minutes(settings or {}, max_minutes))
     asked = {"--style": _texts(style), "--reference": _path(reference), "--instruction": instruction}
     edits = _edit_requests(skip_edit, asked, prompt, source_prompt, chosen.edit)
     request = RunRequest(

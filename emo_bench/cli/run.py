@@ -15,6 +15,7 @@ EXAMPLE = examples(
     "run --method nearest-frame --actor 2 --seed 1",
     'run --actor 1 --instruction "turn her into a marble statue"',
     "run --method emo-avatar --actor 1 --driver 2",
+    "run --method insta --actor 1 --max-minutes 5",
     "run --method instruct-pix2pix --style van-gogh --style comic",
 )
 
@@ -38,6 +39,13 @@ def run(
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Setting of the method. May be given several times."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Limit on the time of the fit; the edit does not count. Default: all steps of the profile.",
+        ),
     ] = None,
     runs: RunsFolder = Path("runs"),
     device: Device = None,
@@ -78,6 +86,10 @@ def run(
     With --set edit.KEY=VALUE you change a setting of the edit. With --set clip=NAME you choose the CLIP model for the
     edit and for its scores: portraits, ViT-B-32, ViT-L-14, or a folder.
 
+    With --max-minutes every trained method gets the same time: it follows its whole schedule in fewer steps. Work
+    before the first step counts, and so do earlier attempts. The edit has steps of its own and does not count. The
+    result then depends on the speed of the machine. --set max_minutes=MINUTES means the same.
+
     Under protocol cross_reenactment the avatar is driven by another actor. The scores compare with that actor, and with
     a true picture for the pairs of bundled actors. Under protocol novel_view other cameras see the avatar.
 
@@ -100,6 +112,7 @@ def run(
             profile=profile,
             seed=seed,
             settings=chosen,
+            max_minutes=max_minutes,
             runs=runs,
             device=device,
             trivial=trivial,

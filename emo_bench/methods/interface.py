@@ -107,6 +107,7 @@ class Workspace:
         capture_px: side of the capture's stored frames; None if no capture is known.
         cache: folder in which the runs of one study share the results of stages; None for a run of its own. See
             :func:`emo_bench.methods.training.take_stage`.
+        fit_began_s: ``time.monotonic()`` when the runner called ``fit``, if the fit has a limit on its time.
     """
 
     folder: Path
@@ -116,6 +117,7 @@ class Workspace:
     settings: Mapping[str, str] = field(default_factory=dict)
     capture_px: int | None = None
     cache: Path | None = None
+    fit_began_s: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", numbered(self.device))

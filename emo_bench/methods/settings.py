@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from emo_bench.errors import SettingError, shortened
+from emo_bench.methods.max_minutes import OPTION, SETTING
 from emo_bench.text.closest import closest
 from emo_bench.untrusted.schema import reason_of
 
@@ -63,6 +64,8 @@ def resolve(
     values = dict(chosen)
     for key, text in settings.items():
         field = model.model_fields.get(key)
+        if field is None and key == SETTING and not prefix:
+            raise SettingError(f"{OPTION}: {name} trains nothing that it could limit: leave it out")
         if field is None:
             raise unknown_setting(name, key, model.model_fields, prefix)
         is_tuple = get_origin(field.annotation) is tuple

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ import numpy as np
 from emo_bench.errors import MethodError
 from emo_bench.methods import registry as methods
 from emo_bench.methods.interface import EditStyle, Method, Workspace
+from emo_bench.methods.max_minutes import SETTING
 from emo_bench.plug_ins.calls import kept_apart, plug_in_call
 
 if TYPE_CHECKING:
@@ -54,7 +56,14 @@ class WatchedMethod(Method):
 
     def fit(self, capture: Capture, train: Sequence[int]) -> None:
         """Fit the method; its folder must exist afterwards."""
-        self._call("fit", lambda: self.inner.fit(capture, train))
+
+        def fit() -> None:
+            workspace = self.inner.workspace
+            if SETTING in workspace.settings:
+                self.inner.workspace = dataclasses.replace(workspace, fit_began_s=time.monotonic())
+            self.inner.fit(capture, train)
+
+        self._call("fit", fit)
 
     def render(self, capture: Capture, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Yield the method's frames, one per index and of the promised size; at most one frame too many is read."""

@@ -18,7 +18,7 @@ from emo_bench.runs.store import RunFolder
 SAME = (
     "actor", "method", "profile", "seed", "settings", "resolution_px", "config", "assets", "method_file_sha256",
 )  # fmt: skip
-COST = ("frames", "seconds", "memory_mib", "gpu_memory_mib", "machine")
+COST = ("frames", "seconds", "memory_mib", "gpu_memory_mib", "machine", "time_limit")
 
 log = logging.getLogger("emo_bench")
 

@@ -16,6 +16,7 @@ from emo_bench.assets import sha256_of
 from emo_bench.methods import registry as methods
 from emo_bench.methods.clip_method import AVATAR
 from emo_bench.methods.interface import SMOKE_PROFILE, EditStyle, Method
+from emo_bench.methods.max_minutes import minutes_of
 from emo_bench.runs.applied_protocol import AppliedProtocol
 from emo_bench.runs.plan import EditPlan, Plan
 from emo_bench.runs.settings import EDIT_PREFIX
@@ -24,6 +25,10 @@ from protocols.loader import own_file
 
 SMOKE_FLAG = "smoke profile: for trying things out, its numbers are not results"
 MINI_FLAG = "mini protocol: for trying things out, its numbers are not results"
+LIMIT_FLAG = (
+    "the fit has a limit of {:g} minutes (--max-minutes): the number of its steps depends on the machine, and a repeat "
+    "gives another result"
+)
 # The title of a style is shown in tables; the frames do not depend on it.
 _STYLE_TITLE = "title"
 
@@ -74,6 +79,9 @@ def facts_of_run(plan: Plan) -> dict[str, Any]:
         flags.append(f"reference frames are enlarged from {recorded.size_px} to {plan.method.resolution_px} px")
     if applied.driver is not None and applied.driver.sha256 == capture.sha256:
         flags.append("the actor drives its own avatar: nothing is transferred, and the scores are self-reenactment")
+    minutes = minutes_of(plan.request.settings)
+    if minutes is not None:
+        flags.append(LIMIT_FLAG.format(minutes))
     flags += told_by(plan.method)
     return {
         "title": info.title,

@@ -206,10 +206,20 @@ class DoneStage(_Entry):
     other_files: dict[Name, Hash] = {}
 
 
+class LimitedFit(_Entry):
+    """A fit with a limit on its time: how many of the steps it took, and in how many seconds."""
+
+    minutes: Amount
+    seconds: Amount
+    steps_taken: Count
+    steps: Count
+
+
 class DoneFit(DoneStage):
     # A video editor is fitted on no frame.
     frames: Annotated[int, Field(ge=0, le=MOST_FRAMES)]
     memory_mib: Amount
+    time_limit: LimitedFit = _ABSENT
 
 
 class DoneRender(DoneStage):

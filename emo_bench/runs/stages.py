@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 import time
@@ -18,6 +19,7 @@ from emo_bench.actors.capture import Capture
 from emo_bench.errors import UserError
 from emo_bench.files import remove_previous, write_bytes
 from emo_bench.methods.interface import EditStyle, Method
+from emo_bench.methods.max_minutes import OPTION, SETTING, read_record
 from emo_bench.metrics import Captions, Settings
 from emo_bench.metrics.registry import metric_class
 from emo_bench.metrics.watched import missing_for
@@ -112,9 +114,22 @@ def fit(job: Job) -> None:
         job.method.fit(seen, list(job.split.train))
         job.fitted = True
         job.folder.note(described=job.method.describe())
-        return {"frames": len(job.split.train)}
+        return {"frames": len(job.split.train), **_limited(job)}
 
     _stage(job, "fit", work, job.made_from, names=job.method.fit_files)
+
+
+def _limited(job: Job) -> dict[str, Any]:
+    """Return the entry of a fit with a limit on its time; a method that keeps no record of it is noted."""
+    limits = job.style is None and SETTING in job.folder.manifest["identity"]["settings"]
+    if not limits:
+        return {}
+    record = read_record(job.folder.path)
+    if record is None:
+        _flag(job, f"{job.method.info.title} does not say whether its fit kept to {OPTION}")
+        return {}
+    log.info("fit: %d of %d steps, %s %g", record.steps_taken, record.steps, OPTION, record.minutes)
+    return {"time_limit": dataclasses.asdict(record)}
 
 
 def render(job: Job) -> None:

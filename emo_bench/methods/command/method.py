@@ -11,7 +11,7 @@ from typing import ClassVar, TextIO
 import numpy as np
 
 from emo_bench.actors.capture import Capture
-from emo_bench.errors import UserError
+from emo_bench.errors import SettingError, UserError
 from emo_bench.files import open_in_place, remove_tree
 from emo_bench.methods.command.file import (
     CommandFile,
@@ -26,6 +26,7 @@ from emo_bench.methods.command.frames import frame_place
 from emo_bench.methods.command.layouts import export_driving, export_training
 from emo_bench.methods.command.process import run_command, sole_command
 from emo_bench.methods.interface import EditStyle, Method, MethodInfo, Workspace
+from emo_bench.methods.max_minutes import OPTION, SETTING
 from emo_bench.methods.settings import unknown_setting
 from emo_bench.video.numbered_frames import open_numbered
 
@@ -65,6 +66,11 @@ class CommandMethod(Method):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self.resolution_px = self.file.resolution_px
+        if SETTING in set(workspace.settings) - set(self.file.settings):
+            raise SettingError(
+                f"{OPTION}: {self.path} has no setting {SETTING}: leave the option out, or name {SETTING} under "
+                f"[settings] and give {{{SETTING}}} to the fit's command"
+            )
         unknown = sorted(set(workspace.settings) - set(self.file.settings))
         if unknown:
             raise unknown_setting(self.file.name, unknown[0], self.file.settings)

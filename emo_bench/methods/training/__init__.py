@@ -6,6 +6,7 @@ All names below are public. docs/tutorial.md builds a method of 60 lines with th
 settings               :func:`resolve_settings` applies a profile and ``--set`` to :class:`MethodSettings`
 frames                 :class:`TrainingFrames`, :func:`evenly_spaced`, :func:`to_unit_range`, :func:`to_frames_u8`
 loop                   :func:`train` takes a step function; :func:`run_training` takes a :class:`Resumable` object
+limit on its time      :func:`time_limit_of` gives it to :func:`run_training`; :func:`train` asks for it itself
 learning rate          :func:`cosine_share`, :func:`warm_up_share`, :func:`halved_share`, :func:`set_rates`
 average of weights     :class:`WeightAverage`, :func:`half_life_decay`, :func:`warmed_decay`
 divergence             :func:`require_finite`
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
     from emo_bench.methods.training.stage_clock import StageClock, read_seconds
     from emo_bench.methods.training.state_file import load_state, save_state
+    from emo_bench.methods.training.time_limit import TimeLimit, time_limit_of
     from emo_bench.methods.training.trained_method import TrainedMethod
     from emo_bench.methods.training.weight_average import WeightAverage, half_life_decay, warmed_decay
 
@@ -46,6 +48,7 @@ _NAMES = {
     "stage_cache": ["keep_stage", "stages_taken", "take_stage"],
     "stage_clock": ["StageClock", "read_seconds"],
     "state_file": ["load_state", "save_state"],
+    "time_limit": ["TimeLimit", "time_limit_of"],
     "trained_method": ["TrainedMethod"],
     "weight_average": ["WeightAverage", "half_life_decay", "warmed_decay"],
 }
@@ -58,6 +61,7 @@ __all__ = [
     "StageClock",
     "Stateful",
     "Steps",
+    "TimeLimit",
     "TrainedMethod",
     "Training",
     "TrainingFrames",
@@ -81,6 +85,7 @@ __all__ = [
     "set_rates",
     "stages_taken",
     "take_stage",
+    "time_limit_of",
     "to_frames_u8",
     "to_unit_range",
     "train",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from emo_bench.methods.interface import Workspace
+from emo_bench.methods.max_minutes import write_record
 from emo_bench.methods.training.finite import require_finite
 from emo_bench.methods.training.loss_log import LossLog
 from emo_bench.methods.training.state_file import load_state, save_state
+from emo_bench.methods.training.time_limit import STATE_KEY, LimitedSteps, TimeLimit, time_limit_of
+from emo_bench.methods.training.weight_average import WeightAverage
 from emo_bench.progress import track_progress
 
 STATE, LOSSES = "train.pt", "train.csv"
@@ -30,7 +33,11 @@ class Stateful(Protocol):
 
 
 class Steps(Protocol):
-    """A training that takes one step at a time; ``step`` is the number of the next step."""
+    """A training that takes one step at a time; ``step`` is the number of the next step.
+
+    If the fit has a limit on its time, numbers are left out, and ``step`` is set to a later one. A training in which
+    something happens at one number (and not from this number on) lists it in an attribute ``required_steps``.
+    """
 
     step: int
 
@@ -55,10 +62,12 @@ class Resumable:
     Attributes:
         step: number of the next step, from 0.
         parts: everything else that the next step depends on, by its name in the state.
+        required_steps: numbers of steps that a limit on the time of the fit must not leave out.
     """
 
     step: int = 0
     parts: Mapping[str, Stateful]
+    required_steps: Collection[int] = ()
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
@@ -83,6 +92,7 @@ def train(
     label: str,
     checkpoint_every: int = 100,
     remedy: str = "try a lower learning rate",
+    required_steps: Collection[int] = (),
 ) -> None:
     """Run the optimisation steps; an interrupted fit continues where it stopped.
 
@@ -91,6 +101,10 @@ def train(
     files usable. Called again after a kill, it continues from the last state and ends with the same result as a
     training without interruption, because before each step torch's random numbers are seeded with ``workspace.seed``
     and the step's number.
+
+    With ``--max-minutes`` some numbers are left out, evenly, so that the last one is reached when the time is over.
+    Rates and phases that follow the number then follow the time. What happens in only one step needs its number in
+    ``required_steps``.
 
     Args:
         workspace: the workspace of the fit.
@@ -101,9 +115,10 @@ def train(
         label: the label of the progress display.
         checkpoint_every: number of steps between two saved states.
         remedy: what the user may try if a loss is not finite.
+        required_steps: numbers of steps that a limit on the time must not leave out.
 
     Raises:
-        UserError: a loss is NaN or infinite; the last good state is kept.
+        UserError: a loss is NaN or infinite; the last good state is kept. Or a limit leaves no time to train.
 
     Example::
 
@@ -120,7 +135,10 @@ def train(
         state = {"network": network, "optimizer": optimizer, "average": average}
         train(self.workspace, 500, step, state, label="my-method: fit")
     """
-    run_training(_Steps(step, state, workspace.seed, label, remedy), workspace.folder, steps, checkpoint_every, label)
+    training = _Steps(step, state, workspace.seed, label, remedy)
+    training.required_steps = required_steps
+    limit = time_limit_of(workspace)
+    run_training(training, workspace.folder, steps, checkpoint_every, label, limit=limit)
 
 
 class _Steps(Resumable):
@@ -150,6 +168,7 @@ def run_training(
     state_name: str = STATE,
     shown: Sequence[str] | None = None,
     on_checkpoint: Callable[[], None] = lambda: None,
+    limit: TimeLimit | None = None,
 ) -> None:
     """Run ``training`` up to ``steps``, from the state in ``folder`` if there is one.
 
@@ -165,16 +184,36 @@ def run_training(
         state_name: name of the state's file.
         shown: losses that the progress display shows; None: the first two.
         on_checkpoint: called after each state is written.
+        limit: the limit on the time of the fit, see :func:`~.time_limit.time_limit_of`; its record is written last.
+
+    Raises:
+        UserError: the limit leaves no time to train.
     """
     state = load_state(folder / state_name)
     if state is not None:
         training.restore(state)
+    limited = None
+    if limit is not None:
+        required = getattr(training, "required_steps", ())
+        limited = LimitedSteps(limit, steps, required, None if state is None else state.get(STATE_KEY))
+        limited.require_time(label)
 
     def checkpoint() -> None:
-        save_state(folder / state_name, training.state())
+        save_state(folder / state_name, {**training.state(), **(limited.state() if limited else {})})
         on_checkpoint()
 
-    run_steps(training, folder, steps, label, shown=shown, checkpoint=checkpoint, checkpoint_every=checkpoint_every)
+    run_steps(
+        training,
+        folder,
+        steps,
+        label,
+        shown=shown,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        limited=limited,
+    )
+    if limited:
+        write_record(folder, limited.record())
 
 
 def run_steps(
@@ -186,6 +225,7 @@ def run_steps(
     shown: Sequence[str] | None = None,
     checkpoint: Callable[[], None] | None = None,
     checkpoint_every: int = 1,
+    limited: LimitedSteps | None = None,
 ) -> None:
     """Run ``training`` from its present step up to ``steps``, with a progress display and one row of losses per step.
 
@@ -196,14 +236,30 @@ def run_steps(
         label: the label of the progress display.
         shown: losses that the progress display shows; None: the first two.
         checkpoint: called every ``checkpoint_every`` steps and at the end, after the rows of these steps are written.
+        limited: decides which steps are left out; None leaves out none.
     """
     log = LossLog(folder / LOSSES, training.step)
+    taken = limited.taken if limited else training.step
+    if limited:
+        _tell_averages(training, limited.stride)
     with track_progress(steps, label, done=training.step) as advance:
         while training.step < steps:
+            number = training.step
             values = training.run_step()
-            log.add(training.step - 1, values)
-            advance(1, **{name: values[name] for name in (shown or list(values)[:SHOWN])})
-            if checkpoint and (training.step % checkpoint_every == 0 or training.step == steps):
+            log.add(number, values)
+            taken += 1
+            if limited:
+                training.step = limited.after(training.step)
+                _tell_averages(training, limited.stride)
+            advance(training.step - number, **{name: values[name] for name in (shown or list(values)[:SHOWN])})
+            if checkpoint and (taken % checkpoint_every == 0 or training.step == steps):
                 log.flush()
                 checkpoint()
     log.close()
+
+
+def _tell_averages(training: Steps, stride: int) -> None:
+    """Tell the averages of weights how many numbers further the next step is than the one before it."""
+    for part in getattr(training, "parts", {}).values():
+        if isinstance(part, WeightAverage):
+            part.stride = stride

@@ -15,6 +15,10 @@ class WeightAverage:
         parameters: the trained parameters by name, e.g. ``network.named_parameters()``. The average starts at their
             present values, on their device.
 
+    Attributes:
+        stride: how many steps an update stands for; more than 1 if a limit on the time of a fit leaves out steps. The
+            average then forgets as much as in the whole training at the same place of its schedule.
+
     Example::
 
         average = WeightAverage(network.named_parameters())
@@ -25,12 +29,17 @@ class WeightAverage:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter] | Iterable[tuple[str, nn.Parameter]]) -> None:
+        self.stride = 1
         self._parameters = dict(parameters)
         self._tensors = [parameter.detach().clone() for parameter in self._parameters.values()]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Update the average with the present parameters: ``decay`` (0 to 1) is the weight of the old average."""
+        """Update the average with the present parameters.
+
+        ``decay`` (0 to 1) is the weight of the old average after one step.
+        """
+        decay = decay if self.stride == 1 else decay**self.stride
         torch._foreach_lerp_(self._tensors, list(self._parameters.values()), 1.0 - decay)
 
     def merged(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
