@@ -15,8 +15,8 @@ from factory.diffusion.shots import Row
 from factory.diffusion.wordings import instruction
 
 SHARES = {
-    "style": 0.4, "hair colour": 0.08, "haircut": 0.05, "beard": 0.07, "age": 0.09, "skin": 0.03, "smile": 0.12,
-    "eyes": 0.03, "clothes": 0.04, "wall": 0.02, "light": 0.02, "none": 0.05,
+    "style": 0.3, "hair colour": 0.06, "haircut": 0.04, "beard": 0.09, "age": 0.06, "skin": 0.03, "smile": 0.2,
+    "eyes": 0.03, "clothes": 0.04, "wall": 0.02, "light": 0.01, "none": 0.12,
 }  # fmt: skip
 """How often each kind of change is drawn."""
 CAPTIONED = 0.25
