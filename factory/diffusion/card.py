@@ -39,8 +39,8 @@ text scale {text_scale:g}, image scale {image_scale:g} |
 | licence | weights Apache-2.0 |
 
 Training is described in docs/diffusion.md: v-prediction with zero terminal signal, first steps at pure noise only
-(regression), averaged weights. The text is dropped in 10% of the examples, the source in 10%, both in 5% (the trainings
-before the last: 5% each). A training that starts from the weights of an earlier one has a new optimiser.
+(regression), averaged weights. The text is dropped in 10% of the examples, the source in 10%, both in 5% (the first two
+trainings: 5% each). A training that starts from the weights of an earlier one has a new optimiser.
 
 ## Measured
 By `{command}`: wordings and {people} people that training never saw, {count} people for each style, \
