@@ -16,12 +16,14 @@ from emo_bench.errors import UserError
 from emo_bench.files import write_json
 from emo_bench.runs.checksums import SEAL, require_seal, seal_of
 from emo_bench.untrusted.plain_json import plain, read_json
+from emo_bench.untrusted.schema import reason_of
 
 MANIFEST = "run.json"
 FORMAT = 1
 STAGES = ("fit", "render", "score")
 LIMIT_BYTES = 32 * 2**20
 AGAIN = "remove the folder and run again"
+READABLE = "allow your user to read it"
 # Largest allowed number of frames in a capture: more than a day of video.
 MOST_FRAMES = 10_000_000
 # Largest allowed score or loss: the sum of squares of larger values may overflow.
@@ -295,7 +297,9 @@ def problem(model: type[BaseModel], value: Any) -> str | None:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         first = found[0]
-        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "model_type" and not first["loc"]:
+            return "it is not a JSON object"
+        said = reason_of(first)
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         return f"{_dotted(first['loc'])}: {said[:1].lower()}{said[1:]}{more}"
     return None
@@ -325,7 +329,8 @@ def read_manifest(folder: Path, *, changed: bool = False) -> dict[str, Any]:
             f"{folder} is not a run: give the folder with {MANIFEST}, or make a run with: emo-bench run"
         ) from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
+        remedy = READABLE if isinstance(error, PermissionError) else AGAIN
+        raise UserError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
     except UserError as error:
         raise UserError(f"{error}: {AGAIN}") from error
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:

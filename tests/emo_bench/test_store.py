@@ -230,6 +230,23 @@ def test_a_record_of_another_metric_is_damage(tmp_path: Path) -> None:
 def test_what_cannot_be_read_again_is_not_written(tmp_path: Path) -> None:
     run = RunFolder.open(tmp_path, IDENTITY, FACTS)
     before = (tmp_path / MANIFEST).read_bytes()
-    with pytest.raises(UserError, match=r"described\.parameters: input should be a valid integer"):
+    with pytest.raises(UserError, match=r"described\.parameters: must be a whole number"):
         run.note(described={"parameters": "many"})
     assert (tmp_path / MANIFEST).read_bytes() == before
+
+
+def test_a_run_json_that_is_a_list_is_told_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("[1, 2]")
+    with pytest.raises(UserError, match=r"is damaged: it is not a JSON object: remove the folder"):
+        read_manifest(tmp_path)
+
+
+def test_a_run_json_without_permission_is_not_to_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root reads every file, so the refusal of the system is simulated.
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("emo_bench.runs.manifest.read_json", refused)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\): allow your user to read it") as error:
+        read_manifest(tmp_path)
+    assert "remove" not in str(error.value)
