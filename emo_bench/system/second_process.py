@@ -97,10 +97,13 @@ class SecondProcess:
 
 @contextmanager
 def second_process(worth: bool) -> Iterator[SecondProcess | None]:
-    """Start a second process if it is ``worth`` it, and end it with the block; None if it is not, or on one core."""
+    """Start a second process if it is ``worth`` it, and end it with the block.
+
+    None if it is not, on one core, and on Windows, where a child gets no file descriptors.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     helper = None
-    if worth and cores > 1 and sys.executable:
+    if worth and cores > 1 and sys.executable and os.name == "posix":
         try:
             helper = SecondProcess()
         except OSError:
