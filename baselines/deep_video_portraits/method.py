@@ -18,9 +18,8 @@ from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, to_frames_u8
-from emo_bench.methods.training.loop import run_training
+from emo_bench.methods.training.loop import run_fit
 from emo_bench.methods.training.settings import resolve_settings
-from emo_bench.methods.training.time_limit import time_limit_of
 from emo_bench.system.devices import mixed_precision
 
 RENDER_BATCH = 8
@@ -66,14 +65,7 @@ class DeepVideoPortraits(Method):
         network = self._build()
         fitting = DeepVideoPortraitsFit(network, frames, conditioning, config, workspace.seed, workspace.device)
         label = f"{self.info.name}: fit"
-        run_training(
-            fitting,
-            workspace.folder,
-            config.steps,
-            config.checkpoint_every_steps,
-            label,
-            limit=time_limit_of(self.workspace),
-        )
+        run_fit(fitting, self.workspace, config.steps, config.checkpoint_every_steps, label)
         tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
         tensors |= {TEXTURE: torch.from_numpy(look.texture), LIGHT: torch.from_numpy(look.light)}
         save_checkpoint(workspace.folder, tensors, config.model_dump_json())

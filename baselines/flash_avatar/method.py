@@ -23,9 +23,8 @@ from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.frames import evenly_spaced
-from emo_bench.methods.training.loop import run_training
+from emo_bench.methods.training.loop import run_fit
 from emo_bench.methods.training.settings import resolve_settings
-from emo_bench.methods.training.time_limit import time_limit_of
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.tracking.head_rig import load_head_rig
 
@@ -85,14 +84,7 @@ class FlashAvatar(Method):
         if config.first_colours > 0:
             colour_gaussians(model, frames, camera)
         fitting = FlashAvatarFit(model, frames, camera, config, perceptual, self.workspace.seed)
-        run_training(
-            fitting,
-            folder,
-            config.steps,
-            config.checkpoint_every_steps,
-            "flash-avatar: fit",
-            limit=time_limit_of(self.workspace),
-        )
+        run_fit(fitting, self.workspace, config.steps, config.checkpoint_every_steps, "flash-avatar: fit")
         self._fitted = dict(model.state_dict())
         save_checkpoint(folder, self._fitted, config.model_dump_json())
 

@@ -23,9 +23,8 @@ from emo_bench.actors.track import Track
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.frames import evenly_spaced
-from emo_bench.methods.training.loop import run_training
+from emo_bench.methods.training.loop import run_fit
 from emo_bench.methods.training.settings import resolve_settings
-from emo_bench.methods.training.time_limit import time_limit_of
 from emo_bench.tracking.head_rig import load_head_rig
 
 PLATE_FRAMES = 64
@@ -74,14 +73,7 @@ class Insta(Method):
         frames = evenly_spaced(train, config.max_train_frames).tolist()
         rays = TrainingRays(capture, frames, avatar.shell, config)
         fitting = InstaFit(avatar, rays, track.expression, config, self.workspace.seed)
-        run_training(
-            fitting,
-            folder,
-            config.steps,
-            config.checkpoint_every_steps,
-            "insta: fit",
-            limit=time_limit_of(self.workspace),
-        )
+        run_fit(fitting, self.workspace, config.steps, config.checkpoint_every_steps, "insta: fit")
         self._fitted = fitting.averaged()
         save_checkpoint(folder, self._fitted, config.model_dump_json())
 

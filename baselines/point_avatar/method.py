@@ -31,9 +31,8 @@ from emo_bench.actors.capture import Capture
 from emo_bench.methods.interface import Method, MethodInfo, Workspace
 from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint
 from emo_bench.methods.training.frames import evenly_spaced
-from emo_bench.methods.training.loop import run_training
+from emo_bench.methods.training.loop import run_fit
 from emo_bench.methods.training.settings import resolve_settings
-from emo_bench.methods.training.time_limit import time_limit_of
 from emo_bench.perceptual import DISTANCES, perceptual_loss
 from emo_bench.tracking.head_rig import load_head_rig
 
@@ -99,14 +98,7 @@ class PointAvatar(Method):
             colour_points(model, pictures, camera)
         pixel_m = float(np.mean(track.body_translation[frames, 2])) / camera.focal_px
         fitting = PointAvatarFit(model, pictures, camera, config, perceptual, self.workspace.seed, pixel_m)
-        run_training(
-            fitting,
-            folder,
-            config.steps,
-            config.checkpoint_every_steps,
-            "point-avatar: fit",
-            limit=time_limit_of(self.workspace),
-        )
+        run_fit(fitting, self.workspace, config.steps, config.checkpoint_every_steps, "point-avatar: fit")
         self._fitted = dict(model.state_dict())
         if fitting.refinement is not None:
             self._fitted |= {f"{REFINEMENT}{name}": values for name, values in fitting.refinement.state_dict().items()}

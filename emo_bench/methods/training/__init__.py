@@ -5,8 +5,9 @@ All names below are public. docs/tutorial.md builds a method of 60 lines with th
 =====================  ===============================================================================================
 settings               :func:`resolve_settings` applies a profile and ``--set`` to :class:`MethodSettings`
 frames                 :class:`TrainingFrames`, :func:`evenly_spaced`, :func:`to_unit_range`, :func:`to_frames_u8`
-loop                   :func:`train` takes a step function; :func:`run_training` takes a :class:`Resumable` object
-limit on its time      :func:`time_limit_of` gives it to :func:`run_training`; :func:`train` asks for it itself
+loop                   :func:`train` takes a step function; :func:`run_fit` takes a :class:`Resumable` object;
+                       :func:`run_training` is for a fit of several trainings
+limit on its time      :func:`time_limit_of` gives it to :func:`run_training`; the others ask for it themselves
 learning rate          :func:`cosine_share`, :func:`warm_up_share`, :func:`halved_share`, :func:`set_rates`
 average of weights     :class:`WeightAverage`, :func:`half_life_decay`, :func:`warmed_decay`
 divergence             :func:`require_finite`
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
     from emo_bench.methods.training.fitted import CHECKPOINT, load_checkpoint, restoring, save_checkpoint, save_tensors
     from emo_bench.methods.training.frames import TrainingFrames, evenly_spaced, to_frames_u8, to_unit_range
     from emo_bench.methods.training.learning_rate import cosine_share, halved_share, set_rates, warm_up_share
-    from emo_bench.methods.training.loop import Resumable, Stateful, Steps, Training, run_steps, run_training, train
+    from emo_bench.methods.training.loop import (
+        Resumable,
+        Stateful,
+        Steps,
+        Training,
+        run_fit,
+        run_steps,
+        run_training,
+        train,
+    )
     from emo_bench.methods.training.loss_log import LossLog
     from emo_bench.methods.training.settings import resolve_settings
     from emo_bench.methods.training.stage_cache import keep_stage, stages_taken, take_stage
@@ -42,7 +52,7 @@ _NAMES = {
     "fitted": ["CHECKPOINT", "load_checkpoint", "restoring", "save_checkpoint", "save_tensors"],
     "frames": ["TrainingFrames", "evenly_spaced", "to_frames_u8", "to_unit_range"],
     "learning_rate": ["cosine_share", "halved_share", "set_rates", "warm_up_share"],
-    "loop": ["Resumable", "Stateful", "Steps", "Training", "run_steps", "run_training", "train"],
+    "loop": ["Resumable", "Stateful", "Steps", "Training", "run_fit", "run_steps", "run_training", "train"],
     "loss_log": ["LossLog"],
     "settings": ["MethodSettings", "resolve_settings"],
     "stage_cache": ["keep_stage", "stages_taken", "take_stage"],
@@ -77,6 +87,7 @@ __all__ = [
     "require_finite",
     "resolve_settings",
     "restoring",
+    "run_fit",
     "run_steps",
     "run_training",
     "save_checkpoint",

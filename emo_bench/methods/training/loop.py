@@ -137,8 +137,14 @@ def train(
     """
     training = _Steps(step, state, workspace.seed, label, remedy)
     training.required_steps = required_steps
-    limit = time_limit_of(workspace)
-    run_training(training, workspace.folder, steps, checkpoint_every, label, limit=limit)
+    run_fit(training, workspace, steps, checkpoint_every, label)
+
+
+def run_fit(training: Training, workspace: Workspace, steps: int, checkpoint_every: int, label: str) -> None:
+    """Run the one training of a fit in the workspace's folder, within the time that the user allows; see
+    :func:`run_training`.
+    """
+    run_training(training, workspace.folder, steps, checkpoint_every, label, limit=time_limit_of(workspace))
 
 
 class _Steps(Resumable):
