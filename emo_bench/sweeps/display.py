@@ -99,9 +99,10 @@ class Progress:
         failed = f", {self._failed} failed or not run" if self._failed else ""
         left = ""
         if self._left and self._capacity is not None:
+            left_s = self.left_s()
             # The estimates are used up: how much longer it takes, nobody knows.
-            late = self._began and self.left_s() < LEAST_S
-            left = ", longer than estimated" if late else f", about {format_duration(self.left_s())} left"
+            late = self._began and left_s < LEAST_S
+            left = ", longer than estimated" if late else f", about {format_duration(left_s)} left"
         return f"{self._done} of {self._total} done{failed}{left}"
 
     def _say(self, line: str) -> None:

@@ -66,12 +66,12 @@ class CommandMethod(Method):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)
         self.resolution_px = self.file.resolution_px
-        if SETTING in set(workspace.settings) - set(self.file.settings):
+        unknown = sorted(set(workspace.settings) - set(self.file.settings))
+        if SETTING in unknown:
             raise SettingError(
                 f"{OPTION}: {self.path} has no setting {SETTING}: leave the option out, or name {SETTING} under "
                 f"[settings] and give {{{SETTING}}} to the fit's command"
             )
-        unknown = sorted(set(workspace.settings) - set(self.file.settings))
         if unknown:
             raise unknown_setting(self.file.name, unknown[0], self.file.settings)
 
